@@ -1,0 +1,9 @@
+//! otapress turns a fleet file, MIDlet JARs and templates into a directory that any HTTP server can host,
+//! and answers the two requests that a static server cannot.
+
+pub mod diag;
+pub mod digest;
+pub mod id;
+pub mod out_path;
+pub mod version;
+pub mod wire;

@@ -1,0 +1,106 @@
+//! Where a file lives below `out/`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// A path below `out/`: one or more components joined by `/`, none of them empty, `.` or `..`, made of
+/// the characters that stand for themselves in a URL path.
+///
+/// Nothing else can name a file in `out/`, so no value of a fleet or of a manifest leads out of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OutPath(Box<str>);
+
+impl OutPath {
+    /// The path with `/` between its components.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The file below `root`.
+    pub fn below(&self, root: &Path) -> PathBuf {
+        root.join(&*self.0)
+    }
+}
+
+impl fmt::Display for OutPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Why a text is not an [`OutPath`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutPathError {
+    /// The path, or one of its components, is empty, or the path starts or ends with `/`.
+    Empty,
+    /// A component is `.` or `..`.
+    Dots,
+    /// A character that would have to be encoded in a URL, or that no server treats alike.
+    Character(char),
+    /// A component is longer than 255 bytes, which no file system takes.
+    TooLong,
+}
+
+impl fmt::Display for OutPathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OutPathError::Empty => f.write_str("the path has an empty component"),
+            OutPathError::Dots => f.write_str("the path has a component `.` or `..`"),
+            OutPathError::Character(c) => {
+                write!(f, "the path contains {c:?}, which cannot stand in a file's URL")
+            }
+            OutPathError::TooLong => f.write_str("the path has a component of more than 255 bytes"),
+        }
+    }
+}
+
+impl std::error::Error for OutPathError {}
+
+impl FromStr for OutPath {
+    type Err = OutPathError;
+
+    fn from_str(text: &str) -> Result<Self, OutPathError> {
+        for component in text.split('/') {
+            match component {
+                "" => return Err(OutPathError::Empty),
+                "." | ".." => return Err(OutPathError::Dots),
+                _ if component.len() > 255 => return Err(OutPathError::TooLong),
+                _ => {}
+            }
+        }
+        // RFC 3986's unreserved characters, and those of pchar that no server or shell rewrites.
+        let allowed =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '.' | '_' | '~' | '@' | '+' | '=');
+        match text.chars().find(|&c| !allowed(c)) {
+            Some(c) => Err(OutPathError::Character(c)),
+            None => Ok(OutPath(text.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_relative_paths() {
+        assert_eq!("files/a@b/OwnTracks.jad".parse::<OutPath>().unwrap().as_str(), "files/a@b/OwnTracks.jad");
+        let cases = [
+            ("", OutPathError::Empty),
+            ("/etc/passwd", OutPathError::Empty),
+            ("a//b", OutPathError::Empty),
+            ("a/", OutPathError::Empty),
+            ("../a", OutPathError::Dots),
+            ("a/./b", OutPathError::Dots),
+            ("a\\b", OutPathError::Character('\\')),
+            ("a%2fb", OutPathError::Character('%')),
+            ("a\0b", OutPathError::Character('\0')),
+            ("a b", OutPathError::Character(' ')),
+        ];
+        for (text, error) in cases {
+            assert_eq!(text.parse::<OutPath>(), Err(error), "{text:?}");
+        }
+        assert_eq!("x".repeat(256).parse::<OutPath>(), Err(OutPathError::TooLong));
+    }
+}

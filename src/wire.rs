@@ -1,0 +1,343 @@
+//! The JSON that is published in `out/` and the JSON that a device is sent.
+//!
+//! Two files are formats that other programs read: `vc/<IMEI>.json` ([`VcFile`]) and `otapress.json`
+//! ([`Site`]). Both are written and read only here. A device is sent an [`Answer`], which never holds
+//! anything of the `offer`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+use crate::version::Version;
+
+/// The number of the format of `out/`; another number is refused instead of being misread.
+pub const FORMAT: u32 = 1;
+
+/// The name of the file that marks a directory as ours and describes what is published in it.
+pub const SITE_FILE: &str = "otapress.json";
+
+/// The answer that never hurts: no upgrade, no settings.
+///
+/// Exactly these bytes, because firmware up to 0.8.37 upgrades on any byte `1` in the body.
+pub const NO: &str = r#"{"upgrade":0}"#;
+
+/// One device's answer file, `vc/<IMEI>.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VcFile {
+    /// 1 if there is a target that the device may be offered, else 0.
+    pub upgrade: u8,
+    /// Every setting that the fleet wants on the device, in the order in which it is to be applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<Setting>,
+    /// What the responder needs to judge; never forwarded.
+    pub offer: Offer,
+}
+
+/// One setting, as the device reads it. An empty `val` deletes the setting on the device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    /// The key, one of the device's own.
+    pub key: String,
+    /// The value.
+    pub val: String,
+}
+
+/// The rules under which the responder may offer the target, and what it needs to count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Offer {
+    /// The device is held: no upgrade and no settings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// What is offered, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// The device's versionInterval in seconds: how long it takes at least until it asks again.
+    pub interval: u32,
+    /// Names the set of settings that are sent until confirmed; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
+    /// The keys of `settings` that are sent at every check, confirmed or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub always: Vec<String>,
+}
+
+/// A release and the rules of its rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Target {
+    /// The version that the device is to run.
+    #[serde(with = "as_text")]
+    pub version: Version,
+    /// What attempts and failures are counted by: `<channel>/<release>`, or `pin/<release>`.
+    pub rollout: String,
+    /// What the rate is counted by; absent for a pinned device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// When the device's wave opens, in seconds since 1970-01-01 UTC; absent if it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<i64>,
+    /// When in the week offers are made; absent: always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// How many offers a device gets at most.
+    pub attempts: u32,
+    /// When the rollout stops by itself.
+    pub brake: Brake,
+    /// The device is not offered a version lower than the one it reports.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_downgrade: bool,
+    /// How many offers are made in any hour over the whole channel; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+}
+
+/// A weekly window in UTC: it opens on each of the days at `from` and stays open for `minutes`,
+/// past midnight if need be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The days on which it opens, in the order of the week, without repetition.
+    pub days: Vec<Day>,
+    /// Minutes after midnight UTC, 0–1439.
+    pub from: u16,
+    /// How long it stays open, 1–1440.
+    pub minutes: u16,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+impl Day {
+    /// The week, from Monday.
+    pub const WEEK: [Day; 7] = [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun];
+
+    /// As in fleet.yaml: `mon` … `sun`.
+    pub fn as_str(self) -> &'static str {
+        ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][self as usize]
+    }
+}
+
+/// When a rollout stops by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Brake {
+    /// So many distinct devices with a result that is the artifact's fault (904–907, 909, 910); 0: never.
+    pub artifact_faults: u32,
+    /// More than so many basis points (1/100 of a percent) of the finished devices failed …
+    pub failures_bp: u32,
+    /// … once at least so many devices have finished.
+    pub after: u32,
+}
+
+/// `otapress.json`: what is published, and on which paths the responder is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Site {
+    /// [`FORMAT`].
+    pub otapress: u32,
+    /// The URL under which the directory is served, without a slash at its end.
+    pub site: String,
+    /// The paths (with their query, if any) of every versionURI in use, sorted.
+    pub version_paths: Vec<String>,
+    /// The paths of every notifyURI in use, `@` unexpanded, sorted.
+    pub notify_paths: Vec<String>,
+    /// Whether JADs and JARs are to be served under basic auth only.
+    pub auth: bool,
+    /// Every JAR that is published, in ascending order of version.
+    pub releases: Vec<Release>,
+}
+
+/// A published JAR.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Release {
+    /// Its MIDlet-Version, verbatim.
+    pub version: String,
+    /// Its path below `out/`.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The digest of its bytes.
+    #[serde(with = "as_text")]
+    pub sha256: Sha256,
+}
+
+/// What a device is sent: `{"upgrade":…}` and `settings` where some are due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether the device is to start its OTAP procedure.
+    pub upgrade: bool,
+    /// The settings that it is to store, in order.
+    pub settings: Vec<Setting>,
+}
+
+impl Answer {
+    /// No upgrade and no settings.
+    pub const NO: Answer = Answer { upgrade: false, settings: Vec::new() };
+
+    /// The body: one line of pure ASCII without a line end.
+    pub fn to_body(&self) -> String {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            upgrade: u8,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            settings: &'a [Setting],
+        }
+        to_ascii(&Body { upgrade: self.upgrade.into(), settings: &self.settings })
+    }
+}
+
+impl VcFile {
+    /// The file's text: one line of pure ASCII with its line end.
+    pub fn to_text(&self) -> String {
+        to_ascii(self) + "\n"
+    }
+
+    /// Reads what [`VcFile::to_text`] wrote.
+    ///
+    /// # Errors
+    /// If the text is anything else.
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(text)
+    }
+}
+
+impl Site {
+    /// The file's text, indented for reviewers.
+    pub fn to_text(&self) -> String {
+        let text = serde_json::to_string_pretty(self).expect("strings and numbers always serialize");
+        escape_non_ascii(text) + "\n"
+    }
+
+    /// Reads what [`Site::to_text`] wrote.
+    ///
+    /// # Errors
+    /// If the text is anything else.
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(text)
+    }
+}
+
+fn to_ascii(value: &impl Serialize) -> String {
+    escape_non_ascii(serde_json::to_string(value).expect("strings and numbers always serialize"))
+}
+
+/// Devices read one byte as one Latin-1 character, so anything else is written as `\uXXXX`. In JSON
+/// text only strings can hold such characters.
+fn escape_non_ascii(text: String) -> String {
+    if text.is_ascii() {
+        return text;
+    }
+    let mut ascii = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            ascii.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    ascii
+}
+
+/// A value that is a JSON string because it has a text form of its own.
+mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(key: &str, val: &str) -> Setting {
+        Setting { key: key.into(), val: val.into() }
+    }
+
+    #[test]
+    fn the_no_is_exact() {
+        assert_eq!(Answer::NO.to_body(), NO);
+        assert!(!NO.contains('1'));
+    }
+
+    #[test]
+    fn answers_are_ascii_and_strict_json() {
+        let answer = Answer {
+            upgrade: true,
+            settings: vec![setting("tid", "ä\u{1F600}\"\\\u{7f}"), setting("keepAlive", "300")],
+        };
+        let body = answer.to_body();
+        assert!(body.is_ascii());
+        assert_eq!(
+            body,
+            "{\"upgrade\":1,\"settings\":[{\"key\":\"tid\",\"val\":\"\\u00e4\\ud83d\\ude00\\\"\\\\\u{7f}\"},{\"key\":\"keepAlive\",\"val\":\"300\"}]}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(read["settings"][0]["val"], "ä\u{1F600}\"\\\u{7f}");
+    }
+
+    #[test]
+    fn a_vc_file_is_read_back() {
+        let file = VcFile {
+            upgrade: 1,
+            settings: vec![setting("keepAlive", "300")],
+            offer: Offer {
+                target: Some(Target {
+                    version: "0.10.66".parse().unwrap(),
+                    rollout: "next/0.10.66".into(),
+                    channel: Some("next".into()),
+                    from: Some(1_796_112_000),
+                    window: Some(Window { days: vec![Day::Mon, Day::Tue], from: 60, minutes: 240 }),
+                    attempts: 3,
+                    brake: Brake { artifact_faults: 3, failures_bp: 2000, after: 10 },
+                    no_downgrade: false,
+                    rate: Some(500),
+                }),
+                interval: 10800,
+                generation: Some("0123456789abcdef".into()),
+                ..Offer::default()
+            },
+        };
+        let text = file.to_text();
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"upgrade":1,"settings":[{"key":"keepAlive","val":"300"}],"offer":{"target":{"version":"0.10.66","#,
+                r#""rollout":"next/0.10.66","channel":"next","from":1796112000,"window":{"days":["mon","tue"],"from":60,"#,
+                r#""minutes":240},"attempts":3,"brake":{"artifactFaults":3,"failuresBp":2000,"after":10},"rate":500},"#,
+                r#""interval":10800,"generation":"0123456789abcdef"}}"#,
+                "\n"
+            )
+        );
+        assert_eq!(VcFile::parse(text.as_bytes()).unwrap(), file);
+    }
+}
