@@ -1,0 +1,276 @@
+//! The devices: gathered from fleet.yaml and the inventories as text, then checked against each other and
+//! against what they refer to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+
+use super::raw::{self, Node, Text};
+use super::reader::{Reader, did_you_mean};
+use super::settings_sets::SettingsSet;
+use super::{ChannelIndex, Device, EffectiveSettings, GroupIndex, SettingsIndex, Spanned, keys};
+use crate::diag::{Code, Diagnostic, Sources, Span};
+use crate::id::{ClientId, Imei};
+
+/// A device as written, in fleet.yaml or in a line of an inventory.
+#[derive(Clone, Debug)]
+pub(super) struct RawDevice {
+    pub client_id: Text,
+    pub imei: Option<Text>,
+    pub group: Option<Text>,
+    pub channel: Option<Text>,
+    pub release: Option<Text>,
+    pub hold: Option<Text>,
+    pub settings: Vec<Text>,
+    pub tid: Option<Text>,
+    pub comment: Option<Text>,
+}
+
+impl RawDevice {
+    pub(super) fn new(client_id: Text) -> Self {
+        RawDevice {
+            client_id,
+            imei: None,
+            group: None,
+            channel: None,
+            release: None,
+            hold: None,
+            settings: Vec::new(),
+            tid: None,
+            comment: None,
+        }
+    }
+}
+
+/// Takes the devices of fleet.yaml while it is read.
+#[derive(Debug)]
+pub(super) struct Collector<'a> {
+    pub reader: &'a mut Reader,
+    pub devices: Vec<RawDevice>,
+}
+
+impl raw::Devices for Collector<'_> {
+    fn device(&mut self, client_id: Node, device: Node) {
+        let reader = &mut *self.reader;
+        let Some(client_id) = reader.text(client_id, "a clientID") else { return };
+        let what = format!("device `{}`", client_id.text);
+        let Some(mut fields) = reader.fields(device, keys::DEVICE, &what, client_id.span) else { return };
+        let mut text = |name: &str| {
+            let node = fields.take(name)?;
+            reader.text(node, &format!("`{name}`"))
+        };
+        let mut device = RawDevice {
+            imei: text("imei"),
+            group: text("group"),
+            channel: text("channel"),
+            release: text("release"),
+            hold: text("hold"),
+            tid: text("tid"),
+            comment: text("comment"),
+            ..RawDevice::new(client_id)
+        };
+        device.settings = fields.take("settings").map(|node| reader.texts(node, "settings sets")).unwrap_or_default();
+        self.devices.push(device);
+    }
+}
+
+/// What devices and groups refer to by name.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub channels: BTreeMap<String, ChannelIndex>,
+    pub groups: BTreeMap<String, GroupIndex>,
+    pub sets: BTreeMap<String, SettingsSet>,
+}
+
+impl Names {
+    pub(super) fn channel(&self, reader: &mut Reader, name: &Text) -> Option<ChannelIndex> {
+        look_up(reader, &self.channels, name, "channel", Code::UnknownChannel).copied()
+    }
+
+    pub(super) fn group(&self, reader: &mut Reader, name: &Text) -> Option<GroupIndex> {
+        look_up(reader, &self.groups, name, "group", Code::UnknownGroup).copied()
+    }
+
+    /// The names of the sets that exist; the others are reported.
+    pub(super) fn sets(&self, reader: &mut Reader, names: &[Text]) -> Vec<String> {
+        names
+            .iter()
+            .filter(|name| look_up(reader, &self.sets, name, "settings set", Code::UnknownSettings).is_some())
+            .map(|name| name.text.to_string())
+            .collect()
+    }
+}
+
+fn look_up<'a, T>(
+    reader: &mut Reader,
+    map: &'a BTreeMap<String, T>,
+    name: &Text,
+    what: &str,
+    code: Code,
+) -> Option<&'a T> {
+    let found = map.get(&*name.text);
+    if found.is_none() {
+        let known = || map.keys().map(String::as_str);
+        let hint = did_you_mean(&name.text, known()).unwrap_or_else(|| match map.len() {
+            0 => format!("there is no {what} at all"),
+            1..=12 => format!("there are `{}`", known().collect::<Vec<_>>().join("`, `")),
+            n => format!("it is none of the {n} that are defined"),
+        });
+        reader.report(Diagnostic::new(code, name.span, format!("{what} `{}` is not defined", name.text)).hint(hint));
+    }
+    found
+}
+
+/// Makes one list of settings of each different combination of sets.
+#[derive(Debug, Default)]
+pub(super) struct SettingsLists {
+    pub lists: Vec<EffectiveSettings>,
+    by_sets: HashMap<Vec<String>, SettingsIndex>,
+}
+
+impl SettingsLists {
+    /// The list of these sets, the later winning over the earlier.
+    pub(super) fn of(&mut self, names: &Names, sets: Vec<String>) -> SettingsIndex {
+        if let Some(&index) = self.by_sets.get(&sets) {
+            return index;
+        }
+        let mut values = BTreeMap::new();
+        for set in sets.iter().filter_map(|name| names.sets.get(name)) {
+            values.extend(set.values.iter().map(|(key, value)| (key.clone(), (value.clone(), set.always))));
+        }
+        let index = SettingsIndex(u32::try_from(self.lists.len()).expect("fewer lists than devices"));
+        self.lists.push(EffectiveSettings::new(&values));
+        self.by_sets.insert(sets, index);
+        index
+    }
+}
+
+/// Checks the devices and sorts them by clientID. `group_sets` are the settings sets of each group, those of `default`
+/// included.
+pub(super) fn resolve(
+    reader: &mut Reader,
+    sources: &Sources,
+    raws: Vec<RawDevice>,
+    names: &Names,
+    default_group: GroupIndex,
+    group_sets: &[Vec<String>],
+) -> (Vec<Device>, Vec<EffectiveSettings>) {
+    let mut lists = SettingsLists::default();
+    let mut devices = Vec::with_capacity(raws.len());
+    for raw in raws {
+        devices.extend(device(reader, raw, names, default_group, |group, own| {
+            let sets = [&group_sets[usize::from(group.0)][..], own].concat();
+            lists.of(names, sets)
+        }));
+    }
+    devices.sort_by(|a, b| (&a.client_id, a.span).cmp(&(&b.client_id, b.span)));
+    unique(reader, sources, &devices, "clientID", Code::DuplicateDevice, |device| &device.client_id);
+    unique(reader, sources, &devices, "IMEI", Code::DuplicateImei, |device| &device.imei);
+    (devices, lists.lists)
+}
+
+fn device(
+    reader: &mut Reader,
+    raw: RawDevice,
+    names: &Names,
+    default_group: GroupIndex,
+    mut list: impl FnMut(GroupIndex, &[String]) -> SettingsIndex,
+) -> Option<Device> {
+    let client_id: Option<ClientId> = reader.parse(&raw.client_id, "a clientID", Code::BadClientId);
+    let imei = imei(reader, &raw);
+    let group = match &raw.group {
+        Some(name) => names.group(reader, name),
+        None => Some(default_group),
+    };
+    let channel = raw.channel.as_ref().map(|name| names.channel(reader, name));
+    let release = raw.release.as_ref().map(|text| {
+        let value = reader.parse(text, "a version", Code::BadVersion)?;
+        Some(Spanned { value, span: text.span })
+    });
+    let hold = match raw.hold.as_ref().map(|text| (text, &*text.text)) {
+        None | Some((_, "false")) => Some(false),
+        Some((_, "true")) => Some(true),
+        Some((text, _)) => {
+            reader.bad_value(text, "`hold`", "`true` or `false`");
+            None
+        }
+    };
+    if let Some(tid) = &raw.tid
+        && let Some(why) = crate::settings::corrupting_text(&tid.text)
+    {
+        reader.report(
+            Diagnostic::new(Code::CorruptingSetting, tid.span, format!("the `tid` {why}"))
+                .hint("it becomes a line of the device's settings file, which is ASCII"),
+        );
+    }
+    let own_sets = names.sets(reader, &raw.settings);
+    let group = group?;
+    Some(Device {
+        client_id: client_id?,
+        imei: imei?,
+        group,
+        channel: match channel {
+            None => None,
+            Some(channel) => Some(channel?),
+        },
+        release: match release {
+            None => None,
+            Some(release) => Some(release?),
+        },
+        hold: hold?,
+        settings: list(group, &own_sets),
+        tid: raw.tid.map(|text| text.text),
+        comment: raw.comment.map(|text| text.text),
+        span: raw.client_id.span,
+    })
+}
+
+/// The IMEI as written, or the clientID if that is one.
+fn imei(reader: &mut Reader, raw: &RawDevice) -> Option<Imei> {
+    let (imei, span): (Imei, Span) = match &raw.imei {
+        Some(text) => (reader.parse(text, "an IMEI", Code::BadImei)?, text.span),
+        None => match raw.client_id.text.parse() {
+            Ok(imei) => (imei, raw.client_id.span),
+            Err(_) => {
+                let id = &raw.client_id;
+                reader.report(
+                    Diagnostic::new(Code::MissingImei, id.span, format!("device `{}` has no `imei`", id.text))
+                        .hint("add `imei: \"…\"`; only a clientID that is an IMEI itself may do without"),
+                );
+                return None;
+            }
+        },
+    };
+    if !imei.luhn_ok() {
+        reader.report(
+            Diagnostic::new(Code::ImeiCheckDigit, span, format!("the check digit of IMEI `{imei}` is wrong"))
+                .hint("compare it with the answer to `AT+CGSN`; a mistyped IMEI gets no upgrades"),
+        );
+    }
+    Some(imei)
+}
+
+/// Notes devices that have the same value of something that must differ.
+fn unique<K: Ord + Display>(
+    reader: &mut Reader,
+    sources: &Sources,
+    devices: &[Device],
+    what: &str,
+    code: Code,
+    key: impl Fn(&Device) -> &K,
+) {
+    let mut order: Vec<&Device> = devices.iter().collect();
+    order.sort_by(|a, b| (key(a), a.span).cmp(&(key(b), b.span)));
+    for pair in order.windows(2).filter(|pair| key(pair[0]) == key(pair[1])) {
+        let (one, other) = (pair[0], pair[1]);
+        let (line, _) = sources.line_column(one.span);
+        let path = sources.get(one.span.source).path.display();
+        reader.report(
+            Diagnostic::new(
+                code,
+                other.span,
+                format!("device `{}` has the {what} `{}` of another device", other.client_id, key(other)),
+            )
+            .hint(format!("`{}` is declared at {path}:{line}", one.client_id)),
+        );
+    }
+}

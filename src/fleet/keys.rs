@@ -1,0 +1,175 @@
+//! The keys of fleet.yaml: one table for every mapping.
+//!
+//! The reader takes unknown, missing and misspelled keys from these tables, and [`super::schema`] makes the JSON Schema of them,
+//! so that what an editor accepts is what `check` accepts.
+
+/// What stands behind a key; how the JSON Schema describes it.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Any text.
+    Text,
+    /// A text of this form (a regular expression of JSON Schema).
+    Pattern(&'static str),
+    /// A text of digits or a version, which YAML may read as a number.
+    Digits(&'static str),
+    /// `true` or `false`.
+    Bool,
+    /// A whole number from the first to the second, both included.
+    Number(u32, u32),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// A list of days of the week.
+    Days,
+    /// A mapping with the keys of a table.
+    Object(&'static [Key]),
+    /// A mapping from names to what the shape says.
+    MapOf(&'static Shape),
+    /// A version, or a mapping with the keys of [`CHANNEL`].
+    Channel,
+    /// A percentage, or a list of [`WAVE`]s.
+    Rollout,
+    /// Settings, or a mapping with the keys of [`SET`].
+    Set,
+    /// Settings by key.
+    Settings,
+}
+
+/// One key of a mapping.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What stands behind it.
+    pub shape: Shape,
+    /// What it means, for editors.
+    pub doc: &'static str,
+}
+
+const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, required: false, shape, doc }
+}
+
+const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, required: true, shape, doc }
+}
+
+const VERSION: Shape = Shape::Digits(r"^[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9})?$");
+const IMEI: Shape = Shape::Digits("^[0-9]{14,16}$");
+const NAME: Shape = Shape::Pattern("^[A-Za-z0-9._-]{1,64}$");
+const PERCENT: Shape = Shape::Pattern("^([0-9]+%|[0-9]+bp)$");
+const HTTP: Shape = Shape::Pattern("^http://");
+const JAD_URI: Shape = Shape::Pattern(r"^http://.*\.jad$");
+
+/// The top of the file.
+pub const TOP: &[Key] = &[
+    required("site", HTTP, "The URL under which out/ is served. http only: the modem knows no https."),
+    required("provisioning", Shape::Object(PROVISIONING), "What is set on the devices, spelled as there."),
+    required("midlet", Shape::Object(MIDLET), "The MIDlet suite that is published."),
+    required("channels", Shape::MapOf(&Shape::Channel), "What devices are to run, by name."),
+    optional("settings", Shape::MapOf(&Shape::Set), "Named sets of settings to push to devices."),
+    optional("default", Shape::Object(DEFAULT), "What holds for devices and groups that say nothing else."),
+    optional("groups", Shape::MapOf(&Shape::Object(GROUP)), "Devices that have something in common, by name."),
+    optional("devices", Shape::MapOf(&Shape::Object(DEVICE)), "The devices, by clientID."),
+    optional("inventory", Shape::Texts, "CSV files with more devices; `*` and `?` stand for any characters."),
+    optional("limits", Shape::Object(LIMITS), "How long what the modem is told may be before `check` warns."),
+];
+
+/// `provisioning`, and the same in a group.
+pub const PROVISIONING: &[Key] = &[
+    optional("otapURI", JAD_URI, "The URL of a device's JAD, below `site`; every `@` becomes the clientID."),
+    optional("notifyURI", HTTP, "Where the modem posts the OTAP result; every `@` becomes the clientID."),
+    optional("versionURI", HTTP, "Where the MIDlet posts its version; `@` is not replaced."),
+    optional("versionInterval", Shape::Number(60, i32::MAX as u32), "Seconds between version checks (default 10800)."),
+    optional("apn", Shape::Text, "The access point (default `internet`)."),
+    optional("otapUser", Shape::Text, "User of the basic auth on JAD and JAR."),
+    optional("otapPasswordFile", Shape::Text, "A file with its password; never the password itself."),
+];
+
+/// The keys of [`PROVISIONING`] that must be there at the top of the file.
+pub const PROVISIONING_REQUIRED: &[&str] = &["otapURI", "notifyURI", "versionURI"];
+
+/// `midlet`.
+pub const MIDLET: &[Key] = &[
+    required("name", Shape::Text, "MIDlet-Name of every JAR. Never changes: the firmware starts `a:/app/<name>.jar`."),
+    required("vendor", Shape::Text, "MIDlet-Vendor of every JAR."),
+    optional("jars", Shape::Text, "The directory with the JARs, beside this file (default `jars`)."),
+    optional("template", Shape::Text, "The template of the JADs in templates/ (default `<name>.jad`)."),
+];
+
+/// A channel, where it is more than a version.
+pub const CHANNEL: &[Key] = &[
+    required("release", VERSION, "The version that devices of the channel are to run."),
+    optional("otherwise", VERSION, "The version for devices outside the rollout; without it they keep what they run."),
+    optional("rollout", Shape::Rollout, "How the release spreads; without it: to everyone, at once."),
+    optional("salt", Shape::Text, "What mixes the devices into buckets (default `<channel>/<release>`)."),
+    optional("window", Shape::Object(WINDOW), "When in the week upgrades are offered, in UTC."),
+    optional("attempts", Shape::Number(1, 100), "Offers per device and release (default 3)."),
+    optional("brake", Shape::Object(BRAKE), "When the rollout stops by itself."),
+    optional("downgrade", Shape::OneOf(&["allow", "deny"]), "Whether devices may be sent back to a lower version (default allow)."),
+    optional("rate", Shape::Pattern("^[1-9][0-9]*/h$"), "Offers per hour over the channel, such as `500/h`."),
+];
+
+/// A wave of a rollout.
+pub const WAVE: &[Key] = &[
+    required("at", Shape::Text, "When it opens, such as `2026-12-01T08:00:00Z`."),
+    required("percent", PERCENT, "How many devices are in from then on: `5%` or `500bp`."),
+];
+
+/// `window` of a channel.
+pub const WINDOW: &[Key] = &[
+    optional("days", Shape::Days, "The days on which it opens (default: all)."),
+    required("from", Shape::Pattern("^([01][0-9]|2[0-3]):[0-5][0-9]$"), "When it opens, such as `01:00`, in UTC."),
+    required("minutes", Shape::Number(1, 1440), "How long it stays open."),
+];
+
+/// `brake` of a channel.
+pub const BRAKE: &[Key] = &[
+    optional("artifactFaults", Shape::Number(0, 1_000_000), "So many devices with a fault of the JAR or JAD stop it (default 3; 0: never)."),
+    optional("failures", PERCENT, "More than so many of the finished devices failed (default 20%) …"),
+    optional("after", Shape::Number(1, 1_000_000), "… once so many have finished (default 10)."),
+];
+
+/// A settings set, where it is more than settings.
+pub const SET: &[Key] = &[
+    required("values", Shape::Settings, "The settings by key; an empty value deletes one."),
+    optional("enforce", Shape::OneOf(&["until-confirmed", "always"]), "Send until the device has them (default), or at every check."),
+    optional("allow", Shape::Texts, "Dangerous keys that this set may hold."),
+];
+
+/// `default`.
+pub const DEFAULT: &[Key] = &[
+    optional("channel", NAME, "The channel."),
+    optional("group", NAME, "The group of devices that name none."),
+    optional("settings", Shape::Texts, "Settings sets for every device."),
+];
+
+/// A group.
+pub const GROUP: &[Key] = &[
+    optional("channel", NAME, "The channel of its devices."),
+    optional("settings", Shape::Texts, "Settings sets for its devices, after those of `default`."),
+    optional("provisioning", Shape::Object(PROVISIONING), "What is set differently on its devices."),
+    optional("comment", Shape::Text, "For people."),
+];
+
+/// A device; the columns of an inventory are these and `clientID`.
+pub const DEVICE: &[Key] = &[
+    optional("imei", IMEI, "The modem's IMEI; may be left out if the clientID is the IMEI."),
+    optional("group", NAME, "Its group."),
+    optional("channel", NAME, "Its channel, before the group's."),
+    optional("release", VERSION, "The version that it is to run, whatever its channel says."),
+    optional("hold", Shape::Bool, "Leave it alone: no upgrade and no settings."),
+    optional("settings", Shape::Texts, "Settings sets, after those of its group."),
+    optional("tid", Shape::Text, "Its tracker ID, for provisioning."),
+    optional("comment", Shape::Text, "For people."),
+];
+
+/// `limits`: what the modem is believed to take, in characters.
+pub const LIMITS: &[Key] = &[
+    optional("url", Shape::Number(1, 1000), "otapURI and notifyURI, expanded (default 100)."),
+    optional("user", Shape::Number(1, 1000), "otapUser (default 32)."),
+    optional("apn", Shape::Number(1, 1000), "apn (default 100)."),
+];

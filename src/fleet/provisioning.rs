@@ -1,0 +1,246 @@
+//! `provisioning`: what is set on the devices by hand or by SMS before they can ask us anything.
+
+use std::path::PathBuf;
+
+use super::raw::{Node, Text};
+use super::reader::{Fields, Reader};
+use super::uri::{HttpUri, JadPath, Site};
+use super::{Spanned, keys};
+use crate::diag::{Code, Diagnostic, Span};
+
+/// What is set on the devices of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provisioning {
+    /// The URL of the JAD, `@` unexpanded.
+    pub otap_uri: Spanned<HttpUri>,
+    /// Its path below out/.
+    pub jad_path: JadPath,
+    /// Where the modem posts its result, `@` unexpanded.
+    pub notify_uri: Spanned<HttpUri>,
+    /// Where the MIDlet posts its version; `@` is not expanded there.
+    pub version_uri: Spanned<HttpUri>,
+    /// Seconds between version checks.
+    pub version_interval: u32,
+    /// The access point.
+    pub apn: String,
+    /// Who may fetch JAD and JAR; none: anybody.
+    pub auth: Option<Auth>,
+}
+
+/// Basic auth on JAD and JAR.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Auth {
+    /// otapUser.
+    pub user: String,
+    /// The file that holds otapPassword, relative to the directory of fleet.yaml.
+    pub password_file: PathBuf,
+}
+
+/// How long what the modem is told may be before `check` warns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// otapURI and notifyURI, expanded.
+    pub url: usize,
+    /// otapUser.
+    pub user: usize,
+    /// apn.
+    pub apn: usize,
+}
+
+impl Default for Limits {
+    /// What is believed of Cinterion modules; unconfirmed, hence warnings only.
+    fn default() -> Self {
+        Limits { url: 100, user: 32, apn: 100 }
+    }
+}
+
+/// `provisioning` as written, for one group or for all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draft {
+    otap_uri: Option<Text>,
+    notify_uri: Option<Text>,
+    version_uri: Option<Text>,
+    version_interval: Option<u32>,
+    apn: Option<Text>,
+    otap_user: Option<Text>,
+    otap_password_file: Option<Text>,
+}
+
+impl Draft {
+    pub(super) fn read(reader: &mut Reader, node: Node, at: Span) -> Self {
+        match reader.fields(node, keys::PROVISIONING, "`provisioning`", at) {
+            Some(fields) => Self::from_fields(reader, fields),
+            None => Draft::default(),
+        }
+    }
+
+    fn from_fields(reader: &mut Reader, mut fields: Fields) -> Self {
+        let mut text = |name: &'static str| {
+            let node = fields.take(name)?;
+            let text = reader.text(node, &format!("`{name}`"))?;
+            check_modem_characters(reader, name, &text);
+            Some(text)
+        };
+        let mut draft = Draft {
+            otap_uri: text("otapURI"),
+            notify_uri: text("notifyURI"),
+            version_uri: text("versionURI"),
+            apn: text("apn"),
+            otap_user: text("otapUser"),
+            ..Draft::default()
+        };
+        draft.otap_password_file =
+            fields.take("otapPasswordFile").and_then(|node| reader.text(node, "`otapPasswordFile`"));
+        draft.version_interval = fields
+            .take("versionInterval")
+            .and_then(|node| reader.number(node, "`versionInterval`", 60, i32::MAX as u32));
+        draft
+    }
+
+    /// Notes which of the keys that every device needs are not there.
+    pub(super) fn require(&self, reader: &mut Reader, at: Span) {
+        let there = [&self.otap_uri, &self.notify_uri, &self.version_uri];
+        for (name, _) in keys::PROVISIONING_REQUIRED.iter().zip(there).filter(|(_, text)| text.is_none()) {
+            reader.missing(name, "`provisioning`", at);
+        }
+    }
+
+    /// The same with what a group says differently.
+    pub(super) fn overridden_by(&self, group: &Draft) -> Draft {
+        let pick = |own: &Option<Text>, all: &Option<Text>| own.clone().or_else(|| all.clone());
+        Draft {
+            otap_uri: pick(&group.otap_uri, &self.otap_uri),
+            notify_uri: pick(&group.notify_uri, &self.notify_uri),
+            version_uri: pick(&group.version_uri, &self.version_uri),
+            version_interval: group.version_interval.or(self.version_interval),
+            apn: pick(&group.apn, &self.apn),
+            otap_user: pick(&group.otap_user, &self.otap_user),
+            otap_password_file: pick(&group.otap_password_file, &self.otap_password_file),
+        }
+    }
+
+    /// Checks what can be checked without knowing the devices.
+    pub(super) fn finish(&self, reader: &mut Reader, site: &Site, limits: Limits) -> Option<Provisioning> {
+        let otap_uri = self.otap_uri.as_ref().and_then(|text| http_uri(reader, text, "otapURI"));
+        let jad_path = otap_uri.as_ref().and_then(|uri| jad_path(reader, uri, site));
+        let mut responder_uri = |text: &Option<Text>, name| {
+            let uri = text.as_ref().and_then(|text| http_uri(reader, text, name))?;
+            if uri.value.origin() != site.uri().origin() {
+                reader.report(
+                    Diagnostic::new(
+                        Code::ForeignHost,
+                        uri.span,
+                        format!("`{name}` is on another host than `site`: this site's responder may never be asked"),
+                    )
+                    .hint(format!("`site` is `{}`", site.as_str())),
+                );
+            }
+            Some(uri)
+        };
+        let notify_uri = responder_uri(&self.notify_uri, "notifyURI");
+        let version_uri = responder_uri(&self.version_uri, "versionURI");
+        if let Some(uri) = &version_uri
+            && uri.value.path().contains('@')
+        {
+            reader.report(
+                Diagnostic::new(Code::BadUri, uri.span, "`versionURI` contains `@`, which devices do not replace there")
+                    .hint("remove it: the responder knows the device by its IMEI"),
+            );
+        }
+        for (text, name, limit) in
+            [(&self.otap_user, "otapUser", limits.user), (&self.apn, "apn", limits.apn)]
+        {
+            if let Some(text) = text
+                && text.text.len() > limit
+            {
+                reader.report(too_long(text.span, name, &text.text, limit));
+            }
+        }
+        Some(Provisioning {
+            otap_uri: otap_uri?,
+            jad_path: jad_path?,
+            notify_uri: notify_uri?,
+            version_uri: version_uri?,
+            version_interval: self.version_interval.unwrap_or(10_800),
+            apn: self.apn.as_ref().map_or_else(|| "internet".into(), |text| text.text.to_string()),
+            auth: self.auth(reader)?,
+        })
+    }
+
+    /// User and password file; both or none.
+    fn auth(&self, reader: &mut Reader) -> Option<Option<Auth>> {
+        match (&self.otap_user, &self.otap_password_file) {
+            (None, None) => Some(None),
+            (Some(user), Some(file)) => {
+                Some(Some(Auth { user: user.text.to_string(), password_file: PathBuf::from(&*file.text) }))
+            }
+            (Some(text), None) => {
+                reader.missing("otapPasswordFile", "`otapUser`", text.span);
+                None
+            }
+            (None, Some(text)) => {
+                reader.missing("otapUser", "`otapPasswordFile`", text.span);
+                None
+            }
+        }
+    }
+}
+
+/// A warning that a modem may not take a value.
+pub(super) fn too_long(span: Span, name: &str, value: &str, limit: usize) -> Diagnostic {
+    Diagnostic::new(
+        Code::ModemLength,
+        span,
+        format!("`{name}` becomes `{value}`: {} characters, and modems may take only {limit}", value.len()),
+    )
+    .hint("shorten it, or raise the bound under `limits` if your modems take more")
+}
+
+/// The firmware puts these values unquoted into one `AT^SJOTAP` command.
+fn check_modem_characters(reader: &mut Reader, name: &str, text: &Text) {
+    let breaks = |c: char| matches!(c, ',' | '"' | '\'' | ';') || c.is_whitespace() || c.is_control() || !c.is_ascii();
+    if let Some(c) = text.text.chars().find(|&c| breaks(c)) {
+        reader.report(
+            Diagnostic::new(Code::ModemCharacter, text.span, format!("`{name}` contains {c:?}, which breaks the modem's command"))
+                .hint("the firmware quotes nothing: no comma, quote, semicolon, white space, control or non-ASCII character"),
+        );
+    }
+}
+
+fn http_uri(reader: &mut Reader, text: &Text, name: &str) -> Option<Spanned<HttpUri>> {
+    match HttpUri::parse(&text.text) {
+        Ok(value) => Some(Spanned { value, span: text.span }),
+        Err(error) => {
+            reader.report(
+                Diagnostic::new(Code::BadUri, text.span, format!("`{}` is not good for `{name}`", text.text))
+                    .hint(error.to_string()),
+            );
+            None
+        }
+    }
+}
+
+fn jad_path(reader: &mut Reader, uri: &Spanned<HttpUri>, site: &Site) -> Option<JadPath> {
+    let Some(below) = uri.value.below(site) else {
+        reader.report(
+            Diagnostic::new(Code::OutsideSite, uri.span, "`otapURI` is not below `site`, where out/ is served")
+                .hint(format!("let it start with `{}/`", site.as_str())),
+        );
+        return None;
+    };
+    let mut bad = |hint: String| {
+        reader.report(
+            Diagnostic::new(Code::BadUri, uri.span, format!("`{}` is not good for `otapURI`", uri.value.as_str()))
+                .hint(hint),
+        );
+        None
+    };
+    if !below.ends_with(".jad") {
+        return bad("the modem takes only URLs that end in `.jad`".into());
+    }
+    let first = below.split('/').next().unwrap_or_default();
+    if below.contains('/') && matches!(first, "jars" | "vc") {
+        return bad(format!("`{first}/` in out/ is for other files; put the JADs elsewhere, such as `files/@/`"));
+    }
+    JadPath::new(below).map_or_else(|error| bad(error.to_string()), Some)
+}

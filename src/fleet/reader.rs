@@ -1,0 +1,204 @@
+//! From nodes to fields: what is the same for every mapping of fleet.yaml.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::keys::Key;
+use super::raw::{Node, Text, Value};
+use crate::diag::{Code, Diagnostic, Span};
+
+/// Collects what is wrong while the tree is read.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// What was found so far.
+    pub found: Vec<Diagnostic>,
+}
+
+/// The fields of one mapping, by name; every name is in the mapping's table.
+#[derive(Debug)]
+pub struct Fields {
+    /// The key in front of the mapping.
+    pub at: Span,
+    fields: BTreeMap<&'static str, Node>,
+}
+
+impl Fields {
+    /// Takes a field out.
+    pub fn take(&mut self, name: &str) -> Option<Node> {
+        self.fields.remove(name)
+    }
+}
+
+impl Reader {
+    /// Notes a mistake.
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+
+    /// The node as a mapping with the keys of `table`; `what` names it in messages (`a device`) and `at` is the key
+    /// in front of it.
+    pub fn fields(&mut self, node: Node, table: &'static [Key], what: &str, at: Span) -> Option<Fields> {
+        let names = || table.iter().map(|key| key.name);
+        let entries = self.entries(node, what, at)?;
+        let mut fields = BTreeMap::new();
+        for (key, value) in entries {
+            match table.iter().find(|known| *known.name == *key.text) {
+                Some(known) => {
+                    fields.insert(known.name, value);
+                }
+                None => self.report(
+                    Diagnostic::new(Code::UnknownKey, key.span, format!("unknown key `{}` in {what}", key.text))
+                        .hint(did_you_mean(&key.text, names()).unwrap_or_else(|| {
+                            format!("known keys are `{}`", names().collect::<Vec<_>>().join("`, `"))
+                        })),
+                ),
+            }
+        }
+        for key in table.iter().filter(|key| key.required && !fields.contains_key(key.name)) {
+            self.missing(key.name, what, at);
+        }
+        Some(Fields { at, fields })
+    }
+
+    /// Notes that a key is missing.
+    pub fn missing(&mut self, name: &str, what: &str, at: Span) {
+        self.report(
+            Diagnostic::new(Code::MissingKey, at, format!("{what} has no `{name}`")).hint(format!("add `{name}: …`")),
+        );
+    }
+
+    /// The node as a mapping with any keys, the first of duplicates.
+    pub fn entries(&mut self, node: Node, what: &str, at: Span) -> Option<Vec<(Text, Node)>> {
+        let entries = match node.value {
+            Value::Map(entries) => entries,
+            Value::Null => Vec::new(),
+            other => {
+                self.wrong_type(at, what, "a mapping", &other);
+                return None;
+            }
+        };
+        let mut seen = BTreeMap::new();
+        let mut kept = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let Some(key) = self.text(key, "a key") else { continue };
+            if let Some(()) = seen.insert(key.text.clone(), ()) {
+                self.duplicate_key(&key);
+            } else {
+                kept.push((key, value));
+            }
+        }
+        Some(kept)
+    }
+
+    /// Notes that a key stands twice in its mapping.
+    pub fn duplicate_key(&mut self, key: &Text) {
+        self.report(
+            Diagnostic::new(Code::DuplicateKey, key.span, format!("the key `{}` stands here twice", key.text))
+                .hint("remove one of the two"),
+        );
+    }
+
+    /// The node as text.
+    pub fn text(&mut self, node: Node, what: &str) -> Option<Text> {
+        match node.value {
+            Value::Scalar(text) => Some(Text { text, span: node.span }),
+            other => {
+                self.wrong_type(node.span, what, "a text", &other);
+                None
+            }
+        }
+    }
+
+    /// The node as a text that is parsed; a failure is reported with the parser's words.
+    pub fn parsed<T>(&mut self, node: Node, what: &str, code: Code) -> Option<(T, Span)>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let text = self.text(node, what)?;
+        self.parse(&text, what, code).map(|value| (value, text.span))
+    }
+
+    /// The same for a text.
+    pub fn parse<T>(&mut self, text: &Text, what: &str, code: Code) -> Option<T>
+    where
+        T: FromStr<Err: Display>,
+    {
+        match text.text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.report(
+                    Diagnostic::new(code, text.span, format!("`{}` is not {what}", text.text)).hint(error.to_string()),
+                );
+                None
+            }
+        }
+    }
+
+    /// The node as a list of texts.
+    pub fn texts(&mut self, node: Node, what: &str) -> Vec<Text> {
+        match node.value {
+            Value::Seq(items) => items.into_iter().filter_map(|item| self.text(item, what)).collect(),
+            Value::Null => Vec::new(),
+            other => {
+                self.report(
+                    Diagnostic::new(
+                        Code::WrongType,
+                        node.span,
+                        format!("a list of {what} is wanted, not {}", other.describe()),
+                    )
+                    .hint("write `[…]`"),
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    /// The node as a whole number within bounds.
+    pub fn number(&mut self, node: Node, what: &str, min: u32, max: u32) -> Option<u32> {
+        let text = self.text(node, what)?;
+        let digits = text.text.bytes().all(|b| b.is_ascii_digit());
+        match text.text.parse() {
+            Ok(number) if digits && (min..=max).contains(&number) => Some(number),
+            _ => {
+                self.bad_value(&text, what, &format!("a whole number from {min} to {max}"));
+                None
+            }
+        }
+    }
+
+    /// The node as one of some words; the index of the word.
+    pub fn one_of(&mut self, node: Node, what: &str, words: &[&str]) -> Option<usize> {
+        let text = self.text(node, what)?;
+        let index = words.iter().position(|word| *word == &*text.text);
+        if index.is_none() {
+            self.bad_value(&text, what, &format!("`{}`", words.join("` or `")));
+        }
+        index
+    }
+
+    /// Notes that a text is not what it should be.
+    pub fn bad_value(&mut self, text: &Text, what: &str, wants: &str) {
+        self.report(
+            Diagnostic::new(Code::BadValue, text.span, format!("`{}` is not good for {what}", text.text))
+                .hint(format!("write {wants}")),
+        );
+    }
+
+    fn wrong_type(&mut self, span: Span, what: &str, wants: &str, is: &Value) {
+        self.report(Diagnostic::new(
+            Code::WrongType,
+            span,
+            format!("{what} must be {wants}, not {}", is.describe()),
+        ));
+    }
+}
+
+/// `` did you mean `…`? `` if one of the names is close to `word`.
+pub fn did_you_mean<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    names
+        .map(|name| (strsim::jaro_winkler(&word.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|&(score, _)| score > 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| format!("did you mean `{name}`?"))
+}
