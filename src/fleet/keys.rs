@@ -97,7 +97,7 @@ pub const MIDLET: &[Key] = &[
     required("name", Shape::Text, "MIDlet-Name of every JAR. Never changes: the firmware starts `a:/app/<name>.jar`."),
     required("vendor", Shape::Text, "MIDlet-Vendor of every JAR."),
     optional("jars", Shape::Text, "The directory with the JARs, beside this file (default `jars`)."),
-    optional("template", Shape::Text, "The template of the JADs in templates/ (default `<name>.jad`)."),
+    optional("template", Shape::Text, "The template of the JADs in templates/ (default `OwnTracks.jad`, which is built in)."),
 ];
 
 /// A channel, where it is more than a version.

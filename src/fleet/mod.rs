@@ -96,7 +96,12 @@ impl Fleet {
 
     /// The channel of a device: its own, else its group's, else the default one.
     pub fn channel(&self, device: &Device) -> Option<&Channel> {
-        device.channel.or(self.group(device).channel).map(|index| &self.channels[usize::from(index.0)])
+        self.channel_index(device).map(|index| &self.channels[usize::from(index.0)])
+    }
+
+    /// The place of that channel.
+    pub fn channel_index(&self, device: &Device) -> Option<ChannelIndex> {
+        device.channel.or(self.group(device).channel)
     }
 
     /// What the fleet wants to be set on a device.

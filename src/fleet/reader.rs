@@ -18,8 +18,6 @@ pub struct Reader {
 /// The fields of one mapping, by name; every name is in the mapping's table.
 #[derive(Debug)]
 pub struct Fields {
-    /// The key in front of the mapping.
-    pub at: Span,
     fields: BTreeMap<&'static str, Node>,
 }
 
@@ -58,7 +56,7 @@ impl Reader {
         for key in table.iter().filter(|key| key.required && !fields.contains_key(key.name)) {
             self.missing(key.name, what, at);
         }
-        Some(Fields { at, fields })
+        Some(Fields { fields })
     }
 
     /// Notes that a key is missing.

@@ -18,6 +18,9 @@ use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::version::Version;
 use crate::wire::{Brake, Day, Window};
 
+/// The template that is built in.
+const DEFAULT_TEMPLATE: &str = "OwnTracks.jad";
+
 /// Builds the fleet; none if a mistake was found.
 pub(super) fn fleet(
     reader: &mut Reader,
@@ -169,7 +172,7 @@ fn midlet(reader: &mut Reader, node: Node) -> Option<Midlet> {
     Some(Midlet {
         jars: jars.map_or_else(|| PathBuf::from("jars"), |text| PathBuf::from(&*text.text)),
         template_span: template.as_ref().unwrap_or(&name).span,
-        template: template.map_or_else(|| format!("{}.jad", name.text), |text| text.text.into()),
+        template: template.map_or_else(|| DEFAULT_TEMPLATE.into(), |text| text.text.into()),
         name: name.text.into(),
         vendor: vendor?.text.into(),
     })

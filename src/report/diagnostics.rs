@@ -1,0 +1,120 @@
+//! Diagnostics for people (with the source line and a caret), for programs (JSON) and for GitHub's annotations.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::json;
+
+use crate::diag::{Diagnostic, Place, Severity, Sources};
+
+/// Where a diagnostic points, for people.
+struct At<'a> {
+    path: &'a Path,
+    line_column: Option<(usize, usize)>,
+}
+
+fn at<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> At<'a> {
+    match &diagnostic.place {
+        Place::Span(span) => {
+            At { path: &sources.get(span.source).path, line_column: Some(sources.line_column(*span)) }
+        }
+        Place::File(path) => At { path, line_column: None },
+    }
+}
+
+/// One diagnostic as text: `path:LINE:COL: error[code]: message`, then the source line and the hint. A whole file is pointed
+/// at as `path:1:1`, so that every first line has the same form.
+pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String {
+    let At { path, line_column } = at(diagnostic, sources);
+    let (line, column) = line_column.unwrap_or((1, 1));
+    let severity = diagnostic.code.severity();
+    let (bold, paint, reset) = match (colour, severity) {
+        (false, _) => ("", "", ""),
+        (true, Severity::Error) => ("\x1b[1m", "\x1b[1;31m", "\x1b[0m"),
+        (true, Severity::Warning) => ("\x1b[1m", "\x1b[1;33m", "\x1b[0m"),
+    };
+    let mut text = format!(
+        "{bold}{}:{line}:{column}:{reset} {paint}{}[{}]{reset}: {}\n",
+        path.display(),
+        severity.as_str(),
+        diagnostic.code,
+        one_line(&diagnostic.message),
+    );
+    let hint = diagnostic.hint.as_deref().map(one_line);
+    match &diagnostic.place {
+        Place::Span(span) => {
+            let source = &sources.get(span.source).text;
+            // One line is enough to find the place, and keeps a huge file from being searched for its lines.
+            let line_start = source[..span.start as usize].rfind('\n').map_or(0, |i| i + 1);
+            let line_end = source[span.start as usize..].find('\n').map_or(source.len(), |i| i + span.start as usize);
+            let excerpt = &source[line_start..line_end];
+            let from = span.start as usize - line_start;
+            let to = (span.end as usize).saturating_sub(line_start).clamp(from, excerpt.len());
+            let level = match severity {
+                Severity::Error => Level::ERROR,
+                Severity::Warning => Level::WARNING,
+            };
+            let snippet = Snippet::source(excerpt)
+                .line_start(line)
+                .annotation(AnnotationKind::Primary.span(from..to));
+            let mut group = Group::with_level(level).element(snippet);
+            if let Some(hint) = &hint {
+                group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
+            }
+            let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+            let _ = writeln!(text, "{}", renderer.render(&[group]));
+        }
+        Place::File(_) => {
+            if let Some(hint) = hint {
+                let _ = writeln!(text, "  = hint: {hint}");
+            }
+        }
+    }
+    text
+}
+
+/// All of them as one JSON array with a line end.
+pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    let values: Vec<_> = diagnostics
+        .iter()
+        .map(|diagnostic| {
+            let At { path, line_column } = at(diagnostic, sources);
+            json!({
+                "code": diagnostic.code.as_str(),
+                "severity": diagnostic.code.severity().as_str(),
+                "message": diagnostic.message,
+                "file": path.display().to_string(),
+                "line": line_column.map(|(line, _)| line),
+                "column": line_column.map(|(_, column)| column),
+                "hint": diagnostic.hint,
+            })
+        })
+        .collect();
+    serde_json::to_string_pretty(&values).expect("a JSON value always serializes") + "\n"
+}
+
+/// One diagnostic as a workflow command of GitHub Actions, which shows it at the line of a merge request.
+pub fn github(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    let At { path, line_column } = at(diagnostic, sources);
+    let (line, column) = line_column.unwrap_or((1, 1));
+    let hint = diagnostic.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    format!(
+        "::{} file={},line={line},col={column},title={}::{}\n",
+        diagnostic.code.severity().as_str(),
+        escape(&path.display().to_string(), true),
+        diagnostic.code,
+        escape(&format!("{}{hint}", diagnostic.message), false),
+    )
+}
+
+/// As GitHub's toolkit escapes workflow commands.
+fn escape(text: &str, property: bool) -> String {
+    let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    if property { text.replace(':', "%3A").replace(',', "%2C") } else { text }
+}
+
+/// Control characters of the input stay out of the terminal.
+fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
