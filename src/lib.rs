@@ -16,5 +16,6 @@ pub mod rollout;
 pub mod tree;
 pub mod template;
 pub mod render;
+pub mod publish;
 pub mod version;
 pub mod wire;
