@@ -5,5 +5,7 @@ pub mod diag;
 pub mod digest;
 pub mod id;
 pub mod out_path;
+pub mod responder;
+pub mod store;
 pub mod version;
 pub mod wire;

@@ -1,0 +1,16 @@
+//! Answers the two requests that a static server cannot: version checks and OTAP results.
+//!
+//! ```text
+//! cgi, http ─ Request ─► message (who asks what) ─► service ─ Reply ─► cgi, http
+//!                              out/vc ─ offer ─► decide ◄─ record ─ store
+//! ```
+//!
+//! [`decide`] and [`outcome`] are pure: records in, records out. [`service`] reads `out/` and the store
+//! around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
+
+pub mod decide;
+pub mod message;
+pub mod offer;
+pub mod outcome;
+pub mod record;
+pub mod service;

@@ -1,0 +1,1 @@
+//! How offers end, and when a rollout's brake is pulled: pure.
