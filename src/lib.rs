@@ -1,6 +1,7 @@
 //! otapress turns a fleet file, MIDlet JARs and templates into a directory that any HTTP server can host,
 //! and answers the two requests that a static server cannot.
 
+//pub mod device;
 pub mod diag;
 pub mod digest;
 pub mod id;

@@ -9,6 +9,7 @@
 //! around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
 
 pub mod decide;
+pub mod http;
 pub mod message;
 pub mod offer;
 pub mod outcome;
