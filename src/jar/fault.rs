@@ -1,0 +1,59 @@
+//! One thing that is wrong with a JAR.
+
+use crate::diag::Code;
+
+/// Why a JAR is refused; it becomes a [`crate::diag::Diagnostic`] where the file's name is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Fault {
+    /// [`Code::JarInvalid`] or [`Code::ManifestInvalid`].
+    pub code: Code,
+    /// What is wrong: lower case, no full stop, names in backticks.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl Fault {
+    /// Something is wrong with the archive.
+    pub(super) fn archive(message: impl Into<String>) -> Self {
+        Fault { code: Code::JarInvalid, message: message.into(), hint: None }
+    }
+
+    /// Something is wrong with the manifest.
+    pub(super) fn manifest(message: impl Into<String>) -> Self {
+        Fault { code: Code::ManifestInvalid, message: message.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Bytes of a foreign file for a message: on one line, without control characters, and not too long.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    const MAX: usize = 80;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX)]);
+    let mut escaped = String::new();
+    for c in text.chars().take(MAX) {
+        match c {
+            '`' => escaped.push('\''),
+            c if c.is_control() => escaped.extend(c.escape_default()),
+            c => escaped.push(c),
+        }
+    }
+    if text.chars().count() > MAX { escaped + "…" } else { escaped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_bytes_are_shown_on_one_short_line() {
+        assert_eq!(shown(b"a\r\n\x1b[31m`\xff"), "a\\r\\n\\u{1b}[31m'\u{fffd}");
+        assert_eq!(shown(&[b'x'; 300]).chars().count(), 81);
+    }
+}
