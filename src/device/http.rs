@@ -405,8 +405,8 @@ fn read_chunks(stream: &mut impl BufRead) -> Result<Vec<u8>, Error> {
     loop {
         let line = read_line(&mut stream.take(MAX_HEAD))?;
         let digits = line.split(';').next().unwrap_or_default().trim();
-        let length = u64::from_str_radix(digits, 16)
-            .map_err(|_| Error::NotHttp(format!("chunk length {line:?}")))?;
+        let length =
+            u64::from_str_radix(digits, 16).map_err(|_| Error::NotHttp(format!("chunk length {line:?}")))?;
         if length == 0 {
             while !read_line(&mut stream.take(MAX_HEAD))?.is_empty() {}
             return Ok(body);
@@ -448,9 +448,10 @@ mod tests {
     fn replies_are_read_by_length_chunks_and_end() {
         let reply = read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhix").unwrap();
         assert_eq!((reply.status, reply.reason.as_str(), &reply.body[..]), (200, "OK", &b"hi"[..]));
-        let reply =
-            read(b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nhi\r\n1\r\n!\r\n0\r\nT: 1\r\n\r\n")
-                .unwrap();
+        let reply = read(
+            b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nhi\r\n1\r\n!\r\n0\r\nT: 1\r\n\r\n",
+        )
+        .unwrap();
         assert_eq!((reply.framing, &reply.body[..]), (ReplyFraming::Chunked, &b"hi!"[..]));
         assert_eq!(reply.reason, "");
         let reply = read(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 404 Not Found\n\nall").unwrap();

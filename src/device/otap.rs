@@ -148,11 +148,7 @@ impl Device {
     }
 
     /// Fetches and reads the descriptor: a refusal that nobody is told of, or a result.
-    fn get_jad(
-        &self,
-        uri: &str,
-        log: &mut Vec<Exchange>,
-    ) -> Result<Result<jad::Jad, Verdict>, Refusal> {
+    fn get_jad(&self, uri: &str, log: &mut Vec<Exchange>) -> Result<Result<jad::Jad, Verdict>, Refusal> {
         let reply = self.get(Purpose::Jad, uri, log).map_err(Refusal::Http)?;
         if reply.status != 200 {
             return Err(Refusal::Status(reply.status));
@@ -164,20 +160,16 @@ impl Device {
         if let Some(charset) = charset(content_type).filter(|c| !is_known_charset(c)) {
             return Ok(Err(Verdict::new(906, format!("the charset `{charset}` is unknown"))));
         }
-        Ok(jad::parse(&reply.body).map_err(|faults| {
-            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            Verdict::new(906, faults.join("; "))
-        }))
+        Ok(jad::parse(&reply.body)
+            .map_err(|faults| Verdict::new(906, listed(faults.iter().map(|f| &*f.message)))))
     }
 
     /// Fetches the application and compares it with its descriptor; gives the version that it is.
     fn get_jar(&self, jad: &jad::Jad, log: &mut Vec<Exchange>) -> Result<String, Verdict> {
-        let reply = self
-            .get(Purpose::Jar, jad.jar_url(), log)
-            .map_err(|error| match error {
-                Error::Url(_) => Verdict::new(907, error.to_string()),
-                _ => Verdict::new(903, error.to_string()),
-            })?;
+        let reply = self.get(Purpose::Jar, jad.jar_url(), log).map_err(|error| match error {
+            Error::Url(_) => Verdict::new(907, error.to_string()),
+            _ => Verdict::new(903, error.to_string()),
+        })?;
         if reply.status != 200 {
             return Err(Verdict::new(907, format!("the JAR was answered with {}", reply.status)));
         }
@@ -189,11 +181,15 @@ impl Device {
         if size != jad.jar_size() {
             return Err(Verdict::new(904, format!("{size} bytes instead of {}", jad.jar_size())));
         }
-        let jar = jar::read(&reply.body).map_err(|error| Verdict::new(907, error.to_string()))?;
+        let jar = jar::read(&reply.body)
+            .map_err(|faults| Verdict::new(907, listed(faults.iter().map(|f| &*f.message))))?;
         for name in ["MIDlet-Name", "MIDlet-Version", "MIDlet-Vendor"] {
-            let (in_jad, in_jar) = (jad.get(name), jar.get(name));
+            let (in_jad, in_jar) = (jad.get(name), jar.attribute(name));
             if in_jad != in_jar {
-                return Err(Verdict::new(905, format!("{name} is {in_jad:?} in the JAD and {in_jar:?} in the JAR")));
+                return Err(Verdict::new(
+                    905,
+                    format!("{name} is {in_jad:?} in the JAD and {in_jar:?} in the JAR"),
+                ));
             }
         }
         Ok(jar.version_text().into())
@@ -221,7 +217,8 @@ impl Device {
 
     fn notify(&self, uri: &str, code: u16, log: &mut Vec<Exchange>) -> bool {
         let body = format!("{code} {}", text(code));
-        let request = Request::post(uri, body.as_bytes(), Framing::Length).header("User-Agent", &self.modem_agent());
+        let request =
+            Request::post(uri, body.as_bytes(), Framing::Length).header("User-Agent", &self.modem_agent());
         let exchange = Exchange::make(&self.network, Purpose::Notify, request);
         let delivered = exchange.status() == Some(200);
         log.push(exchange);
@@ -252,6 +249,10 @@ fn text(code: u16) -> &'static str {
         913 => "Required package not supported by the device",
         _ => "Unknown",
     }
+}
+
+fn listed<'a>(messages: impl Iterator<Item = &'a str>) -> String {
+    messages.collect::<Vec<_>>().join("; ")
 }
 
 fn media_type(content_type: &str) -> String {

@@ -102,7 +102,9 @@ mod tests {
     #[test]
     fn what_corrupts_the_file_is_refused() {
         let mut settings = Settings::default();
-        for (key, val) in [("a=b", "c"), ("#a", "b"), ("a", "b\n"), ("a\r", "b"), ("ä", "b"), ("a", "ü"), ("", "b")] {
+        for (key, val) in
+            [("a=b", "c"), ("#a", "b"), ("a", "b\n"), ("a\r", "b"), ("ä", "b"), ("a", "ü"), ("", "b")]
+        {
             assert_eq!(settings.apply(key, val).unwrap_err().key, key);
         }
         assert_eq!(settings, Settings::default());

@@ -1,0 +1,6 @@
+//! The integration tests, in one binary.
+
+mod device;
+mod http;
+mod life;
+mod support;
