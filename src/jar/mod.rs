@@ -26,7 +26,7 @@ mod contents;
 mod fault;
 mod layout;
 mod manifest;
-pub(crate) mod midlet;
+mod midlet;
 mod suite;
 
 use std::collections::BTreeSet;
@@ -34,7 +34,9 @@ use std::collections::BTreeSet;
 pub use self::fault::Fault;
 use self::fault::shown;
 use self::layout::Entry;
+pub(crate) use self::midlet::numbered;
 pub use self::midlet::{Midlet, MidletError};
+pub(crate) use self::suite::IDENTITY;
 use crate::digest::Sha256;
 use crate::version::Version;
 
