@@ -105,7 +105,9 @@ pub struct OfferRecord {
     pub deadline: Option<i64>,
     /// Until when a result may belong to the last attempt.
     pub until: i64,
-    /// The last result of the last attempt.
+    /// Whether a result of the last attempt was recorded.
+    pub answered: bool,
+    /// The code of that result.
     pub code: Option<u16>,
     /// How the device stands in this rollout; a new attempt leaves it as it is.
     pub verdict: Option<Verdict>,
@@ -133,8 +135,8 @@ pub struct ResultRecord {
     pub code: Option<u16>,
     /// The whole text, control characters escaped.
     pub text: String,
-    /// The rollout that it was put down to, and its attempt.
-    pub attempt: Option<(String, u32)>,
+    /// The rollout that it was put down to.
+    pub rollout: Option<String>,
 }
 
 /// What is remembered of a rollout. Counts are of devices, since the last `resume`.
@@ -291,6 +293,8 @@ pub struct Event {
     pub imei: Option<Imei>,
     /// In which rollout.
     pub rollout: Option<String>,
+    /// The code of a result.
+    pub code: Option<u16>,
     /// More, for people: versions, an attempt's number, a result's text.
     pub detail: String,
 }
