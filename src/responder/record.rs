@@ -88,6 +88,13 @@ pub struct Portion {
     pub whole: bool,
 }
 
+impl std::fmt::Display for Portion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = if self.whole { "" } else { ", without those with a digit 1" };
+        write!(f, "generation {}{part}", self.generation)
+    }
+}
+
 /// The offers of one rollout to one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferRecord {
