@@ -88,6 +88,13 @@ pub struct Portion {
     pub whole: bool,
 }
 
+impl std::fmt::Display for Portion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = if self.whole { "" } else { ", without those with a digit 1" };
+        write!(f, "generation {}{part}", self.generation)
+    }
+}
+
 /// The offers of one rollout to one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferRecord {
@@ -105,7 +112,9 @@ pub struct OfferRecord {
     pub deadline: Option<i64>,
     /// Until when a result may belong to the last attempt.
     pub until: i64,
-    /// The last result of the last attempt.
+    /// Whether a result of the last attempt was recorded.
+    pub answered: bool,
+    /// The code of that result.
     pub code: Option<u16>,
     /// How the device stands in this rollout; a new attempt leaves it as it is.
     pub verdict: Option<Verdict>,
@@ -133,8 +142,8 @@ pub struct ResultRecord {
     pub code: Option<u16>,
     /// The whole text, control characters escaped.
     pub text: String,
-    /// The rollout that it was put down to, and its attempt.
-    pub attempt: Option<(String, u32)>,
+    /// The rollout that it was put down to.
+    pub rollout: Option<String>,
 }
 
 /// What is remembered of a rollout. Counts are of devices, since the last `resume`.
@@ -291,6 +300,8 @@ pub struct Event {
     pub imei: Option<Imei>,
     /// In which rollout.
     pub rollout: Option<String>,
+    /// The code of a result.
+    pub code: Option<u16>,
     /// More, for people: versions, an attempt's number, a result's text.
     pub detail: String,
 }

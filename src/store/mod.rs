@@ -40,6 +40,9 @@ pub enum StoreError {
         /// Ours.
         known: u32,
     },
+    /// The work gave up of its own accord.
+    #[error("the transaction was given up")]
+    Abandoned,
     /// A value that this program never wrote.
     #[error("`{path}` holds {what}")]
     Value {
@@ -140,8 +143,8 @@ pub trait Tx {
     /// first). Numbers ascend and are never used twice; an event is never seen before one with a lower number.
     fn events(&mut self, after: u64, limit: u32) -> Result<Vec<(u64, Event)>, StoreError>;
 
-    /// The offers of a rollout by how they stand.
-    fn standing(&mut self, rollout: &str) -> Result<Standing, StoreError>;
+    /// How the devices of each rollout stand, by id.
+    fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError>;
 }
 
 /// How many devices of a rollout stand how, whatever was resumed in between.
