@@ -9,6 +9,9 @@ use crate::{jad, jar};
 /// The characters that break the unquoted parameters of `AT^SJOTAP`.
 const BREAKS_COMMAND: [char; 3] = [',', '"', ';'];
 
+/// The connection broke while the JAR came.
+const LOSS_OF_SERVICE: u16 = 903;
+
 /// What goes wrong on purpose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
@@ -84,6 +87,16 @@ impl Verdict {
     fn new(code: u16, why: impl Into<String>) -> Verdict {
         Verdict { code, why: why.into() }
     }
+
+    /// The first fault that keeps a device from installing, among those whose code counts.
+    fn of(faults: &[jad::Fault], counts: impl Fn(u16) -> bool) -> Option<Verdict> {
+        let fault = faults.iter().find(|f| f.code_on_device != jad::SUCCESS && counts(f.code_on_device))?;
+        Some(Verdict::new(fault.code_on_device, format!("line {}: {}", fault.line, fault.message)))
+    }
+
+    fn descriptor() -> Verdict {
+        Verdict::new(jad::INVALID_DESCRIPTOR, "the descriptor is not complete")
+    }
 }
 
 impl Device {
@@ -111,10 +124,10 @@ impl Device {
                 match self.get_jar(&jad, log) {
                     Err(verdict) => verdict,
                     Ok(version) => {
-                        if faults.pretend.is_none_or(|code| code == 900) {
+                        if faults.pretend.is_none_or(|code| code == jad::SUCCESS) {
                             self.version = version;
                         }
-                        Verdict::new(900, "installed")
+                        Verdict::new(jad::SUCCESS, "installed")
                     }
                 }
             }
@@ -158,41 +171,54 @@ impl Device {
             return Err(Refusal::ContentType(reply.header("Content-Type").map(String::from)));
         }
         if let Some(charset) = charset(content_type).filter(|c| !is_known_charset(c)) {
-            return Ok(Err(Verdict::new(906, format!("the charset `{charset}` is unknown"))));
+            return Ok(Err(Verdict::new(
+                jad::INVALID_DESCRIPTOR,
+                format!("the charset `{charset}` is unknown"),
+            )));
         }
-        Ok(jad::parse(&reply.body)
-            .map_err(|faults| Verdict::new(906, listed(faults.iter().map(|f| &*f.message)))))
+        let jad = match jad::parse(&reply.body) {
+            Ok(jad) => jad,
+            Err(faults) => {
+                return Ok(Err(Verdict::of(&faults, |_| true).unwrap_or_else(Verdict::descriptor)));
+            }
+        };
+        // Signatures are looked at when the JAR is there.
+        let alone = jad::check_alone(&jad);
+        Ok(match Verdict::of(&alone, |code| code == jad::INVALID_DESCRIPTOR) {
+            Some(verdict) => Err(verdict),
+            None => Ok(jad),
+        })
     }
 
     /// Fetches the application and compares it with its descriptor; gives the version that it is.
     fn get_jar(&self, jad: &jad::Jad, log: &mut Vec<Exchange>) -> Result<String, Verdict> {
-        let reply = self.get(Purpose::Jar, jad.jar_url(), log).map_err(|error| match error {
-            Error::Url(_) => Verdict::new(907, error.to_string()),
-            _ => Verdict::new(903, error.to_string()),
+        let url = jad.get("MIDlet-Jar-URL").ok_or_else(Verdict::descriptor)?;
+        let reply = self.get(Purpose::Jar, url, log).map_err(|error| match error {
+            Error::Url(_) => Verdict::new(jad::INVALID_JAR, error.to_string()),
+            _ => Verdict::new(LOSS_OF_SERVICE, error.to_string()),
         })?;
         if reply.status != 200 {
-            return Err(Verdict::new(907, format!("the JAR was answered with {}", reply.status)));
+            return Err(Verdict::new(
+                jad::INVALID_JAR,
+                format!("the JAR was answered with {}", reply.status),
+            ));
         }
         let content_type = media_type(reply.header("Content-Type").unwrap_or_default());
         if !matches!(content_type.as_str(), "application/java-archive" | "application/java") {
-            return Err(Verdict::new(907, format!("the JAR came as `{content_type}`")));
+            return Err(Verdict::new(jad::INVALID_JAR, format!("the JAR came as `{content_type}`")));
         }
-        let size = reply.body.len() as u64;
-        if size != jad.jar_size() {
-            return Err(Verdict::new(904, format!("{size} bytes instead of {}", jad.jar_size())));
+        let (size, said) = (reply.body.len().to_string(), jad.get("MIDlet-Jar-Size").unwrap_or_default());
+        if size != said.trim_start_matches('0') {
+            return Err(Verdict::new(jad::SIZE_MISMATCH, format!("{size} bytes instead of {said}")));
         }
-        let jar = jar::read(&reply.body)
-            .map_err(|faults| Verdict::new(907, listed(faults.iter().map(|f| &*f.message))))?;
-        for name in ["MIDlet-Name", "MIDlet-Version", "MIDlet-Vendor"] {
-            let (in_jad, in_jar) = (jad.get(name), jar.attribute(name));
-            if in_jad != in_jar {
-                return Err(Verdict::new(
-                    905,
-                    format!("{name} is {in_jad:?} in the JAD and {in_jar:?} in the JAR"),
-                ));
-            }
+        let jar = jar::read(&reply.body).map_err(|faults| {
+            let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
+            Verdict::new(jad::INVALID_JAR, messages.join("; "))
+        })?;
+        match Verdict::of(&jad::check(jad, &jar, url), |_| true) {
+            Some(verdict) => Err(verdict),
+            None => Ok(jar.version_text().into()),
         }
-        Ok(jar.version_text().into())
     }
 
     /// A GET as the modem makes it: with credentials once it is asked for them.
@@ -249,10 +275,6 @@ fn text(code: u16) -> &'static str {
         913 => "Required package not supported by the device",
         _ => "Unknown",
     }
-}
-
-fn listed<'a>(messages: impl Iterator<Item = &'a str>) -> String {
-    messages.collect::<Vec<_>>().join("; ")
 }
 
 fn media_type(content_type: &str) -> String {

@@ -83,7 +83,10 @@ fn a_version_check_is_what_the_firmware_sends() {
     let [seen] = &server.seen()[..] else { panic!() };
     // versionURI is not expanded, and the body has no line end.
     assert_eq!(seen.line, "POST /otap/version?id=@ HTTP/1.1");
-    assert_eq!(seen.headers, ["Host: ota.example.com", "Content-Length: 7", &format!("User-Agent: GW/{IMEI}")]);
+    assert_eq!(
+        seen.headers,
+        ["Host: ota.example.com", "Content-Length: 7", &format!("User-Agent: GW/{IMEI}")]
+    );
     assert_eq!(seen.body, b"0.10.65");
 }
 
@@ -263,10 +266,8 @@ fn a_malformed_descriptor_is_906() {
         assert_eq!(otap.exchanges[1].request.body, b"906 Invalid Descriptor");
         assert_eq!(version, "0.10.65");
     }
-    let (otap, _) = otap(vec![
-        reply("200 OK", &format!("{JAD}; charset=\"utf-8\""), &good),
-        reply("200 OK", "", ""),
-    ]);
+    let (otap, _) =
+        otap(vec![reply("200 OK", &format!("{JAD}; charset=\"utf-8\""), &good), reply("200 OK", "", "")]);
     assert_eq!(otap.outcome.code(), Some(906));
 }
 
@@ -316,8 +317,9 @@ fn a_jar_that_does_not_come_is_notified() {
     );
     let (wrong_type, _) = otap(script(reply("200 OK", "text/plain", "12345")));
     assert_eq!(wrong_type.outcome.code(), Some(907));
-    let (broken, _) =
-        otap(script(b"HTTP/1.1 200 OK\r\nContent-Type: application/java-archive\r\nContent-Length: 5\r\n\r\n12".to_vec()));
+    let (broken, _) = otap(script(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/java-archive\r\nContent-Length: 5\r\n\r\n12".to_vec(),
+    ));
     assert_eq!(broken.outcome.code(), Some(903));
 }
 
@@ -325,7 +327,8 @@ fn a_jar_that_does_not_come_is_notified() {
 fn credentials_are_sent_only_when_asked_for() {
     let jar = suite().build();
     let challenge =
-        b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"otap\"\r\nContent-Length: 0\r\n\r\n".to_vec();
+        b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"otap\"\r\nContent-Length: 0\r\n\r\n"
+            .to_vec();
     let server = Canned::play(vec![
         challenge.clone(),
         reply("200 OK", JAD, descriptor(jar.len())),
@@ -385,8 +388,7 @@ fn faults_are_made_on_purpose() {
     script.extend([ok(), ok(), answer(r#"{"upgrade":0}"#)]);
     let server = Canned::play(script);
     let mut failing = device(server.address);
-    let turn =
-        failing.turn(&Faults { pretend: Some(901), repeat_notify: 1, ..Faults::default() });
+    let turn = failing.turn(&Faults { pretend: Some(901), repeat_notify: 1, ..Faults::default() });
     assert_eq!(turn.otap.unwrap().outcome.code(), Some(901));
     assert_eq!(failing.version, "0.10.65");
     let seen = server.seen();

@@ -18,7 +18,6 @@ use super::stream::Progress;
 use super::writer::Questions;
 use crate::responder::message::{self, BODY_LIMIT, Route};
 use crate::responder::service::{Reply, Step};
-use crate::wire::NO;
 
 /// What every connection shares.
 pub struct App {
@@ -32,8 +31,20 @@ pub struct App {
 /// The beginning of a request's body.
 struct Kept {
     bytes: Vec<u8>,
-    /// Whether all of the body was read.
-    whole: bool,
+    end: End,
+}
+
+/// Where reading a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// At its end; all of it is kept.
+    Whole,
+    /// At its end; the rest was dropped.
+    Long,
+    /// Before its end, because it is beyond all limits.
+    Endless,
+    /// Before its end, because it stopped coming.
+    Broken,
 }
 
 impl App {
@@ -51,7 +62,7 @@ impl App {
     pub async fn handle(&self, request: Request<Incoming>, progress: &Progress) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let posts = head.method == Method::POST;
-        let kept = if posts { self.read(body).await } else { Kept { bytes: Vec::new(), whole: true } };
+        let kept = if posts { self.read(body).await } else { Kept { bytes: Vec::new(), end: End::Whole } };
         // Without a length, what follows the head is taken for the next request; it may be the body.
         let unframed = posts
             && !head.headers.contains_key(header::CONTENT_LENGTH)
@@ -62,12 +73,13 @@ impl App {
             target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
             agent: head.headers.get(header::USER_AGENT).map(HeaderValue::as_bytes),
             body: &kept.bytes,
+            whole: kept.end == End::Whole,
         };
-        let mut response = match self.reply(&now, &asked, &kept).await {
+        let mut response = match self.reply(&now, &asked, kept.end).await {
             Some(reply) => from_reply(reply),
             None => self.file(&now, &head.method, head.uri.path(), &head.headers),
         };
-        if unframed || !kept.whole {
+        if unframed || matches!(kept.end, End::Endless | End::Broken) {
             progress.expect_more();
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -75,11 +87,11 @@ impl App {
     }
 
     /// The responder's reply; `None` if the request is not for it.
-    async fn reply(&self, now: &Snapshot, asked: &message::Request<'_>, kept: &Kept) -> Option<Reply> {
-        let acknowledges = || matches!(message::route(now.site.as_ref(), asked), Route::Notify(_));
-        if !kept.whole && asked.body.len() <= BODY_LIMIT {
-            // Half a version may be another version, and half a result another result.
-            return Some(emergency(acknowledges(), "the body ended early"));
+    async fn reply(&self, now: &Snapshot, asked: &message::Request<'_>, end: End) -> Option<Reply> {
+        let acknowledges = || matches!(message::route(now.responder.site().ok(), asked), Route::Notify(_));
+        if end == End::Broken && acknowledges() {
+            // Half a result may be another result.
+            return Some(emergency(true, "a result ended early"));
         }
         match catch_unwind(AssertUnwindSafe(|| now.responder.prepare(asked))) {
             Ok(Step::NotOurs) => None,
@@ -102,20 +114,20 @@ impl App {
         let drain = async {
             let mut read = 0;
             while let Some(frame) = body.frame().await {
-                let Ok(frame) = frame else { return false };
+                let Ok(frame) = frame else { return End::Broken };
                 if let Ok(data) = frame.into_data() {
-                    let missing = (BODY_LIMIT + 1).saturating_sub(bytes.len());
+                    let missing = BODY_LIMIT.saturating_sub(bytes.len());
                     bytes.extend_from_slice(&data[..data.len().min(missing)]);
                     read += data.len() as u64;
                 }
                 if read > self.limits.drain {
-                    return false;
+                    return End::Endless;
                 }
             }
-            true
+            if read > BODY_LIMIT as u64 { End::Long } else { End::Whole }
         };
-        let whole = tokio::time::timeout(self.limits.body, drain).await.unwrap_or(false);
-        Kept { bytes, whole }
+        let end = tokio::time::timeout(self.limits.body, drain).await.unwrap_or(End::Broken);
+        Kept { bytes, end }
     }
 
     fn file(
@@ -154,7 +166,7 @@ impl App {
 
     fn lets_in(&self, now: &Snapshot, headers: &HeaderMap) -> bool {
         let credentials = self.credentials.borrow();
-        let open = credentials.is_empty() && !now.site.as_ref().is_some_and(|site| site.auth);
+        let open = credentials.is_empty() && !now.responder.site().is_ok_and(|site| site.auth);
         open || credentials.accept(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes))
     }
 }
@@ -162,14 +174,7 @@ impl App {
 /// What is sent where the responder could not be asked: no upgrade, or 500 if an answer would
 /// acknowledge a result.
 fn emergency(acknowledges: bool, why: &str) -> Reply {
-    tracing::error!("{why}");
-    Reply {
-        status: if acknowledges { 500 } else { 200 },
-        body: Cow::Borrowed(if acknowledges { "" } else { NO }),
-        content_type: (!acknowledges).then_some("application/json"),
-        allow: None,
-        log: None,
-    }
+    if acknowledges { Reply::empty(500, Some(why.into())) } else { Reply::no(why) }
 }
 
 fn from_reply(reply: Reply) -> Response<Full<Bytes>> {

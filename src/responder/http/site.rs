@@ -6,15 +6,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::files::{Stamp, site_prefix};
 use crate::responder::service::Responder;
-use crate::wire::{SITE_FILE, Site};
+use crate::wire::SITE_FILE;
 
 /// The published directory at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
     /// What answers the two POST endpoints.
     pub responder: Responder,
-    /// What `otapress.json` says; `None` if it is missing or unreadable.
-    pub site: Option<Site>,
     /// The path of the site's URL, without a slash at its end.
     pub prefix: String,
     stamp: Option<Stamp>,
@@ -45,9 +43,9 @@ impl Published {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.stamp != now {
             *current = Arc::new(Snapshot::read(&self.out, now));
-            match &current.site {
-                Some(site) => tracing::info!(releases = site.releases.len(), "read `{SITE_FILE}` anew"),
-                None => tracing::error!("cannot use `{}`", self.out.join(SITE_FILE).display()),
+            match current.responder.site() {
+                Ok(site) => tracing::info!(releases = site.releases.len(), "read `{SITE_FILE}` anew"),
+                Err(why) => tracing::error!("{why}"),
             }
         }
         current.clone()
@@ -57,12 +55,12 @@ impl Published {
 impl Snapshot {
     /// The stamp is older than what is read, never newer, so that no change is missed.
     fn read(out: &Path, stamp: Option<Stamp>) -> Snapshot {
-        let site = fs::read(out.join(SITE_FILE)).ok().and_then(|text| Site::parse(&text).ok());
-        let prefix = site.as_ref().map_or("", |site| site_prefix(&site.site)).to_owned();
+        let responder = Responder::new(out);
+        let prefix = responder.site().map_or("", |site| site_prefix(&site.site)).to_owned();
         // What could not be read may have been a passing trouble (no file descriptor left): no stamp, so
         // that the next request tries again.
-        let stamp = stamp.filter(|_| site.is_some());
-        Snapshot { responder: Responder::new(out), site, prefix, stamp }
+        let stamp = stamp.filter(|_| responder.site().is_ok());
+        Snapshot { responder, prefix, stamp }
     }
 }
 

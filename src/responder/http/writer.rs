@@ -111,7 +111,7 @@ impl Writer {
     fn replies(&mut self, questions: &[Question]) -> Vec<Reply> {
         if let Some(store) = &mut self.store {
             let now = (self.clock)();
-            let work = || answer(&mut **store, Durability::Power, questions, now);
+            let work = || answer(&mut **store, Durability::Process, questions, now);
             match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(replies) if replies.len() == questions.len() => return replies,
                 _ => self.give_up("the store panicked"),
