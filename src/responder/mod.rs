@@ -13,5 +13,6 @@ pub mod decide;
 pub mod message;
 pub mod offer;
 pub mod outcome;
+mod plan;
 pub mod record;
 pub mod service;
