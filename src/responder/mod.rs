@@ -14,5 +14,6 @@ pub mod http;
 pub mod message;
 pub mod offer;
 pub mod outcome;
+mod plan;
 pub mod record;
 pub mod service;

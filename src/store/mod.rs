@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use crate::id::{ClientId, Imei};
 use crate::responder::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
 
+mod rows;
+mod schema;
 pub mod sqlite;
 
 /// How many unknown devices are remembered; the one not heard of for longest is forgotten first.
@@ -141,7 +143,10 @@ pub trait Tx {
 
     /// Up to `limit` events with their sequence numbers, in ascending order, after `after` (0: from the
     /// first). Numbers ascend and are never used twice; an event is never seen before one with a lower number.
-    fn events(&mut self, after: u64, limit: u32) -> Result<Vec<(u64, Event)>, StoreError>;
+    fn events(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// The last `limit` events of a device, the latest first.
+    fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
 
     /// How the devices of each rollout stand, by id.
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError>;
