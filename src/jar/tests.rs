@@ -73,6 +73,25 @@ fn what_the_jdk_writes_is_read() {
     assert_eq!(read(&zip(&members)).unwrap().midlets(), []);
 }
 
+#[test]
+fn the_example_jars_are_read() {
+    let examples: [(&[u8], &str); 2] = [
+        (include_bytes!("../../jars/OwnTracks-0.10.65.jar"), "0.10.65"),
+        (include_bytes!("../../jars/OwnTracks-0.10.66.jar"), "0.10.66"),
+    ];
+    for (bytes, version) in examples {
+        let jar = read(bytes).unwrap();
+        assert_eq!((jar.name(), jar.vendor(), jar.version_text()), ("OwnTracks", "Choral", version));
+        assert_eq!(jar.midlets()[0].class(), "demo.owntracks.OwnTracks");
+        let permissions: Vec<_> = jar.permissions().unwrap().split(", ").collect();
+        assert_eq!(
+            permissions,
+            ["http", "socket", "file.read", "file.write"]
+                .map(|p| format!("javax.microedition.io.Connector.{p}"))
+        );
+    }
+}
+
 // Threat 1.
 
 #[test]

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Builds the two example JARs into a directory: tests/jars/build.sh OUTDIR
+#
+# Needs a JDK from 17 on (for `jar --date`). The bytes are the same on every machine: nothing depends on
+# the clock, the locale, the time zone or the umask, entries are given in a fixed order and without
+# compression, because deflated bytes depend on the zlib at hand.
+set -eu
+
+if [ $# -ne 1 ]; then
+    echo "usage: $0 OUTDIR" >&2
+    exit 2
+fi
+mkdir -p -- "$1"
+out=$(cd -- "$1" && pwd)
+here=$(cd -- "$(dirname -- "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+export LC_ALL=C TZ=UTC
+unset CLASSPATH JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS JDK_JAVAC_OPTIONS
+
+# -Xlint:-options: newer compilers warn that release 8 is old, which is the point.
+compile() {
+    javac --release 8 -Xlint:-options -g:none -encoding UTF-8 -implicit:none "$@"
+}
+
+mkdir "$work/stubs"
+compile -d "$work/stubs" "$here/stubs/javax/microedition/midlet/MIDlet.java"
+
+for version in 0.10.65 0.10.66; do
+    classes=$work/$version
+    mkdir "$classes"
+    compile -classpath "$work/stubs" -d "$classes" \
+        "$here/src/demo/owntracks/OwnTracks.java" "$here/release/$version/demo/owntracks/Release.java"
+
+    # Created-By is given, because `jar` would write the JDK's own version.
+    cat > "$work/manifest" <<MANIFEST
+Manifest-Version: 1.0
+Created-By: tests/jars/build.sh
+MIDlet-Name: OwnTracks
+MIDlet-Version: $version
+MIDlet-Vendor: Choral
+MIDlet-1: OwnTracks,,demo.owntracks.OwnTracks
+MIDlet-Permissions: javax.microedition.io.Connector.http, javax.microedition.io.Connector.socket, javax.microedition.io.Connector.file.read, javax.microedition.io.Connector.file.write
+MicroEdition-Profile: IMP-NG
+MicroEdition-Configuration: CLDC-1.1
+MANIFEST
+    rm -f -- "$out/OwnTracks-$version.jar"
+    jar --create --file "$out/OwnTracks-$version.jar" --manifest "$work/manifest" \
+        --no-compress --date 2001-01-01T00:00:00Z \
+        -C "$classes" demo/owntracks/OwnTracks.class -C "$classes" demo/owntracks/Release.class
+done
