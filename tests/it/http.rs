@@ -78,7 +78,10 @@ fn assert_no(reply: &Reply) {
 /// The same for a reply that was read as it came.
 #[track_caller]
 fn assert_raw_no(reply: &str) {
-    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") || reply.starts_with("HTTP/1.0 200 OK\r\n"), "{reply:?}");
+    assert!(
+        reply.starts_with("HTTP/1.1 200 OK\r\n") || reply.starts_with("HTTP/1.0 200 OK\r\n"),
+        "{reply:?}"
+    );
     assert!(reply.to_ascii_lowercase().contains("content-length: 13\r\n"), "{reply:?}");
     assert!(reply.ends_with(&format!("\r\n\r\n{NO}")), "{reply:?}");
 }
@@ -152,7 +155,8 @@ fn nothing_else_is_served() {
         "/jars",
     ] {
         for method in ["GET", "HEAD"] {
-            let reply = server.raw(format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+            let reply =
+                server.raw(format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
             assert!(reply.starts_with("HTTP/1.1 404 Not Found\r\n"), "{method} {path}: {reply:?}");
             assert!(reply.ends_with("content-length: 0\r\n\r\n") || reply.contains("content-length: 0\r\n"));
             assert!(reply.ends_with("\r\n\r\n"), "a body: {reply:?}");
@@ -160,7 +164,9 @@ fn nothing_else_is_served() {
     }
     // A proxy's form of the same request: the path counts, the host does not.
     let absolute = |path: &str| {
-        server.raw(format!("GET http://elsewhere.example{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"))
+        server.raw(format!(
+            "GET http://elsewhere.example{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        ))
     };
     assert!(absolute("/files/dev1/OwnTracks.jad").starts_with("HTTP/1.1 200 OK\r\n"));
     assert!(absolute("/../secret.jad").starts_with("HTTP/1.1 404 Not Found\r\n"));
@@ -197,7 +203,8 @@ fn a_client_of_http_1_0_gets_a_length_and_the_end() {
     assert!(!head.to_lowercase().contains("keep-alive"), "{head}");
     assert!(head.contains("connection: close"), "{head}");
     assert_eq!(body, jad);
-    let check = format!("POST /otap/version HTTP/1.0\r\nUser-Agent: GW/{IMEI}\r\nContent-Length: 7\r\n\r\n0.10.65");
+    let check =
+        format!("POST /otap/version HTTP/1.0\r\nUser-Agent: GW/{IMEI}\r\nContent-Length: 7\r\n\r\n0.10.65");
     assert_raw_no(&server.raw(check));
 }
 
@@ -292,18 +299,31 @@ fn every_version_check_is_answered() {
         ("empty body", check(IMEI, b"")),
         ("not a version", check(IMEI, b"latest")),
         ("10 MB", check(IMEI, &huge)),
-        ("10 MB chunked", Request { framing: Framing::Chunked, headers: vec![
-            ("Host".into(), "h".into()),
-            ("Transfer-Encoding".into(), "chunked".into()),
-            ("User-Agent".into(), format!("GW/{IMEI}")),
-        ], ..check(IMEI, &huge) }),
+        (
+            "10 MB chunked",
+            Request {
+                framing: Framing::Chunked,
+                headers: vec![
+                    ("Host".into(), "h".into()),
+                    ("Transfer-Encoding".into(), "chunked".into()),
+                    ("User-Agent".into(), format!("GW/{IMEI}")),
+                ],
+                ..check(IMEI, &huge)
+            },
+        ),
         ("not UTF-8", check(IMEI, b"0.10.65\xff\xfe")),
         ("corrupt answer file", check("123456789012378", b"0.10.65")),
         ("runs its target", check(IMEI, b"0.10.66")),
-        ("a JAD's path", Request::post(&format!("{SITE}/files/dev1/OwnTracks.jad"), b"0.10.66", Framing::Length)
-            .header("User-Agent", &format!("XAK/{IMEI}"))),
-        ("nowhere", Request::post(&format!("{SITE}/%2e%2e/nowhere?x"), b"0.10.66", Framing::Length)
-            .header("User-Agent", &format!("GW/{IMEI} UNTRUSTED/1.0"))),
+        (
+            "a JAD's path",
+            Request::post(&format!("{SITE}/files/dev1/OwnTracks.jad"), b"0.10.66", Framing::Length)
+                .header("User-Agent", &format!("XAK/{IMEI}")),
+        ),
+        (
+            "nowhere",
+            Request::post(&format!("{SITE}/%2e%2e/nowhere?x"), b"0.10.66", Framing::Length)
+                .header("User-Agent", &format!("GW/{IMEI} UNTRUSTED/1.0")),
+        ),
     ] {
         let network = Network { connect_to: Some(server.address), timeout: Duration::from_secs(30) };
         let reply = network.exchange(&request).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -342,18 +362,41 @@ fn what_is_hardly_http_is_answered_without_an_upgrade() {
     let tree = published();
     let server = Server::start(&tree);
     let agent = format!("User-Agent: GW/{IMEI}\r\n");
-    let long = "x".repeat(100_000);
+    let long = "x".repeat(600_000);
     let many = "X-Header: 1\r\n".repeat(300);
     for (what, request) in [
         ("no length", format!("POST /otap/version HTTP/1.1\r\n{agent}\r\n0.10.65")),
         ("no length, HTTP/1.0", format!("POST /otap/version HTTP/1.0\r\n{agent}\r\n0.10.65")),
         ("bad length", format!("POST /otap/version HTTP/1.1\r\n{agent}Content-Length: x\r\n\r\n0.10.65")),
-        ("two lengths", format!("POST /otap/version HTTP/1.1\r\n{agent}Content-Length: 7\r\nContent-Length: 8\r\n\r\n0.10.65")),
-        ("chunked, HTTP/1.0", format!("POST /otap/version HTTP/1.0\r\n{agent}Transfer-Encoding: chunked\r\n\r\n7\r\n0.10.65\r\n0\r\n\r\n")),
-        ("bad chunks", format!("POST /otap/version HTTP/1.1\r\n{agent}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n0.10.65\r\n0\r\n\r\n")),
-        ("long header", format!("POST /otap/version HTTP/1.1\r\n{agent}X-Header: {long}\r\nContent-Length: 7\r\n\r\n0.10.65")),
+        (
+            "two lengths",
+            format!(
+                "POST /otap/version HTTP/1.1\r\n{agent}Content-Length: 7\r\nContent-Length: 8\r\n\r\n0.10.65"
+            ),
+        ),
+        (
+            "chunked, HTTP/1.0",
+            format!(
+                "POST /otap/version HTTP/1.0\r\n{agent}Transfer-Encoding: chunked\r\n\r\n7\r\n0.10.65\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "bad chunks",
+            format!(
+                "POST /otap/version HTTP/1.1\r\n{agent}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n0.10.65\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "long header",
+            format!(
+                "POST /otap/version HTTP/1.1\r\n{agent}X-Header: {long}\r\nContent-Length: 7\r\n\r\n0.10.65"
+            ),
+        ),
         ("long path", format!("POST /{long} HTTP/1.1\r\n{agent}Content-Length: 7\r\n\r\n0.10.65")),
-        ("many headers", format!("POST /otap/version HTTP/1.1\r\n{agent}{many}Content-Length: 7\r\n\r\n0.10.65")),
+        (
+            "many headers",
+            format!("POST /otap/version HTTP/1.1\r\n{agent}{many}Content-Length: 7\r\n\r\n0.10.65"),
+        ),
         ("bad version", format!("POST /otap/version HTTP/3.7\r\n{agent}Content-Length: 7\r\n\r\n0.10.65")),
         ("bad path", format!("POST /otap/ver\u{1}sion HTTP/1.1\r\n{agent}Content-Length: 7\r\n\r\n0.10.65")),
     ] {
@@ -401,14 +444,17 @@ fn without_a_store_checks_get_no_and_results_are_not_acknowledged() {
         sqlite(&tree)
     };
     let panics: fn() -> StoreError = || panic!("made by the test");
-    for open in [unopened(), failing(busy), failing(panics), state_is_a_file, Box::new(|| panic!("made by the test"))] {
+    for open in
+        [unopened(), failing(busy), failing(panics), state_is_a_file, Box::new(|| panic!("made by the test"))]
+    {
         let server = Server::start_with(&tree, Limits::default(), open);
         for _ in 0..3 {
             let check = server.device("dev1", IMEI, "0.10.65").check();
             assert_eq!(check.outcome, Outcome::Checked(Answered::default()));
             assert_no(&check.exchange.unwrap().reply.unwrap());
-            let notify = Request::post(&format!("{SITE}/otap/notify?id=dev1"), b"900 Success", Framing::Length)
-                .header("User-Agent", &format!("TC65i/{IMEI} Profile/IMP-NG"));
+            let notify =
+                Request::post(&format!("{SITE}/otap/notify?id=dev1"), b"900 Success", Framing::Length)
+                    .header("User-Agent", &format!("TC65i/{IMEI} Profile/IMP-NG"));
             assert_eq!(send(&server, &notify).status, 500);
         }
         server.stop();
@@ -458,7 +504,8 @@ fn silent_clients_are_dropped_and_patient_ones_are_not() {
     for dropped in [&mut silent, &mut trickling] {
         dropped.set_nonblocking(true).unwrap();
         let end = dropped.read(&mut buffer);
-        let gone = matches!(&end, Ok(0)) || end.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionReset);
+        let gone =
+            matches!(&end, Ok(0)) || end.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionReset);
         assert!(gone, "{end:?}");
     }
     regular.write_all(request.as_bytes()).unwrap();
@@ -494,7 +541,9 @@ fn a_shutdown_answers_what_is_under_way() {
     let mut buffer = [0; 4096];
     assert!(idle.read(&mut buffer).unwrap() > 0);
     let mut posting = server.connect();
-    let head = format!("POST /otap/notify?id=dev1 HTTP/1.1\r\nUser-Agent: TC65i/{IMEI}\r\nContent-Length: 11\r\n\r\n");
+    let head = format!(
+        "POST /otap/notify?id=dev1 HTTP/1.1\r\nUser-Agent: TC65i/{IMEI}\r\nContent-Length: 11\r\n\r\n"
+    );
     posting.write_all(head.as_bytes()).unwrap();
     // The head is read by now; the body comes when the server is already closing.
     std::thread::sleep(Duration::from_millis(200));

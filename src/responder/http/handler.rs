@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::watch;
 
 use super::Limits;
@@ -79,8 +79,11 @@ impl App {
             Some(reply) => from_reply(reply),
             None => self.file(&now, &head.method, head.uri.path(), &head.headers),
         };
-        if unframed || matches!(kept.end, End::Endless | End::Broken) {
+        let unread = unframed || matches!(kept.end, End::Endless | End::Broken);
+        if unread {
             progress.expect_more();
+        }
+        if unread || head.version == Version::HTTP_10 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -113,7 +113,9 @@ impl Server {
         let mut stream = self.connect();
         stream.write_all(request.as_ref()).unwrap();
         let mut reply = Vec::new();
-        stream.read_to_end(&mut reply).unwrap();
+        if let Err(error) = stream.read_to_end(&mut reply) {
+            panic!("{error} after {:?}", String::from_utf8_lossy(&reply));
+        }
         String::from_utf8(reply).unwrap()
     }
 }
