@@ -80,8 +80,8 @@ impl Exchange {
 /// What a device does between two waits for its versionInterval.
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// The version check.
-    pub check: Check,
+    /// The version check; `None` if the device goes on with an upgrade that it was told of before.
+    pub check: Option<Check>,
     /// The OTAP procedure, if the check told it to upgrade.
     pub otap: Option<Otap>,
     /// The version check after the reboot that ends the procedure.
@@ -90,10 +90,10 @@ pub struct Turn {
 
 impl Turn {
     /// Every exchange in order.
-    pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+    pub fn exchanges<'a>(&'a self) -> impl Iterator<Item = &'a Exchange> {
         let otap = self.otap.iter().flat_map(|otap| &otap.exchanges);
-        let start = self.start.iter().filter_map(|check| check.exchange.as_ref());
-        self.check.exchange.iter().chain(otap).chain(start)
+        let exchange = |check: &'a Option<Check>| check.as_ref().and_then(|check| check.exchange.as_ref());
+        exchange(&self.check).into_iter().chain(otap).chain(exchange(&self.start))
     }
 }
 
@@ -147,10 +147,14 @@ impl Device {
     }
 
     /// One version check and, if it is told to upgrade, the OTAP procedure, the reboot and the version
-    /// check at start-up.
+    /// check at start-up. If that one tells it to upgrade again, [`Device::wants_upgrade`], and the next
+    /// turn goes on from there at once.
     pub fn turn(&mut self, faults: &Faults) -> Turn {
-        let check = if faults.lose_answer { self.check_and_lose_the_answer() } else { self.check() };
-        let mut turn = Turn { check, otap: None, start: None };
+        let mut turn = Turn { check: None, otap: None, start: None };
+        if !self.upgrade_flag {
+            let lose = faults.lose_answer;
+            turn.check = Some(if lose { self.check_and_lose_the_answer() } else { self.check() });
+        }
         if self.upgrade_flag {
             turn.otap = Some(self.otap(faults));
             if !faults.no_reboot {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Clock;
 use crate::responder::service::{Question, Reply, answer, answer_without_store};
-use crate::store::{Durability, Store, StoreError};
+use crate::store::{Durability, Store, StoreError, Work};
 
 /// Opens the store; called again after trouble.
 pub type OpenStore = Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>;
@@ -26,8 +26,8 @@ const BATCH: usize = 1024;
 /// How long it waits before it tries to open a store that could not be opened.
 const REOPEN: Duration = Duration::from_secs(1);
 
-/// How often the store is maintained.
-const MAINTAIN: Duration = Duration::from_secs(10);
+/// How often the store is maintained at most.
+const MAINTAIN: Duration = Duration::from_secs(1);
 
 /// A question and where its reply goes.
 type Waiting = (Question, oneshot::Sender<Reply>);
@@ -111,9 +111,16 @@ impl Writer {
     fn replies(&mut self, questions: &[Question]) -> Vec<Reply> {
         if let Some(store) = &mut self.store {
             let now = (self.clock)();
-            let work = || answer(&mut **store, Durability::Process, questions, now);
-            match catch_unwind(AssertUnwindSafe(work)) {
-                Ok(replies) if replies.len() == questions.len() => return replies,
+            let mut watched = Watched { store: &mut **store, trouble: None };
+            let work = || answer(&mut watched, Durability::Process, questions, now);
+            let replies = catch_unwind(AssertUnwindSafe(work));
+            match (replies, watched.trouble) {
+                (Ok(replies), trouble) if replies.len() == questions.len() => {
+                    if let Some(trouble) = trouble {
+                        self.give_up(&trouble);
+                    }
+                    return replies;
+                }
                 _ => self.give_up("the store panicked"),
             }
         }
@@ -130,7 +137,8 @@ impl Writer {
         }
     }
 
-    /// Drops the store: what it is after a panic is unknown.
+    /// Drops the store: after a panic its condition is unknown, and after an error of the engine a fresh
+    /// start may find the disk with space again, or the database replaced.
     fn give_up(&mut self, why: &str) {
         tracing::error!("{why}");
         self.trouble = why.to_owned();
@@ -148,5 +156,37 @@ impl Writer {
             Ok(Err(error)) => self.give_up(&error.to_string()),
             Err(_) => self.give_up("opening the store panicked"),
         }
+    }
+}
+
+/// A store whose troubles are noticed; [`answer`] keeps them to itself.
+struct Watched<'a> {
+    store: &'a mut dyn Store,
+    trouble: Option<String>,
+}
+
+impl Watched<'_> {
+    fn notice(&mut self, result: Result<(), StoreError>) -> Result<(), StoreError> {
+        // The others are no fault of the store: a lock of somebody else, a record that cannot be read.
+        if let Err(error @ StoreError::Engine { .. }) = &result {
+            self.trouble = Some(error.to_string());
+        }
+        result
+    }
+}
+
+impl Store for Watched<'_> {
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let result = self.store.read(work);
+        self.notice(result)
+    }
+
+    fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let result = self.store.write(durability, work);
+        self.notice(result)
+    }
+
+    fn maintain(&mut self) -> Result<(), StoreError> {
+        self.store.maintain()
     }
 }
