@@ -8,6 +8,7 @@
 //! [`decide`] and [`outcome`] are pure: records in, records out. [`service`] reads `out/` and the store
 //! around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
 
+pub mod cgi;
 pub mod code;
 pub mod decide;
 pub mod message;
