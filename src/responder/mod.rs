@@ -8,8 +8,10 @@
 //! [`decide`] and [`outcome`] are pure: records in, records out. [`service`] reads `out/` and the store
 //! around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
 
+pub mod cgi;
 pub mod code;
 pub mod decide;
+#[cfg(feature = "cli")]
 pub mod http;
 pub mod message;
 pub mod offer;

@@ -1,7 +1,7 @@
 //! Builds a published directory in code, as `otapress build` would.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use otapress::digest::Sha256;
 use otapress::wire::{Brake, FORMAT, Offer, Release, SITE_FILE, Setting, Site, Target, VcFile};
@@ -142,15 +142,4 @@ pub fn target(release: &Release) -> Target {
 
 pub fn setting(key: &str, val: &str) -> Setting {
     Setting { key: key.into(), val: val.into() }
-}
-
-/// Every file below a directory with its content.
-pub fn files(root: &Path) -> Vec<PathBuf> {
-    walkdir::WalkDir::new(root)
-        .sort_by_file_name()
-        .into_iter()
-        .map(Result::unwrap)
-        .filter(|entry| entry.file_type().is_file())
-        .map(|entry| entry.path().to_owned())
-        .collect()
 }
