@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::fault::shown;
 
-/// One MIDlet: `name, icon, class` (MIDP 2.0, "MIDlet-<n>").
+/// One MIDlet: `name, icon, class` (MIDP 2.0, `MIDlet-<n>`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Midlet {
     name: String,
