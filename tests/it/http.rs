@@ -484,23 +484,21 @@ fn a_store_that_recovers_is_used_again() {
 #[test]
 fn silent_clients_are_dropped_and_patient_ones_are_not() {
     let tree = published();
-    let limits = Limits { idle: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { idle: Duration::from_millis(800), ..Limits::default() };
     let server = Server::start_with(&tree, limits, unopened());
     let request = "GET /files/dev1/OwnTracks.jad HTTP/1.1\r\nHost: h\r\n\r\n";
 
     let mut silent = server.connect();
     let mut trickling = server.connect();
     let mut regular = server.connect();
-    let start = Instant::now();
     let mut buffer = [0; 4096];
     for byte in request.bytes().take(12) {
         // A header that comes byte by byte is no progress.
         let _ = trickling.write_all(&[byte]);
         regular.write_all(request.as_bytes()).unwrap();
         assert!(regular.read(&mut buffer).unwrap() > 0);
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(200));
     }
-    assert!(start.elapsed() > Duration::from_millis(1000));
     for dropped in [&mut silent, &mut trickling] {
         dropped.set_nonblocking(true).unwrap();
         let end = dropped.read(&mut buffer);

@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod commits;
 mod device;
 mod http;
 mod life;

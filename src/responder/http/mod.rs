@@ -28,6 +28,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 pub use auth::{Credentials, token};
 pub use writer::OpenStore;
@@ -167,6 +168,8 @@ async fn serve_connection(connection: TcpStream, app: Arc<App>, mut closing: wat
         .serve_connection(io, service);
 
     let mut ticks = tokio::time::interval(idle);
+    // After a pause of the whole machine nobody was idle.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     let mut before = None;
     loop {
