@@ -149,6 +149,12 @@ async fn serve_connection(connection: TcpStream, app: Arc<App>, mut closing: wat
     let _ = connection.set_nodelay(true);
     let progress = Arc::new(Progress::default());
     let idle = app.limits.idle;
+    // As long as a connection says nothing, it gets no buffers.
+    tokio::select! {
+        ready = connection.readable() => if ready.is_err() { return },
+        () = tokio::time::sleep(idle) => return,
+        _ = closing.changed() => return,
+    }
     let service = {
         let progress = progress.clone();
         service_fn(move |request| {
