@@ -1,6 +1,7 @@
 //! `serve` over the wire: what is served, what is refused, and that a version check is always answered.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -483,23 +484,37 @@ fn a_store_that_recovers_is_used_again() {
 
 #[test]
 fn silent_clients_are_dropped_and_patient_ones_are_not() {
-    let tree = published();
-    let limits = Limits { idle: Duration::from_millis(800), ..Limits::default() };
+    let mut tree = published();
+    let big = vec![7; 20 << 20];
+    tree.write("jars/big.jar", &big);
+    tree.release("0.10.67");
+    let (idle, stall) = (Duration::from_millis(1600), Duration::from_secs(3));
+    let limits = Limits { idle, stall, ..Limits::default() };
     let server = Server::start_with(&tree, limits, unopened());
     let request = "GET /files/dev1/OwnTracks.jad HTTP/1.1\r\nHost: h\r\n\r\n";
+    let download = "GET /jars/big.jar HTTP/1.1\r\nHost: h\r\n\r\n";
 
-    let mut silent = server.connect();
-    let mut trickling = server.connect();
-    let mut regular = server.connect();
-    let mut buffer = [0; 4096];
-    for byte in request.bytes().take(12) {
-        // A header that comes byte by byte is no progress.
+    let [mut silent, mut half, mut trickling, mut regular, mut stalled, mut slow] =
+        [(); 6].map(|()| server.connect());
+    half.write_all(&request.as_bytes()[..9]).unwrap();
+    stalled.write_all(download.as_bytes()).unwrap();
+    slow.write_all(download.as_bytes()).unwrap();
+    let mut buffer = vec![0; 64 << 10];
+    let mut slowly = 0;
+    for (i, byte) in request.bytes().enumerate().take(24) {
+        // A head that comes byte by byte never comes.
         let _ = trickling.write_all(&[byte]);
-        regular.write_all(request.as_bytes()).unwrap();
-        assert!(regular.read(&mut buffer).unwrap() > 0);
+        // Long enough between two requests to be put aside, not long enough to be dropped.
+        if i % 6 == 0 {
+            regular.write_all(request.as_bytes()).unwrap();
+            assert!(regular.read(&mut buffer).unwrap() > 0);
+        }
+        for _ in 0..16 {
+            slowly += slow.read(&mut buffer).unwrap();
+        }
         std::thread::sleep(Duration::from_millis(200));
     }
-    for dropped in [&mut silent, &mut trickling] {
+    for dropped in [&mut silent, &mut half, &mut trickling] {
         dropped.set_nonblocking(true).unwrap();
         let end = dropped.read(&mut buffer);
         let gone =
@@ -508,6 +523,15 @@ fn silent_clients_are_dropped_and_patient_ones_are_not() {
     }
     regular.write_all(request.as_bytes()).unwrap();
     assert!(regular.read(&mut buffer).unwrap() > 0);
+    let rest = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        rest.len()
+    };
+    // What the kernel had taken is all that the stalled one gets.
+    assert!(rest(&mut stalled) < big.len());
+    assert!(slowly + rest(&mut slow) > big.len());
 }
 
 #[test]

@@ -28,13 +28,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 pub use auth::{Credentials, token};
 pub use writer::OpenStore;
 
 use handler::App;
-use stream::{Progress, Stream};
+use stream::{Still, Stream};
 
 /// The most that is read of a request's head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -63,9 +63,11 @@ pub struct Config {
 pub struct Limits {
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,
-    /// How long a connection may be without a complete request or any progress of an answer. It is closed
-    /// between this and twice this time.
+    /// How long a connection may be silent between two requests, and how long the head of a request may
+    /// take. Half of it is enough without a single byte of a head that has begun.
     pub idle: Duration,
+    /// How long an answer may wait for the client to take any more of it.
+    pub stall: Duration,
     /// How long the body of a request may take.
     pub body: Duration,
     /// How many bytes of a body are read at most; all but the first few are dropped.
@@ -79,6 +81,8 @@ impl Default for Limits {
         Limits {
             connections: 16_384,
             idle: Duration::from_secs(60),
+            // As long as modems give the whole OTAP procedure.
+            stall: Duration::from_secs(600),
             body: Duration::from_secs(30),
             drain: 64 * 1024 * 1024,
             grace: Duration::from_secs(10),
@@ -147,16 +151,30 @@ pub async fn serve(
 async fn serve_connection(connection: TcpStream, app: Arc<App>, mut closing: watch::Receiver<bool>) {
     // Answers are small and written at once: waiting for more would only delay them.
     let _ = connection.set_nodelay(true);
-    let progress = Arc::new(Progress::default());
-    let idle = app.limits.idle;
-    // As long as a connection says nothing, it gets no buffers.
-    tokio::select! {
-        ready = connection.readable() => if ready.is_err() { return },
-        () = tokio::time::sleep(idle) => return,
-        _ = closing.changed() => return,
+    let mut stream = Stream::new(connection);
+    loop {
+        // As long as a connection says nothing, it gets no buffers.
+        tokio::select! {
+            spoke = stream.speaks() => if !spoke { return },
+            () = tokio::time::sleep(app.limits.idle) => return,
+            _ = closing.changed() => return,
+        }
+        match serve_requests(stream, &app, &mut closing).await {
+            Some(silent) if !*closing.borrow() => stream = silent,
+            _ => return,
+        }
     }
+}
+
+/// Serves requests until the connection ends, or gives it back once it is silent between two requests.
+async fn serve_requests(
+    stream: Stream,
+    app: &Arc<App>,
+    closing: &mut watch::Receiver<bool>,
+) -> Option<Stream> {
+    let progress = stream.progress();
     let service = {
-        let progress = progress.clone();
+        let (app, progress) = (app.clone(), progress.clone());
         service_fn(move |request| {
             let (app, progress) = (app.clone(), progress.clone());
             async move {
@@ -165,26 +183,25 @@ async fn serve_connection(connection: TcpStream, app: Arc<App>, mut closing: wat
             }
         })
     };
-    let io = TokioIo::new(Stream::new(connection, progress.clone()));
     let mut connection = http1::Builder::new()
         // A client may close its sending side and still wait for its answer.
         .half_close(true)
         .ignore_invalid_headers(true)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(io, service);
+        .serve_connection(TokioIo::new(stream), service);
 
-    let mut ticks = tokio::time::interval(idle);
-    // After a pause of the whole machine nobody was idle.
+    let mut ticks = tokio::time::interval(app.limits.idle / 4);
+    // After a pause of the whole machine nobody was silent.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
-    let mut before = None;
-    loop {
+    let (mut before, mut moved) = (None, Instant::now());
+    let ended = loop {
         tokio::select! {
             result = &mut connection => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "a connection ended early");
                 }
-                break;
+                break true;
             }
             changed = closing.changed(), if !*closing.borrow() => {
                 // The sender lives as long as the server; were it gone, closing is right as well.
@@ -192,13 +209,25 @@ async fn serve_connection(connection: TcpStream, app: Arc<App>, mut closing: wat
                 Pin::new(&mut connection).graceful_shutdown();
             }
             _ = ticks.tick() => {
-                let now = progress.idle_since();
-                if now.is_some() && now == before {
-                    return;
+                let now = progress.still();
+                let blocked = progress.is_blocked();
+                if now.is_none() || now.map(|n| n.moves) != before.map(|b: Still| b.moves) {
+                    moved = Instant::now();
+                } else if now == before && !blocked {
+                    break false;
+                } else if moved.elapsed() >= if blocked { app.limits.stall } else { app.limits.idle } {
+                    return None;
                 }
                 before = now;
             }
         }
+    };
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner();
+    if ended {
+        stream.close().await;
+        return None;
     }
-    connection.into_parts().io.into_inner().close().await;
+    // Half a head for so long: the client is gone, or means no good.
+    parts.read_buf.is_empty().then_some(stream)
 }

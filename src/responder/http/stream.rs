@@ -27,7 +27,9 @@ const REFUSALS: [&[u8]; 3] = [b" 400 ", b" 414 ", b" 431 "];
 #[derive(Debug, Default)]
 pub struct Progress {
     moves: AtomicU64,
+    reads: AtomicU64,
     busy: AtomicU64,
+    blocked: AtomicBool,
     linger: AtomicBool,
 }
 
@@ -45,16 +47,30 @@ impl Progress {
         Busy(self.clone())
     }
 
-    /// Whether a request is being answered; otherwise how many requests were read and bytes written, a
-    /// number that only says whether it is still the same.
-    pub fn idle_since(&self) -> Option<u64> {
-        (self.busy.load(Ordering::Relaxed) == 0).then(|| self.moves.load(Ordering::Relaxed))
+    /// Where it stands; `None` while a request is being answered.
+    pub fn still(&self) -> Option<Still> {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (load(&self.busy) == 0).then(|| Still { moves: load(&self.moves), reads: load(&self.reads) })
+    }
+
+    /// Whether an answer waits for the client to read.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
     }
 
     /// The request may go on after its answer.
     pub fn expect_more(&self) {
         self.linger.store(true, Ordering::Relaxed);
     }
+}
+
+/// Where a connection stands; worth comparing with a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Still {
+    /// Counts requests and writes.
+    pub moves: u64,
+    /// Counts reads.
+    pub reads: u64,
 }
 
 /// A connection's bytes.
@@ -70,8 +86,19 @@ pub struct Stream {
 
 impl Stream {
     /// Watches a new connection.
-    pub fn new(inner: TcpStream, progress: Arc<Progress>) -> Self {
-        Stream { inner, progress, start: Vec::new(), instead: None }
+    pub fn new(inner: TcpStream) -> Self {
+        Stream { inner, progress: Arc::default(), start: Vec::new(), instead: None }
+    }
+
+    /// What is known of it.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// Waits for a request, or for the end, and says which it is. Nothing is read.
+    pub async fn speaks(&mut self) -> bool {
+        self.start.clear();
+        matches!(self.inner.peek(&mut [0]).await, Ok(1..))
     }
 
     /// Closes the connection so that what was sent arrives.
@@ -123,6 +150,7 @@ impl Stream {
         if let Poll::Ready(Ok(1..)) = result {
             self.progress.moves.fetch_add(1, Ordering::Relaxed);
         }
+        self.progress.blocked.store(result.is_pending(), Ordering::Relaxed);
         result
     }
 }
@@ -135,11 +163,11 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-        let missing = 5 - self.start.len();
-        if missing > 0 {
-            let new = &buf.filled()[before..];
-            let new = &new[..new.len().min(missing)];
-            self.start.extend_from_slice(new);
+        let new = &buf.filled()[before..];
+        if !new.is_empty() {
+            self.progress.reads.fetch_add(1, Ordering::Relaxed);
+            let missing = 5 - self.start.len();
+            self.start.extend_from_slice(&new[..new.len().min(missing)]);
         }
         result
     }
