@@ -236,3 +236,6 @@ fn settings(managed: &Managed, reported: Version, decision: &mut Decision, now: 
 fn event(device: &DeviceRecord, at: i64, kind: EventKind, rollout: Option<&str>, detail: String) -> Event {
     Event { at, kind, imei: Some(device.imei), rollout: rollout.map(str::to_owned), code: None, detail }
 }
+
+#[cfg(test)]
+mod tests;

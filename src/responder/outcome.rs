@@ -219,3 +219,6 @@ pub fn resume(rollout: &mut RolloutRecord, now: i64, events: &mut Vec<Event>) ->
     });
     true
 }
+
+#[cfg(test)]
+mod tests;
