@@ -415,7 +415,7 @@ fn read_chunks(stream: &mut impl BufRead) -> Result<Vec<u8>, Error> {
             return Err(Error::TooLong);
         }
         body.extend(read_exactly(stream, length)?);
-        if !read_line(&mut stream.take(2))?.is_empty() {
+        if read_exactly(stream, 2)? != b"\r\n" {
             return Err(Error::NotHttp("a chunk that does not end where it should".into()));
         }
     }

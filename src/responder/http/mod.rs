@@ -7,7 +7,7 @@
 //!
 //! Everything is bounded: connections, header and body sizes, the time that a client may be silent, the
 //! time that a shutdown takes. A version check is answered 200 whatever happens, also where hyper itself
-//! would refuse ([`stream`]) and where the store is gone ([`writer`]).
+//! would refuse (`stream`) and where the store is gone (`writer`).
 
 mod auth;
 mod files;
