@@ -43,6 +43,13 @@ pub struct Setting {
     pub val: String,
 }
 
+impl Setting {
+    /// The setting as it stands in an answer.
+    pub fn to_json(&self) -> String {
+        to_ascii(self)
+    }
+}
+
 /// The rules under which the responder may offer the target, and what it needs to count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

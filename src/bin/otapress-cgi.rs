@@ -1,0 +1,30 @@
+//! `otapress-cgi`: answers one version check or OTAP result under any server that speaks CGI/1.1.
+//!
+//! `OTAPRESS_OUT` names the published directory, `OTAPRESS_STATE` the one where records are kept.
+
+use std::env;
+use std::io;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use otapress::responder::cgi;
+
+fn main() -> ExitCode {
+    let env = |name: &str| env::var_os(name);
+    let clock = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    };
+    let (reply, outcome) = match cgi::guarded(&env, || cgi::run(&env, io::stdin().lock(), clock)) {
+        Ok(outcome) => (outcome.reply.clone(), Some(outcome)),
+        Err(reply) => (reply, None),
+    };
+    let written = cgi::write(&reply, &mut io::stdout().lock());
+    if let Some(log) = &reply.log {
+        eprintln!("otapress-cgi: {log}");
+    }
+    if let Some(outcome) = outcome {
+        outcome.finish();
+    }
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

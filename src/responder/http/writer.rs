@@ -1,0 +1,192 @@
+//! The one thread that uses the store.
+//!
+//! It takes all questions that are waiting, answers them in one transaction (one commit, one fsync if a
+//! result is among them) and then sends the replies. So a reply is never sent before what it
+//! acknowledges is kept, and many answers cost as much as one. Whatever happens to the store, every
+//! question gets a reply.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::Clock;
+use crate::responder::service::{Question, Reply, answer, answer_without_store};
+use crate::store::{Durability, Store, StoreError, Work};
+
+/// Opens the store; called again after trouble.
+pub type OpenStore = Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>;
+
+/// How many questions one transaction takes at most, so that nobody waits long for the others.
+const BATCH: usize = 1024;
+
+/// How long it waits before it tries to open a store that could not be opened.
+const REOPEN: Duration = Duration::from_secs(1);
+
+/// How often the store is maintained at most.
+const MAINTAIN: Duration = Duration::from_secs(1);
+
+/// A question and where its reply goes.
+type Waiting = (Question, oneshot::Sender<Reply>);
+
+/// The sending end: asks the thread.
+#[derive(Clone, Debug)]
+pub struct Questions(Sender<Waiting>);
+
+impl Questions {
+    /// Asks, and waits for the reply; `None` if the thread is gone, which only happens after a shutdown.
+    pub async fn ask(&self, question: Question) -> Option<Reply> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.send((question, sender)).ok()?;
+        receiver.await.ok()
+    }
+}
+
+/// Starts the thread. It ends once every [`Questions`] is dropped and all that was asked is answered.
+///
+/// # Errors
+/// If there can be no thread.
+pub fn start(open: OpenStore, clock: Clock) -> io::Result<(Questions, JoinHandle<()>)> {
+    let (sender, receiver) = channel();
+    let thread =
+        Builder::new().name("store".into()).spawn(move || Writer::new(open, clock).run(&receiver))?;
+    Ok((Questions(sender), thread))
+}
+
+struct Writer {
+    open: OpenStore,
+    clock: Clock,
+    store: Option<Box<dyn Store>>,
+    tried: Option<Instant>,
+    trouble: String,
+    maintained: Instant,
+}
+
+impl Writer {
+    fn new(open: OpenStore, clock: Clock) -> Self {
+        let mut writer = Writer {
+            open,
+            clock,
+            store: None,
+            tried: None,
+            trouble: String::new(),
+            maintained: Instant::now(),
+        };
+        writer.reopen();
+        writer
+    }
+
+    fn run(mut self, questions: &Receiver<Waiting>) {
+        loop {
+            match questions.recv_timeout(MAINTAIN) {
+                Ok(first) => {
+                    let mut batch = vec![first];
+                    batch.extend(questions.try_iter().take(BATCH - 1));
+                    self.answer(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.maintained.elapsed() >= MAINTAIN {
+                self.maintain();
+            }
+        }
+    }
+
+    fn answer(&mut self, batch: Vec<Waiting>) {
+        if self.store.is_none() {
+            self.reopen();
+        }
+        let (questions, senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let replies = self.replies(&questions);
+        for (sender, reply) in senders.into_iter().zip(replies) {
+            // A client that does not wait any longer is no trouble.
+            let _ = sender.send(reply);
+        }
+    }
+
+    fn replies(&mut self, questions: &[Question]) -> Vec<Reply> {
+        if let Some(store) = &mut self.store {
+            let now = (self.clock)();
+            let mut watched = Watched { store: &mut **store, trouble: None };
+            let work = || answer(&mut watched, Durability::Process, questions, now);
+            let replies = catch_unwind(AssertUnwindSafe(work));
+            match (replies, watched.trouble) {
+                (Ok(replies), trouble) if replies.len() == questions.len() => {
+                    if let Some(trouble) = trouble {
+                        self.give_up(&trouble);
+                    }
+                    return replies;
+                }
+                _ => self.give_up("the store panicked"),
+            }
+        }
+        questions.iter().map(|question| answer_without_store(question, &self.trouble)).collect()
+    }
+
+    fn maintain(&mut self) {
+        self.maintained = Instant::now();
+        let Some(store) = &mut self.store else { return };
+        match catch_unwind(AssertUnwindSafe(|| store.maintain())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the store cannot be maintained"),
+            Err(_) => self.give_up("the store panicked"),
+        }
+    }
+
+    /// Drops the store: after a panic its condition is unknown, and after an error of the engine a fresh
+    /// start may find the disk with space again, or the database replaced.
+    fn give_up(&mut self, why: &str) {
+        tracing::error!("{why}");
+        self.trouble = why.to_owned();
+        let store = self.store.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(store)));
+    }
+
+    fn reopen(&mut self) {
+        if self.tried.is_some_and(|tried| tried.elapsed() < REOPEN) {
+            return;
+        }
+        self.tried = Some(Instant::now());
+        match catch_unwind(AssertUnwindSafe(|| (self.open)())) {
+            Ok(Ok(store)) => self.store = Some(store),
+            Ok(Err(error)) => self.give_up(&error.to_string()),
+            Err(_) => self.give_up("opening the store panicked"),
+        }
+    }
+}
+
+/// A store whose troubles are noticed; [`answer`] keeps them to itself.
+struct Watched<'a> {
+    store: &'a mut dyn Store,
+    trouble: Option<String>,
+}
+
+impl Watched<'_> {
+    fn notice(&mut self, result: Result<(), StoreError>) -> Result<(), StoreError> {
+        // The others are no fault of the store: a lock of somebody else, a record that cannot be read.
+        if let Err(error @ StoreError::Engine { .. }) = &result {
+            self.trouble = Some(error.to_string());
+        }
+        result
+    }
+}
+
+impl Store for Watched<'_> {
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let result = self.store.read(work);
+        self.notice(result)
+    }
+
+    fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let result = self.store.write(durability, work);
+        self.notice(result)
+    }
+
+    fn maintain(&mut self) -> Result<(), StoreError> {
+        self.store.maintain()
+    }
+}

@@ -1,0 +1,21 @@
+//! Answers the two requests that a static server cannot: version checks and OTAP results.
+//!
+//! ```text
+//! cgi, http ─ Request ─► message (who asks what) ─► service ─ Reply ─► cgi, http
+//!                              out/vc ─ offer ─► decide ◄─ record ─ store
+//! ```
+//!
+//! [`decide`] and [`outcome`] are pure: records in, records out. [`service`] reads `out/` and the store
+//! around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
+
+pub mod cgi;
+pub mod code;
+pub mod decide;
+#[cfg(feature = "cli")]
+pub mod http;
+pub mod message;
+pub mod offer;
+pub mod outcome;
+mod plan;
+pub mod record;
+pub mod service;

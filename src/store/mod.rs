@@ -1,0 +1,166 @@
+//! Where the responder keeps its records.
+//!
+//! One trait, [`Store`], over transactions; the rules are in [`crate::responder`], an implementation only
+//! keeps rows. Several processes, and with some engines several machines, share one store.
+
+use std::path::PathBuf;
+
+use crate::id::{ClientId, Imei};
+use crate::responder::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
+
+mod rows;
+mod schema;
+pub mod sqlite;
+
+/// How many unknown devices are remembered; the one not heard of for longest is forgotten first.
+pub const UNKNOWN_LIMIT: u32 = 10_000;
+
+/// Why a store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine or the file system said no.
+    #[error("cannot use `{path}`: {source}")]
+    Engine {
+        /// The database.
+        path: PathBuf,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Somebody else kept it locked for too long.
+    #[error("`{path}` is locked by another process")]
+    Busy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A newer otapress wrote it.
+    #[error("`{path}` has the schema {found}, this program knows {known}")]
+    Schema {
+        /// The database.
+        path: PathBuf,
+        /// Its number.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The work gave up of its own accord.
+    #[error("the transaction was given up")]
+    Abandoned,
+    /// A value that this program never wrote.
+    #[error("`{path}` holds {what}")]
+    Value {
+        /// The database.
+        path: PathBuf,
+        /// What and where.
+        what: String,
+    },
+}
+
+/// What must survive once a transaction has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// It survives the end of this process, at any point.
+    Process,
+    /// It survives a loss of power too.
+    Power,
+}
+
+/// A place for records.
+pub trait Store: Send {
+    /// Runs `work` on one consistent state, without changing it. `work` may be run again from the start.
+    ///
+    /// # Errors
+    /// What `work` returns, or what the engine says.
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError>;
+
+    /// Runs `work` so that nobody else changes what it has read before its changes are done; either all of
+    /// them are, or none. `work` may be run again from the start.
+    ///
+    /// # Errors
+    /// What `work` returns, or what the engine says; nothing was changed then.
+    fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError>;
+
+    /// Housekeeping that nobody waits for: to be called now and then after answers were sent.
+    ///
+    /// # Errors
+    /// What the engine says; nothing is lost then.
+    fn maintain(&mut self) -> Result<(), StoreError>;
+}
+
+/// What a transaction does.
+pub type Work<'a> = dyn FnMut(&mut dyn Tx) -> Result<(), StoreError> + 'a;
+
+/// The rows, inside a transaction.
+///
+/// The putting methods fail in [`Store::read`].
+pub trait Tx {
+    /// A device, with its latest offer and that of `rollout`; `None` if it was never recorded.
+    ///
+    /// # Errors
+    /// What the engine says, as for all of them.
+    fn device(&mut self, imei: Imei, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError>;
+
+    /// A device with all of its offers.
+    fn device_in_full(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError>;
+
+    /// The devices whose results named that clientID.
+    fn devices_of_client(&mut self, client: &ClientId) -> Result<Vec<Imei>, StoreError>;
+
+    /// Writes a device and those of its offers that the record holds.
+    fn put_device(&mut self, device: &DeviceRecord) -> Result<(), StoreError>;
+
+    /// A rollout; a new one if it was never recorded.
+    fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError>;
+
+    /// Writes a rollout.
+    fn put_rollout(&mut self, rollout: &RolloutRecord) -> Result<(), StoreError>;
+
+    /// Devices whose offer of that rollout is overdue at `now`, at most `limit`.
+    fn overdue(&mut self, rollout: &str, now: i64, limit: u32) -> Result<Vec<Imei>, StoreError>;
+
+    /// The offers counted for a channel in the hour before `now`: exactly them, or up to a minute's more.
+    fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError>;
+
+    /// Counts an offer for a channel.
+    fn count_offer(&mut self, channel: &str, now: i64) -> Result<(), StoreError>;
+
+    /// Appends an event.
+    fn put_event(&mut self, event: &Event) -> Result<(), StoreError>;
+
+    /// An unknown device by its name.
+    fn unknown(&mut self, name: &str) -> Result<Option<UnknownRecord>, StoreError>;
+
+    /// Writes an unknown device, and forgets others beyond [`UNKNOWN_LIMIT`].
+    fn put_unknown(&mut self, unknown: &UnknownRecord) -> Result<(), StoreError>;
+
+    /// Up to `limit` devices in ascending order of IMEI, after `after`; with their latest offers.
+    fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError>;
+
+    /// Every rollout, by id.
+    fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError>;
+
+    /// Up to `limit` unknown devices, the last heard of first.
+    fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError>;
+
+    /// Up to `limit` events with their sequence numbers, in ascending order, after `after` (0: from the
+    /// first). Numbers ascend and are never used twice; an event is never seen before one with a lower number.
+    fn events(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// The last `limit` events of a device, the latest first.
+    fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// How the devices of each rollout stand, by id.
+    fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError>;
+}
+
+/// How many devices of a rollout stand how, whatever was resumed in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Made an offer, no verdict yet.
+    pub open: u32,
+    /// Of these: a result says that it is installed.
+    pub installed: u32,
+    /// Succeeded.
+    pub succeeded: u32,
+    /// Failed.
+    pub failed: u32,
+}

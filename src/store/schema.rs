@@ -1,0 +1,103 @@
+//! The tables of the SQLite database, and how older ones become these.
+
+use rusqlite::Connection;
+
+/// One script per schema number, from 1: each takes a database from the number before to its own. A script
+/// that was released is never edited.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE devices (
+        imei TEXT NOT NULL PRIMARY KEY,
+        client TEXT,
+        first_seen INTEGER NOT NULL,
+        last_seen INTEGER NOT NULL,
+        reported TEXT,
+        refusal TEXT,
+        sent_generation TEXT,
+        sent_whole INTEGER,
+        sent_at INTEGER,
+        confirmed_generation TEXT,
+        confirmed_whole INTEGER,
+        latest TEXT,
+        result_at INTEGER,
+        result_code INTEGER,
+        result_text TEXT,
+        result_rollout TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX devices_client ON devices (client) WHERE client IS NOT NULL;
+
+    CREATE TABLE offers (
+        imei TEXT NOT NULL,
+        rollout TEXT NOT NULL,
+        target TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        reported TEXT NOT NULL,
+        deadline INTEGER,
+        until INTEGER NOT NULL,
+        answered INTEGER NOT NULL,
+        code INTEGER,
+        verdict TEXT,
+        artifact_fault INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        PRIMARY KEY (imei, rollout)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX offers_deadline ON offers (rollout, deadline) WHERE deadline IS NOT NULL;
+
+    CREATE TABLE rollouts (
+        id TEXT NOT NULL PRIMARY KEY,
+        brake_artifact_faults INTEGER,
+        brake_failures_bp INTEGER,
+        brake_after INTEGER,
+        epoch INTEGER NOT NULL,
+        offered INTEGER NOT NULL,
+        succeeded INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        artifact_faults INTEGER NOT NULL,
+        halted_at INTEGER,
+        halted_reason TEXT
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE rates (
+        channel TEXT NOT NULL,
+        minute INTEGER NOT NULL,
+        offers INTEGER NOT NULL,
+        PRIMARY KEY (channel, minute)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        imei TEXT,
+        rollout TEXT,
+        code INTEGER,
+        detail TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_imei ON events (imei, seq) WHERE imei IS NOT NULL;
+
+    CREATE TABLE unknown (
+        name TEXT NOT NULL PRIMARY KEY,
+        first_seen INTEGER NOT NULL,
+        last_seen INTEGER NOT NULL,
+        said TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX unknown_last_seen ON unknown (last_seen, name);
+"];
+
+/// The schema number that this program reads and writes.
+pub(super) const CURRENT: u32 = MIGRATIONS.len() as u32;
+
+/// The schema number of a database; 0 for a new one.
+pub(super) fn number(db: &Connection) -> rusqlite::Result<u32> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Brings the tables up to date; to be called in a transaction that has the write lock.
+pub(super) fn migrate(db: &Connection) -> rusqlite::Result<()> {
+    let from = number(db)?;
+    for (script, number) in MIGRATIONS.iter().zip(1..).skip(from as usize) {
+        db.execute_batch(script)?;
+        db.pragma_update(None, "user_version", number)?;
+    }
+    Ok(())
+}

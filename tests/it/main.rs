@@ -1,0 +1,8 @@
+//! The integration tests, in one binary.
+
+mod commits;
+mod device;
+mod http;
+mod life;
+mod support;
+mod trouble;

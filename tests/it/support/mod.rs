@@ -1,0 +1,6 @@
+//! What several tests are built with.
+
+pub mod canned;
+pub mod jar;
+pub mod server;
+pub mod tree;
