@@ -11,6 +11,8 @@
 pub mod cgi;
 pub mod code;
 pub mod decide;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod message;
 pub mod offer;
 pub mod outcome;
