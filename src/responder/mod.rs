@@ -15,7 +15,10 @@ pub mod decide;
 pub(crate) mod fixture;
 pub mod message;
 pub mod offer;
+pub mod operate;
 pub mod outcome;
 mod plan;
+#[cfg(test)]
+mod properties;
 pub mod record;
 pub mod service;

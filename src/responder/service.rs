@@ -312,3 +312,6 @@ pub fn answer_without_store(question: &Question, why: &str) -> Reply {
         Kind::Notify(_) => Reply::empty(500, Some(log)),
     }
 }
+
+#[cfg(test)]
+mod tests;
