@@ -18,7 +18,7 @@ const DEVICES: usize = 4;
 const VERSIONS: [&str; 5] = ["0.8.37", "0.8.73", "0.10.65", "0.10.66", "0.10.67"];
 const BODIES: [&str; 2] = ["", "0.10.66\0x"];
 const RESULTS: [&str; 6] = ["900 Success", "903 x", "905 x", "912 x", "999 x", "?"];
-const STEPS: [i64; 9] = [0, 1, 29, 59, 60, 61, 600, 10_800, 30_000];
+const STEPS: [i64; 10] = [0, 1, 29, 59, 60, 61, 600, 3_300, 10_800, 30_000];
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
