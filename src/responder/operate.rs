@@ -1,8 +1,10 @@
-//! What the operator does to the records: new attempts for devices, rollouts that go on.
+//! What is done to the records without being asked by a device: new attempts, rollouts that go on, and
+//! judgement on those that never ask again.
 
-use super::outcome;
+use super::outcome::{self, Ending};
+use super::record::OfferRecord;
 use crate::id::Imei;
-use crate::store::{Durability, Store, StoreError};
+use crate::store::{Durability, Store, StoreError, Tx};
 
 /// How many devices are looked at in one transaction: enough to be quick, few enough that a device which
 /// asks meanwhile does not wait.
@@ -69,4 +71,51 @@ pub fn resume(store: &mut dyn Store, release: &str, now: i64) -> Result<Vec<Stri
         Ok(())
     })?;
     Ok(resumed)
+}
+
+/// Judges every attempt that is overdue, so that a brake is pulled even if no other device asks. A server
+/// does so now and then; under CGI the next offer of the rollout does. Returns how many were overdue.
+///
+/// # Errors
+/// If the store fails; some may be judged then.
+pub fn judge_overdue(store: &mut dyn Store, now: i64) -> Result<usize, StoreError> {
+    let mut judged = 0;
+    loop {
+        let mut overdue: Vec<(String, Imei)> = Vec::new();
+        let find = &mut |tx: &mut dyn Tx| {
+            overdue.clear();
+            for rollout in tx.rollouts()? {
+                let of_it = tx.overdue(&rollout.id, now, PAGE)?;
+                overdue.extend(of_it.into_iter().map(|imei| (rollout.id.clone(), imei)));
+            }
+            Ok(())
+        };
+        store.read(find)?;
+        if overdue.is_empty() {
+            return Ok(judged);
+        }
+        let mut page = 0;
+        store.write(Durability::Power, &mut |tx| {
+            page = 0;
+            for (id, imei) in &overdue {
+                let Some(mut device) = tx.device(*imei, Some(id))? else { continue };
+                // It may have asked since.
+                let due = |offer: &OfferRecord| offer.deadline.is_some_and(|at| now >= at);
+                if !device.offer(id).is_some_and(due) {
+                    continue;
+                }
+                let (mut rollout, mut events) = (tx.rollout(id)?, Vec::new());
+                outcome::settle(&mut device, &mut rollout, &Ending::Overdue, now, &mut events);
+                tx.put_device(&device)?;
+                tx.put_rollout(&rollout)?;
+                events.iter().try_for_each(|event| tx.put_event(event))?;
+                page += 1;
+            }
+            Ok(())
+        })?;
+        if page == 0 {
+            return Ok(judged);
+        }
+        judged += page;
+    }
 }

@@ -46,8 +46,11 @@ impl SqliteStore {
     pub fn open(state: &Path, patience: Duration) -> Result<Self, StoreError> {
         let path = state.join(FILE);
         retrying(patience, || match Self::try_open(&path, patience) {
-            Err(StoreError::Engine { .. }) if !path.exists() => {
-                create(&path)?;
+            // It is not there, or it was not: somebody else may make it at this moment.
+            Err(StoreError::Engine { source, .. }) if is_missing(&*source) => {
+                if !path.exists() {
+                    create(&path)?;
+                }
                 Self::try_open(&path, patience)
             }
             other => other,
@@ -58,7 +61,8 @@ impl SqliteStore {
         let failed = |error| failure(path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags).map_err(failed)?;
-        db.busy_timeout(patience).map_err(failed)?;
+        // [`retrying`] waits instead.
+        db.busy_timeout(Duration::ZERO).map_err(failed)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         db.set_prepared_statement_cache_capacity(64);
         let log_pages = Arc::new(AtomicI32::new(0));
@@ -124,16 +128,18 @@ impl Store for SqliteStore {
         // checkpoint achieved is otherwise remembered by those who have the database open, and under CGI
         // that is often nobody. Copies what it can without waiting for anybody.
         let failed = |error| failure(&self.path, error);
-        self.db.busy_timeout(Duration::ZERO).map_err(failed)?;
         let checkpoint =
             self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-        self.db.busy_timeout(self.patience).map_err(failed)?;
         if checkpoint.map_err(failed)? {
             return Ok(());
         }
         self.log_pages.store(0, Ordering::Relaxed);
         Ok(())
     }
+}
+
+fn is_missing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<Error>().and_then(Error::sqlite_error_code) == Some(ErrorCode::CannotOpen)
 }
 
 /// Makes the database, complete or not at all: it is built under another name and linked to its own. Of
@@ -166,19 +172,22 @@ fn draft_at(draft: &Path) -> rusqlite::Result<()> {
     db.close().map_err(|(_, error)| error)
 }
 
-/// Tries again while somebody else has a lock for which the engine itself does not wait, as while the log
-/// is read by the first who comes.
+/// Tries again while somebody else has a lock.
+///
+/// The engine's own waiting goes up to a tenth of a second between two tries, which is so seldom that one
+/// of many never meets an open door; trying without a pause would take the time from the one who works.
 fn retrying<T>(
     patience: Duration,
     mut attempt: impl FnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let start = Instant::now();
     loop {
-        match attempt() {
-            Err(StoreError::Busy { .. }) if start.elapsed() < patience => {
-                std::thread::sleep(Duration::from_millis(2));
+        match (attempt(), start.elapsed()) {
+            (Err(StoreError::Busy { .. }), waited) if waited < patience => {
+                let nap = (waited / 4).clamp(Duration::from_millis(1), Duration::from_millis(10));
+                std::thread::sleep(nap);
             }
-            other => return other,
+            (other, _) => return other,
         }
     }
 }

@@ -143,6 +143,19 @@ fn devices_that_fall_silent_pull_the_brake() {
 }
 
 #[test]
+fn overdue_devices_are_judged_even_if_nobody_asks() {
+    let mut world = World::new();
+    (0..10).for_each(|n| world.out.publish(n, &aimed(target("0.10.66"))));
+    for n in 0..10 {
+        assert!(is_upgrade(&world.check(n, "0.10.65", NOW)));
+    }
+    assert_eq!(operate::judge_overdue(&mut world.store, NOW + 25_199).unwrap(), 0);
+    assert_eq!(operate::judge_overdue(&mut world.store, NOW + 25_200).unwrap(), 10);
+    assert_eq!(operate::judge_overdue(&mut world.store, NOW + 25_200).unwrap(), 0);
+    assert_eq!(world.kinds().last(), Some(&EventKind::Halted));
+}
+
+#[test]
 fn the_target_can_change_at_any_time() {
     let mut world = World::new();
     world.out.publish(1, &aimed(target("0.10.66")));
