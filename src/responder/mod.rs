@@ -13,9 +13,14 @@ pub mod code;
 pub mod decide;
 #[cfg(feature = "cli")]
 pub mod http;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod message;
 pub mod offer;
+pub mod operate;
 pub mod outcome;
 mod plan;
+#[cfg(test)]
+mod properties;
 pub mod record;
 pub mod service;

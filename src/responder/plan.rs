@@ -244,13 +244,11 @@ fn complaint(
 
 fn notify(tx: &mut dyn Tx, notice: &Notice, now: i64) -> Result<Plan, StoreError> {
     let mut changes = Changes { is_result: true, ..Changes::default() };
-    let read = match sender(tx, notice)? {
-        Some(imei) => {
-            tx.device(imei, None)?.or_else(|| notice.published.then(|| DeviceRecord::new(imei, now)))
-        }
-        None => None,
-    };
-    let Some(read) = read else {
+    let sender = sender(tx, notice)?;
+    let read = sender.map(|imei| tx.device(imei, None)).transpose()?.flatten();
+    let first = sender.filter(|_| read.is_none() && notice.published);
+    changes.events.extend(first.map(|imei| happened(EventKind::FirstSeen, imei, now, String::new())));
+    let Some(read) = read.or(first.map(|imei| DeviceRecord::new(imei, now))) else {
         let name = match (notice.imei, &notice.client) {
             (Some(imei), _) => imei.to_string(),
             (None, Some(client)) => client.to_string(),

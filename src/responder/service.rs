@@ -1,4 +1,4 @@
-//! From a request to its reply: reads `out/`, hands records to [`super::plan`], keeps the store.
+//! From a request to its reply: reads `out/`, hands records to `plan`, keeps the store.
 //!
 //! Two steps, so that a server can take the first on any thread and the second for many requests in one
 //! transaction: [`Responder::prepare`] reads the request and the files, [`answer`] reads and writes records.
@@ -312,3 +312,6 @@ pub fn answer_without_store(question: &Question, why: &str) -> Reply {
         Kind::Notify(_) => Reply::empty(500, Some(log)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use crate::id::{ClientId, Imei};
 use crate::responder::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
 
+#[cfg(test)]
+pub(crate) mod conformance;
 mod rows;
 mod schema;
 pub mod sqlite;
@@ -66,7 +68,8 @@ pub enum Durability {
 
 /// A place for records.
 pub trait Store: Send {
-    /// Runs `work` on one consistent state, without changing it. `work` may be run again from the start.
+    /// Runs `work` on one consistent state; what it puts is dropped, or fails. `work` may be run again from
+    /// the start.
     ///
     /// # Errors
     /// What `work` returns, or what the engine says.
@@ -90,8 +93,6 @@ pub trait Store: Send {
 pub type Work<'a> = dyn FnMut(&mut dyn Tx) -> Result<(), StoreError> + 'a;
 
 /// The rows, inside a transaction.
-///
-/// The putting methods fail in [`Store::read`].
 pub trait Tx {
     /// A device, with its latest offer and that of `rollout`; `None` if it was never recorded.
     ///

@@ -7,6 +7,8 @@
 //! process that comes reads it whole.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -44,9 +46,11 @@ impl SqliteStore {
     pub fn open(state: &Path, patience: Duration) -> Result<Self, StoreError> {
         let path = state.join(FILE);
         retrying(patience, || match Self::try_open(&path, patience) {
-            Err(StoreError::Engine { .. }) if !state.exists() => {
-                fs::create_dir_all(state)
-                    .map_err(|error| StoreError::Engine { path: path.clone(), source: error.into() })?;
+            // It is not there, or it was not: somebody else may make it at this moment.
+            Err(StoreError::Engine { source, .. }) if is_missing(&*source) => {
+                if !path.exists() {
+                    create(&path)?;
+                }
                 Self::try_open(&path, patience)
             }
             other => other,
@@ -55,11 +59,10 @@ impl SqliteStore {
 
     fn try_open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         let failed = |error| failure(path, error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags).map_err(failed)?;
-        db.busy_timeout(patience).map_err(failed)?;
+        // [`retrying`] waits instead.
+        db.busy_timeout(Duration::ZERO).map_err(failed)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         db.set_prepared_statement_cache_capacity(64);
         let log_pages = Arc::new(AtomicI32::new(0));
@@ -76,7 +79,6 @@ impl SqliteStore {
                 return Err(StoreError::Schema { path: path.into(), found, known: schema::CURRENT });
             }
             _ => {
-                db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
                 db.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
                 schema::migrate(&db).and_then(|()| db.execute_batch("COMMIT")).map_err(failed)?;
             }
@@ -84,12 +86,12 @@ impl SqliteStore {
         Ok(SqliteStore { db, path: path.into(), patience, durability: None, log_pages })
     }
 
-    fn transaction(&mut self, begin: &str, work: &mut Work<'_>) -> Result<(), StoreError> {
+    fn transaction(&mut self, begin: &str, end: &str, work: &mut Work<'_>) -> Result<(), StoreError> {
         retrying(self.patience, || {
             let failed = |error| failure(&self.path, error);
             self.db.execute_batch(begin).map_err(failed)?;
             let done = work(&mut Rows { db: &self.db, path: &self.path })
-                .and_then(|()| self.db.execute_batch("COMMIT").map_err(failed));
+                .and_then(|()| self.db.execute_batch(end).map_err(failed));
             if done.is_err() && !self.db.is_autocommit() {
                 self.db.execute_batch("ROLLBACK").map_err(failed)?;
             }
@@ -100,7 +102,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        self.transaction("BEGIN", work)
+        self.transaction("BEGIN", "ROLLBACK", work)
     }
 
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
@@ -115,34 +117,77 @@ impl Store for SqliteStore {
             self.durability = Some(durability);
         }
         // The write lock comes first: a transaction that reads and then wants to write could only fail.
-        self.transaction("BEGIN IMMEDIATE", work)
+        self.transaction("BEGIN IMMEDIATE", "COMMIT", work)
     }
 
     fn maintain(&mut self) -> Result<(), StoreError> {
         if self.log_pages.load(Ordering::Relaxed) < LOG_PAGES {
             return Ok(());
         }
-        // Passive: copies what it can without waiting for anybody, or nothing if another one does.
-        let checkpoint = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        checkpoint.map_err(|error| failure(&self.path, error))?;
+        // Truncates, because only an empty file tells the next process that all of it was copied: what a
+        // checkpoint achieved is otherwise remembered by those who have the database open, and under CGI
+        // that is often nobody. Copies what it can without waiting for anybody.
+        let failed = |error| failure(&self.path, error);
+        let checkpoint =
+            self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        if checkpoint.map_err(failed)? {
+            return Ok(());
+        }
         self.log_pages.store(0, Ordering::Relaxed);
         Ok(())
     }
 }
 
-/// Tries again while somebody else has a lock for which the engine itself does not wait, as while a new
-/// database is made.
+fn is_missing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<Error>().and_then(Error::sqlite_error_code) == Some(ErrorCode::CannotOpen)
+}
+
+/// Makes the database, complete or not at all: it is built under another name and linked to its own. Of
+/// those who do so at the same time one succeeds, and nobody ever opens a database that is half made.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let io = |error: io::Error| StoreError::Engine { path: path.into(), source: error.into() };
+    let state = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(state).map_err(io)?;
+    let unique = RandomState::new().hash_one(std::process::id());
+    let draft = state.join(format!(".{FILE}.{unique:016x}"));
+    let drafted = draft_at(&draft).map_err(|error| failure(path, error));
+    let linked = drafted.and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
+        _ => Ok(()),
+    });
+    // A draft that is left behind is in nobody's way.
+    let _ = fs::remove_file(&draft);
+    linked?;
+    // The name must survive a loss of power as what is recorded under it does.
+    fs::File::open(state).and_then(|state| state.sync_all()).map_err(io)
+}
+
+fn draft_at(draft: &Path) -> rusqlite::Result<()> {
+    let db = Connection::open(draft)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    schema::migrate(&db)?;
+    db.execute_batch("COMMIT")?;
+    // Closing copies the log into the file that is linked.
+    db.close().map_err(|(_, error)| error)
+}
+
+/// Tries again while somebody else has a lock.
+///
+/// The engine's own waiting goes up to a tenth of a second between two tries, which is so seldom that one
+/// of many never meets an open door; trying without a pause would take the time from the one who works.
 fn retrying<T>(
     patience: Duration,
     mut attempt: impl FnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let start = Instant::now();
     loop {
-        match attempt() {
-            Err(StoreError::Busy { .. }) if start.elapsed() < patience => {
-                std::thread::sleep(Duration::from_millis(2));
+        match (attempt(), start.elapsed()) {
+            (Err(StoreError::Busy { .. }), waited) if waited < patience => {
+                let nap = (waited / 4).clamp(Duration::from_millis(1), Duration::from_millis(10));
+                std::thread::sleep(nap);
             }
-            other => return other,
+            (other, _) => return other,
         }
     }
 }
@@ -164,3 +209,6 @@ pub(super) fn failure(path: &Path, error: Error) -> StoreError {
         error => StoreError::Engine { path, source: error.into() },
     }
 }
+
+#[cfg(test)]
+mod tests;

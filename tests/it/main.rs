@@ -1,5 +1,7 @@
-//! The integration tests, in one binary.
+//! The programs as their users and the devices meet them.
 
+mod cases;
+mod cgi;
 mod commits;
 mod device;
 mod http;

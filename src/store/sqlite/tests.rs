@@ -1,0 +1,160 @@
+//! The conformance suite on SQLite, and what is SQLite's own: files, locks, schemas.
+
+use std::sync::Barrier;
+use std::thread;
+
+use super::*;
+use crate::responder::fixture::{NOW, Out, aimed, check, is_upgrade, notify, target};
+use crate::store::conformance::{Subject, conformance};
+
+struct Directory(tempfile::TempDir);
+
+impl Directory {
+    fn store(&self, patience: Duration) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.0.path().join("state"), patience)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("state").join(FILE)
+    }
+}
+
+impl Subject for Directory {
+    fn new() -> Self {
+        Directory(tempfile::tempdir().unwrap())
+    }
+
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(self.store(Duration::from_secs(20)).unwrap())
+    }
+}
+
+conformance!(Directory);
+
+#[test]
+fn many_make_the_same_new_database() {
+    for _ in 0..5 {
+        let directory = Directory::new();
+        let barrier = Barrier::new(16);
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let mut store = directory.store(Duration::from_secs(20)).unwrap();
+                    store.write(Durability::Process, &mut |tx| tx.count_offer("c", NOW)).unwrap();
+                });
+            }
+        });
+        let mut count = 0;
+        directory.open().read(&mut |tx| tx.offers_in_hour("c", NOW).map(|n| count = n)).unwrap();
+        assert_eq!(count, 16);
+    }
+}
+
+#[test]
+fn a_lock_is_waited_for_but_not_for_ever() {
+    let (directory, out) = (Directory::new(), Out::new());
+    out.publish(1, &aimed(target("0.10.66")));
+    out.publish(2, &crate::responder::fixture::settings("g", &[]));
+    let responder = out.responder();
+    let mut store = directory.store(Duration::from_millis(200)).unwrap();
+    assert!(!is_upgrade(&check(&responder, &mut store, 2, "0.10.65", NOW)));
+    let other = Connection::open(directory.file()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let quiet = check(&responder, &mut store, 2, "0.10.65", NOW + 1);
+    assert_eq!(quiet.log, None, "what changes nothing waits for nobody");
+    let start = Instant::now();
+    let reply = check(&responder, &mut store, 1, "0.10.65", NOW);
+    assert_eq!(reply.body, crate::wire::NO);
+    let log = reply.log.unwrap();
+    assert!(log.contains("no-state") && log.ends_with("is locked by another process"), "{log}");
+    assert_eq!(notify(&responder, &mut store, 1, "900 Success", NOW).status, 500);
+    assert!(start.elapsed() >= Duration::from_millis(400) && start.elapsed() < Duration::from_secs(5));
+
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(is_upgrade(&check(&responder, &mut store, 1, "0.10.65", NOW)));
+    assert_eq!(notify(&responder, &mut store, 1, "900 Success", NOW).status, 200);
+}
+
+#[test]
+fn one_unreadable_record_does_not_take_the_others_answers() {
+    use crate::responder::message::Request;
+    use crate::responder::service::{Step, answer};
+
+    let (directory, out) = (Directory::new(), Out::new());
+    (1..=3).for_each(|n| out.publish(n, &aimed(target("0.10.66"))));
+    let responder = out.responder();
+    let mut store = directory.store(Duration::from_secs(1)).unwrap();
+    check(&responder, &mut store, 2, "0.10.66", NOW);
+    Connection::open(directory.file()).unwrap().execute("UPDATE devices SET refusal = 'odd'", []).unwrap();
+    let questions: Vec<_> = (1..=3)
+        .map(|n| {
+            let agent = format!("GW/{}", crate::responder::fixture::imei(n));
+            let request = Request {
+                method: "POST",
+                target: "/otap/version",
+                agent: Some(agent.as_bytes()),
+                body: b"0.10.65",
+                whole: true,
+            };
+            let Step::Ask(question) = responder.prepare(&request) else { panic!() };
+            question
+        })
+        .collect();
+    let replies = answer(&mut store, Durability::Power, &questions, NOW);
+    let upgrades: Vec<_> = replies.iter().map(is_upgrade).collect();
+    assert_eq!(upgrades, [true, false, true]);
+    assert!(replies[1].log.as_ref().unwrap().contains("refusal `odd`"), "{:?}", replies[1].log);
+}
+
+#[test]
+fn leaving_does_not_checkpoint_and_maintenance_keeps_the_log_short() {
+    let directory = Directory::new();
+    let log = directory.file().with_file_name(format!("{FILE}-wal"));
+    let mut count = 0;
+    let mut write = |maintain: bool| {
+        let mut store = directory.store(Duration::from_secs(1)).unwrap();
+        count += 1;
+        store.write(Durability::Process, &mut |tx| tx.count_offer("c", NOW + count * 60)).unwrap();
+        if maintain {
+            store.maintain().unwrap();
+        }
+    };
+    write(false);
+    let short = fs::metadata(&log).unwrap().len();
+    assert!(short > 0, "the log is still there");
+    for _ in 0..1000 {
+        write(true);
+    }
+    let long = fs::metadata(&log).unwrap().len();
+    assert!(long <= 2 * LOG_PAGES as u64 * 4096 + 100_000, "{long} bytes");
+    let mut store = directory.open();
+    let mut read = 0;
+    store.read(&mut |tx| tx.offers_in_hour("c", NOW + 1001 * 60).map(|n| read = n)).unwrap();
+    assert_eq!(read, 61);
+}
+
+#[test]
+fn what_is_not_our_database_is_left_alone() {
+    let directory = Directory::new();
+    fs::create_dir(directory.0.path().join("state")).unwrap();
+    fs::write(directory.file(), "certainly no database".repeat(100)).unwrap();
+    assert!(matches!(directory.store(Duration::from_secs(1)), Err(StoreError::Engine { .. })));
+    assert_eq!(fs::read_to_string(directory.file()).unwrap(), "certainly no database".repeat(100));
+
+    let newer = Directory::new();
+    drop(newer.open());
+    Connection::open(newer.file()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = newer.store(Duration::from_secs(1)).map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Schema { found: 99, .. }), "{error}");
+    assert!(error.to_string().ends_with("has the schema 99, this program knows 1"), "{error}");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_is_an_error() {
+    let directory = Directory::new();
+    fs::write(directory.0.path().join("state"), "a file").unwrap();
+    let error = directory.store(Duration::from_secs(1)).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("state/otapress.db"), "{error}");
+}
