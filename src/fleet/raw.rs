@@ -87,7 +87,6 @@ pub fn read(sources: &Sources, source: SourceId, devices: &mut dyn Devices) -> R
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: options::NonFiniteFloatPolicy::PassThrough,
-        emit_comments: false,
         with_snippet: false,
     };
     let file = File { source, text };
