@@ -5,6 +5,8 @@ mod cgi;
 mod commits;
 mod device;
 mod http;
+mod jars;
 mod life;
 mod support;
+mod tidy;
 mod trouble;
