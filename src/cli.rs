@@ -1,0 +1,172 @@
+//! The command line: what it looks like, and what the exit code says.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::cmd;
+
+/// Publishes releases for Greenwich GPS trackers: fleet.yaml, JARs and templates become a directory that any HTTP server can host.
+#[derive(Debug, Parser)]
+#[command(name = "otapress", version, about, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 errors found, or failed; 2 usage; 3 differs (build --check).";
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The fleet file
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "fleet.yaml")]
+    pub fleet: PathBuf,
+    /// The published directory [default: out beside the fleet file]
+    #[arg(short, long, global = true, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The directory of what the responder remembers [default: state beside the fleet file]
+    #[arg(short, long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Colour,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Global {
+    /// The published directory.
+    pub fn out(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| self.fleet.with_file_name("out"))
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| self.fleet.with_file_name("state"))
+    }
+
+    /// Whether what goes to the standard error is coloured.
+    pub fn colour(&self) -> bool {
+        match self.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look for mistakes in the fleet file, the inventories, the JARs and the template
+    Check(cmd::check::Args),
+    /// Render the fleet and publish what differs
+    Build(cmd::build::Args),
+    /// Show what a device is to run and why, its URLs and what to set on it
+    Show(cmd::show::Args),
+    /// Validate JARs and copy them into the catalog
+    Add(cmd::add::Args),
+    /// Serve out/ and answer the devices: for a trial, or behind nginx
+    Serve(cmd::serve::Args),
+    /// Give devices new attempts
+    Retry(cmd::retry::Args),
+    /// Release the brake of a rollout
+    Resume(cmd::resume::Args),
+    /// Print the JSON Schema of the fleet file
+    Schema,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Errors were found and shown.
+    Failed,
+    /// Something differs.
+    Differs,
+}
+
+/// Runs the command that the arguments of the process name.
+pub fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let result = match command {
+        Command::Check(args) => cmd::check::run(&global, &args),
+        Command::Build(args) => cmd::build::run(&global, &args),
+        Command::Show(args) => cmd::show::run(&global, &args),
+        Command::Add(args) => cmd::add::run(&global, &args),
+        Command::Serve(args) => cmd::serve::run(&global, &args),
+        Command::Retry(args) => cmd::retry::run(&global, &args),
+        Command::Resume(args) => cmd::resume::run(&global, &args),
+        Command::Schema => print(crate::fleet::schema::text().as_bytes()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "otapress", &mut script);
+            print(&script)
+        }
+        Command::Man => man(),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::from(1),
+        Ok(Outcome::Differs) => ExitCode::from(3),
+        // Who reads our output may stop reading it, as `head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let (paint, reset) = if global.colour() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+            let _ = writeln!(io::stderr(), "{paint}error{reset}: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes to the standard output.
+pub fn print(bytes: &[u8]) -> anyhow::Result<Outcome> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(Outcome::Done)
+}
+
+/// One page with the sections of all commands.
+fn man() -> anyhow::Result<Outcome> {
+    let mut page = Vec::new();
+    let command = Cli::command();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    let mut sections = command;
+    sections.build();
+    for command in sections.get_subcommands().filter(|command| command.get_name() != "help") {
+        let name = command.get_name().to_uppercase();
+        page.extend(format!(".SH \"COMMAND {name}\"\n").into_bytes());
+        let man = clap_mangen::Man::new(command.clone());
+        man.render_description_section(&mut page)?;
+        man.render_options_section(&mut page)?;
+    }
+    print(&page)
+}

@@ -256,6 +256,11 @@ impl Sources {
         &self.0[id.0 as usize]
     }
 
+    /// Every text, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.0.iter()
+    }
+
     /// Line and column of a span's start, both from 1, the column in characters.
     pub fn line_column(&self, span: Span) -> (usize, usize) {
         let before = &self.get(span.source).text[..span.start as usize];

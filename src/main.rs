@@ -1,1 +1,7 @@
-fn main() {}
+//! The `otapress` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    otapress::cli::main()
+}

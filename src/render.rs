@@ -4,12 +4,11 @@
 //! the template.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
 use crate::catalog::{Catalog, Entry};
 use crate::diag::{Code, Diagnostic, Sources};
-use crate::fleet::{Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisioning, SettingsIndex};
 use crate::fleet::uri::HttpUri;
+use crate::fleet::{Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisioning, SettingsIndex};
 use crate::jad;
 use crate::out_path::OutPath;
 use crate::resolve::{self, Assignment, Rule};
@@ -33,9 +32,10 @@ pub fn render(
     progress: Progress<'_>,
 ) -> Result<Tree, Vec<Diagnostic>> {
     let mut tree = Tree::default();
-    let releases = releases(fleet, catalog, &mut tree)?;
+    let releases = releases(fleet, catalog, &mut tree);
     let mut answers = Answers { fleet, by_class: HashMap::new() };
-    let mut jads = Jads { fleet, template, sources, releases: &releases, rendered: HashMap::new(), jads: Vec::new() };
+    let mut jads =
+        Jads { fleet, template, sources, releases: &releases, rendered: HashMap::new(), jads: Vec::new() };
     let mut found = Vec::new();
     for (done, device) in fleet.devices().iter().enumerate() {
         progress(done);
@@ -106,19 +106,14 @@ struct Release<'a> {
 }
 
 /// Adds every JAR of the catalog, used or not, so that rollback is instant.
-fn releases<'a>(
-    fleet: &Fleet,
-    catalog: &'a Catalog,
-    tree: &mut Tree,
-) -> Result<BTreeMap<Version, Release<'a>>, Vec<Diagnostic>> {
+fn releases<'a>(fleet: &Fleet, catalog: &'a Catalog, tree: &mut Tree) -> BTreeMap<Version, Release<'a>> {
     let mut releases = BTreeMap::new();
     let mut sums = BTreeMap::new();
     for entry in catalog.entries() {
         let jar = entry.jar();
         let path = jar_path(fleet, entry);
         let url = fleet.site().url(&path);
-        let content =
-            Content::CopyOf { file: entry.path().into(), size: jar.size(), sha256: jar.sha256() };
+        let content = Content::CopyOf { file: entry.path().into(), size: jar.size(), sha256: jar.sha256() };
         let content = tree.intern(content);
         tree.add(path.clone(), Tier::Jar, content);
         let below = path.as_str().trim_start_matches("jars/").to_owned();
@@ -128,7 +123,7 @@ fn releases<'a>(
     let sums: String = sums.iter().map(|(path, sha256)| format!("{sha256}  {path}\n")).collect();
     let sums = tree.intern(bytes(sums));
     tree.add(path("jars/SHA256SUMS"), Tier::Jar, sums);
-    Ok(releases)
+    releases
 }
 
 /// What decides the bytes of an answer: devices that agree in it share one file.
@@ -240,8 +235,14 @@ impl<'a> Jads<'a> {
         Ok(())
     }
 
-    fn render(&self, device: &Device, target: Version, tree: &mut Tree) -> Result<ContentId, Vec<Diagnostic>> {
-        let release = self.releases.get(&target).expect("the catalog was checked for every release of the fleet");
+    fn render(
+        &self,
+        device: &Device,
+        target: Version,
+        tree: &mut Tree,
+    ) -> Result<ContentId, Vec<Diagnostic>> {
+        let release =
+            self.releases.get(&target).expect("the catalog was checked for every release of the fleet");
         let text = self
             .template
             .render(&release.values, self.fleet, device, self.sources)
@@ -280,7 +281,10 @@ impl<'a> Jads<'a> {
                     Diagnostic::new(
                         Code::SharedJad,
                         other.span,
-                        format!("devices `{}` and `{}` share `{path}`, but are to get different JADs", one.client_id, other.client_id),
+                        format!(
+                            "devices `{}` and `{}` share `{path}`, but are to get different JADs",
+                            one.client_id, other.client_id
+                        ),
                     )
                     .hint("give them the same release, put `@` into `otapURI`, or hold one of them"),
                 );
@@ -295,7 +299,10 @@ impl<'a> Jads<'a> {
                         Diagnostic::new(
                             Code::PathCollision,
                             device.span,
-                            format!("`{path}` of device `{}` lies below the JAD of device `{}`", device.client_id, self.jads[i].2.client_id),
+                            format!(
+                                "`{path}` of device `{}` lies below the JAD of device `{}`",
+                                device.client_id, self.jads[i].2.client_id
+                            ),
                         )
                         .hint("change `otapURI` of one of their groups"),
                     );
@@ -312,7 +319,12 @@ impl<'a> Jads<'a> {
 fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>) -> Site {
     let groups = fleet.groups().iter().map(|group| &group.provisioning);
     let paths = |of: fn(&Provisioning) -> &HttpUri| -> Vec<String> {
-        groups.clone().map(|provisioning| of(provisioning).path().into_owned()).collect::<BTreeSet<_>>().into_iter().collect()
+        groups
+            .clone()
+            .map(|provisioning| of(provisioning).path().into_owned())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     };
     Site {
         otapress: wire::FORMAT,
@@ -345,7 +357,7 @@ pub fn changed_releases(published: &Site, catalog: &Catalog) -> Vec<Diagnostic> 
             (entry.jar().sha256() != release.sha256).then(|| {
                 Diagnostic::new(
                     Code::VersionChanged,
-                    entry.path() as &Path,
+                    entry.shown_as(),
                     format!("version {} is published with other bytes", release.version),
                 )
                 .hint("a published version never changes: give the new JAR a new MIDlet-Version")

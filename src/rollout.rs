@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn buckets_are_even() {
-        let inside = (0..20_000).filter(|n| bucket("even", &format!("dev{n}").parse().unwrap()) < 2500).count();
+        let inside =
+            (0..20_000).filter(|n| bucket("even", &format!("dev{n}").parse().unwrap()) < 2500).count();
         // The standard deviation is 61; five of them make a false alarm a matter of one in a million salts.
         assert!((4_694..=5_306).contains(&inside), "{inside}");
     }

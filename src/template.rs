@@ -16,7 +16,7 @@ use tera::{Context, ErrorKind, Tera};
 
 use crate::catalog::Entry;
 use crate::diag::{Code, Diagnostic, Place, SourceId, Sources, Span};
-use crate::fleet::{Device, Fleet};
+use crate::fleet::{Device, Fleet, Midlet};
 
 /// The templates that are built in, by name.
 const BUILT_IN: &[(&str, &str)] = &[("OwnTracks.jad", include_str!("../templates/OwnTracks.jad"))];
@@ -32,13 +32,12 @@ pub struct Template {
 /// The one name under which a template is kept.
 const NAME: &str = "jad";
 
-/// Finds the fleet's template in templates/ beside fleet.yaml, else among those that are built in, and parses it.
+/// Finds the template in templates/ in `dir`, where fleet.yaml is, else among those that are built in, and parses it.
 ///
 /// # Errors
 /// If there is none, it cannot be read, or it cannot be parsed.
-pub fn load(fleet: &Fleet, sources: &mut Sources) -> Result<Template, Diagnostic> {
-    let midlet = fleet.midlet();
-    let (path, text) = read(fleet.dir(), &midlet.template, midlet.template_span.into())?;
+pub fn load(dir: &Path, midlet: &Midlet, sources: &mut Sources) -> Result<Template, Diagnostic> {
+    let (path, text) = read(dir, &midlet.template, midlet.template_span.into())?;
     parse(path, text, sources)
 }
 
@@ -57,7 +56,9 @@ fn read(dir: &Path, name: &str, named_at: Place) -> Result<(PathBuf, String), Di
                 .hint("create it, or leave `template` out to use the one that is built in")),
             }
         }
-        Err(error) => Err(Diagnostic::new(Code::Template, &*path, format!("the template cannot be read: {error}"))),
+        Err(error) => {
+            Err(Diagnostic::new(Code::Template, &*path, format!("the template cannot be read: {error}")))
+        }
     }
 }
 
@@ -194,7 +195,8 @@ impl Template {
             let text = template_line.trim_end();
             if name.is_some_and(|name| !name.is_empty() && text.trim_start().starts_with(name)) {
                 let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-                return Span { source: self.source, start: clamp(start), end: clamp(start + text.len()) }.into();
+                return Span { source: self.source, start: clamp(start), end: clamp(start + text.len()) }
+                    .into();
             }
             start += template_line.len();
         }

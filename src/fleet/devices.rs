@@ -68,7 +68,8 @@ impl raw::Devices for Collector<'_> {
             comment: text("comment"),
             ..RawDevice::new(client_id)
         };
-        device.settings = fields.take("settings").map(|node| reader.texts(node, "settings sets")).unwrap_or_default();
+        device.settings =
+            fields.take("settings").map(|node| reader.texts(node, "settings sets")).unwrap_or_default();
         self.devices.push(device);
     }
 }
@@ -115,7 +116,9 @@ fn look_up<'a, T>(
             1..=12 => format!("there are `{}`", known().collect::<Vec<_>>().join("`, `")),
             n => format!("it is none of the {n} that are defined"),
         });
-        reader.report(Diagnostic::new(code, name.span, format!("{what} `{}` is not defined", name.text)).hint(hint));
+        reader.report(
+            Diagnostic::new(code, name.span, format!("{what} `{}` is not defined", name.text)).hint(hint),
+        );
     }
     found
 }
@@ -233,8 +236,12 @@ fn imei(reader: &mut Reader, raw: &RawDevice) -> Option<Imei> {
             Err(_) => {
                 let id = &raw.client_id;
                 reader.report(
-                    Diagnostic::new(Code::MissingImei, id.span, format!("device `{}` has no `imei`", id.text))
-                        .hint("add `imei: \"…\"`; only a clientID that is an IMEI itself may do without"),
+                    Diagnostic::new(
+                        Code::MissingImei,
+                        id.span,
+                        format!("device `{}` has no `imei`", id.text),
+                    )
+                    .hint("add `imei: \"…\"`; only a clientID that is an IMEI itself may do without"),
                 );
                 return None;
             }

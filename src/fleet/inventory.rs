@@ -16,8 +16,12 @@ use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
 pub(super) fn files(dir: &Path, pattern: &Text) -> Result<Vec<PathBuf>, Diagnostic> {
     let full = Path::new(&glob::Pattern::escape(&dir.to_string_lossy())).join(&*pattern.text);
     let paths = glob::glob(&full.to_string_lossy()).map_err(|error| {
-        Diagnostic::new(Code::BadValue, pattern.span, format!("`{}` is not a pattern of file names", pattern.text))
-            .hint(error.to_string())
+        Diagnostic::new(
+            Code::BadValue,
+            pattern.span,
+            format!("`{}` is not a pattern of file names", pattern.text),
+        )
+        .hint(error.to_string())
     })?;
     let mut files: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
     files.sort();
@@ -27,7 +31,10 @@ pub(super) fn files(dir: &Path, pattern: &Text) -> Result<Vec<PathBuf>, Diagnost
             pattern.span,
             format!("`{}` matches no file", pattern.text),
         )
-        .hint(format!("paths are relative to `{}`", if dir.as_os_str().is_empty() { Path::new(".") } else { dir }.display())));
+        .hint(format!(
+            "paths are relative to `{}`",
+            if dir.as_os_str().is_empty() { Path::new(".") } else { dir }.display()
+        )));
     }
     Ok(files)
 }
@@ -38,12 +45,17 @@ pub(super) fn read(reader: &mut Reader, sources: &mut Sources, path: &Path) -> V
         Ok(Ok(text)) => text,
         Ok(Err(_)) => {
             reader.report(
-                Diagnostic::new(Code::Unreadable, path, "the file is not UTF-8 text").hint("export it as UTF-8"),
+                Diagnostic::new(Code::Unreadable, path, "the file is not UTF-8 text")
+                    .hint("export it as UTF-8"),
             );
             return Vec::new();
         }
         Err(error) => {
-            reader.report(Diagnostic::new(Code::Unreadable, path, format!("the file cannot be read: {error}")));
+            reader.report(Diagnostic::new(
+                Code::Unreadable,
+                path,
+                format!("the file cannot be read: {error}"),
+            ));
             return Vec::new();
         }
     };
@@ -71,7 +83,8 @@ impl Table<'_> {
             );
             return Vec::new();
         };
-        let Some(columns) = self.cells(reader, header).and_then(|cells| columns(reader, cells, self.span(0, 0)))
+        let Some(columns) =
+            self.cells(reader, header).and_then(|cells| columns(reader, cells, self.span(0, 0)))
         else {
             return Vec::new();
         };
@@ -105,7 +118,10 @@ impl Table<'_> {
             record
                 .iter()
                 .zip(places)
-                .map(|(cell, (from, to))| Text { text: cell.trim().into(), span: self.span(start + from, start + to) })
+                .map(|(cell, (from, to))| Text {
+                    text: cell.trim().into(),
+                    span: self.span(start + from, start + to),
+                })
                 .collect(),
         )
     }

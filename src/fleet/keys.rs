@@ -72,7 +72,11 @@ pub const TOP: &[Key] = &[
     required("channels", Shape::MapOf(&Shape::Channel), "What devices are to run, by name."),
     optional("settings", Shape::MapOf(&Shape::Set), "Named sets of settings to push to devices."),
     optional("default", Shape::Object(DEFAULT), "What holds for devices and groups that say nothing else."),
-    optional("groups", Shape::MapOf(&Shape::Object(GROUP)), "Devices that have something in common, by name."),
+    optional(
+        "groups",
+        Shape::MapOf(&Shape::Object(GROUP)),
+        "Devices that have something in common, by name.",
+    ),
     optional("devices", Shape::MapOf(&Shape::Object(DEVICE)), "The devices, by clientID."),
     optional("inventory", Shape::Texts, "CSV files with more devices; `*` and `?` stand for any characters."),
     optional("limits", Shape::Object(LIMITS), "How long what the modem is told may be before `check` warns."),
@@ -83,7 +87,11 @@ pub const PROVISIONING: &[Key] = &[
     optional("otapURI", JAD_URI, "The URL of a device's JAD, below `site`; every `@` becomes the clientID."),
     optional("notifyURI", HTTP, "Where the modem posts the OTAP result; every `@` becomes the clientID."),
     optional("versionURI", HTTP, "Where the MIDlet posts its version; `@` is not replaced."),
-    optional("versionInterval", Shape::Number(60, i32::MAX as u32), "Seconds between version checks (default 10800)."),
+    optional(
+        "versionInterval",
+        Shape::Number(60, i32::MAX as u32),
+        "Seconds between version checks (default 10800).",
+    ),
     optional("apn", Shape::Text, "The access point (default `internet`)."),
     optional("otapUser", Shape::Text, "User of the basic auth on JAD and JAR."),
     optional("otapPasswordFile", Shape::Text, "A file with its password; never the password itself."),
@@ -94,22 +102,38 @@ pub const PROVISIONING_REQUIRED: &[&str] = &["otapURI", "notifyURI", "versionURI
 
 /// `midlet`.
 pub const MIDLET: &[Key] = &[
-    required("name", Shape::Text, "MIDlet-Name of every JAR. Never changes: the firmware starts `a:/app/<name>.jar`."),
+    required(
+        "name",
+        Shape::Text,
+        "MIDlet-Name of every JAR. Never changes: the firmware starts `a:/app/<name>.jar`.",
+    ),
     required("vendor", Shape::Text, "MIDlet-Vendor of every JAR."),
     optional("jars", Shape::Text, "The directory with the JARs, beside this file (default `jars`)."),
-    optional("template", Shape::Text, "The template of the JADs in templates/ (default `OwnTracks.jad`, which is built in)."),
+    optional(
+        "template",
+        Shape::Text,
+        "The template of the JADs in templates/ (default `OwnTracks.jad`, which is built in).",
+    ),
 ];
 
 /// A channel, where it is more than a version.
 pub const CHANNEL: &[Key] = &[
     required("release", VERSION, "The version that devices of the channel are to run."),
-    optional("otherwise", VERSION, "The version for devices outside the rollout; without it they keep what they run."),
+    optional(
+        "otherwise",
+        VERSION,
+        "The version for devices outside the rollout; without it they keep what they run.",
+    ),
     optional("rollout", Shape::Rollout, "How the release spreads; without it: to everyone, at once."),
     optional("salt", Shape::Text, "What mixes the devices into buckets (default `<channel>/<release>`)."),
     optional("window", Shape::Object(WINDOW), "When in the week upgrades are offered, in UTC."),
     optional("attempts", Shape::Number(1, 100), "Offers per device and release (default 3)."),
     optional("brake", Shape::Object(BRAKE), "When the rollout stops by itself."),
-    optional("downgrade", Shape::OneOf(&["allow", "deny"]), "Whether devices may be sent back to a lower version (default allow)."),
+    optional(
+        "downgrade",
+        Shape::OneOf(&["allow", "deny"]),
+        "Whether devices may be sent back to a lower version (default allow).",
+    ),
     optional("rate", Shape::Pattern("^[1-9][0-9]*/h$"), "Offers per hour over the channel, such as `500/h`."),
 ];
 
@@ -122,13 +146,21 @@ pub const WAVE: &[Key] = &[
 /// `window` of a channel.
 pub const WINDOW: &[Key] = &[
     optional("days", Shape::Days, "The days on which it opens (default: all)."),
-    required("from", Shape::Pattern("^([01][0-9]|2[0-3]):[0-5][0-9]$"), "When it opens, such as `01:00`, in UTC."),
+    required(
+        "from",
+        Shape::Pattern("^([01][0-9]|2[0-3]):[0-5][0-9]$"),
+        "When it opens, such as `01:00`, in UTC.",
+    ),
     required("minutes", Shape::Number(1, 1440), "How long it stays open."),
 ];
 
 /// `brake` of a channel.
 pub const BRAKE: &[Key] = &[
-    optional("artifactFaults", Shape::Number(0, 1_000_000), "So many devices with a fault of the JAR or JAD stop it (default 3; 0: never)."),
+    optional(
+        "artifactFaults",
+        Shape::Number(0, 1_000_000),
+        "So many devices with a fault of the JAR or JAD stop it (default 3; 0: never).",
+    ),
     optional("failures", PERCENT, "More than so many of the finished devices failed (default 20%) …"),
     optional("after", Shape::Number(1, 1_000_000), "… once so many have finished (default 10)."),
 ];
@@ -136,7 +168,11 @@ pub const BRAKE: &[Key] = &[
 /// A settings set, where it is more than settings.
 pub const SET: &[Key] = &[
     required("values", Shape::Settings, "The settings by key; an empty value deletes one."),
-    optional("enforce", Shape::OneOf(&["until-confirmed", "always"]), "Send until the device has them (default), or at every check."),
+    optional(
+        "enforce",
+        Shape::OneOf(&["until-confirmed", "always"]),
+        "Send until the device has them (default), or at every check.",
+    ),
     optional("allow", Shape::Texts, "Dangerous keys that this set may hold."),
 ];
 
@@ -171,5 +207,6 @@ pub const DEVICE: &[Key] = &[
 pub const LIMITS: &[Key] = &[
     optional("url", Shape::Number(1, 1000), "otapURI and notifyURI, expanded (default 100)."),
     optional("user", Shape::Number(1, 1000), "otapUser (default 32)."),
+    optional("password", Shape::Number(1, 1000), "otapPassword (default 32)."),
     optional("apn", Shape::Number(1, 1000), "apn (default 100)."),
 ];

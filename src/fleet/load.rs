@@ -5,15 +5,21 @@ use std::path::Path;
 use super::devices::Collector;
 use super::raw::{self, Node, Text, Top, Value};
 use super::reader::Reader;
-use super::{Fleet, inventory, validate};
+use super::validate::{self, Validated};
+use super::{Fleet, Midlet, Spanned, inventory};
 use crate::catalog::Catalog;
 use crate::diag::{Code, Diagnostic, Sources, Span};
+use crate::version::Version;
 
 /// What came of reading a fleet.
 #[derive(Debug)]
 pub struct Loaded {
     /// The fleet; none if there was an error.
     pub fleet: Option<Fleet>,
+    /// The MIDlet, if that much could be read.
+    pub midlet: Option<Midlet>,
+    /// The releases that the fleet refers to, as far as they could be read.
+    releases: Vec<Spanned<Version>>,
     /// The texts that the diagnostics point into.
     pub sources: Sources,
     /// What is wrong, in the order of the files.
@@ -21,14 +27,38 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Notes that a fleet refers to releases that a catalog does not have.
+    /// Notes more that is wrong.
+    pub fn report(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
+        self.diagnostics.extend(found);
+        sort(&mut self.diagnostics);
+    }
+
+    /// Notes that the fleet refers to releases that a catalog does not have.
     pub fn check_releases(&mut self, catalog: &Catalog) {
-        if let Some(fleet) = &self.fleet {
-            let known: Vec<_> = catalog.versions().map(|version| version.to_string()).collect();
-            let exists = |version| catalog.get(version).is_some();
-            self.diagnostics.extend(validate::check_releases(fleet, exists, &known, &fleet.midlet().jars));
-            sort(&mut self.diagnostics);
-        }
+        let Some(midlet) = &self.midlet else { return };
+        let versions: Vec<_> = catalog.versions().map(|version| version.to_string()).collect();
+        let there = match &versions[..] {
+            [] => "there is none".into(),
+            [one] => format!("there is {one}"),
+            [init @ .., last] => format!("there are {} and {last}", init.join(", ")),
+        };
+        let missing: Vec<_> = self
+            .releases
+            .iter()
+            .filter(|release| catalog.get(release.value).is_none())
+            .map(|release| {
+                let version = release.value;
+                let message = format!("release `{version}` is not in {}/; {there}", midlet.jars.display());
+                Diagnostic::new(Code::UnknownRelease, release.span, message)
+                    .hint(format!("add its JAR with `otapress add {}-{version}.jar`", midlet.name))
+            })
+            .collect();
+        self.report(missing);
+    }
+
+    /// Whether something is wrong that stops a build.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
     }
 }
 
@@ -36,10 +66,10 @@ impl Loaded {
 pub fn load(file: &Path) -> Loaded {
     let mut sources = Sources::default();
     let mut reader = Reader::default();
-    let fleet = read(file, &mut sources, &mut reader);
-    let mut diagnostics = reader.found;
-    sort(&mut diagnostics);
-    Loaded { fleet, sources, diagnostics }
+    let Validated { fleet, midlet, releases } = read(file, &mut sources, &mut reader).unwrap_or_default();
+    let mut loaded = Loaded { fleet, midlet, releases, sources, diagnostics: Vec::new() };
+    loaded.report(reader.found);
+    loaded
 }
 
 /// In the order in which one reads the files; one mistake at one place is said once.
@@ -48,7 +78,7 @@ fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.dedup();
 }
 
-fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Fleet> {
+fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Validated> {
     let text = match std::fs::read(file).map(String::from_utf8) {
         Ok(Ok(text)) if text.len() < u32::MAX as usize => text,
         Ok(Ok(_)) => {
@@ -94,7 +124,7 @@ fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Fleet
         }
     }
     let start = Span { source, start: 0, end: 0 };
-    validate::fleet(reader, sources, file, top, start, devices)
+    Some(validate::fleet(reader, sources, file, top, start, devices))
 }
 
 /// The patterns under `inventory`; what is not one is reported when the top is validated.
@@ -113,4 +143,3 @@ fn inventory_patterns(top: &Top) -> Vec<Text> {
         })
         .collect()
 }
-

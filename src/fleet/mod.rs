@@ -41,6 +41,7 @@ pub struct Fleet {
     groups: Vec<Group>,
     settings: Vec<EffectiveSettings>,
     devices: Vec<Device>,
+    limits: Limits,
 }
 
 impl Fleet {
@@ -62,6 +63,11 @@ impl Fleet {
     /// The MIDlet suite.
     pub fn midlet(&self) -> &Midlet {
         &self.midlet
+    }
+
+    /// How long what the modem is told may be before there is a warning.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Every channel, by name.
@@ -240,8 +246,10 @@ impl EffectiveSettings {
     fn new(values: &BTreeMap<String, (String, bool)>) -> Self {
         let settings: Vec<_> =
             values.iter().map(|(key, (val, _))| Setting { key: key.clone(), val: val.clone() }).collect();
-        let always: Vec<_> = values.iter().filter(|(_, (_, always))| *always).map(|(key, _)| key.clone()).collect();
-        let generation = crate::settings::generation(settings.iter().filter(|setting| !always.contains(&setting.key)));
+        let always: Vec<_> =
+            values.iter().filter(|(_, (_, always))| *always).map(|(key, _)| key.clone()).collect();
+        let generation =
+            crate::settings::generation(settings.iter().filter(|setting| !always.contains(&setting.key)));
         EffectiveSettings { settings, always, generation }
     }
 

@@ -43,6 +43,8 @@ pub struct Limits {
     pub url: usize,
     /// otapUser.
     pub user: usize,
+    /// otapPassword.
+    pub password: usize,
     /// apn.
     pub apn: usize,
 }
@@ -50,7 +52,7 @@ pub struct Limits {
 impl Default for Limits {
     /// What is believed of Cinterion modules; unconfirmed, hence warnings only.
     fn default() -> Self {
-        Limits { url: 100, user: 32, apn: 100 }
+        Limits { url: 100, user: 32, password: 32, apn: 100 }
     }
 }
 
@@ -143,8 +145,12 @@ impl Draft {
             && uri.value.path().contains('@')
         {
             reader.report(
-                Diagnostic::new(Code::BadUri, uri.span, "`versionURI` contains `@`, which devices do not replace there")
-                    .hint("remove it: the responder knows the device by its IMEI"),
+                Diagnostic::new(
+                    Code::BadUri,
+                    uri.span,
+                    "`versionURI` contains `@`, which devices do not replace there",
+                )
+                .hint("remove it: the responder knows the device by its IMEI"),
             );
         }
         for (text, name, limit) in
@@ -198,7 +204,8 @@ pub(super) fn too_long(span: Span, name: &str, value: &str, limit: usize) -> Dia
 
 /// The firmware puts these values unquoted into one `AT^SJOTAP` command.
 fn check_modem_characters(reader: &mut Reader, name: &str, text: &Text) {
-    let breaks = |c: char| matches!(c, ',' | '"' | '\'' | ';') || c.is_whitespace() || c.is_control() || !c.is_ascii();
+    let breaks =
+        |c: char| matches!(c, ',' | '"' | '\'' | ';') || c.is_whitespace() || c.is_control() || !c.is_ascii();
     if let Some(c) = text.text.chars().find(|&c| breaks(c)) {
         reader.report(
             Diagnostic::new(Code::ModemCharacter, text.span, format!("`{name}` contains {c:?}, which breaks the modem's command"))
@@ -223,15 +230,23 @@ fn http_uri(reader: &mut Reader, text: &Text, name: &str) -> Option<Spanned<Http
 fn jad_path(reader: &mut Reader, uri: &Spanned<HttpUri>, site: &Site) -> Option<JadPath> {
     let Some(below) = uri.value.below(site) else {
         reader.report(
-            Diagnostic::new(Code::OutsideSite, uri.span, "`otapURI` is not below `site`, where out/ is served")
-                .hint(format!("let it start with `{}/`", site.as_str())),
+            Diagnostic::new(
+                Code::OutsideSite,
+                uri.span,
+                "`otapURI` is not below `site`, where out/ is served",
+            )
+            .hint(format!("let it start with `{}/`", site.as_str())),
         );
         return None;
     };
     let mut bad = |hint: String| {
         reader.report(
-            Diagnostic::new(Code::BadUri, uri.span, format!("`{}` is not good for `otapURI`", uri.value.as_str()))
-                .hint(hint),
+            Diagnostic::new(
+                Code::BadUri,
+                uri.span,
+                format!("`{}` is not good for `otapURI`", uri.value.as_str()),
+            )
+            .hint(hint),
         );
         None
     };
@@ -240,7 +255,9 @@ fn jad_path(reader: &mut Reader, uri: &Spanned<HttpUri>, site: &Site) -> Option<
     }
     let first = below.split('/').next().unwrap_or_default();
     if below.contains('/') && matches!(first, "jars" | "vc") {
-        return bad(format!("`{first}/` in out/ is for other files; put the JADs elsewhere, such as `files/@/`"));
+        return bad(format!(
+            "`{first}/` in out/ is for other files; put the JADs elsewhere, such as `files/@/`"
+        ));
     }
     JadPath::new(below).map_or_else(|error| bad(error.to_string()), Some)
 }

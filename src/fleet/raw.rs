@@ -120,9 +120,9 @@ impl File<'_> {
             Raw::Typed => Value::Scalar(self.text[span.start as usize..span.end as usize].into()),
             Raw::Text(text) => Value::Scalar(text),
             Raw::Seq(items) => Value::Seq(items.into_iter().map(|item| self.node(item)).collect()),
-            Raw::Map(entries) => {
-                Value::Map(entries.into_iter().map(|(key, value)| (self.node(key), self.node(value))).collect())
-            }
+            Raw::Map(entries) => Value::Map(
+                entries.into_iter().map(|(key, value)| (self.node(key), self.node(value))).collect(),
+            ),
         };
         Node { span, value }
     }
@@ -131,8 +131,12 @@ impl File<'_> {
         let (start, message) = match error.location() {
             Some(at) => {
                 // The parser knows line and column (in characters) but not always the byte.
-                let line_start: usize =
-                    self.text.split_inclusive('\n').take(at.line().saturating_sub(1) as usize).map(str::len).sum();
+                let line_start: usize = self
+                    .text
+                    .split_inclusive('\n')
+                    .take(at.line().saturating_sub(1) as usize)
+                    .map(str::len)
+                    .sum();
                 let column: usize = self.text[line_start..]
                     .chars()
                     .take(at.column().saturating_sub(1) as usize)
@@ -260,7 +264,11 @@ impl<'de> Visitor<'de> for TopSeed<'_> {
             let key = self.file.node(key);
             let is_devices = matches!(&key.value, Value::Scalar(text) if &**text == "devices");
             let value = if is_devices {
-                map.next_value_seed(DevicesSeed { file: self.file, devices: &mut *self.devices, at: key.span })?
+                map.next_value_seed(DevicesSeed {
+                    file: self.file,
+                    devices: &mut *self.devices,
+                    at: key.span,
+                })?
             } else {
                 self.file.node(map.next_value()?)
             };

@@ -46,10 +46,14 @@ impl Reader {
                     fields.insert(known.name, value);
                 }
                 None => self.report(
-                    Diagnostic::new(Code::UnknownKey, key.span, format!("unknown key `{}` in {what}", key.text))
-                        .hint(did_you_mean(&key.text, names()).unwrap_or_else(|| {
-                            format!("known keys are `{}`", names().collect::<Vec<_>>().join("`, `"))
-                        })),
+                    Diagnostic::new(
+                        Code::UnknownKey,
+                        key.span,
+                        format!("unknown key `{}` in {what}", key.text),
+                    )
+                    .hint(did_you_mean(&key.text, names()).unwrap_or_else(|| {
+                        format!("known keys are `{}`", names().collect::<Vec<_>>().join("`, `"))
+                    })),
                 ),
             }
         }
@@ -62,7 +66,8 @@ impl Reader {
     /// Notes that a key is missing.
     pub fn missing(&mut self, name: &str, what: &str, at: Span) {
         self.report(
-            Diagnostic::new(Code::MissingKey, at, format!("{what} has no `{name}`")).hint(format!("add `{name}: …`")),
+            Diagnostic::new(Code::MissingKey, at, format!("{what} has no `{name}`"))
+                .hint(format!("add `{name}: …`")),
         );
     }
 
@@ -92,8 +97,12 @@ impl Reader {
     /// Notes that a key stands twice in its mapping.
     pub fn duplicate_key(&mut self, key: &Text) {
         self.report(
-            Diagnostic::new(Code::DuplicateKey, key.span, format!("the key `{}` stands here twice", key.text))
-                .hint("remove one of the two"),
+            Diagnostic::new(
+                Code::DuplicateKey,
+                key.span,
+                format!("the key `{}` stands here twice", key.text),
+            )
+            .hint("remove one of the two"),
         );
     }
 
@@ -126,7 +135,8 @@ impl Reader {
             Ok(value) => Some(value),
             Err(error) => {
                 self.report(
-                    Diagnostic::new(code, text.span, format!("`{}` is not {what}", text.text)).hint(error.to_string()),
+                    Diagnostic::new(code, text.span, format!("`{}` is not {what}", text.text))
+                        .hint(error.to_string()),
                 );
                 None
             }

@@ -76,7 +76,8 @@ fn values() -> Value {
 
 fn setting(kind: Kind) -> Value {
     let with_empty = |words: Vec<&str>| {
-        let numbers = words.iter().filter_map(|word| word.parse::<u32>().ok()).map(Value::from).collect::<Vec<_>>();
+        let numbers =
+            words.iter().filter_map(|word| word.parse::<u32>().ok()).map(Value::from).collect::<Vec<_>>();
         let texts = words.iter().copied().chain([""]).map(Value::from);
         json!({ "enum": texts.chain(numbers).collect::<Vec<_>>() })
     };

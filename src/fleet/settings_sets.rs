@@ -31,7 +31,11 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node) -> SettingsSet 
     // No setting of the firmware has one of these names.
     let long = keys::SET.iter().any(|key| has(key.name));
     if !long {
-        return SettingsSet { span: name.span, values: values(reader, node, &what, name, &[]), always: false };
+        return SettingsSet {
+            span: name.span,
+            values: values(reader, node, &what, name, &[]),
+            always: false,
+        };
     }
     let Some(mut fields) = reader.fields(node, keys::SET, &what, name.span) else {
         return SettingsSet { span: name.span, values: BTreeMap::new(), always: false };
@@ -48,7 +52,13 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node) -> SettingsSet 
     SettingsSet { span: name.span, values, always }
 }
 
-fn values(reader: &mut Reader, node: Node, what: &str, name: &Text, allow: &[Text]) -> BTreeMap<String, String> {
+fn values(
+    reader: &mut Reader,
+    node: Node,
+    what: &str,
+    name: &Text,
+    allow: &[Text],
+) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
     for (key, node) in reader.entries(node, what, name.span).unwrap_or_default() {
         let value = match node.value {
@@ -74,8 +84,9 @@ fn lint(reader: &mut Reader, key: &Text, value: &Text, allow: &[Text]) {
     let name = &*key.text;
     if let Some(why) = corrupting_key(name) {
         return reader.report(
-            Diagnostic::new(Code::CorruptingSetting, key.span, format!("the key {name:?} {why}"))
-                .hint("the device keeps its settings as `key=value` lines of ASCII; this would corrupt the file"),
+            Diagnostic::new(Code::CorruptingSetting, key.span, format!("the key {name:?} {why}")).hint(
+                "the device keeps its settings as `key=value` lines of ASCII; this would corrupt the file",
+            ),
         );
     }
     if let Some(why) = corrupting_text(&value.text) {
@@ -86,13 +97,22 @@ fn lint(reader: &mut Reader, key: &Text, value: &Text, allow: &[Text]) {
     }
     if INTERNAL.contains(&name) {
         return reader.report(
-            Diagnostic::new(Code::InternalSetting, key.span, format!("`{name}` belongs to the firmware alone"))
-                .hint("remove it"),
+            Diagnostic::new(
+                Code::InternalSetting,
+                key.span,
+                format!("`{name}` belongs to the firmware alone"),
+            )
+            .hint("remove it"),
         );
     }
     let Some(known) = find(name) else {
         return reader.report(
-            Diagnostic::new(Code::UnknownSetting, key.span, format!("the firmware knows no setting `{name}`")).hint(
+            Diagnostic::new(
+                Code::UnknownSetting,
+                key.span,
+                format!("the firmware knows no setting `{name}`"),
+            )
+            .hint(
                 did_you_mean(name, KEYS.iter().map(|key| key.name).chain(INTERNAL.iter().copied()))
                     .unwrap_or_else(|| "check the spelling; case matters".into()),
             ),

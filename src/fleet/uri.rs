@@ -65,7 +65,8 @@ impl HttpUri {
         let host_good = !host.is_empty()
             && host.split('.').all(|label| !label.is_empty())
             && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-        let port_good = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+        let port_good =
+            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
         if !host_good || !port_good {
             return Err(UriError::Host);
         }
@@ -108,7 +109,9 @@ impl HttpUri {
             Ok(address) => address.is_private() || address.is_loopback() || address.is_link_local(),
             Err(_) => {
                 !host.contains('.')
-                    || [".local", ".lan", ".internal", ".home.arpa", ".localhost"].iter().any(|end| host.ends_with(end))
+                    || [".local", ".lan", ".internal", ".home.arpa", ".localhost"]
+                        .iter()
+                        .any(|end| host.ends_with(end))
             }
         }
     }
@@ -186,7 +189,10 @@ mod tests {
     #[test]
     fn uris_are_taken_apart() {
         let uri = HttpUri::parse("http://ota.example.com:8080/otap/notify?id=@").unwrap();
-        assert_eq!((uri.origin(), uri.host(), &*uri.path()), ("http://ota.example.com:8080", "ota.example.com", "/otap/notify?id=@"));
+        assert_eq!(
+            (uri.origin(), uri.host(), &*uri.path()),
+            ("http://ota.example.com:8080", "ota.example.com", "/otap/notify?id=@")
+        );
         assert_eq!(HttpUri::parse("http://h?x").unwrap().path(), "/?x");
         for (text, error) in [
             ("https://h/", UriError::Scheme),

@@ -21,7 +21,18 @@ use crate::wire::{Brake, Day, Window};
 /// The template that is built in.
 const DEFAULT_TEMPLATE: &str = "OwnTracks.jad";
 
-/// Builds the fleet; none if a mistake was found.
+/// What could be made of the tree.
+#[derive(Default)]
+pub(super) struct Validated {
+    /// The fleet; none if a mistake was found.
+    pub fleet: Option<Fleet>,
+    /// The MIDlet, even then.
+    pub midlet: Option<Midlet>,
+    /// The releases that are referred to, even then.
+    pub releases: Vec<Spanned<Version>>,
+}
+
+/// Builds the fleet.
 pub(super) fn fleet(
     reader: &mut Reader,
     sources: &Sources,
@@ -29,6 +40,20 @@ pub(super) fn fleet(
     top: Top,
     start: Span,
     raw_devices: Vec<RawDevice>,
+) -> Validated {
+    let mut validated = Validated::default();
+    let fleet = sections(reader, sources, file, top, start, raw_devices, &mut validated);
+    Validated { fleet, ..validated }
+}
+
+fn sections(
+    reader: &mut Reader,
+    sources: &Sources,
+    file: &Path,
+    top: Top,
+    start: Span,
+    raw_devices: Vec<RawDevice>,
+    validated: &mut Validated,
 ) -> Option<Fleet> {
     let node = Node { span: start, value: Value::Map(top.entries) };
     let mut fields = reader.fields(node, keys::TOP, "the fleet", start)?;
@@ -68,8 +93,7 @@ pub(super) fn fleet(
     for (name, node) in group_nodes {
         groups.push(group(reader, &name, node, &names, &default));
     }
-    let group_sets: Vec<_> =
-        groups.iter().map(|group| [&default.sets[..], &group.sets].concat()).collect();
+    let group_sets: Vec<_> = groups.iter().map(|group| [&default.sets[..], &group.sets].concat()).collect();
     let used = Used::of(&raw_devices, &group_sets, &groups);
     let (devices, settings) = devices::resolve(
         reader,
@@ -81,6 +105,12 @@ pub(super) fn fleet(
     );
     used.report_unused(reader, &names, &channels);
 
+    validated.midlet.clone_from(&midlet);
+    let of_channels = channels.iter().filter_map(|(_, channel)| channel.as_ref());
+    validated.releases =
+        of_channels.flat_map(|channel| [Some(channel.release), channel.otherwise]).flatten().collect();
+    validated.releases.extend(devices.iter().filter_map(|device| device.release));
+
     let (base, site) = (base?, site?);
     let groups: Vec<_> = groups.into_iter().map(|group| group.finish(reader, &base, &site, limits)).collect();
     let groups: Vec<Group> = groups.into_iter().collect::<Option<_>>()?;
@@ -88,7 +118,7 @@ pub(super) fn fleet(
     let channels = channels.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?;
     let midlet = midlet?;
     let failed = reader.found.iter().any(Diagnostic::is_error);
-    (!failed).then(|| Fleet { file: file.into(), site, midlet, channels, groups, settings, devices })
+    (!failed).then(|| Fleet { file: file.into(), site, midlet, channels, groups, settings, devices, limits })
 }
 
 fn index(n: usize) -> u16 {
@@ -109,7 +139,9 @@ fn named(reader: &mut Reader, node: Option<Node>, what: &str) -> Vec<(Text, Node
     });
     if let Some((name, _)) = entries.get(usize::from(u16::MAX) - 1) {
         let message = format!("there are more than {} {what}s", u16::MAX - 1);
-        reader.report(Diagnostic::new(Code::BadValue, name.span, message).hint("use inventories and fewer names"));
+        reader.report(
+            Diagnostic::new(Code::BadValue, name.span, message).hint("use inventories and fewer names"),
+        );
         entries.truncate(usize::from(u16::MAX) - 1);
     }
     entries.sort_by(|(a, _), (b, _)| a.text.cmp(&b.text));
@@ -119,7 +151,8 @@ fn named(reader: &mut Reader, node: Option<Node>, what: &str) -> Vec<(Text, Node
 fn site(reader: &mut Reader, node: Node) -> Option<Site> {
     let text = reader.text(node, "`site`")?;
     let uri = HttpUri::parse(&text.text).map_err(|error| error.to_string());
-    let site = uri.and_then(|uri| Site::new(&uri).ok_or_else(|| "no query and no `@` can stand in it".into()));
+    let site =
+        uri.and_then(|uri| Site::new(&uri).ok_or_else(|| "no query and no `@` can stand in it".into()));
     match site {
         Ok(site) => {
             if site.uri().is_private() {
@@ -136,7 +169,8 @@ fn site(reader: &mut Reader, node: Node) -> Option<Site> {
         }
         Err(hint) => {
             reader.report(
-                Diagnostic::new(Code::BadUri, text.span, format!("`{}` is not good for `site`", text.text)).hint(hint),
+                Diagnostic::new(Code::BadUri, text.span, format!("`{}` is not good for `site`", text.text))
+                    .hint(hint),
             );
             None
         }
@@ -147,7 +181,8 @@ fn limits(reader: &mut Reader, node: Node) -> Limits {
     let mut limits = Limits::default();
     let at = node.span;
     if let Some(mut fields) = reader.fields(node, keys::LIMITS, "`limits`", at) {
-        for (name, limit) in [("url", &mut limits.url), ("user", &mut limits.user), ("apn", &mut limits.apn)] {
+        let Limits { url, user, password, apn } = &mut limits;
+        for (name, limit) in [("url", url), ("user", user), ("password", password), ("apn", apn)] {
             let number = fields.take(name).and_then(|node| reader.number(node, name, 1, 1000));
             *limit = number.map_or(*limit, |number| number as usize);
         }
@@ -161,8 +196,15 @@ fn midlet(reader: &mut Reader, node: Node) -> Option<Midlet> {
     let mut text = |name: &str| fields.take(name).and_then(|node| reader.text(node, &format!("`{name}`")));
     let (name, vendor, jars, template) = (text("name"), text("vendor"), text("jars"), text("template"));
     let name = name?;
-    if name.text.parse::<crate::out_path::OutPath>().is_err() || name.text.contains('/') || name.text.starts_with('.') {
-        reader.bad_value(&name, "`name`", "a name that can be a file name in a URL: the JAR is published as `<name>.jar`");
+    if name.text.parse::<crate::out_path::OutPath>().is_err()
+        || name.text.contains('/')
+        || name.text.starts_with('.')
+    {
+        reader.bad_value(
+            &name,
+            "`name`",
+            "a name that can be a file name in a URL: the JAR is published as `<name>.jar`",
+        );
     }
     if let Some(template) = &template
         && !matches!(Path::new(&*template.text).components().collect::<Vec<_>>()[..], [Component::Normal(_)])
@@ -185,7 +227,11 @@ fn version(reader: &mut Reader, node: Node) -> Option<Spanned<Version>> {
 
 fn channel(reader: &mut Reader, name: &Text, node: Node) -> Option<Channel> {
     if &*name.text == "pin" {
-        reader.bad_value(name, "the name of a channel", "another name: rollouts of pinned devices are called `pin/…`");
+        reader.bad_value(
+            name,
+            "the name of a channel",
+            "another name: rollouts of pinned devices are called `pin/…`",
+        );
     }
     let short = matches!(node.value, Value::Scalar(_));
     let mut fields = if short {
@@ -261,7 +307,10 @@ fn rollout(reader: &mut Reader, node: Node) -> Option<Vec<Wave>> {
         }
     }
     if count == 0 {
-        reader.report(Diagnostic::new(Code::BadWaves, at, "the rollout has no wave").hint("leave `rollout` out to reach everyone at once"));
+        reader.report(
+            Diagnostic::new(Code::BadWaves, at, "the rollout has no wave")
+                .hint("leave `rollout` out to reach everyone at once"),
+        );
     }
     (count > 0 && waves.len() == count).then(|| waves.into_iter().map(|(wave, _)| wave).collect())
 }
@@ -295,7 +344,10 @@ fn window(reader: &mut Reader, node: Node) -> Option<Window> {
             }
         }
         if texts.is_empty() {
-            reader.report(Diagnostic::new(Code::BadValue, at, "a window without days never opens").hint("leave `days` out for every day"));
+            reader.report(
+                Diagnostic::new(Code::BadValue, at, "a window without days never opens")
+                    .hint("leave `days` out for every day"),
+            );
         }
         days.into_iter().collect::<Vec<_>>()
     });
@@ -370,7 +422,8 @@ struct GroupDraft {
 
 fn group(reader: &mut Reader, name: &Text, node: Node, names: &Names, default: &Defaults) -> GroupDraft {
     let what = format!("group `{}`", name.text);
-    let mut draft = GroupDraft { name: Some(name.text.to_string()), channel: default.channel, ..GroupDraft::default() };
+    let mut draft =
+        GroupDraft { name: Some(name.text.to_string()), channel: default.channel, ..GroupDraft::default() };
     let Some(mut fields) = reader.fields(node, keys::GROUP, &what, name.span) else { return draft };
     if let Some(channel) = fields.take("channel").and_then(|node| reader.text(node, "`channel`")) {
         draft.channel = names.channel(reader, &channel);
@@ -397,7 +450,12 @@ impl GroupDraft {
                 reader.report(diagnostic);
             }
         }
-        Some(Group { name: self.name, channel: self.channel, provisioning: provisioning?, comment: self.comment })
+        Some(Group {
+            name: self.name,
+            channel: self.channel,
+            provisioning: provisioning?,
+            comment: self.comment,
+        })
     }
 }
 
@@ -416,7 +474,9 @@ impl Used {
             sets: group_sets.iter().flatten().cloned().collect(),
         };
         for device in devices {
-            for (names, set) in [(device.channel.as_slice(), &mut used.channel_names), (&device.settings, &mut used.sets)] {
+            for (names, set) in
+                [(device.channel.as_slice(), &mut used.channel_names), (&device.settings, &mut used.sets)]
+            {
                 for name in names.iter().filter(|name| !set.contains(&*name.text)).collect::<Vec<_>>() {
                     set.insert(name.text.to_string());
                 }
@@ -429,8 +489,12 @@ impl Used {
         for (i, (name, _)) in channels.iter().enumerate() {
             if !self.channels.contains(&ChannelIndex(index(i))) && !self.channel_names.contains(&*name.text) {
                 reader.report(
-                    Diagnostic::new(Code::Unused, name.span, format!("no device can be in channel `{}`", name.text))
-                        .hint("name it in `default`, a group or a device, or remove it"),
+                    Diagnostic::new(
+                        Code::Unused,
+                        name.span,
+                        format!("no device can be in channel `{}`", name.text),
+                    )
+                    .hint("name it in `default`, a group or a device, or remove it"),
                 );
             }
         }
@@ -464,35 +528,6 @@ fn check_expanded_lengths(reader: &mut Reader, groups: &[Group], devices: &[Devi
             }
         }
     }
-}
-
-/// Every release that the fleet refers to must be there.
-pub(super) fn check_releases(
-    fleet: &Fleet,
-    exists: impl Fn(Version) -> bool,
-    known: &[String],
-    jars: &Path,
-) -> Vec<Diagnostic> {
-    let channels = fleet.channels.iter().flat_map(|channel| [Some(channel.release), channel.otherwise]);
-    let pins = fleet.devices.iter().map(|device| device.release);
-    let there = match known {
-        [] => "there are none".into(),
-        [one] => format!("there is {one}"),
-        [init @ .., last] => format!("there are {} and {last}", init.join(", ")),
-    };
-    channels
-        .chain(pins)
-        .flatten()
-        .filter(|release| !exists(release.value))
-        .map(|release| {
-            Diagnostic::new(
-                Code::UnknownRelease,
-                release.span,
-                format!("release `{}` is not in {}/; {there}", release.value, jars.display()),
-            )
-            .hint(format!("add its JAR: `otapress add OwnTracks-{}.jar`", release.value))
-        })
-        .collect()
 }
 
 impl EffectiveSettings {

@@ -36,7 +36,15 @@ pub fn fresh(
         disk.remove_tree(&beside).map_err(PublishError::io("remove", &beside))?;
     }
     disk.create_dirs(&beside).map_err(PublishError::io("create", &beside))?;
-    let mut writer = Writer { disk, root: &beside, tree, progress, dirs: HashMap::new(), written: HashMap::new(), done: 0 };
+    let mut writer = Writer {
+        disk,
+        root: &beside,
+        tree,
+        progress,
+        dirs: HashMap::new(),
+        written: HashMap::new(),
+        done: 0,
+    };
     for write in &changes.write {
         let path = write.file.path.below(&beside);
         writer.put(write, &path, None)?;
@@ -63,7 +71,8 @@ pub fn update(
         disk.remove_file(leftover).map_err(PublishError::io("remove", leftover))?;
     }
     let not_before = not_before(changes);
-    let mut writer = Writer { disk, root: out, tree, progress, dirs: HashMap::new(), written: HashMap::new(), done: 0 };
+    let mut writer =
+        Writer { disk, root: out, tree, progress, dirs: HashMap::new(), written: HashMap::new(), done: 0 };
     for tier in Tier::ALL {
         let mut any = false;
         for write in changes.write.iter().filter(|write| write.file.tier == tier) {
@@ -159,7 +168,12 @@ impl Writer<'_> {
     }
 
     /// Creates the file at `path`, as a link to an equal one if this run has written one.
-    fn put(&mut self, write: &Write<'_>, path: &Path, not_before: Option<SystemTime>) -> Result<(), PublishError> {
+    fn put(
+        &mut self,
+        write: &Write<'_>,
+        path: &Path,
+        not_before: Option<SystemTime>,
+    ) -> Result<(), PublishError> {
         self.done += 1;
         (self.progress)(self.done);
         if let Some(dir) = path.parent()

@@ -81,7 +81,8 @@ pub fn scan(out: &Path) -> Result<Existing, PublishError> {
         let (Some(path), true) = (path, file_type.is_file()) else {
             return Err(PublishError::Foreign { file: entry.into_path(), out: out.into() });
         };
-        let metadata = entry.metadata().map_err(|error| PublishError::io("read", entry.path())(error.into()))?;
+        let metadata =
+            entry.metadata().map_err(|error| PublishError::io("read", entry.path())(error.into()))?;
         let modified = metadata.modified().map_err(PublishError::io("read", entry.path()))?;
         published.files.push(PublishedFile { path, size: metadata.len(), modified });
     }

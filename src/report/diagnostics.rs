@@ -47,7 +47,8 @@ pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String 
             let source = &sources.get(span.source).text;
             // One line is enough to find the place, and keeps a huge file from being searched for its lines.
             let line_start = source[..span.start as usize].rfind('\n').map_or(0, |i| i + 1);
-            let line_end = source[span.start as usize..].find('\n').map_or(source.len(), |i| i + span.start as usize);
+            let line_end =
+                source[span.start as usize..].find('\n').map_or(source.len(), |i| i + span.start as usize);
             let excerpt = &source[line_start..line_end];
             let from = span.start as usize - line_start;
             let to = (span.end as usize).saturating_sub(line_start).clamp(from, excerpt.len());
@@ -55,9 +56,8 @@ pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String 
                 Severity::Error => Level::ERROR,
                 Severity::Warning => Level::WARNING,
             };
-            let snippet = Snippet::source(excerpt)
-                .line_start(line)
-                .annotation(AnnotationKind::Primary.span(from..to));
+            let snippet =
+                Snippet::source(excerpt).line_start(line).annotation(AnnotationKind::Primary.span(from..to));
             let mut group = Group::with_level(level).element(snippet);
             if let Some(hint) = &hint {
                 group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));

@@ -11,10 +11,10 @@
 pub mod cgi;
 pub mod code;
 pub mod decide;
-#[cfg(feature = "cli")]
-pub mod http;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(feature = "cli")]
+pub mod http;
 pub mod message;
 pub mod offer;
 pub mod operate;

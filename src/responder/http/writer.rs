@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Clock;
+use crate::responder::operate;
 use crate::responder::service::{Question, Reply, answer, answer_without_store};
 use crate::store::{Durability, Store, StoreError, Work};
 
@@ -130,7 +131,10 @@ impl Writer {
     fn maintain(&mut self) {
         self.maintained = Instant::now();
         let Some(store) = &mut self.store else { return };
-        match catch_unwind(AssertUnwindSafe(|| store.maintain())) {
+        let now = (self.clock)();
+        // Devices that never ask again are judged, too, so that a brake is pulled even if nobody else asks.
+        let work = || operate::judge_overdue(&mut **store, now).and_then(|_| store.maintain());
+        match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the store cannot be maintained"),
             Err(_) => self.give_up("the store panicked"),

@@ -1,0 +1,171 @@
+//! `otapress add`: JARs into the catalog.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::project::Project;
+use crate::catalog::{self, Catalog, read_file};
+use crate::cli::{Global, Outcome, print};
+use crate::diag::{Code, Diagnostic, Sources};
+use crate::jar::{self, Jar};
+use crate::publish::scan::read_site;
+use crate::report::diagnostics;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The JARs
+    #[arg(required = true, value_name = "JAR")]
+    jars: Vec<PathBuf>,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command: all of the JARs are good, or none is added.
+///
+/// # Errors
+/// If the fleet names no MIDlet, or a file cannot be written.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    let project = Project::load(global);
+    let Some(midlet) = &project.loaded().midlet else {
+        project.show_diagnostics(global)?;
+        return Ok(Outcome::Failed);
+    };
+    let dir = global.fleet.parent().unwrap_or(Path::new("")).join(&midlet.jars);
+    // Without the fleet's rules, to know what is there even if some of it is not good.
+    let (catalog, _) = catalog::load(&dir, &dir, None);
+    let published = read_site(&global.out()).ok().flatten();
+    let published = |jar: &Jar| {
+        let releases = published.as_ref()?.releases.iter();
+        releases
+            .clone()
+            .find(|release| release.version.parse() == Ok(jar.version()))
+            .map(|release| release.sha256)
+    };
+
+    let (mut good, mut found) = (Vec::new(), Vec::new());
+    for path in &args.jars {
+        match validate(path, &midlet.name, &midlet.vendor, &catalog, &published) {
+            Ok(jar) => good.push(jar),
+            Err(diagnostics) => found.extend(diagnostics),
+        }
+    }
+    for (i, (jar, bytes)) in good.iter().enumerate() {
+        if good[..i]
+            .iter()
+            .any(|(other, other_bytes)| other.version() == jar.version() && other_bytes != bytes)
+        {
+            let message = format!("version {} is given twice, with different bytes", jar.version_text());
+            found.push(
+                Diagnostic::new(Code::VersionConflict, &*args.jars[i], message).hint("add one of them"),
+            );
+        }
+    }
+    if !found.is_empty() {
+        for diagnostic in &found {
+            let text = diagnostics::text(diagnostic, &Sources::default(), global.colour());
+            std::io::stderr().write_all(text.as_bytes())?;
+        }
+        return Ok(Outcome::Failed);
+    }
+
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    let mut added = Vec::new();
+    for (jar, bytes) in &good {
+        let known = catalog.get(jar.version());
+        let path = match known {
+            Some(entry) => entry.shown_as().to_owned(),
+            None => write(&dir, jar, bytes)?,
+        };
+        if !args.json {
+            let note = if known.is_some() { " (was there)" } else { "" };
+            print(
+                format!("{}  {}  {}{note}\n", jar.version_text(), jar.sha256(), path.display()).as_bytes(),
+            )?;
+        }
+        added.push(json!({
+            "version": jar.version_text(),
+            "sha256": jar.sha256().to_string(),
+            "size": jar.size(),
+            "file": path.display().to_string(),
+            "added": known.is_none(),
+        }));
+    }
+    if args.json {
+        print((serde_json::to_string_pretty(&added)? + "\n").as_bytes())?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The JAR and its bytes, if they fit the fleet and what is known of the version.
+fn validate(
+    path: &Path,
+    name: &str,
+    vendor: &str,
+    catalog: &Catalog,
+    published: &impl Fn(&Jar) -> Option<crate::digest::Sha256>,
+) -> Result<(Jar, Vec<u8>), Vec<Diagnostic>> {
+    let bytes = read_file(path).map_err(|error| {
+        vec![Diagnostic::new(Code::JarUnreadable, path, format!("the file {}", error.kind))]
+    })?;
+    let jar = jar::read(&bytes).map_err(|faults| {
+        faults
+            .into_iter()
+            .map(|fault| {
+                let diagnostic = Diagnostic::new(fault.code, path, fault.message);
+                match fault.hint {
+                    Some(hint) => diagnostic.hint(hint),
+                    None => diagnostic,
+                }
+            })
+            .collect::<Vec<_>>()
+    })?;
+    let mut found = Vec::new();
+    for (attribute, is, wanted) in
+        [("MIDlet-Name", jar.name(), name), ("MIDlet-Vendor", jar.vendor(), vendor)]
+    {
+        if is != wanted {
+            let message = format!("{attribute} is `{is}`, but the fleet's MIDlet has `{wanted}`");
+            found.push(
+                Diagnostic::new(Code::WrongMidlet, path, message)
+                    .hint("build the JAR with the fleet's name and vendor"),
+            );
+        }
+    }
+    let known = catalog.get(jar.version());
+    if let Some(entry) = known.filter(|entry| entry.sha256() != jar.sha256()) {
+        let message = format!(
+            "version {} is in the catalog with other bytes: `{}`",
+            jar.version_text(),
+            entry.shown_as().display()
+        );
+        found.push(
+            Diagnostic::new(Code::VersionConflict, path, message)
+                .hint("give the new JAR a new MIDlet-Version"),
+        );
+    } else if published(&jar).is_some_and(|sha256| sha256 != jar.sha256()) {
+        let message = format!("version {} is published with other bytes", jar.version_text());
+        found.push(
+            Diagnostic::new(Code::VersionChanged, path, message)
+                .hint("give the new JAR a new MIDlet-Version"),
+        );
+    }
+    if found.is_empty() { Ok((jar, bytes)) } else { Err(found) }
+}
+
+/// Writes `<Name>-<Version>.jar` whole or not at all.
+fn write(dir: &Path, jar: &Jar, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+    let path = dir.join(format!("{}-{}.jar", jar.name(), jar.version_text()));
+    let failed = || format!("cannot write `{}`", path.display());
+    let mut temp = tempfile::NamedTempFile::new_in(dir).with_context(failed)?;
+    temp.write_all(bytes).with_context(failed)?;
+    temp.as_file().set_permissions(PermissionsExt::from_mode(0o644)).with_context(failed)?;
+    temp.as_file().sync_all().with_context(failed)?;
+    temp.persist_noclobber(&path).with_context(failed)?;
+    Ok(path)
+}

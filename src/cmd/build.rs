@@ -1,0 +1,192 @@
+//! `otapress build`: render the fleet and publish what differs.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+use super::count;
+use super::project::{Project, progress_bar};
+use crate::cli::{Global, Outcome};
+use crate::publish::apply;
+use crate::publish::diff::{Changes, all, diff};
+use crate::publish::disk::RealDisk;
+use crate::publish::scan::{Existing, Published, scan};
+use crate::tree::{Tier, Tree};
+
+/// The arguments.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// Write nothing; exit with 3 if out/ is not what the fleet says
+    #[arg(long)]
+    check: bool,
+    /// Publish even if more than 10 % of the devices would be dropped
+    #[arg(long)]
+    allow_mass_removal: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If out/ is not ours, or cannot be read or written.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    let begin = Instant::now();
+    // Modes of what is published do not depend on who builds: 0755 and 0644.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let out = real_path(&global.out())?;
+    let _lock = if args.check { None } else { Some(lock(&out, global)?) };
+    let mut project = Project::load(global);
+    project.check_published(global);
+    let bar = progress_bar(global, "rendering");
+    let tree = project.render(&bar);
+    bar.finish_and_clear();
+    project.show_diagnostics(global)?;
+    let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else {
+        let (errors, _) = project.counts();
+        say(global, &format!("{}: nothing was published", count(errors, "error")))?;
+        return Ok(Outcome::Failed);
+    };
+
+    let existing = scan(&out)?;
+    let changes = match &existing {
+        Existing::Nothing => all(&tree),
+        Existing::Published(published) => diff(&tree, &out, published)?,
+    };
+    if args.check {
+        return check(global, &out, &changes);
+    }
+    if let Existing::Published(published) = &existing {
+        guard_mass_removal(published, &changes, args.allow_mass_removal)?;
+    }
+    publish(global, &out, &tree, &existing, &changes)?;
+    let devices = count(fleet.devices().len(), "device");
+    let took = begin.elapsed();
+    let summary = if changes.is_empty() {
+        format!("nothing to do: {} up to date for {devices}, in {took:.2?}", count(changes.unchanged, "file"))
+    } else {
+        format!(
+            "published {devices}: {} written, {} removed, {} unchanged, in {took:.2?}",
+            tiers(changes.write.iter().map(|write| write.file.tier)),
+            count(changes.remove.len(), "file"),
+            changes.unchanged,
+        )
+    };
+    say(global, &summary)?;
+    Ok(Outcome::Done)
+}
+
+/// `out` with the links on the way to it followed, so that what is built beside it is on its file system.
+fn real_path(out: &Path) -> anyhow::Result<PathBuf> {
+    match out.canonicalize() {
+        Ok(path) => Ok(path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let name =
+                out.file_name().with_context(|| format!("`{}` is not a directory's name", out.display()))?;
+            let parent =
+                out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent =
+                parent.canonicalize().with_context(|| format!("the directory `{}`", parent.display()))?;
+            Ok(parent.join(name))
+        }
+        Err(error) => Err(error).with_context(|| format!("the directory `{}`", out.display())),
+    }
+}
+
+/// Keeps two builds from writing at the same time; the second one waits.
+fn lock(out: &Path, global: &Global) -> anyhow::Result<File> {
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let path = out.with_file_name(format!(".{name}.otapress-lock"));
+    let failed = || format!("cannot lock `{}`", path.display());
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            say(global, "another build is at work: waiting for it")?;
+            file.lock().with_context(failed)?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
+    }
+    Ok(file)
+}
+
+fn check(global: &Global, out: &Path, changes: &Changes<'_>) -> anyhow::Result<Outcome> {
+    if changes.is_empty() {
+        say(global, &format!("`{}` is what the fleet says", out.display()))?;
+        return Ok(Outcome::Done);
+    }
+    const SHOWN: usize = 20;
+    let written =
+        changes.write.iter().map(|write| (if write.is_new { "add" } else { "change" }, &write.file.path));
+    let removed = changes.remove.iter().map(|remove| ("remove", &remove.path));
+    let total = changes.write.len() + changes.remove.len();
+    for (verb, path) in written.chain(removed).take(SHOWN) {
+        say(global, &format!("  {verb:<6} {path}"))?;
+    }
+    if total > SHOWN {
+        say(global, &format!("  … and {}", count(total - SHOWN, "more file")))?;
+    }
+    say(
+        global,
+        &format!(
+            "`{}` differs from what the fleet says in {}: run `otapress build`",
+            out.display(),
+            count(total, "file")
+        ),
+    )?;
+    Ok(Outcome::Differs)
+}
+
+/// Devices that vanish from out/ in numbers are more likely a mistake than a plan.
+fn guard_mass_removal(published: &Published, changes: &Changes<'_>, allowed: bool) -> anyhow::Result<()> {
+    let dropped = changes.remove.iter().filter(|remove| remove.tier == Tier::Answer).count();
+    let before = published.files.iter().filter(|file| file.path.as_str().starts_with("vc/")).count();
+    if !allowed && dropped > 1 && dropped * 10 > before {
+        bail!(
+            "{dropped} of {} would be dropped from out/, which is more than 10 %: \
+             if that is meant, build with `--allow-mass-removal`",
+            count(before, "device"),
+        );
+    }
+    Ok(())
+}
+
+fn publish(
+    global: &Global,
+    out: &Path,
+    tree: &Tree,
+    existing: &Existing,
+    changes: &Changes<'_>,
+) -> anyhow::Result<()> {
+    let bar = progress_bar(global, "publishing");
+    bar.set_length(changes.write.len() as u64);
+    let mut tick = |done: usize| {
+        if done.is_multiple_of(256) {
+            bar.set_position(done as u64);
+        }
+    };
+    let result = match existing {
+        Existing::Nothing => apply::fresh(&mut RealDisk, out, tree, changes, &mut tick),
+        Existing::Published(published) => {
+            apply::update(&mut RealDisk, out, tree, changes, &published.leftovers, &mut tick)
+        }
+    };
+    bar.finish_and_clear();
+    Ok(result?)
+}
+
+/// `2 JARs and sums, 3 JADs, 4 answers`.
+fn tiers(written: impl Iterator<Item = Tier>) -> String {
+    let mut counts = [0; Tier::ALL.len()];
+    written.for_each(|tier| counts[tier as usize] += 1);
+    let names = ["JAR file", "JAD", "answer", "site file"];
+    let texts: Vec<_> =
+        counts.iter().zip(names).filter(|(n, _)| **n > 0).map(|(n, name)| count(*n, name)).collect();
+    if texts.is_empty() { "nothing".into() } else { texts.join(", ") }
+}
+
+fn say(global: &Global, text: &str) -> std::io::Result<()> {
+    if global.quiet { Ok(()) } else { writeln!(std::io::stderr(), "{text}") }
+}

@@ -1,0 +1,71 @@
+//! `otapress check`: every mistake in one run.
+
+use std::io::Write as _;
+
+use clap::ValueEnum;
+
+use super::count;
+use super::project::{Project, progress_bar};
+use crate::cli::{Global, Outcome, print};
+use crate::report::diagnostics;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What the mistakes look like
+    #[arg(long, default_value = "text")]
+    format: Format,
+    /// Fail on warnings, too
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people, on the standard error
+    Text,
+    /// A JSON array on the standard output
+    Json,
+    /// Workflow commands of GitHub Actions on the standard output
+    Github,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    let mut project = Project::load(global);
+    project.check_published(global);
+    let bar = progress_bar(global, "checking");
+    // Some mistakes show only in what is rendered: a JAD that no device would take, two devices that want one path.
+    let rendered = project.render(&bar).is_some();
+    bar.finish_and_clear();
+    let (errors, warnings) = project.counts();
+    let found = project.diagnostics();
+    match args.format {
+        Format::Text => {
+            project.show_diagnostics(global)?;
+            if !global.quiet {
+                let devices = match project.fleet().filter(|_| rendered) {
+                    Some((fleet, _)) => count(fleet.devices().len(), "device"),
+                    None => "the fleet".into(),
+                };
+                let verdict = if found.is_empty() {
+                    "no mistakes".into()
+                } else {
+                    format!("{}, {}", count(errors, "error"), count(warnings, "warning"))
+                };
+                writeln!(std::io::stderr(), "checked {devices}: {verdict}")?;
+            }
+        }
+        Format::Json => drop(print(diagnostics::json(found, &project.loaded().sources).as_bytes())?),
+        Format::Github => {
+            for diagnostic in found {
+                print(diagnostics::github(diagnostic, &project.loaded().sources).as_bytes())?;
+            }
+        }
+    }
+    let failed = errors > 0 || (args.strict && warnings > 0);
+    Ok(if failed { Outcome::Failed } else { Outcome::Done })
+}

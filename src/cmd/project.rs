@@ -1,0 +1,136 @@
+//! A fleet with all that it is made of, and the mistakes in it.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::catalog::{self, Catalog};
+use crate::cli::Global;
+use crate::diag::{Diagnostic, Severity};
+use crate::fleet::{self, Fleet, Loaded};
+use crate::publish::scan::read_site;
+use crate::render;
+use crate::report::diagnostics;
+use crate::template::{self, Template};
+use crate::tree::Tree;
+
+/// What the files of a fleet say.
+#[derive(Debug)]
+pub struct Project {
+    loaded: Loaded,
+    catalog: Catalog,
+    template: Option<Template>,
+}
+
+impl Project {
+    /// Reads fleet.yaml, the inventories, the JARs and the template.
+    pub fn load(global: &Global) -> Self {
+        let mut loaded = fleet::load(&global.fleet);
+        let dir = global.fleet.parent().unwrap_or("".as_ref());
+        let (mut catalog, mut template) = (Catalog::default(), None);
+        if let Some(midlet) = loaded.midlet.clone() {
+            let jars = dir.join(&midlet.jars);
+            let (found, wrong) = catalog::load(&jars, &jars, Some((&midlet.name, &midlet.vendor)));
+            catalog = found;
+            loaded.report(wrong);
+            loaded.check_releases(&catalog);
+            match template::load(dir, &midlet, &mut loaded.sources) {
+                Ok(parsed) => template = Some(parsed),
+                Err(diagnostic) => loaded.report([diagnostic]),
+            }
+        }
+        Project { loaded, catalog, template }
+    }
+
+    /// Notes JARs that have changed under a version that is published in out/.
+    pub fn check_published(&mut self, global: &Global) {
+        // What is wrong with out/ itself is said when it is to be written.
+        if let Ok(Some(site)) = read_site(&global.out()) {
+            self.loaded.report(render::changed_releases(&site, &self.catalog));
+        }
+    }
+
+    /// The fleet and its JARs, if nothing is wrong that stops a build.
+    pub fn fleet(&self) -> Option<(&Fleet, &Catalog)> {
+        if self.loaded.has_errors() {
+            None
+        } else {
+            self.loaded.fleet.as_ref().map(|fleet| (fleet, &self.catalog))
+        }
+    }
+
+    /// Renders out/, if nothing is wrong that stops a build.
+    pub fn render(&mut self, progress: &ProgressBar) -> Option<Tree> {
+        let template = self.template.as_ref()?;
+        let (fleet, catalog) = self.fleet()?;
+        progress.set_length(fleet.devices().len() as u64);
+        let mut tick = |done: usize| {
+            if done.is_multiple_of(1024) {
+                progress.set_position(done as u64);
+            }
+        };
+        match render::render(fleet, catalog, template, &self.loaded.sources, &mut tick) {
+            Ok(tree) => Some(tree),
+            Err(found) => {
+                self.loaded.report(found);
+                None
+            }
+        }
+    }
+
+    /// The files and directories that the fleet is made of.
+    pub fn inputs(&self) -> BTreeSet<PathBuf> {
+        let texts = self.loaded.sources.iter().map(|source| source.path.clone());
+        let jars = self.catalog.entries().map(|entry| entry.path().to_owned());
+        let files: BTreeSet<PathBuf> = texts.chain(jars).collect();
+        // New files show in the directories.
+        let dirs: BTreeSet<_> = files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
+        files.into_iter().chain(dirs).collect()
+    }
+
+    /// What was found.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.loaded.diagnostics
+    }
+
+    /// What was found, in one of the forms for programs.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// Shows what was found to people, and how much that is.
+    ///
+    /// # Errors
+    /// If the standard error is closed.
+    pub fn show_diagnostics(&self, global: &Global) -> io::Result<()> {
+        let mut err = io::stderr().lock();
+        for diagnostic in
+            self.diagnostics().iter().filter(|diagnostic| !global.quiet || diagnostic.is_error())
+        {
+            err.write_all(diagnostics::text(diagnostic, &self.loaded.sources, global.colour()).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// How many errors and warnings were found.
+    pub fn counts(&self) -> (usize, usize) {
+        let errors =
+            self.diagnostics().iter().filter(|found| found.code.severity() == Severity::Error).count();
+        (errors, self.diagnostics().len() - errors)
+    }
+}
+
+/// A progress bar on a terminal, for what takes longer than a moment.
+pub fn progress_bar(global: &Global, what: &'static str) -> ProgressBar {
+    if global.quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)).with_message(what);
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {human_pos}/{human_len} {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}

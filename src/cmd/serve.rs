@@ -1,0 +1,191 @@
+//! `otapress serve`: out/ and the responder over HTTP.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
+
+use super::project::Project;
+use super::{build, now};
+use crate::catalog::read_file;
+use crate::cli::{Global, Outcome};
+use crate::fleet::Fleet;
+use crate::publish::scan::read_site;
+use crate::responder::http::{Config, Credentials, Limits, serve};
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810")]
+    listen: SocketAddr,
+    /// Serve out/ as it is, without building it first
+    #[arg(long, conflicts_with = "watch")]
+    no_build: bool,
+    /// Build again whenever the fleet file, an inventory, a JAR or the template changes
+    #[arg(long)]
+    watch: bool,
+}
+
+/// How long a version check waits for another process to release a lock: long enough for any transaction, short enough
+/// for a device.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often `--watch` looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Runs the command, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If the address is taken, or out/ cannot be served as the fleet says.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    log(global);
+    let built = if args.no_build { Outcome::Done } else { build::run(global, &build::Args::default())? };
+    if built != Outcome::Done {
+        return Ok(built);
+    }
+    let (sender, credentials) = watch::channel(credentials(global)?);
+    if args.watch {
+        let global = global.clone();
+        std::thread::Builder::new().name("watch".into()).spawn(move || watch(&global, &sender))?;
+    } else {
+        // The channel must outlive the server; nothing is sent on it.
+        Box::leak(Box::new(sender));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(listen(global, args.listen, credentials))?;
+    Ok(Outcome::Done)
+}
+
+async fn listen(
+    global: &Global,
+    address: SocketAddr,
+    credentials: watch::Receiver<Credentials>,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shutting down");
+    };
+    let state = global.state();
+    let config = Config {
+        out: global.out(),
+        open_store: Box::new(move || Ok(Box::new(SqliteStore::open(&state, PATIENCE)?) as Box<dyn Store>)),
+        credentials,
+        limits: Limits::default(),
+        clock: Arc::new(now),
+    };
+    // Said even with `--quiet`: with port 0 there is no other way to know.
+    writeln!(io::stderr(), "serving `{}` on http://{}", global.out().display(), listener.local_addr()?)?;
+    serve(listener, config, shutdown).await?;
+    Ok(())
+}
+
+fn log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (_, true) => LevelFilter::DEBUG,
+        _ => LevelFilter::INFO,
+    };
+    // A second subscriber in one process is refused, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(global.colour() && io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+}
+
+/// Who may fetch JADs and JARs. What is in out/ says whether anybody needs to be known; only the fleet says who.
+fn credentials(global: &Global) -> anyhow::Result<Credentials> {
+    let out = global.out();
+    let site = read_site(&out)?
+        .with_context(|| format!("`{}` is not a published directory: run `otapress build`", out.display()))?;
+    if !site.auth {
+        return Ok(Credentials::default());
+    }
+    let project = Project::load(global);
+    match project.fleet() {
+        Some((fleet, _)) => of_fleet(fleet),
+        None => {
+            project.show_diagnostics(global)?;
+            bail!(
+                "the JADs need basic auth, and `{}` does not say who may fetch them",
+                global.fleet.display()
+            )
+        }
+    }
+}
+
+fn of_fleet(fleet: &Fleet) -> anyhow::Result<Credentials> {
+    let all: BTreeSet<_> =
+        fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()).collect();
+    let mut pairs = Vec::new();
+    for auth in all {
+        pairs.push((auth.user.as_str(), password(fleet.dir(), &auth.password_file)?));
+    }
+    Ok(Credentials::new(pairs.iter().map(|(user, password)| (*user, password.as_str()))))
+}
+
+/// The password in a file, without the line end.
+///
+/// # Errors
+/// If the file cannot be read or holds no line.
+pub(super) fn password(dir: &Path, file: &Path) -> anyhow::Result<String> {
+    let path = dir.join(file);
+    let text = String::from_utf8(read_file(&path)?)
+        .ok()
+        .with_context(|| format!("the password in `{}` is not text", path.display()))?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() || password.contains(['\r', '\n']) {
+        bail!("`{}` must hold the password in one line", path.display());
+    }
+    Ok(password.to_owned())
+}
+
+/// Builds whenever an input has changed; a fleet with mistakes leaves out/ as it is.
+fn watch(global: &Global, credentials_of: &watch::Sender<Credentials>) {
+    let mut seen = fingerprint(global);
+    loop {
+        std::thread::sleep(LOOK);
+        let now = fingerprint(global);
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        match build::run(global, &build::Args::default()).and_then(|_| credentials(global)) {
+            Ok(credentials) => drop(credentials_of.send(credentials)),
+            Err(error) => tracing::error!("{error:#}"),
+        }
+    }
+}
+
+/// When the inputs were changed, and how long they are.
+fn fingerprint(global: &Global) -> BTreeSet<(PathBuf, Option<SystemTime>, u64)> {
+    let project = Project::load(global);
+    let mut paths: BTreeSet<PathBuf> = project.inputs();
+    paths.insert(global.fleet.clone());
+    paths
+        .into_iter()
+        .map(|path| {
+            let metadata = fs::metadata(&path).ok();
+            let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+            (path, modified, metadata.map_or(0, |metadata| metadata.len()))
+        })
+        .collect()
+}

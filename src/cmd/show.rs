@@ -1,0 +1,267 @@
+//! `otapress show`: everything about one device.
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use super::project::Project;
+use super::show_text;
+use super::{existing_store, now, serve};
+use crate::cli::{Global, Outcome, print};
+use crate::fleet::uri::expand;
+use crate::fleet::{Device, Fleet};
+use crate::render::{answer, answer_path, jad_path, jar_path};
+use crate::resolve::{Assignment, Rule, assign};
+use crate::responder::decide::decide;
+use crate::responder::offer::Offer;
+use crate::responder::record::{DeviceRecord, Refusal, RolloutRecord};
+use crate::store::Store as _;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The device, by clientID or IMEI
+    device: String,
+    /// Print only what to `set` on the device, with its password
+    #[arg(long, conflicts_with = "json")]
+    provision: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is known of a device.
+pub(super) struct View<'a> {
+    pub fleet: &'a Fleet,
+    pub device: &'a Device,
+    pub assignment: Assignment,
+    pub jad_url: String,
+    pub jar: Option<JarView>,
+    pub notify_url: String,
+    /// What to `set` on the device, in order.
+    pub provision: Vec<(&'static str, String)>,
+    /// The command that the firmware gives the modem.
+    pub command: String,
+    /// What the modem may not take.
+    pub warnings: Vec<String>,
+    /// What the responder remembers; none if there is no state or it never heard of the device.
+    pub state: Option<StateView>,
+}
+
+/// The JAR of a device's target.
+pub(super) struct JarView {
+    pub url: String,
+    pub size: u64,
+    pub sha256: String,
+}
+
+/// What the responder remembers of a device.
+pub(super) struct StateView {
+    pub record: DeviceRecord,
+    pub rollout: RolloutRecord,
+    /// Why it would not be offered its target now, if it would not; unknown as long as it has reported no version.
+    pub now: Option<Result<(), Refusal>>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If there is no such device, or the state cannot be read.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    let project = Project::load(global);
+    let Some((fleet, catalog)) = project.fleet() else {
+        project.show_diagnostics(global)?;
+        return Ok(Outcome::Failed);
+    };
+    let device = fleet
+        .find(&args.device)
+        .with_context(|| format!("no device `{}` in `{}`", args.device, fleet.file().display()))?;
+    let provisioning = &fleet.group(device).provisioning;
+    let assignment = assign(fleet, device);
+    let Ok(jad_path) = jad_path(fleet, device) else {
+        bail!("`otapURI` names no file for device `{}`", device.client_id);
+    };
+    let password = match &provisioning.auth {
+        Some(auth) if args.provision => Some(serve::password(fleet.dir(), &auth.password_file)?),
+        Some(auth) => Some(format!("<the line in {}>", auth.password_file.display())),
+        None => None,
+    };
+    let provision = provision(fleet, device, password.as_deref());
+    if args.provision {
+        return print(show_text::provision(&provision).as_bytes());
+    }
+    let entry = assignment.target.and_then(|version| catalog.get(version));
+    let notify_url = expand(provisioning.notify_uri.value.as_str(), &device.client_id).into_owned();
+    let view = View {
+        fleet,
+        device,
+        assignment,
+        jad_url: fleet.site().url(&jad_path),
+        jar: entry.map(|entry| JarView {
+            url: fleet.site().url(&jar_path(fleet, entry)),
+            size: entry.jar().size(),
+            sha256: entry.sha256().to_string(),
+        }),
+        command: command(fleet, device, &notify_url, password.as_deref()),
+        warnings: warnings(fleet, device, &notify_url),
+        notify_url,
+        provision,
+        state: state(global, fleet, device, assignment)?,
+    };
+    let text = if args.json {
+        serde_json::to_string_pretty(&to_json(&view))? + "\n"
+    } else {
+        show_text::text(&view)
+    };
+    print(text.as_bytes())
+}
+
+/// What has to be set on the device: what differs from the defaults of the firmware, spelled as there.
+fn provision(fleet: &Fleet, device: &Device, password: Option<&str>) -> Vec<(&'static str, String)> {
+    let provisioning = &fleet.group(device).provisioning;
+    let mut lines = Vec::new();
+    if device.client_id.as_str() != device.imei.to_string() {
+        lines.push(("clientID", device.client_id.to_string()));
+    }
+    lines.push(("apn", provisioning.apn.clone()));
+    lines.push(("otapURI", provisioning.otap_uri.value.as_str().into()));
+    lines.push(("notifyURI", provisioning.notify_uri.value.as_str().into()));
+    lines.push(("versionURI", provisioning.version_uri.value.as_str().into()));
+    lines.push(("versionInterval", provisioning.version_interval.to_string()));
+    if let (Some(auth), Some(password)) = (&provisioning.auth, password) {
+        lines.push(("otapUser", auth.user.clone()));
+        lines.push(("otapPassword", password.into()));
+    }
+    if let Some(tid) = &device.tid {
+        lines.push(("tid", tid.to_string()));
+    }
+    lines
+}
+
+/// What the firmware sends to the modem for an upgrade, with unquoted parameters.
+fn command(fleet: &Fleet, device: &Device, notify_url: &str, password: Option<&str>) -> String {
+    let provisioning = &fleet.group(device).provisioning;
+    let otap = expand(provisioning.otap_uri.value.as_str(), &device.client_id);
+    let user = provisioning.auth.as_ref().map_or("", |auth| &auth.user);
+    let (password, apn) = (password.unwrap_or(""), &provisioning.apn);
+    format!("AT^SJOTAP=,{otap},a:/app,{user},{password},gprs,{apn},,,8.8.8.8,{notify_url}")
+}
+
+/// What is checked for the longest clientID of a group, for this one; and what only the password file can tell.
+fn warnings(fleet: &Fleet, device: &Device, notify_url: &str) -> Vec<String> {
+    let provisioning = &fleet.group(device).provisioning;
+    let limits = fleet.limits();
+    let otap = expand(provisioning.otap_uri.value.as_str(), &device.client_id);
+    let mut warnings = Vec::new();
+    let mut too_long = |name: &str, len: usize, limit: usize| {
+        if len > limit {
+            warnings.push(format!("{name} has {len} characters, and modems may take only {limit}"));
+        }
+    };
+    too_long("otapURI", otap.len(), limits.url);
+    too_long("notifyURI", notify_url.len(), limits.url);
+    if let Some(auth) = &provisioning.auth {
+        too_long("otapUser", auth.user.len(), limits.user);
+        match serve::password(fleet.dir(), &auth.password_file) {
+            Ok(password) => {
+                too_long("otapPassword", password.len(), limits.password);
+                if password.contains([',', '"', '\'', ';', ' ', '\t'])
+                    || !password.bytes().all(|b| b.is_ascii_graphic())
+                {
+                    warnings.push("otapPassword has a character that breaks the modem's command".into());
+                }
+            }
+            Err(error) => warnings.push(format!("otapPassword is not known here: {error:#}")),
+        }
+    }
+    if fleet.site().uri().is_private() {
+        warnings.push(format!(
+            "`{}` is unlikely to be known to 8.8.8.8, which the modem asks",
+            fleet.site().uri().host()
+        ));
+    }
+    warnings
+}
+
+/// What is remembered, and what would be decided if the device asked now with the version that it reported last.
+fn state(
+    global: &Global,
+    fleet: &Fleet,
+    device: &Device,
+    assignment: Assignment,
+) -> anyhow::Result<Option<StateView>> {
+    let Some(mut store) = existing_store(global)? else { return Ok(None) };
+    let offer =
+        Offer::try_from(answer(fleet, device, assignment)).context("the answer file contradicts itself")?;
+    let target = match &offer {
+        Offer::Managed(managed) => managed.target.clone(),
+        Offer::Held => None,
+    };
+    let now = now();
+    let mut found = None;
+    store.read(&mut |tx| {
+        let Some(record) = tx.device_in_full(device.imei)? else { return Ok(()) };
+        let rollout = tx.rollout(target.as_ref().map_or("", |target| &target.rollout))?;
+        let recent = match target.as_ref().and_then(|target| target.channel.as_deref()) {
+            Some(channel) => tx.offers_in_hour(channel, now)?,
+            None => 0,
+        };
+        let now = record.reported.map(|reported| {
+            let decision = decide(&offer, reported, &record, &rollout, recent, now);
+            decision.refusal.map_or(Ok(()), Err)
+        });
+        found = Some(StateView { record, rollout, now });
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn to_json(view: &View<'_>) -> Value {
+    let View { fleet, device, assignment, .. } = view;
+    let rule = match assignment.rule {
+        Rule::Held => json!({ "name": "held" }),
+        Rule::Pinned => json!({ "name": "pinned" }),
+        Rule::Inside { bucket, wave } => json!({ "name": "inside", "bucket": bucket, "wave": wave + 1 }),
+        Rule::Otherwise { bucket } => json!({ "name": "otherwise", "bucket": bucket }),
+        Rule::Outside { bucket } => json!({ "name": "outside", "bucket": bucket }),
+        Rule::NoChannel => json!({ "name": "no-channel" }),
+    };
+    let settings = if device.hold { &[][..] } else { &fleet.settings(device).settings };
+    json!({
+        "clientID": device.client_id.as_str(),
+        "imei": device.imei.to_string(),
+        "group": fleet.group(device).name,
+        "channel": fleet.channel(device).map(|channel| &channel.name),
+        "comment": device.comment,
+        "target": assignment.target.map(|version| version.to_string()),
+        "from": assignment.from,
+        "rule": rule,
+        "jad": view.jad_url,
+        "jar": view.jar.as_ref().map(|jar| json!({ "url": jar.url, "size": jar.size, "sha256": jar.sha256 })),
+        "notify": view.notify_url,
+        "answer": answer_path(device).as_str(),
+        "settings": settings.iter().map(|setting| (setting.key.clone(), setting.val.clone().into())).collect::<serde_json::Map<_, Value>>(),
+        "provision": view.provision.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect::<serde_json::Map<_, Value>>(),
+        "command": view.command,
+        "warnings": view.warnings,
+        "state": view.state.as_ref().map(|state| json!({
+            "firstSeen": state.record.first_seen,
+            "lastSeen": state.record.last_seen,
+            "reported": state.record.reported.map(|version| version.to_string()),
+            "offer": state.record.latest_offer().map(|offer| json!({
+                "rollout": offer.rollout,
+                "target": offer.target.to_string(),
+                "attempts": offer.attempts,
+                "at": offer.at,
+                "code": offer.code,
+            })),
+            "result": state.record.result.as_ref().map(|result| json!({
+                "at": result.at,
+                "code": result.code,
+                "text": result.text,
+            })),
+            "halted": state.rollout.halted.as_ref().map(|halt| &halt.reason),
+            "refusal": state.now.and_then(Result::err).map(Refusal::as_str),
+            "offered": state.now.map(|now| now.is_ok()),
+        })),
+    })
+}

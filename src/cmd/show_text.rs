@@ -1,0 +1,177 @@
+//! `otapress show` in words.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::show::{StateView, View};
+use crate::resolve::Rule;
+use crate::responder::code::lookup;
+use crate::responder::record::{Refusal, Verdict};
+
+/// The whole view.
+pub(super) fn text(view: &View<'_>) -> String {
+    let mut lines = Lines::default();
+    let (fleet, device) = (view.fleet, view.device);
+    lines.add("device", device.client_id.as_str());
+    lines.add("IMEI", &device.imei.to_string());
+    lines.add_some("group", fleet.group(device).name.as_deref());
+    lines.add_some("comment", device.comment.as_deref().or(fleet.group(device).comment.as_deref()));
+    let target = match view.assignment.target {
+        Some(version) => version.to_string(),
+        None => "none: it keeps what it runs".into(),
+    };
+    lines.add("target", &target);
+    lines.add("because", &rule(view));
+    if let Some(from) = view.assignment.from {
+        lines.add("not before", &time(from));
+    }
+    lines.add("JAD", &view.jad_url);
+    if let Some(jar) = &view.jar {
+        lines.add("JAR", &jar.url);
+        lines.add("", &format!("{} bytes, sha256 {}", jar.size, jar.sha256));
+    }
+    lines.add("notify", &view.notify_url);
+    let settings = fleet.settings(device);
+    if device.hold && !settings.settings.is_empty() {
+        lines.add("settings", "none are sent while it is held");
+    } else {
+        for (i, setting) in settings.settings.iter().enumerate() {
+            let note = if settings.always.contains(&setting.key) { "  (at every check)" } else { "" };
+            lines
+                .add(if i == 0 { "settings" } else { "" }, &format!("{}={}{note}", setting.key, setting.val));
+        }
+    }
+    for (i, line) in provision(&view.provision).lines().enumerate() {
+        lines.add(if i == 0 { "to set" } else { "" }, line);
+    }
+    lines.add("modem", &view.command);
+    for warning in &view.warnings {
+        lines.add("warning", warning);
+    }
+    match &view.state {
+        Some(state) => self::state(&mut lines, state),
+        None => lines.add("state", "it has not asked yet"),
+    }
+    lines.0
+}
+
+/// The commands that set what a device needs.
+pub(super) fn provision(lines: &[(&'static str, String)]) -> String {
+    lines.iter().map(|(key, value)| format!("set {key}={value}\n")).collect()
+}
+
+fn rule(view: &View<'_>) -> String {
+    let channel = view.fleet.channel(view.device);
+    let name = channel.map_or("", |channel| &channel.name);
+    let waves = channel.map_or(&[][..], |channel| &channel.waves);
+    let reach = waves.last().map(|wave| wave.percent.to_string()).unwrap_or_default();
+    match view.assignment.rule {
+        Rule::Held => "`hold: true`: neither upgrades nor settings".into(),
+        Rule::Pinned => "its own `release`".into(),
+        Rule::Inside { bucket: None, .. } => format!("channel `{name}`, which reaches everyone"),
+        Rule::Inside { bucket: Some(bucket), wave } => {
+            let percent = waves[wave].percent;
+            format!(
+                "channel `{name}`: bucket {bucket} is in wave {} of {} ({percent})",
+                wave + 1,
+                waves.len()
+            )
+        }
+        Rule::Otherwise { bucket } => {
+            format!("channel `{name}`: bucket {bucket} is outside the rollout ({reach}), so `otherwise`")
+        }
+        Rule::Outside { bucket } => {
+            format!(
+                "channel `{name}`: bucket {bucket} is outside the rollout ({reach}), and there is no `otherwise`"
+            )
+        }
+        Rule::NoChannel => "neither it nor its group nor `default` names a channel".into(),
+    }
+}
+
+fn state(lines: &mut Lines, state: &StateView) {
+    let record = &state.record;
+    lines.add(
+        "state",
+        &format!("first heard of {}, last {}", time(record.first_seen), time(record.last_seen)),
+    );
+    let reported = record.reported.map_or_else(|| "nothing yet".into(), |version| version.to_string());
+    lines.add("reports", &reported);
+    if let Some(offer) = record.latest_offer() {
+        let verdict = match offer.verdict {
+            Some(Verdict::Succeeded) => "succeeded",
+            Some(Verdict::Failed) => "failed",
+            None => "open",
+        };
+        lines.add(
+            "offers",
+            &format!(
+                "{} of {} in {}, last {}: {verdict}",
+                offer.attempts,
+                offer.target,
+                offer.rollout,
+                time(offer.at)
+            ),
+        );
+    }
+    if let Some(result) = &record.result {
+        let meaning =
+            result.code.and_then(lookup).map(|known| format!(" ({})", known.meaning)).unwrap_or_default();
+        lines.add("result", &format!("{}{meaning}, {}", result.text, time(result.at)));
+    }
+    if let Some(sent) = &record.settings.sent {
+        lines.add("settings", &format!("sent {}, not yet confirmed: {}", time(sent.1), sent.0));
+    }
+    if let Some(confirmed) = &record.settings.confirmed {
+        lines.add("settings", &format!("confirmed: {confirmed}"));
+    }
+    let now = match state.now {
+        None => "nothing can be offered before it reports a version".into(),
+        Some(Ok(())) => "would be offered its target".into(),
+        Some(Err(refusal)) => format!("not offered an upgrade: {refusal}: {}", explain(refusal, state)),
+    };
+    lines.add("asked now", &now);
+}
+
+/// A refusal in words.
+fn explain(refusal: Refusal, state: &StateView) -> String {
+    match refusal {
+        Refusal::NoImei => "the request names no IMEI".into(),
+        Refusal::UnknownDevice => "it is not in out/".into(),
+        Refusal::NoAnswerFile => "its answer file is missing or unreadable".into(),
+        Refusal::NoState => "the state cannot be read or written".into(),
+        Refusal::BadVersion => "what it reports is not a version".into(),
+        Refusal::Held => "`hold: true`".into(),
+        Refusal::NoTarget => "there is nothing that it should run".into(),
+        Refusal::Current => "it runs its target".into(),
+        Refusal::DowngradeDenied => "it runs a higher version, and the channel says `downgrade: deny`".into(),
+        Refusal::WaitingForWave => "its wave is not open yet".into(),
+        Refusal::OutsideWindow => "the channel's window is closed".into(),
+        Refusal::AttemptsUsed => "it has used its attempts; `otapress retry` gives it new ones".into(),
+        Refusal::Halted => {
+            let reason = state.rollout.halted.as_ref().map_or("", |halt| &halt.reason);
+            format!("{reason}; `otapress resume {}` lets it go on", state.rollout.id)
+        }
+        Refusal::RateLimited => "the channel has made as many offers in the last hour as it may".into(),
+    }
+}
+
+fn time(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, value: &str) {
+        let _ = writeln!(self.0, "{name:<11}{value}");
+    }
+
+    fn add_some(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.add(name, value);
+        }
+    }
+}
