@@ -12,8 +12,6 @@ pub struct Source {
     pub path: String,
     /// Its module, such as `["fleet", "raw"]`; none for the roots of the binaries and the library.
     pub module: Vec<String>,
-    /// The text as it stands.
-    pub text: String,
     /// The text without comments, literals and test code.
     pub code: String,
     /// The modules that it declares for tests only.
@@ -24,7 +22,7 @@ impl Source {
     /// Reads a text that stands at `path`.
     pub fn new(path: &str, text: &str) -> Source {
         let (code, test_modules) = without_tests(&without_comments(text));
-        Source { path: path.into(), module: module(path), text: text.into(), code, test_modules }
+        Source { path: path.into(), module: module(path), code, test_modules }
     }
 
     /// Whether a path of identifiers, such as `fs::write`, stands in the code. An identifier is not found in the
