@@ -44,10 +44,8 @@ impl Source {
             let start = format!("{root}::");
             for (at, _) in self.code.match_indices(&start) {
                 // The second `super` of a chain is part of the path that began with the first.
-                let before = self.code[..at].trim_end().chars().next_back();
-                if !before.is_some_and(|c| {
-                    is_word(c) && !self.code[..at].ends_with(char::is_whitespace) || c == ':'
-                }) {
+                let before = self.code[..at].chars().next_back();
+                if !before.is_some_and(|c| is_word(c) || c == ':') {
                     expand(&self.code[at + start.len()..], base.clone(), &mut paths);
                 }
             }
@@ -65,7 +63,7 @@ pub fn all() -> Vec<Source> {
     let for_tests: BTreeSet<Vec<String>> = sources
         .iter()
         .flat_map(|source| {
-            source.test_modules.iter().map(|name| [&source.module[..], &[name.clone()]].concat())
+            source.test_modules.iter().map(|name| [&source.module[..], std::slice::from_ref(name)].concat())
         })
         .collect();
     sources.retain(|source| !for_tests.iter().any(|module| source.module.starts_with(module)));
@@ -239,11 +237,7 @@ fn quoted(text: &str, quote: char) -> usize {
 /// Whether it is a character and not a lifetime.
 fn is_char_literal(text: &str) -> bool {
     let mut chars = text.chars().skip(1);
-    match (chars.next(), chars.next()) {
-        (Some('\\'), _) => true,
-        (Some(_), Some('\'')) => true,
-        _ => false,
-    }
+    matches!((chars.next(), chars.next()), (Some('\\'), _) | (Some(_), Some('\'')))
 }
 
 /// Drops the items under `#[cfg(test)]`; gives the names of the modules among them, too.
