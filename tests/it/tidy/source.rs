@@ -45,7 +45,7 @@ impl Source {
             for (at, _) in self.code.match_indices(&start) {
                 // The second `super` of a chain is part of the path that began with the first.
                 let before = self.code[..at].chars().next_back();
-                if !before.is_some_and(|c| is_word(c) || c == ':') {
+                if before.is_none_or(|c| !is_word(c) && c != ':') {
                     expand(&self.code[at + start.len()..], base.clone(), &mut paths);
                 }
             }
