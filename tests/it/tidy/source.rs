@@ -31,7 +31,7 @@ impl Source {
         self.code.match_indices(what).any(|(at, _)| {
             let before = self.code[..at].chars().next_back();
             let after = self.code[at + what.len()..].chars().next();
-            !before.is_some_and(is_word) && !(is_word_end(what) && after.is_some_and(is_word))
+            before.is_none_or(|c| !is_word(c)) && (!is_word_end(what) || after.is_none_or(|c| !is_word(c)))
         })
     }
 
