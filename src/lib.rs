@@ -31,6 +31,8 @@
 //! - The clock and the environment are read in [`cmd`] and in the adapters and passed on.
 //! - [`responder`] and [`store`] know nothing of [`fleet`]: what they judge by is published in out/.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 #[cfg(feature = "cli")]
 pub mod catalog;
 #[cfg(feature = "cli")]
