@@ -10,6 +10,7 @@ mod device;
 mod http;
 mod jars;
 mod life;
+mod scale;
 mod support;
 mod tidy;
 mod trouble;
