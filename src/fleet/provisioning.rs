@@ -162,6 +162,7 @@ impl Draft {
                 reader.report(too_long(text.span, name, &text.text, limit));
             }
         }
+        let auth = self.auth(reader);
         Some(Provisioning {
             otap_uri: otap_uri?,
             jad_path: jad_path?,
@@ -169,7 +170,7 @@ impl Draft {
             version_uri: version_uri?,
             version_interval: self.version_interval.unwrap_or(10_800),
             apn: self.apn.as_ref().map_or_else(|| "internet".into(), |text| text.text.to_string()),
-            auth: self.auth(reader)?,
+            auth: auth?,
         })
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::devices::{self, Names, RawDevice};
+use super::devices::{self, Names, RawDevice, Resolved};
 use super::provisioning::{self, Draft, Limits};
 use super::raw::{Node, Text, Top, Value};
 use super::reader::Reader;
@@ -95,7 +95,7 @@ fn sections(
     }
     let group_sets: Vec<_> = groups.iter().map(|group| [&default.sets[..], &group.sets].concat()).collect();
     let used = Used::of(&raw_devices, &group_sets, &groups);
-    let (devices, settings) = devices::resolve(
+    let Resolved { devices, settings, releases } = devices::resolve(
         reader,
         sources,
         raw_devices,
@@ -109,7 +109,7 @@ fn sections(
     let of_channels = channels.iter().filter_map(|(_, channel)| channel.as_ref());
     validated.releases =
         of_channels.flat_map(|channel| [Some(channel.release), channel.otherwise]).flatten().collect();
-    validated.releases.extend(devices.iter().filter_map(|device| device.release));
+    validated.releases.extend(releases);
 
     let (base, site) = (base?, site?);
     let groups: Vec<_> = groups.into_iter().map(|group| group.finish(reader, &base, &site, limits)).collect();
