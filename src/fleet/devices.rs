@@ -114,7 +114,8 @@ fn look_up<'a, T>(
         let known = || map.keys().map(String::as_str);
         let hint = did_you_mean(&name.text, known()).unwrap_or_else(|| match map.len() {
             0 => format!("there is no {what} at all"),
-            1..=12 => format!("there are `{}`", known().collect::<Vec<_>>().join("`, `")),
+            1 => format!("there is only `{}`", known().collect::<String>()),
+            2..=12 => format!("there are `{}`", known().collect::<Vec<_>>().join("`, `")),
             n => format!("it is none of the {n} that are defined"),
         });
         reader.report(

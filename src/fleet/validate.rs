@@ -183,7 +183,8 @@ fn limits(reader: &mut Reader, node: Node) -> Limits {
     if let Some(mut fields) = reader.fields(node, keys::LIMITS, "`limits`", at) {
         let Limits { url, user, password, apn } = &mut limits;
         for (name, limit) in [("url", url), ("user", user), ("password", password), ("apn", apn)] {
-            let number = fields.take(name).and_then(|node| reader.number(node, name, 1, 1000));
+            let number =
+                fields.take(name).and_then(|node| reader.number(node, &format!("`{name}`"), 1, 1000));
             *limit = number.map_or(*limit, |number| number as usize);
         }
     }

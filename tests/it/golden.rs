@@ -189,7 +189,8 @@ fn check_form(jad: &str) {
     }
     let unique: BTreeSet<_> = names.iter().collect();
     assert_eq!(unique.len(), names.len(), "{jad}");
-    for name in ["MIDlet-Name", "MIDlet-Version", "MIDlet-Vendor", "MIDlet-Jar-URL", "MIDlet-Jar-Size", "MIDlet-1"]
+    for name in
+        ["MIDlet-Name", "MIDlet-Version", "MIDlet-Vendor", "MIDlet-Jar-URL", "MIDlet-Jar-Size", "MIDlet-1"]
     {
         assert!(names.contains(&name), "{name}");
     }

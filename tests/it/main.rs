@@ -1,5 +1,7 @@
 //! The programs as their users and the devices meet them.
 
+mod add;
+mod build;
 mod cases;
 mod cgi;
 mod commits;
@@ -9,5 +11,6 @@ mod http;
 mod invalid;
 mod life;
 mod properties;
+mod show;
 mod support;
 mod trouble;

@@ -34,11 +34,7 @@ fn read(project: &Project, text: &str) -> Loaded {
 fn assignments(project: &Project, text: &str) -> BTreeMap<String, Assignment> {
     let loaded = read(project, text);
     let fleet = loaded.fleet.unwrap_or_else(|| panic!("{:?}\n{text}", loaded.diagnostics));
-    fleet
-        .devices()
-        .iter()
-        .map(|device| (device.client_id.to_string(), assign(&fleet, device)))
-        .collect()
+    fleet.devices().iter().map(|device| (device.client_id.to_string(), assign(&fleet, device))).collect()
 }
 
 fn inside(assignment: &Assignment) -> bool {
@@ -159,9 +155,49 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     let token = prop::sample::select(vec![
-        ":", " ", "\n", "\n  ", "{", "}", "[", "]", "&a ", "*a", "<<: ", "- ", "? ", "| ", "> ", "!!binary ", "!x ",
-        "'", "\"", "#", "---\n", "...\n", "%", "@", "\t", "\r", "\u{feff}", "\u{85}", "ä", "\u{1f980}", "~", "null",
-        ".inf", ".nan", "0x1f", "0o7", "1_000", "true", "2026-12-01", "99999999999999999999", "-1", "\u{0}", "\u{7f}",
+        ":",
+        " ",
+        "\n",
+        "\n  ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "&a ",
+        "*a",
+        "<<: ",
+        "- ",
+        "? ",
+        "| ",
+        "> ",
+        "!!binary ",
+        "!x ",
+        "'",
+        "\"",
+        "#",
+        "---\n",
+        "...\n",
+        "%",
+        "@",
+        "\t",
+        "\r",
+        "\u{feff}",
+        "\u{85}",
+        "ä",
+        "\u{1f980}",
+        "~",
+        "null",
+        ".inf",
+        ".nan",
+        "0x1f",
+        "0o7",
+        "1_000",
+        "true",
+        "2026-12-01",
+        "99999999999999999999",
+        "-1",
+        "\u{0}",
+        "\u{7f}",
     ]);
     prop_oneof![
         3 => token.prop_map(|token| Change::Insert(token.into())),
