@@ -161,6 +161,10 @@ fn explain(code: Code, span: Span, message: &str) -> Diagnostic {
             .hint("start it with `site: http://…`; the other keys are `provisioning`, `midlet`, `channels`, `devices` …")
     } else if message.contains("tabs disallowed") {
         diagnostic("a tab indents this line").hint("YAML is indented with spaces")
+    } else if message.contains("recursive references") {
+        diagnostic("the alias stands in what it refers to").hint("write out what is meant")
+    } else if message.contains("recursion limit") {
+        diagnostic("the file is nested too deeply").hint("no fleet needs more than a few levels")
     } else if message.contains("unknown anchor") {
         diagnostic("the alias refers to an anchor that is not defined")
             .hint("define it with `&name` before it is used, or quote a text that starts with `*`")
