@@ -111,9 +111,11 @@ fn sections(
         of_channels.flat_map(|channel| [Some(channel.release), channel.otherwise]).flatten().collect();
     validated.releases.extend(releases);
 
-    let (base, site) = (base?, site?);
-    let groups: Vec<_> = groups.into_iter().map(|group| group.finish(reader, &base, &site, limits)).collect();
+    let base = base.unwrap_or_default();
+    let groups: Vec<_> =
+        groups.into_iter().map(|group| group.finish(reader, &base, site.as_ref(), limits)).collect();
     let groups: Vec<Group> = groups.into_iter().collect::<Option<_>>()?;
+    let site = site?;
     check_expanded_lengths(reader, &groups, &devices, limits);
     let channels = channels.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?;
     let midlet = midlet?;
@@ -441,7 +443,7 @@ fn group(reader: &mut Reader, name: &Text, node: Node, names: &Names, default: &
 }
 
 impl GroupDraft {
-    fn finish(self, reader: &mut Reader, base: &Draft, site: &Site, limits: Limits) -> Option<Group> {
+    fn finish(self, reader: &mut Reader, base: &Draft, site: Option<&Site>, limits: Limits) -> Option<Group> {
         let before = reader.found.len();
         let provisioning = base.overridden_by(&self.provisioning).finish(reader, site, limits);
         // What is wrong with a value that several groups inherit is said once.

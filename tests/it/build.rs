@@ -497,7 +497,7 @@ fn key_faults(schema: &Value, value: &Value, path: &str, faults: &mut Vec<String
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    if !types.is_empty() && !types.contains(&is) && !(is == "integer" && types.contains(&"number")) {
+    if !types.is_empty() && !types.contains(&is) && (is != "integer" || !types.contains(&"number")) {
         faults.push(format!("{path}: {is} is none of {types:?}"));
     }
     if let Some(words) = schema.get("enum").and_then(Value::as_array)

@@ -1,5 +1,8 @@
 //! `show` where it refuses, warns, or must keep a secret; what it says of the golden fleets is in `golden.rs`.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
 use crate::support::project::{Project, SMALL};
 
 const AUTH: &str = "  otapUser: ota\n  otapPasswordFile: secrets/otap\nmidlet:";
@@ -95,4 +98,81 @@ fn a_missing_password_is_a_warning_and_for_provisioning_an_error() {
     let ran = project.run("show dev1 --provision");
     assert_eq!((ran.status, &*ran.stdout), (1, ""));
     assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains("secrets/otap"), "{}", ran.stderr);
+}
+
+/// Posts as a device does, to what `build` has published.
+fn post(project: &Project, uri: &str, agent: &str, body: &str) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_otapress-cgi"))
+        .env_clear()
+        .env("OTAPRESS_OUT", project.path("out"))
+        .env("OTAPRESS_STATE", project.path("state"))
+        .env("REQUEST_METHOD", "POST")
+        .env("REQUEST_URI", uri)
+        .env("CONTENT_LENGTH", body.len().to_string())
+        .env("HTTP_USER_AGENT", agent)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_once("\r\n\r\n").or_else(|| text.split_once("\n\n")).unwrap().1.to_owned()
+}
+
+/// The lines about the state, with every moment as `TIME`.
+fn state_lines(project: &Project, device: &str) -> Vec<String> {
+    let ran = project.run(&format!("show {device}"));
+    assert_eq!((ran.status, &*ran.stderr), (0, ""));
+    let is_time = |word: &str| word.starts_with("20") && word.contains('T') && word.contains('Z');
+    ran.stdout
+        .lines()
+        .skip_while(|line| !line.starts_with("state"))
+        .map(|line| {
+            line.split(' ')
+                .map(
+                    |word| {
+                        if is_time(word) { word.split_once('Z').map_or("", |(_, rest)| rest) } else { word }
+                    },
+                )
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect()
+}
+
+#[test]
+fn what_the_responder_remembers_is_shown() {
+    let project = Project::new(SMALL);
+    project.build();
+    assert_eq!(state_lines(&project, "dev1"), ["state      it has not asked yet"]);
+    assert!(!project.path("state").exists(), "a look does not make a state");
+
+    let check = |version: &str| post(&project, "/otap/version", "GW/352099001761481", version);
+    assert_eq!(check("0.10.64"), "{\"upgrade\":1}");
+    assert_eq!(
+        state_lines(&project, "dev1"),
+        [
+            "state      first heard of , last ",
+            "reports    0.10.64",
+            "offers     1 of 0.10.65 in stable/0.10.65, last : open",
+            "asked now  would be offered its target",
+        ]
+    );
+    let modem = "TC65i/352099001761481 Profile/IMP-NG Configuration/CLDC-1.1";
+    assert_eq!(post(&project, "/otap/notify?id=dev1", modem, "900 Success\r\n"), "");
+    assert_eq!(check("0.10.65"), "{\"upgrade\":0}");
+    let lines = state_lines(&project, "dev1");
+    assert_eq!(
+        lines,
+        [
+            "state      first heard of , last ",
+            "reports    0.10.65",
+            "offers     1 of 0.10.65 in stable/0.10.65, last : succeeded",
+            "result     900 Success (success: installed, not yet proven running), ",
+            "asked now  not offered an upgrade: current: it runs its target",
+        ]
+    );
+    // The other device has not been heard of.
+    assert_eq!(state_lines(&project, "dev2"), ["state      it has not asked yet"]);
 }
