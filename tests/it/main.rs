@@ -1,5 +1,8 @@
 //! The programs as their users and the devices meet them.
 
+// A test that panics fails, helpers included.
+#![allow(clippy::unwrap_used)]
+
 mod add;
 mod build;
 mod cases;
@@ -9,8 +12,10 @@ mod device;
 mod golden;
 mod http;
 mod invalid;
+mod jars;
 mod life;
 mod properties;
 mod show;
 mod support;
+mod tidy;
 mod trouble;
