@@ -2,5 +2,6 @@
 
 pub mod canned;
 pub mod jar;
+pub mod project;
 pub mod server;
 pub mod tree;
