@@ -2,5 +2,6 @@
 
 pub mod canned;
 pub mod jar;
+pub mod process;
 pub mod server;
 pub mod tree;
