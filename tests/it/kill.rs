@@ -151,7 +151,8 @@ fn asked_to_end_it_answers_what_is_under_way_and_keeps_it() {
 fn a_state_directory_that_is_removed_under_it_is_made_anew_before_anything_is_acknowledged() {
     let tree = published();
     let vc = tree.out().join("vc");
-    let publish = |imei: &str| std::fs::hard_link(vc.join("first.json"), vc.join(format!("{imei}.json"))).unwrap();
+    let publish =
+        |imei: &str| std::fs::hard_link(vc.join("first.json"), vc.join(format!("{imei}.json"))).unwrap();
     let serve = start(&tree);
     for (n, removed) in ["all", "database"].into_iter().enumerate() {
         let (before, after) = (imei(n, 0, 0), imei(n, 0, 1));

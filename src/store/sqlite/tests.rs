@@ -158,3 +158,32 @@ fn a_state_directory_that_cannot_be_is_an_error() {
     let error = directory.store(Duration::from_secs(1)).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("state/otapress.db"), "{error}");
 }
+
+#[test]
+fn a_database_that_loses_its_name_is_opened_anew_and_an_old_log_is_no_part_of_it() {
+    let directory = Directory::new();
+    let mut store = directory.store(Duration::from_secs(1)).unwrap();
+    let count = |store: &mut SqliteStore| {
+        let mut count = 0;
+        store.read(&mut |tx| tx.offers_in_hour("c", NOW).map(|n| count = n)).unwrap();
+        count
+    };
+    let add = &mut |tx: &mut dyn crate::store::Tx| tx.count_offer("c", NOW);
+    store.write(Durability::Power, add).unwrap();
+    assert_eq!(count(&mut store), 1);
+    // The database alone: what is left of it must not be taken for the log of the next one.
+    fs::remove_file(directory.file()).unwrap();
+    assert_eq!(count(&mut store), 0);
+    store.write(Durability::Power, add).unwrap();
+    fs::remove_dir_all(directory.file().parent().unwrap()).unwrap();
+    store.write(Durability::Power, add).unwrap();
+    store.write(Durability::Power, add).unwrap();
+    assert_eq!(count(&mut directory.store(Duration::from_secs(1)).unwrap()), 2);
+
+    // In the middle of a transaction nothing can be done but to say so.
+    let removed = store.write(Durability::Power, &mut |tx| {
+        fs::rename(directory.file(), directory.file().with_extension("away")).unwrap();
+        tx.count_offer("c", NOW)
+    });
+    assert!(removed.unwrap_err().to_string().ends_with("it was removed while it was written"));
+}

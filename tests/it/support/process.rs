@@ -276,7 +276,8 @@ impl Client {
         extra: &str,
         body: &[u8],
     ) -> io::Result<Reply> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: ota.example.com\r\n{extra}").into_bytes();
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: ota.example.com\r\n{extra}").into_bytes();
         if !agent.is_empty() {
             request.extend(format!("User-Agent: {agent}\r\n").bytes());
         }
