@@ -9,6 +9,7 @@
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,8 +34,8 @@ pub struct SqliteStore {
     db: Connection,
     path: PathBuf,
     patience: Duration,
-    /// Which file is open.
-    file: FileId,
+    /// Which file is open; absent if it does not matter that its name may go to another one.
+    file: Option<FileId>,
     /// What the connection's `synchronous` is set to; it cannot be changed in a transaction.
     durability: Option<Durability>,
     /// The length of the log after the last commit.
@@ -64,16 +65,40 @@ impl SqliteStore {
         })
     }
 
+    /// Opens the database in `state` for a look at it, which leaves the directory as it is.
+    ///
+    /// # Errors
+    /// If it is not there, or cannot be read, or is older than this program: nobody is brought up to date by a look.
+    pub fn look(state: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let path = state.join(FILE);
+        let failed = |error| failure(&path, error);
+        retrying(patience, || {
+            // Who has the database open has a log. Without one, the engine is told that nothing will change: it would
+            // make a log and its index else.
+            let log = if beside(&path, "-wal").exists() { "" } else { "&immutable=1" };
+            let uri = format!("{}?mode=ro{log}", uri(&path));
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            let db =
+                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+            configure(&db).map_err(failed)?;
+            match schema::number(&db).map_err(failed)? {
+                schema::CURRENT => {}
+                found => {
+                    return Err(StoreError::Schema { path: path.clone(), found, known: schema::CURRENT });
+                }
+            }
+            let log_pages = Arc::default();
+            Ok(SqliteStore { db, path: path.clone(), patience, file: None, durability: None, log_pages })
+        })
+    }
+
     fn try_open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         let failed = |error| failure(path, error);
         // Asked before it is opened: if it is replaced in between, that shows at the first transaction.
-        let file = file_id(path).unwrap_or_default();
+        let file = Some(file_id(path).unwrap_or_default());
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags).map_err(failed)?;
-        // [`retrying`] waits instead.
-        db.busy_timeout(Duration::ZERO).map_err(failed)?;
-        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-        db.set_prepared_statement_cache_capacity(64);
+        configure(&db).map_err(failed)?;
         let log_pages = Arc::new(AtomicI32::new(0));
         let pages = Arc::clone(&log_pages);
         // The hook takes the place of the automatic checkpoint.
@@ -98,11 +123,15 @@ impl SqliteStore {
     /// Opens the database anew if its name has gone to another file, or to none: the engine would go on
     /// with the removed one, and all that is written there is lost.
     fn follow(&mut self) -> Result<(), StoreError> {
-        if file_id(&self.path) != Some(self.file) {
+        if self.is_gone() {
             let state = self.path.parent().unwrap_or(Path::new("."));
             *self = SqliteStore::open(state, self.patience)?;
         }
         Ok(())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.file.is_some() && file_id(&self.path) != self.file
     }
 
     fn transaction(&mut self, begin: &str, end: &str, work: &mut Work<'_>) -> Result<(), StoreError> {
@@ -139,7 +168,7 @@ impl Store for SqliteStore {
         }
         // The write lock comes first: a transaction that reads and then wants to write could only fail.
         self.transaction("BEGIN IMMEDIATE", "COMMIT", work)?;
-        if file_id(&self.path) == Some(self.file) {
+        if !self.is_gone() {
             return Ok(());
         }
         let gone = io::Error::other("it was removed while it was written");
@@ -162,6 +191,35 @@ impl Store for SqliteStore {
         self.log_pages.store(0, Ordering::Relaxed);
         Ok(())
     }
+}
+
+fn configure(db: &Connection) -> rusqlite::Result<()> {
+    // [`retrying`] waits instead.
+    db.busy_timeout(Duration::ZERO)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// A file that the engine keeps beside the database.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A path as a URI, the way the engine reads it.
+fn uri(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let mut uri = "file://".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri += &format!("%{byte:02X}");
+        }
+    }
+    uri
 }
 
 fn file_id(path: &Path) -> Option<FileId> {
@@ -199,8 +257,7 @@ fn publish(draft: &Path, path: &Path, state: &Path) -> io::Result<()> {
         return Ok(());
     }
     for suffix in if locked { &["-wal", "-shm"][..] } else { &[] } {
-        let mut log = path.as_os_str().to_owned();
-        log.push(suffix);
+        let log = beside(path, suffix);
         match fs::symlink_metadata(&log) {
             Ok(metadata) if metadata.is_file() => fs::remove_file(&log)?,
             _ => {}
