@@ -11,16 +11,17 @@
 //!
 //! # The layers
 //!
-//! A module imports from lower layers only; `tests/it/tidy.rs` holds this.
+//! A module imports from lower layers, and from its own without circles; what stands with a `+` is one module in
+//! two halves. `tests/it/tidy.rs` reads this table and holds it.
 //!
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | 0 | [`diag`], [`id`], [`version`], [`digest`], [`out_path`] | values |
 //! | 1 | [`wire`], [`settings`], [`jar`], [`jad`], [`catalog`], [`fleet`], [`tree`] | parsing and the types of the domain |
-//! | 2 | [`rollout`], [`resolve`], [`template`], [`render`], [`responder::decide`], [`responder::message`] | decisions; no I/O but reading a template |
-//! | 3 | [`publish`], [`store`], [`responder::cgi`], [`responder::http`] | the world |
+//! | 2 | [`rollout`], [`resolve`], [`template`], [`render`], [`responder::code`], [`responder::record`], [`responder::message`], [`responder::offer`], [`responder::outcome`], [`responder::decide`] | decisions; no I/O but reading a template |
+//! | 3 | [`publish`], [`store`], [`responder::service`] + `responder::plan`, [`responder::operate`], [`responder::cgi`], [`responder::http`] | the world |
 //! | 4 | [`device`], [`report`] | a simulated device; what people are shown |
-//! | 5 | [`cli`], [`cmd`] | the commands |
+//! | 5 | [`cli`] + [`cmd`] | the commands |
 //!
 //! # Invariants
 //!
@@ -29,6 +30,8 @@
 //! - Only [`fleet::raw`] and [`wire`] derive serde on file formats.
 //! - The clock and the environment are read in [`cmd`] and in the adapters and passed on.
 //! - [`responder`] and [`store`] know nothing of [`fleet`]: what they judge by is published in out/.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 #[cfg(feature = "cli")]
 pub mod catalog;

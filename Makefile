@@ -1,0 +1,29 @@
+# What there is to do. `make` alone lists it.
+
+CARGO    ?= cargo
+OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
+
+.PHONY: help demo test build release
+
+help: ## List what there is to do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Publish the example fleet in a temporary directory and watch simulated devices upgrade
+	$(CARGO) build --locked --bin otapress --example demo
+	$(CARGO) run --quiet --locked --example demo
+
+test: ## Everything that CI runs
+	.ci/run
+
+build: ## Publish fleet.yaml to out/
+	$(OTAPRESS) build
+
+release: ## Validate a JAR and take it into jars/: make release JAR=path
+	@test -n "$(JAR)" || { echo 'which one? make release JAR=path/to/OwnTracks.jar' >&2; exit 2; }
+	$(OTAPRESS) add "$(JAR)"
+	@echo
+	@echo 'It is in the catalog; no device is told of it yet. Next:'
+	@echo '  1. name its version as `release:` of a channel in fleet.yaml'
+	@echo '  2. otapress check'
+	@echo '  3. otapress build        (or: make build)'
+	@echo '  4. git add fleet.yaml jars out && git commit'
