@@ -223,8 +223,8 @@ fn compare(state: &Path, lived: &[Lived], strangers: usize) {
     });
     read.unwrap();
     // All four lives were lived to their ends.
-    for life in 0..4 {
-        assert!(lived.iter().any(|device| device.n % 4 == life && device.steps == LIVES[life].len()));
+    for (life, steps) in LIVES.iter().enumerate() {
+        assert!(lived.iter().any(|device| device.n % 4 == life && device.steps == steps.len()));
     }
 }
 

@@ -175,11 +175,12 @@ fn edits_are_built_and_served_while_it_watches() {
 
     fleet.edit("fleet.yaml", "next: 0.10.66", "next: 0.10.65");
     eventually("the fleet file", &|| jad().contains("MIDlet-Version: 0.10.65\n"));
-    assert_eq!(serve.check(IMEI, "0.10.65").text(), NO);
+    // The JAD is published before the answer that sends a device there.
+    eventually("the answer", &|| serve.check(IMEI, "0.10.65").text() == NO);
 
     fleet.edit("devices/vans.csv", "van-1", "van-2");
     eventually("the inventory", &|| serve.get("/files/van-2/OwnTracks.jad").status == 200);
-    assert_eq!(serve.get("/files/van-1/OwnTracks.jad").status, 404);
+    eventually("the removal", &|| serve.get("/files/van-1/OwnTracks.jad").status == 404);
     fleet.write("devices/more.csv", "clientID,imei\nvan-3,352099001761507\n");
     eventually("another inventory", &|| serve.get("/files/van-3/OwnTracks.jad").status == 200);
 
