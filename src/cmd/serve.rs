@@ -98,7 +98,9 @@ async fn listen(
         clock: Arc::new(now),
     };
     // Said even with `--quiet`: with port 0 there is no other way to know.
-    writeln!(io::stderr(), "serving `{}` on http://{}", global.out().display(), listener.local_addr()?)?;
+    let address = listener.local_addr()?;
+    // Devices are served even if the log is on a full disk.
+    let _ = writeln!(io::stderr(), "serving `{}` on http://{address}", global.out().display());
     serve(listener, config, shutdown).await?;
     Ok(())
 }
@@ -129,6 +131,8 @@ fn log(global: &Global) {
         .with_writer(io::stderr)
         .with_ansi(global.colour() && io::stderr().is_terminal())
         .with_target(false)
+        // It would say on the same stderr that it cannot write there, and panic: the device would get no answer.
+        .log_internal_errors(false)
         .try_init();
 }
 

@@ -385,3 +385,23 @@ fn it_replays_the_golden_cases_of_cgi() {
         },
     );
 }
+
+#[test]
+fn a_log_that_cannot_be_written_takes_nobodys_answer() {
+    let fleet = Fleet::new(YAML);
+    let mut serve = fleet.serve(&[]);
+    // What reads the log ends; the disk on which it is kept being full is as bad.
+    serve.deafen();
+    for n in 0..20 {
+        let reply = serve.check(&format!("9{n:014}"), "0.10.65");
+        assert_eq!((reply.status, reply.text()), (200, NO));
+    }
+    // The thread of the store has something to say as well.
+    fs::remove_dir_all(fleet.path("state")).unwrap();
+    fs::write(fleet.path("state"), "a file in its place").unwrap();
+    assert_eq!(serve.check(IMEI, "0.10.65").text(), NO);
+    assert_eq!(serve.notify("dev1", IMEI, "900 Success").status, 500);
+    fs::remove_file(fleet.path("state")).unwrap();
+    wait_until(|| serve.check(IMEI, "0.10.65").text() == YES, || "the state is not used again".into());
+    assert_eq!(serve.notify("dev1", IMEI, "900 Success").status, 200);
+}

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -132,6 +133,7 @@ pub struct Serve {
     pub address: SocketAddr,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
+    deaf: Arc<AtomicBool>,
 }
 
 /// How a process ended, and what it had said.
@@ -159,13 +161,25 @@ impl Serve {
             }
         };
         let log = Arc::new(Mutex::new(log));
-        let sink = log.clone();
+        let deaf = Arc::new(AtomicBool::new(false));
+        let (sink, ended) = (log.clone(), deaf.clone());
         let reader = std::thread::spawn(move || {
             for line in lines.lines() {
                 *sink.lock().unwrap() += &(line.unwrap() + "\n");
+                if ended.load(Ordering::SeqCst) {
+                    break;
+                }
             }
         });
-        Ok(Serve { child, address, log, reader: Some(reader) })
+        Ok(Serve { child, address, log, reader: Some(reader), deaf })
+    }
+
+    /// Stops reading what it says: the reader ends with the next line, and what comes then cannot be written.
+    pub fn deafen(&mut self) {
+        self.deaf.store(true, Ordering::SeqCst);
+        // A stranger is worth a line.
+        self.check("999999999999999", "0.0.1");
+        self.reader.take().unwrap().join().unwrap();
     }
 
     /// What it has said by now.
