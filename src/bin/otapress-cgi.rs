@@ -3,7 +3,7 @@
 //! `OTAPRESS_OUT` names the published directory, `OTAPRESS_STATE` the one where records are kept.
 
 use std::env;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,8 @@ fn main() -> ExitCode {
     };
     let written = cgi::write(&reply, &mut io::stdout().lock());
     if let Some(log) = &reply.log {
-        eprintln!("otapress-cgi: {log}");
+        // A log that cannot be written, on a full disk for one, is no reason to fail.
+        let _ = writeln!(io::stderr(), "otapress-cgi: {log}");
     }
     if let Some(outcome) = outcome {
         outcome.finish();

@@ -12,12 +12,14 @@ pub mod serve;
 pub mod show;
 mod show_text;
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
 use crate::cli::Global;
-use crate::store::sqlite::SqliteStore;
+use crate::store::StoreError;
+use crate::store::sqlite::{FILE, SqliteStore};
 
 /// Seconds since 1970-01-01 UTC.
 fn now() -> i64 {
@@ -28,15 +30,25 @@ fn now() -> i64 {
 /// How long an operator's command waits for the responder to release a lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The store, if there is one: a look at it does not create it.
+/// The store, if there is one, for changing it: a command does not create it.
 fn existing_store(global: &Global) -> anyhow::Result<Option<SqliteStore>> {
+    if_there(global, SqliteStore::open)
+}
+
+/// The store, if there is one, for a look at it, which changes nothing in its directory.
+fn look_at_store(global: &Global) -> anyhow::Result<Option<SqliteStore>> {
+    if_there(global, SqliteStore::look)
+}
+
+fn if_there(
+    global: &Global,
+    open: fn(&Path, Duration) -> Result<SqliteStore, StoreError>,
+) -> anyhow::Result<Option<SqliteStore>> {
     let state = global.state();
-    if !state.join(crate::store::sqlite::FILE).exists() {
+    if !state.join(FILE).exists() {
         return Ok(None);
     }
-    let store =
-        SqliteStore::open(&state, PATIENCE).with_context(|| format!("state in `{}`", state.display()))?;
-    Ok(Some(store))
+    open(&state, PATIENCE).map(Some).with_context(|| format!("state in `{}`", state.display()))
 }
 
 /// `1 device`, `2 devices`.

@@ -82,13 +82,18 @@ impl Project {
     }
 
     /// The files and directories that the fleet is made of.
-    pub fn inputs(&self) -> BTreeSet<PathBuf> {
+    pub fn inputs(&self, global: &Global) -> BTreeSet<PathBuf> {
         let texts = self.loaded.sources.iter().map(|source| source.path.clone());
         let jars = self.catalog.entries().map(|entry| entry.path().to_owned());
         let files: BTreeSet<PathBuf> = texts.chain(jars).collect();
         // New files show in the directories.
         let dirs: BTreeSet<_> = files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
-        files.into_iter().chain(dirs).collect()
+        // Where the first JAR and the first template of its own will show.
+        let dir = global.fleet.parent().unwrap_or("".as_ref());
+        let named = self.loaded.midlet.iter().flat_map(|midlet| {
+            [dir.join(&midlet.jars), dir.join("templates"), dir.join("templates").join(&midlet.template)]
+        });
+        files.into_iter().chain(dirs).chain(named).collect()
     }
 
     /// What was found.

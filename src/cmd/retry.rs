@@ -24,7 +24,7 @@ pub struct Args {
 /// # Errors
 /// If a device is not in the fleet, there is no state, or it cannot be written.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
-    let imeis = if args.all { Vec::new() } else { imeis(global, &args.devices)? };
+    let devices = if args.all { Vec::new() } else { devices(global, &args.devices)? };
     let mut store = existing_store(global)?.with_context(|| {
         format!("there is no state in `{}`: no device has asked yet", global.state().display())
     })?;
@@ -32,31 +32,45 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         let retried = operate::retry_all(&mut store, now())?;
         return print(format!("{} may try again\n", count(retried, "device")).as_bytes());
     }
+    let imeis: Vec<_> = devices.iter().map(|device| device.imei).collect();
     let retried = operate::retry(&mut store, &imeis, now())?;
-    for (name, imei) in args.devices.iter().zip(imeis) {
-        let what = if retried.contains(&imei) { "may try again" } else { "had used no attempt" };
+    let mut outcome = Outcome::Done;
+    for (name, device) in args.devices.iter().zip(devices) {
+        let what = match (retried.contains(&device.imei), device.in_fleet) {
+            (true, _) => "may try again",
+            (false, Some(false)) => {
+                outcome = Outcome::Failed;
+                "is not in the fleet, and was offered nothing"
+            }
+            (false, _) => "had used no attempt",
+        };
         print(format!("{name} {what}\n").as_bytes())?;
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
-/// An IMEI stands for itself, even if the fleet has a mistake at this moment.
-fn imeis(global: &Global, names: &[String]) -> anyhow::Result<Vec<Imei>> {
-    if let Ok(imeis) = names.iter().map(|name| name.parse()).collect() {
-        return Ok(imeis);
-    }
+/// A device that was named.
+struct Named {
+    imei: Imei,
+    /// Unknown if the fleet cannot be read.
+    in_fleet: Option<bool>,
+}
+
+/// A clientID is looked up in the fleet. An IMEI stands for itself, so that it may be one that the fleet does not have any
+/// more, and so that a mistake in the fleet at this moment does not matter.
+fn devices(global: &Global, names: &[String]) -> anyhow::Result<Vec<Named>> {
     let project = Project::load(global);
-    let Some((fleet, _)) = project.fleet() else {
-        project.show_diagnostics(global)?;
-        bail!("clientIDs are known only from a fleet without errors: mend it, or name IMEIs");
-    };
+    let fleet = project.fleet().map(|(fleet, _)| fleet);
     names
         .iter()
-        .map(|name| {
-            fleet
-                .find(name)
-                .map(|device| device.imei)
-                .with_context(|| format!("no device `{name}` in the fleet"))
+        .map(|name| match (fleet.and_then(|fleet| fleet.find(name)), name.parse(), fleet) {
+            (Some(device), ..) => Ok(Named { imei: device.imei, in_fleet: Some(true) }),
+            (None, Ok(imei), fleet) => Ok(Named { imei, in_fleet: fleet.map(|_| false) }),
+            (None, Err(_), Some(_)) => bail!("no device `{name}` in the fleet"),
+            (None, Err(_), None) => {
+                project.show_diagnostics(global)?;
+                bail!("clientIDs are known only from a fleet without errors: mend it, or name IMEIs")
+            }
         })
         .collect()
 }

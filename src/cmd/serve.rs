@@ -1,14 +1,16 @@
 //! `otapress serve`: out/ and the responder over HTTP.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -51,29 +53,34 @@ const LOOK: Duration = Duration::from_secs(1);
 /// If the address is taken, or out/ cannot be served as the fleet says.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     log(global);
+    // Looked at before the first build, so that what changes meanwhile is noticed.
+    let inputs = args.watch.then(|| Inputs::of(global));
     let built = if args.no_build { Outcome::Done } else { build::run(global, &build::Args::default())? };
     if built != Outcome::Done {
         return Ok(built);
     }
     let (sender, credentials) = watch::channel(credentials(global)?);
-    if args.watch {
-        let global = global.clone();
-        std::thread::Builder::new().name("watch".into()).spawn(move || watch(&global, &sender))?;
-    } else {
-        // The channel must outlive the server; nothing is sent on it.
-        Box::leak(Box::new(sender));
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(listen(global, args.listen, credentials))?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(args.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", args.listen))?;
+        if let Some(inputs) = inputs {
+            let global = global.clone();
+            std::thread::Builder::new()
+                .name("watch".into())
+                .spawn(move || watch(&global, inputs, &sender))?;
+        }
+        listen(global, listener, credentials).await
+    })?;
     Ok(Outcome::Done)
 }
 
 async fn listen(
     global: &Global,
-    address: SocketAddr,
+    listener: TcpListener,
     credentials: watch::Receiver<Credentials>,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async {
         tokio::select! {
@@ -87,13 +94,29 @@ async fn listen(
         out: global.out(),
         open_store: Box::new(move || Ok(Box::new(SqliteStore::open(&state, PATIENCE)?) as Box<dyn Store>)),
         credentials,
-        limits: Limits::default(),
+        limits: limits(),
         clock: Arc::new(now),
     };
     // Said even with `--quiet`: with port 0 there is no other way to know.
-    writeln!(io::stderr(), "serving `{}` on http://{}", global.out().display(), listener.local_addr()?)?;
+    let address = listener.local_addr()?;
+    // Devices are served even if the log is on a full disk.
+    let _ = writeln!(io::stderr(), "serving `{}` on http://{address}", global.out().display());
     serve(listener, config, shutdown).await?;
     Ok(())
+}
+
+/// As many connections as the process may have open, with some files besides. The limit that a process starts with is
+/// low for the sake of old programs; it may raise it as far as the administrator allows.
+fn limits() -> Limits {
+    const FILES: u64 = 64;
+    let allowed = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: allowed.maximum, ..allowed });
+    let most = if raised.is_ok() { allowed.maximum } else { allowed.current };
+    let limits = Limits::default();
+    match most.and_then(|most| usize::try_from(most.saturating_sub(FILES)).ok()) {
+        Some(most) => Limits { connections: limits.connections.min(most.max(1)), ..limits },
+        None => limits,
+    }
 }
 
 fn log(global: &Global) {
@@ -108,6 +131,8 @@ fn log(global: &Global) {
         .with_writer(io::stderr)
         .with_ansi(global.colour() && io::stderr().is_terminal())
         .with_target(false)
+        // It would say on the same stderr that it cannot write there, and panic: the device would get no answer.
+        .log_internal_errors(false)
         .try_init();
 }
 
@@ -159,33 +184,63 @@ pub(super) fn password(dir: &Path, file: &Path) -> anyhow::Result<String> {
 }
 
 /// Builds whenever an input has changed; a fleet with mistakes leaves out/ as it is.
-fn watch(global: &Global, credentials_of: &watch::Sender<Credentials>) {
-    let mut seen = fingerprint(global);
+fn watch(global: &Global, mut inputs: Inputs, credentials_of: &watch::Sender<Credentials>) {
     loop {
         std::thread::sleep(LOOK);
-        let now = fingerprint(global);
-        if now == seen {
+        if !inputs.have_changed() {
             continue;
         }
-        seen = now;
-        match build::run(global, &build::Args::default()).and_then(|_| credentials(global)) {
-            Ok(credentials) => drop(credentials_of.send(credentials)),
+        inputs = Inputs::of(global);
+        let built = build::run(global, &build::Args::default()).and_then(|built| match built {
+            Outcome::Done => credentials(global).map(Some),
+            // What is wrong was said.
+            _ => Ok(None),
+        });
+        match built {
+            Ok(Some(credentials)) => drop(credentials_of.send(credentials)),
+            Ok(None) => {}
             Err(error) => tracing::error!("{error:#}"),
         }
     }
 }
 
-/// When the inputs were changed, and how long they are.
-fn fingerprint(global: &Global) -> BTreeSet<(PathBuf, Option<SystemTime>, u64)> {
-    let project = Project::load(global);
-    let mut paths: BTreeSet<PathBuf> = project.inputs();
-    paths.insert(global.fleet.clone());
-    paths
-        .into_iter()
-        .map(|path| {
-            let metadata = fs::metadata(&path).ok();
-            let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
-            (path, modified, metadata.map_or(0, |metadata| metadata.len()))
-        })
-        .collect()
+/// What the fleet is made of, as it was at one moment. To compare costs a look at each file's metadata; only a change
+/// is worth reading everything.
+struct Inputs(BTreeMap<PathBuf, Option<Stamp>>);
+
+/// Device, inode, length, and when content and metadata were changed, to the nanosecond.
+type Stamp = (u64, u64, u64, [i64; 4]);
+
+impl Inputs {
+    /// Reads the fleet to know what it is made of.
+    fn of(global: &Global) -> Self {
+        // Stamped before it is read: what it names depends on it.
+        let fleet = (global.fleet.clone(), stamp(&global.fleet));
+        let project = Project::load(global);
+        let mut paths: BTreeSet<PathBuf> = project.inputs(global);
+        if let Some((fleet, _)) = project.fleet() {
+            let auths = fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref());
+            paths.extend(auths.map(|auth| fleet.dir().join(&auth.password_file)));
+        }
+        let mut stamps: BTreeMap<_, _> = paths
+            .into_iter()
+            .map(|path| {
+                let stamp = stamp(&path);
+                (path, stamp)
+            })
+            .collect();
+        stamps.extend([fleet]);
+        Inputs(stamps)
+    }
+
+    fn have_changed(&self) -> bool {
+        self.0.iter().any(|(path, then)| stamp(path) != *then)
+    }
+}
+
+/// None if there is no such file.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+    Some((found.dev(), found.ino(), found.len(), times))
 }

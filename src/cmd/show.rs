@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::project::Project;
 use super::show_text;
-use super::{existing_store, now, serve};
+use super::{look_at_store, now, serve};
 use crate::cli::{Global, Outcome, print};
 use crate::fleet::uri::expand;
 use crate::fleet::{Device, Fleet};
@@ -189,7 +189,7 @@ fn state(
     device: &Device,
     assignment: Assignment,
 ) -> anyhow::Result<Option<StateView>> {
-    let Some(mut store) = existing_store(global)? else { return Ok(None) };
+    let Some(mut store) = look_at_store(global)? else { return Ok(None) };
     let offer =
         Offer::try_from(answer(fleet, device, assignment)).context("the answer file contradicts itself")?;
     let target = match &offer {

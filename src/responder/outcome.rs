@@ -105,7 +105,10 @@ pub fn pull_brake(rollout: &mut RolloutRecord, now: i64, events: &mut Vec<Event>
 /// Which condition of the brake is met.
 fn exceeded(brake: Brake, rollout: &RolloutRecord) -> Option<String> {
     if brake.artifact_faults > 0 && rollout.artifact_faults >= brake.artifact_faults {
-        return Some(format!("{} devices report a fault of the artifact", rollout.artifact_faults));
+        return Some(match rollout.artifact_faults {
+            1 => "1 device reports a fault of the artifact".into(),
+            n => format!("{n} devices report a fault of the artifact"),
+        });
     }
     let failed = u64::from(rollout.failed);
     let finished = failed + u64::from(rollout.succeeded);
@@ -145,7 +148,7 @@ pub fn hear(
         let attempt = rollout.as_ref().map(|rollout| &rollout.id);
         same && match attempt.and_then(|id| device.offer(id)) {
             Some(offer) => result.rollout.as_ref() == attempt && offer.answered,
-            None => result.rollout.is_none() && (now - result.at).abs() < REPOST_SECONDS,
+            None => (now - result.at).abs() < REPOST_SECONDS,
         }
     });
     if said_before {

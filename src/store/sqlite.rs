@@ -9,6 +9,8 @@
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
+use rustix::fs::{FlockOperation, flock};
 
 use super::rows::Rows;
 use super::{Durability, Store, StoreError, Work, schema};
@@ -31,11 +34,16 @@ pub struct SqliteStore {
     db: Connection,
     path: PathBuf,
     patience: Duration,
+    /// Which file is open; absent if it does not matter that its name may go to another one.
+    file: Option<FileId>,
     /// What the connection's `synchronous` is set to; it cannot be changed in a transaction.
     durability: Option<Durability>,
     /// The length of the log after the last commit.
     log_pages: Arc<AtomicI32>,
 }
+
+/// What tells a file from another one that takes its name later: device and inode.
+type FileId = (u64, u64);
 
 impl SqliteStore {
     /// Opens the database in `state`, makes the directory and the database if need be, and brings an
@@ -57,14 +65,40 @@ impl SqliteStore {
         })
     }
 
+    /// Opens the database in `state` for a look at it, which leaves the directory as it is.
+    ///
+    /// # Errors
+    /// If it is not there, or cannot be read, or is older than this program: nobody is brought up to date by a look.
+    pub fn look(state: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let path = state.join(FILE);
+        let failed = |error| failure(&path, error);
+        retrying(patience, || {
+            // Who has the database open has a log. Without one, the engine is told that nothing will change: it would
+            // make a log and its index else.
+            let log = if beside(&path, "-wal").exists() { "" } else { "&immutable=1" };
+            let uri = format!("{}?mode=ro{log}", uri(&path));
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            let db =
+                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+            configure(&db).map_err(failed)?;
+            match schema::number(&db).map_err(failed)? {
+                schema::CURRENT => {}
+                found => {
+                    return Err(StoreError::Schema { path: path.clone(), found, known: schema::CURRENT });
+                }
+            }
+            let log_pages = Arc::default();
+            Ok(SqliteStore { db, path: path.clone(), patience, file: None, durability: None, log_pages })
+        })
+    }
+
     fn try_open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         let failed = |error| failure(path, error);
+        // Asked before it is opened: if it is replaced in between, that shows at the first transaction.
+        let file = Some(file_id(path).unwrap_or_default());
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags).map_err(failed)?;
-        // [`retrying`] waits instead.
-        db.busy_timeout(Duration::ZERO).map_err(failed)?;
-        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-        db.set_prepared_statement_cache_capacity(64);
+        configure(&db).map_err(failed)?;
         let log_pages = Arc::new(AtomicI32::new(0));
         let pages = Arc::clone(&log_pages);
         // The hook takes the place of the automatic checkpoint.
@@ -83,7 +117,21 @@ impl SqliteStore {
                 schema::migrate(&db).and_then(|()| db.execute_batch("COMMIT")).map_err(failed)?;
             }
         }
-        Ok(SqliteStore { db, path: path.into(), patience, durability: None, log_pages })
+        Ok(SqliteStore { db, path: path.into(), patience, file, durability: None, log_pages })
+    }
+
+    /// Opens the database anew if its name has gone to another file, or to none: the engine would go on
+    /// with the removed one, and all that is written there is lost.
+    fn follow(&mut self) -> Result<(), StoreError> {
+        if self.is_gone() {
+            let state = self.path.parent().unwrap_or(Path::new("."));
+            *self = SqliteStore::open(state, self.patience)?;
+        }
+        Ok(())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.file.is_some() && file_id(&self.path) != self.file
     }
 
     fn transaction(&mut self, begin: &str, end: &str, work: &mut Work<'_>) -> Result<(), StoreError> {
@@ -102,10 +150,12 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        self.follow()?;
         self.transaction("BEGIN", "ROLLBACK", work)
     }
 
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
+        self.follow()?;
         if self.durability != Some(durability) {
             // NORMAL writes to the log without fsync: safe from the end of a process, not of the machine.
             let synchronous = match durability {
@@ -117,7 +167,12 @@ impl Store for SqliteStore {
             self.durability = Some(durability);
         }
         // The write lock comes first: a transaction that reads and then wants to write could only fail.
-        self.transaction("BEGIN IMMEDIATE", "COMMIT", work)
+        self.transaction("BEGIN IMMEDIATE", "COMMIT", work)?;
+        if !self.is_gone() {
+            return Ok(());
+        }
+        let gone = io::Error::other("it was removed while it was written");
+        Err(StoreError::Engine { path: self.path.clone(), source: gone.into() })
     }
 
     fn maintain(&mut self) -> Result<(), StoreError> {
@@ -138,6 +193,39 @@ impl Store for SqliteStore {
     }
 }
 
+fn configure(db: &Connection) -> rusqlite::Result<()> {
+    // [`retrying`] waits instead.
+    db.busy_timeout(Duration::ZERO)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// A file that the engine keeps beside the database.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A path as a URI, the way the engine reads it.
+fn uri(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let mut uri = "file://".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri += &format!("%{byte:02X}");
+        }
+    }
+    uri
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 fn is_missing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     error.downcast_ref::<Error>().and_then(Error::sqlite_error_code) == Some(ErrorCode::CannotOpen)
 }
@@ -151,15 +239,34 @@ fn create(path: &Path) -> Result<(), StoreError> {
     let unique = RandomState::new().hash_one(std::process::id());
     let draft = state.join(format!(".{FILE}.{unique:016x}"));
     let drafted = draft_at(&draft).map_err(|error| failure(path, error));
-    let linked = drafted.and_then(|()| match fs::hard_link(&draft, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
-        _ => Ok(()),
-    });
+    let linked = drafted.and_then(|()| publish(&draft, path, state).map_err(io));
     // A draft that is left behind is in nobody's way.
     let _ = fs::remove_file(&draft);
     linked?;
     // The name must survive a loss of power as what is recorded under it does.
     fs::File::open(state).and_then(|state| state.sync_all()).map_err(io)
+}
+
+/// Links the draft to its name, unless another one has it. A log without its database, as the removal of
+/// the database alone leaves behind, would be taken for the log of the new one: it goes first.
+fn publish(draft: &Path, path: &Path, state: &Path) -> io::Result<()> {
+    // Nobody may take away the log of one who has just made the database. The lock ends with the file.
+    let state = fs::File::open(state)?;
+    let locked = flock(&state, FlockOperation::LockExclusive).is_ok();
+    if path.exists() {
+        return Ok(());
+    }
+    for suffix in if locked { &["-wal", "-shm"][..] } else { &[] } {
+        let log = beside(path, suffix);
+        match fs::symlink_metadata(&log) {
+            Ok(metadata) if metadata.is_file() => fs::remove_file(&log)?,
+            _ => {}
+        }
+    }
+    match fs::hard_link(draft, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn draft_at(draft: &Path) -> rusqlite::Result<()> {

@@ -297,6 +297,17 @@ fn without_its_variables_it_says_no() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_takes_nobodys_answer() {
+    let site = Site::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = site.command();
+    command.env("REQUEST_METHOD", "POST").env("HTTP_USER_AGENT", "GW/999999999999999").stderr(full);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(response(&output.stdout).body, NO);
+}
+
+#[test]
 fn a_state_that_is_a_file_is_no_state() {
     let site = Site::new();
     fs::write(site.state(), "").unwrap();

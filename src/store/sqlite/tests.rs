@@ -158,3 +158,64 @@ fn a_state_directory_that_cannot_be_is_an_error() {
     let error = directory.store(Duration::from_secs(1)).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("state/otapress.db"), "{error}");
 }
+
+#[test]
+fn a_database_that_loses_its_name_is_opened_anew_and_an_old_log_is_no_part_of_it() {
+    let directory = Directory::new();
+    let mut store = directory.store(Duration::from_secs(1)).unwrap();
+    let count = |store: &mut SqliteStore| {
+        let mut count = 0;
+        store.read(&mut |tx| tx.offers_in_hour("c", NOW).map(|n| count = n)).unwrap();
+        count
+    };
+    let add = &mut |tx: &mut dyn crate::store::Tx| tx.count_offer("c", NOW);
+    store.write(Durability::Power, add).unwrap();
+    assert_eq!(count(&mut store), 1);
+    // The database alone: what is left of it must not be taken for the log of the next one.
+    fs::remove_file(directory.file()).unwrap();
+    assert_eq!(count(&mut store), 0);
+    store.write(Durability::Power, add).unwrap();
+    fs::remove_dir_all(directory.file().parent().unwrap()).unwrap();
+    store.write(Durability::Power, add).unwrap();
+    store.write(Durability::Power, add).unwrap();
+    assert_eq!(count(&mut directory.store(Duration::from_secs(1)).unwrap()), 2);
+
+    // In the middle of a transaction nothing can be done but to say so.
+    let removed = store.write(Durability::Power, &mut |tx| {
+        fs::rename(directory.file(), directory.file().with_extension("away")).unwrap();
+        tx.count_offer("c", NOW)
+    });
+    assert!(removed.unwrap_err().to_string().ends_with("it was removed while it was written"));
+}
+
+#[test]
+fn a_look_changes_nothing() {
+    let directory = tempfile::Builder::new().prefix("100% of a?b#c ü").tempdir().unwrap();
+    let state = directory.path();
+    let names = || {
+        let names = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let look = || -> Result<u32, StoreError> {
+        let mut count = 0;
+        let mut store = SqliteStore::look(state, Duration::from_secs(1))?;
+        store.read(&mut |tx| tx.offers_in_hour("c", NOW).map(|n| count = n))?;
+        Ok(count)
+    };
+    assert!(look().is_err());
+    assert_eq!(names().len(), 0);
+    create(&state.join(FILE)).unwrap();
+    assert_eq!((look().unwrap(), names().len()), (0, 1), "there is neither a log nor its index");
+    let mut store = SqliteStore::open(state, Duration::from_secs(1)).unwrap();
+    store.write(Durability::Process, &mut |tx| tx.count_offer("c", NOW)).unwrap();
+    assert_eq!(look().unwrap(), 1, "what is only in the log is seen");
+    drop(store);
+    assert_eq!(look().unwrap(), 1);
+    let mut store = SqliteStore::look(state, Duration::from_secs(1)).unwrap();
+    assert!(store.write(Durability::Process, &mut |tx| tx.count_offer("c", NOW)).is_err());
+
+    let db = Connection::open(state.join(FILE)).unwrap();
+    db.pragma_update(None, "user_version", 0).unwrap();
+    let error = look().unwrap_err().to_string();
+    assert!(error.ends_with("has the schema 0, this program knows 1"), "{error}");
+}

@@ -3,5 +3,6 @@
 pub mod canned;
 pub mod jar;
 pub mod project;
+pub mod process;
 pub mod server;
 pub mod tree;
