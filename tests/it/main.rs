@@ -4,6 +4,7 @@ mod cases;
 mod cgi;
 mod commits;
 mod device;
+mod hosting;
 mod http;
 mod life;
 mod support;
