@@ -19,10 +19,11 @@ fn main() -> ExitCode {
         Ok(outcome) => (outcome.reply.clone(), Some(outcome)),
         Err(reply) => (reply, None),
     };
-    let written = cgi::write(&reply, &mut io::stdout().lock());
+    // Said first: lighttpd ends a program as soon as it has its answer.
     if let Some(log) = &reply.log {
         eprintln!("otapress-cgi: {log}");
     }
+    let written = cgi::write(&reply, &mut io::stdout().lock());
     if let Some(outcome) = outcome {
         outcome.finish();
     }
