@@ -96,11 +96,6 @@ impl Site {
         file
     }
 
-    /// What the server's error log says.
-    pub fn error_log(&self) -> String {
-        fs::read_to_string(self.path("logs/error.log")).unwrap_or_default()
-    }
-
     /// A device of the fleet as it is provisioned; it connects to `address`.
     pub fn device(&self, device: &fleet::Device, version: &str, address: SocketAddr) -> Device {
         let provisioning = &self.fleet.group(device).provisioning;
