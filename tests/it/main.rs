@@ -10,6 +10,7 @@ mod cgi;
 mod commits;
 mod device;
 mod golden;
+mod hosting;
 mod http;
 mod invalid;
 mod jars;
