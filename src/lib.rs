@@ -20,7 +20,8 @@
 //! | 2 | [`rollout`], [`resolve`], [`template`], [`render`], [`responder::decide`], [`responder::message`] | decisions; no I/O but reading a template |
 //! | 3 | [`publish`], [`store`], [`responder::cgi`], [`responder::http`] | the world |
 //! | 4 | [`device`], [`report`] | a simulated device; what people are shown |
-//! | 5 | [`cli`], [`cmd`] | the commands |
+//! | 5 | [`probe`], [`simulate`] | simulated devices against a live site |
+//! | 6 | [`cli`], [`cmd`] | the commands |
 //!
 //! # Invariants
 //!
@@ -51,6 +52,8 @@ pub mod jad;
 pub mod jar;
 pub mod out_path;
 #[cfg(feature = "cli")]
+pub mod probe;
+#[cfg(feature = "cli")]
 pub mod publish;
 #[cfg(feature = "cli")]
 pub mod render;
@@ -62,6 +65,8 @@ pub mod responder;
 #[cfg(feature = "cli")]
 pub mod rollout;
 pub mod settings;
+#[cfg(feature = "cli")]
+pub mod simulate;
 pub mod store;
 #[cfg(feature = "cli")]
 pub mod template;
