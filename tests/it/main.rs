@@ -6,5 +6,7 @@ mod commits;
 mod device;
 mod http;
 mod life;
+mod probe;
+mod simulate;
 mod support;
 mod trouble;

@@ -2,5 +2,6 @@
 
 pub mod canned;
 pub mod jar;
+pub mod proxy;
 pub mod server;
 pub mod tree;
