@@ -19,6 +19,9 @@ use crate::simulate::{Play, Player, play, starts_with};
 /// How long the play sleeps at most before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long a reply may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Within how many seconds of the server's clock a check means that the answer before was lost.
 const MINUTE: f64 = 60.0;
 
@@ -93,7 +96,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Failed);
     };
     let connect_to = args.url.as_deref().map(tracker::address).transpose()?;
-    let network = Network { connect_to, ..Network::default() };
+    let network = Network { connect_to, timeout: TIMEOUT };
     let out = global.out();
     let site = tracker::site(&out)?;
     let players: Vec<_> = tracker::trackers(fleet, &out, args.devices.map(NonZeroUsize::get), network)?

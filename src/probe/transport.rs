@@ -68,7 +68,7 @@ pub(super) fn is_redirect(reply: &Reply) -> bool {
 
 /// A reply that was asked for just now has an age (RFC 9111, section 5.1) only if a cache had it.
 fn from_cache(reply: &Reply) -> bool {
-    let aged = reply.header("Age").is_some_and(|age| age.trim_start_matches('0') != "");
+    let aged = reply.header("Age").is_some_and(|age| !age.trim_start_matches('0').is_empty());
     let hit = ["X-Cache", "X-Cache-Status", "CF-Cache-Status"]
         .iter()
         .filter_map(|name| reply.header(name))

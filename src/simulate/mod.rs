@@ -33,6 +33,10 @@ use crate::wire::Site;
 /// every second for ever.
 const POSTS_AGAIN: u32 = 10;
 
+/// After how many requests in a row without any reply the play ends: nobody is there, and each of them costs
+/// the time for one exchange.
+const WITHOUT_REPLY: usize = 10;
+
 /// Seconds from an upgrade answer to the first request of the modem.
 const BEFORE_OTAP: u64 = 5;
 
@@ -114,7 +118,7 @@ pub fn play(play: &Play, players: Vec<Player>, pace: &mut dyn FnMut(u64) -> bool
         if at >= play.seconds {
             break;
         }
-        if !pace(at) {
+        if !pace(at) || report.without_reply >= WITHOUT_REPLY {
             report.interrupted = Some(at);
             break;
         }
@@ -136,7 +140,7 @@ pub fn play(play: &Play, players: Vec<Player>, pace: &mut dyn FnMut(u64) -> bool
 /// Exactly that share of the devices with a target, rounded up; which ones is up to chance.
 fn choose_failing(lives: &mut [Life], share: u16) {
     let with_target = lives.iter_mut().filter(|life| life.player.target.is_some());
-    let mut lots: Vec<_> = with_target.map(|life| (life.prng.next(), life)).collect();
+    let mut lots: Vec<_> = with_target.map(|life| (life.prng.draw(), life)).collect();
     let count = (lots.len() * usize::from(share)).div_ceil(10_000);
     lots.sort_by_key(|(lot, life)| (*lot, life.player.device.imei));
     lots.into_iter().take(count).for_each(|(_, life)| life.fails = true);
@@ -150,7 +154,7 @@ impl Life {
         }
         let imei: u64 = player.device.imei.to_string().parse().unwrap_or_default();
         // One step of the generator keeps seeds and IMEIs that are neighbours apart.
-        let prng = Prng::new(play.seed ^ Prng::new(imei).next());
+        let prng = Prng::new(play.seed ^ Prng::new(imei).draw());
         Life { player, prng, fails: false, posts_again: 0, failed: 0 }
     }
 

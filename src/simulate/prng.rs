@@ -12,7 +12,7 @@ impl Prng {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,7 +22,7 @@ impl Prng {
 
     /// A number below `limit`, or 0 if that is 0.
     pub fn below(&mut self, limit: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(limit);
+        let wide = u128::from(self.draw()) * u128::from(limit);
         u64::try_from(wide >> 64).unwrap_or_default()
     }
 }
@@ -35,7 +35,7 @@ mod tests {
     fn it_is_split_mix_64() {
         let mut prng = Prng::new(1_234_567);
         assert_eq!(
-            [prng.next(), prng.next(), prng.next()],
+            [prng.draw(), prng.draw(), prng.draw()],
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
         );
     }

@@ -53,6 +53,8 @@ pub struct Report {
     pub jar_downloads: BTreeMap<u32, usize>,
     /// Requests in each simulated hour.
     pub curve: Vec<usize>,
+    /// The last requests, as far as none of them got any reply.
+    pub without_reply: usize,
     /// The simulated second in which the play was ended, if it was.
     pub interrupted: Option<u64>,
     lives: Vec<Tally>,
@@ -93,6 +95,7 @@ impl Report {
                 *hour += 1;
             }
             self.bytes += exchange.body_size() as u64;
+            self.without_reply = if exchange.reply.is_ok() { 0 } else { self.without_reply + 1 };
             match exchange.status() {
                 Some(200) if exchange.purpose == Purpose::Jar => self.lives[index].jars += 1,
                 Some(401) if exchange.request.header_value("Authorization").is_none() => self.challenges += 1,
@@ -187,7 +190,10 @@ impl Report {
             let _ = writeln!(text, "{}", format!("{hour:>5} {requests:>8} {bar}").trim_end());
         }
         if let Some(second) = self.interrupted {
-            let _ = writeln!(text, "interrupted after {second} simulated seconds");
+            let _ = writeln!(text, "ended after {second} simulated seconds");
+            if self.without_reply > 0 {
+                let _ = writeln!(text, "the last {} requests got no reply at all", self.without_reply);
+            }
         }
         text
     }

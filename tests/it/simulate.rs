@@ -165,6 +165,21 @@ fn an_interrupted_play_tells_what_is_known() {
     assert_eq!(report.curve[1..], [0; 6]);
 }
 
+#[test]
+fn a_play_without_a_server_ends() {
+    let (tree, _) = fleet();
+    let server = Server::start(&tree);
+    let mut alone = players(&server);
+    server.stop();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    alone.iter_mut().for_each(|player| player.device.network.connect_to = Some(nobody));
+    let report = play(&plan(), alone, &mut |_| true);
+    assert!(!report.is_clean() && report.interrupted.is_some());
+    assert_eq!(report.requests["check"], 10);
+}
+
 /// The example fleet of the repository, built in a directory of its own and served by the command.
 struct Example {
     dir: tempfile::TempDir,
@@ -238,7 +253,7 @@ fn the_commands_play_the_example() {
     let again = example.run(&["simulate", "--url", &example.url, "--json", "--seed", "3"]);
     assert_eq!(again.stdout, simulated.stdout);
 
-    // Something that is not the fleet's.
+    // A directory that is not what the fleet says.
     let jad = fs::read_dir(example.dir.path().join("out/files")).unwrap().next().unwrap().unwrap().path();
     fs::remove_dir_all(jad).unwrap();
     let probed = example.run(&["probe", &example.url]);
