@@ -10,7 +10,7 @@ use super::project::{Project, progress_bar};
 use super::tracker::{self, Tracker};
 use crate::cli::{Global, Outcome, print};
 use crate::device::http::Network;
-use crate::probe::{Published, Subject, probe};
+use crate::probe::{Code, Published, Subject, probe};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,10 @@ pub struct Args {
     /// How many seconds a reply may take
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
+    /// Leave findings of this code out: for servers that cannot do better, such as busybox httpd, which
+    /// answers POSTs to files with 501 (`post-status`)
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    allow: Vec<Code>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -48,12 +52,18 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let bar = progress_bar(global, "probing");
     bar.set_length(subjects.len() as u64);
-    let report = probe(&site, &subjects, &mut |done| bar.set_position(done as u64));
+    let mut report = probe(&site, &subjects, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
+    report.allow(&args.allow);
     let text =
         if args.json { serde_json::to_string_pretty(&report.to_json())? + "\n" } else { report.to_text() };
     print(text.as_bytes())?;
     Ok(if report.has_errors() { Outcome::Failed } else { Outcome::Done })
+}
+
+fn code(text: &str) -> Result<Code, String> {
+    let known = || Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
+    Code::from_name(text).ok_or_else(|| format!("the codes are {}", known()))
 }
 
 fn subject(tracker: Tracker, out: &std::path::Path) -> anyhow::Result<Subject> {

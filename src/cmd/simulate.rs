@@ -162,8 +162,8 @@ fn remark(global: &Global, took: Duration, played: u64, interval: u64) -> std::i
         let honest = (interval / MINUTE).floor().max(1.0);
         writeln!(
             err,
-            "note: a versionInterval was less than a minute to the server, so a failure that no result tells \
-             of counts as a lost answer, and settings are never confirmed: `--speed {honest}` or less avoids it"
+            "note: a versionInterval was less than a minute to the server, so to it a failure that no result tells \
+             of is a lost answer, and settings are never confirmed: `--speed {honest}` or less avoids it"
         )?;
     }
     Ok(())

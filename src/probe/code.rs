@@ -19,6 +19,11 @@ macro_rules! codes {
                 match self { $(Code::$name => $text),* }
             }
 
+            /// The code with that text.
+            pub fn from_name(name: &str) -> Option<Code> {
+                match name { $($text => Some(Code::$name),)* _ => None }
+            }
+
             /// How bad it is: an error keeps devices from upgrading, makes them post every second, or tells
             /// strangers what is none of their business.
             pub fn severity(self) -> Severity {
@@ -163,6 +168,7 @@ mod tests {
             assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{text}");
         }
         for code in Code::ALL {
+            assert_eq!(Code::from_name(code.as_str()), Some(*code));
             assert!(!code.mend().is_empty() && !code.mend().ends_with('.'), "{}", code.as_str());
         }
     }

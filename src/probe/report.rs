@@ -17,8 +17,8 @@ const NAMED: usize = 5;
 pub struct Evidence {
     /// Method and URL.
     pub request: String,
-    /// The User-Agent.
-    pub agent: String,
+    /// The headers of the request, in order; of credentials only that there are some.
+    pub sent: Vec<(String, String)>,
     /// The status line, or why there is no reply.
     pub status: String,
     /// The headers of the reply, in order.
@@ -26,7 +26,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What an exchange shows. Credentials are not in it.
+    /// What an exchange shows.
     pub fn of(request: &Request, reply: &Result<Reply, Error>) -> Evidence {
         let (status, headers) = match reply {
             Ok(reply) => (
@@ -37,7 +37,7 @@ impl Evidence {
         };
         Evidence {
             request: format!("{} {}", request.method, request.url),
-            agent: request.header_value("User-Agent").unwrap_or_default().to_owned(),
+            sent: request.headers.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect(),
             status,
             headers,
         }
@@ -89,6 +89,11 @@ impl Report {
         }
     }
 
+    /// Drops the findings of these codes: what the operator knows and cannot mend.
+    pub fn allow(&mut self, codes: &[Code]) {
+        self.found.retain(|(code, _), _| !codes.contains(code));
+    }
+
     /// The findings, by code.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.found.values()
@@ -136,7 +141,10 @@ impl Finding {
         let _ = writeln!(text, "{}[{}]: {message}", code.severity().as_str(), code.as_str());
         let more = if self.count > self.devices.len() { " …" } else { "" };
         let _ = writeln!(text, "  found {} times: {}{more}", self.count, self.devices.join(", "));
-        let _ = writeln!(text, "  sent: {} as `{}`", evidence.request, evidence.agent);
+        let _ = writeln!(text, "  sent: {}", evidence.request);
+        for (name, value) in &evidence.sent {
+            let _ = writeln!(text, "        {name}: {value}");
+        }
         let _ = writeln!(text, "  got:  {}", printable(&evidence.status));
         for (name, value) in &evidence.headers {
             let _ = writeln!(text, "        {}: {}", printable(name), printable(value));
@@ -152,13 +160,15 @@ impl Finding {
             "mend": self.code.mend(),
             "count": self.count,
             "devices": self.devices,
-            "sent": { "request": self.evidence.request, "agent": self.evidence.agent },
-            "got": {
-                "status": self.evidence.status,
-                "headers": self.evidence.headers.iter().map(|(name, value)| json!([name, value])).collect::<Vec<_>>(),
-            },
+            "sent": { "request": self.evidence.request, "headers": self.evidence.sent },
+            "got": { "status": self.evidence.status, "headers": self.evidence.headers },
         })
     }
+}
+
+/// The value of a header without secrets.
+fn shown(name: &str, value: &str) -> String {
+    if name.eq_ignore_ascii_case("Authorization") { "Basic …".into() } else { value.into() }
 }
 
 /// Control characters of a server do not reach the terminal.

@@ -8,7 +8,8 @@
 //! the simulation runs; the minute after an offer, in which a check means that its answer was lost, and the
 //! minute after which settings count as confirmed, are minutes of that clock as well. What a device reports
 //! (its version, its result) is judged the same whenever it comes, so upgrades and failures with a code are
-//! counted as in real life; a failure that is not reported is taken for a lost answer.
+//! counted as in real life. A failure that is not reported is taken for a lost answer, as long as the device
+//! is back within that minute, and its attempts would never end; so the device counts them itself.
 //!
 //! # Chance
 //!
@@ -90,6 +91,8 @@ struct Life {
     fails: bool,
     posts_again: u32,
     failed: u32,
+    /// Of these: those that nobody was told of.
+    silent: u32,
 }
 
 /// What the device of a target starts with: the release before it, as a fleet has it that is up to date.
@@ -155,7 +158,7 @@ impl Life {
         let imei: u64 = player.device.imei.to_string().parse().unwrap_or_default();
         // One step of the generator keeps seeds and IMEIs that are neighbours apart.
         let prng = Prng::new(play.seed ^ Prng::new(imei).draw());
-        Life { player, prng, fails: false, posts_again: 0, failed: 0 }
+        Life { player, prng, fails: false, posts_again: 0, failed: 0, silent: 0 }
     }
 
     fn interval(&self) -> u64 {
@@ -173,7 +176,8 @@ impl Life {
             Outcome::Checked(answered) => {
                 self.posts_again = 0;
                 // The responder does not remember a simulated device, so the device counts for it.
-                let spent = !play.record && self.failed >= self.player.attempts;
+                let counted = if play.record { self.silent } else { self.failed };
+                let spent = counted >= self.player.attempts;
                 if answered.upgrade && !spent {
                     report.offered(index);
                     Some((BEFORE_OTAP, Step::Otap))
@@ -201,6 +205,7 @@ impl Life {
         report.exchanges(at, index, &otap.exchanges);
         if otap.outcome.code() != Some(jad::SUCCESS) {
             self.failed += 1;
+            self.silent += u32::from(otap.outcome.code().is_none());
         }
         report.attempt(index, &otap.outcome, pretend);
         self.player.device.reboot();

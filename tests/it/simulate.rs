@@ -149,10 +149,14 @@ fn what_goes_wrong_by_itself_is_not_clean() {
     assert_eq!(report.not_200, [(("check", 405), checks)].into());
 
     fs::remove_dir_all(tree.out().join("files")).unwrap();
-    let report = play(&Play { record: false, ..plan() }, players(&server), &mut |_| true);
-    assert!(!report.is_clean());
-    assert_eq!((report.upgraded, report.failed), (0, DEVICES));
-    assert_eq!(report.unexpected, ["the modem refused: Status(404)"]);
+    for record in [false, true] {
+        let report = play(&Play { record, ..plan() }, players(&server), &mut |_| true);
+        assert!(!report.is_clean());
+        assert_eq!((report.upgraded, report.failed), (0, DEVICES));
+        assert_eq!(report.unexpected, ["the modem refused: Status(404)"]);
+        // Three attempts, although no minute passes on the server's clock.
+        assert_eq!(report.attempts, [(None, 3 * DEVICES)].into());
+    }
 }
 
 #[test]
@@ -259,6 +263,7 @@ fn the_commands_play_the_example() {
     let probed = example.run(&["probe", &example.url]);
     assert_eq!(probed.status.code(), Some(1), "{probed:?}");
 
+    assert_eq!(example.run(&["probe", &example.url, "--allow", "no-such-code"]).status.code(), Some(2));
     for wrong in [&["probe", "https://127.0.0.1/"][..], &["simulate", "--url", "http://127.0.0.1/x"]] {
         assert_eq!(example.run(wrong).status.code(), Some(1), "{wrong:?}");
     }
