@@ -83,6 +83,10 @@ enum Command {
     Add(cmd::add::Args),
     /// Serve out/ and answer the devices: for a trial, or behind nginx
     Serve(cmd::serve::Args),
+    /// Walk a live site as the devices do and say what would go wrong
+    Probe(cmd::probe::Args),
+    /// Play the fleet against a server, to rehearse a rollout
+    Simulate(cmd::simulate::Args),
     /// Give devices new attempts
     Retry(cmd::retry::Args),
     /// Release the brake of a rollout
@@ -120,6 +124,8 @@ pub fn main() -> ExitCode {
         Command::Show(args) => cmd::show::run(&global, &args),
         Command::Add(args) => cmd::add::run(&global, &args),
         Command::Serve(args) => cmd::serve::run(&global, &args),
+        Command::Probe(args) => cmd::probe::run(&global, &args),
+        Command::Simulate(args) => cmd::simulate::run(&global, &args),
         Command::Retry(args) => cmd::retry::run(&global, &args),
         Command::Resume(args) => cmd::resume::run(&global, &args),
         Command::Config(args) => cmd::config::run(&global, &args),

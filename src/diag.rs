@@ -5,7 +5,9 @@
 //! error type of the module that met it.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -238,6 +240,23 @@ pub struct Source {
     pub path: PathBuf,
     /// The text.
     pub text: String,
+    /// Where its lines start; found when the first of them is asked for.
+    lines: OnceLock<Vec<u32>>,
+}
+
+impl Source {
+    /// The line (from 1) that a byte stands in, and where that line starts and ends, without its line end.
+    pub fn line(&self, at: u32) -> (usize, Range<usize>) {
+        let starts = self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|&(_, b)| b == b'\n');
+            let after = ends.map(|(i, _)| u32::try_from(i + 1).unwrap_or(u32::MAX));
+            std::iter::once(0).chain(after).collect()
+        });
+        let line = starts.partition_point(|&start| start <= at);
+        let start = starts[line - 1] as usize;
+        let end = starts.get(line).map_or(self.text.len(), |&next| next as usize - 1);
+        (line, start..end)
+    }
 }
 
 /// The texts that spans point into.
@@ -247,7 +266,7 @@ pub struct Sources(Vec<Source>);
 impl Sources {
     /// Keeps a text.
     pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> SourceId {
-        self.0.push(Source { path: path.into(), text: text.into() });
+        self.0.push(Source { path: path.into(), text: text.into(), lines: OnceLock::new() });
         SourceId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 sources"))
     }
 
@@ -263,9 +282,9 @@ impl Sources {
 
     /// Line and column of a span's start, both from 1, the column in characters.
     pub fn line_column(&self, span: Span) -> (usize, usize) {
-        let before = &self.get(span.source).text[..span.start as usize];
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        (before.bytes().filter(|&b| b == b'\n').count() + 1, before[line_start..].chars().count() + 1)
+        let source = self.get(span.source);
+        let (line, range) = source.line(span.start);
+        (line, source.text[range.start..span.start as usize].chars().count() + 1)
     }
 }
 

@@ -21,7 +21,8 @@
 //! | 2 | [`rollout`], [`resolve`], [`template`], [`render`], [`responder::code`], [`responder::record`], [`responder::message`], [`responder::offer`], [`responder::outcome`], [`responder::decide`] | decisions; no I/O but reading a template |
 //! | 3 | [`publish`], [`store`], [`responder::service`] + `responder::plan`, [`responder::operate`], [`responder::cgi`], [`responder::http`] | the world |
 //! | 4 | [`device`], [`report`] | a simulated device; what people are shown |
-//! | 5 | [`cli`] + [`cmd`] | the commands |
+//! | 5 | [`probe`], [`simulate`] | simulated devices against a live site |
+//! | 6 | [`cli`] + [`cmd`] | the commands |
 //!
 //! # Invariants
 //!
@@ -52,6 +53,8 @@ pub mod jad;
 pub mod jar;
 pub mod out_path;
 #[cfg(feature = "cli")]
+pub mod probe;
+#[cfg(feature = "cli")]
 pub mod publish;
 #[cfg(feature = "cli")]
 pub mod render;
@@ -63,6 +66,8 @@ pub mod responder;
 #[cfg(feature = "cli")]
 pub mod rollout;
 pub mod settings;
+#[cfg(feature = "cli")]
+pub mod simulate;
 pub mod store;
 #[cfg(feature = "cli")]
 pub mod template;

@@ -6,12 +6,15 @@ pub mod add;
 pub mod build;
 pub mod check;
 pub mod config;
+pub mod probe;
 pub mod project;
 pub mod resume;
 pub mod retry;
 pub mod serve;
 pub mod show;
 mod show_text;
+pub mod simulate;
+mod tracker;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

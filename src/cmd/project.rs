@@ -1,6 +1,6 @@
 //! A fleet with all that it is made of, and the mistakes in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,13 +9,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::catalog::{self, Catalog};
 use crate::cli::Global;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity};
 use crate::fleet::{self, Fleet, Loaded};
 use crate::publish::scan::read_site;
 use crate::render;
 use crate::report::diagnostics;
 use crate::template::{self, Template};
 use crate::tree::Tree;
+
+/// How many warnings of one kind people are shown: a large fleet can have one for every device.
+const WARNINGS_SHOWN: usize = 100;
 
 /// What the files of a fleet say.
 #[derive(Debug)]
@@ -111,12 +114,27 @@ impl Project {
     /// # Errors
     /// If the standard error is closed.
     pub fn show_diagnostics(&self, global: &Global) -> io::Result<()> {
-        let mut err = io::stderr().lock();
-        for diagnostic in
-            self.diagnostics().iter().filter(|diagnostic| !global.quiet || diagnostic.is_error())
-        {
-            err.write_all(diagnostics::text(diagnostic, &self.loaded.sources, global.colour()).as_bytes())?;
+        let mut err = io::BufWriter::new(io::stderr().lock());
+        let mut seen: BTreeMap<Code, usize> = BTreeMap::new();
+        for diagnostic in self.diagnostics().iter().filter(|found| !global.quiet || found.is_error()) {
+            let count = seen.entry(diagnostic.code).or_default();
+            *count += 1;
+            if diagnostic.is_error() || *count <= WARNINGS_SHOWN {
+                err.write_all(
+                    diagnostics::text(diagnostic, &self.loaded.sources, global.colour()).as_bytes(),
+                )?;
+            }
         }
+        for (code, count) in seen {
+            if code.severity() == Severity::Warning && count > WARNINGS_SHOWN {
+                let more = count - WARNINGS_SHOWN;
+                writeln!(
+                    err,
+                    "warning[{code}]: {more} more like these; `otapress check --format json` has all"
+                )?;
+            }
+        }
+        err.flush()?;
         Ok(())
     }
 

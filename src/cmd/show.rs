@@ -116,7 +116,11 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// What has to be set on the device: what differs from the defaults of the firmware, spelled as there.
-fn provision(fleet: &Fleet, device: &Device, password: Option<&str>) -> Vec<(&'static str, String)> {
+pub(super) fn provision(
+    fleet: &Fleet,
+    device: &Device,
+    password: Option<&str>,
+) -> Vec<(&'static str, String)> {
     let provisioning = &fleet.group(device).provisioning;
     let mut lines = Vec::new();
     if device.client_id.as_str() != device.imei.to_string() {

@@ -10,7 +10,7 @@ mod otap;
 mod settings;
 
 pub use check::{Answered, Check, NoAnswer, Outcome, Program, Quirks};
-pub use otap::{Faults, Otap, OtapOutcome, Refusal};
+pub use otap::{Faults, JAD_TYPE, JAR_TYPES, Otap, OtapOutcome, Refusal, media_type, unknown_charset};
 pub use settings::{Corruption, Settings, expand};
 
 use crate::id::Imei;

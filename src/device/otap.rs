@@ -9,6 +9,12 @@ use crate::{jad, jar};
 /// The characters that break the unquoted parameters of `AT^SJOTAP`.
 const BREAKS_COMMAND: [char; 3] = [',', '"', ';'];
 
+/// The only type as which a descriptor is taken.
+pub const JAD_TYPE: &str = "text/vnd.sun.j2me.app-descriptor";
+
+/// The types as which an application is taken.
+pub const JAR_TYPES: [&str; 2] = ["application/java-archive", "application/java"];
+
 /// The connection broke while the JAR came.
 const LOSS_OF_SERVICE: u16 = 903;
 
@@ -167,10 +173,10 @@ impl Device {
             return Err(Refusal::Status(reply.status));
         }
         let content_type = reply.header("Content-Type").unwrap_or_default();
-        if media_type(content_type) != "text/vnd.sun.j2me.app-descriptor" {
+        if media_type(content_type) != JAD_TYPE {
             return Err(Refusal::ContentType(reply.header("Content-Type").map(String::from)));
         }
-        if let Some(charset) = charset(content_type).filter(|c| !is_known_charset(c)) {
+        if let Some(charset) = unknown_charset(content_type) {
             return Ok(Err(Verdict::new(
                 jad::INVALID_DESCRIPTOR,
                 format!("the charset `{charset}` is unknown"),
@@ -204,7 +210,7 @@ impl Device {
             ));
         }
         let content_type = media_type(reply.header("Content-Type").unwrap_or_default());
-        if !matches!(content_type.as_str(), "application/java-archive" | "application/java") {
+        if !JAR_TYPES.contains(&content_type.as_str()) {
             return Err(Verdict::new(jad::INVALID_JAR, format!("the JAR came as `{content_type}`")));
         }
         let (size, said) = (reply.body.len().to_string(), jad.get("MIDlet-Jar-Size").unwrap_or_default());
@@ -223,16 +229,12 @@ impl Device {
 
     /// A GET as the modem makes it: with credentials once it is asked for them.
     fn get(&self, purpose: Purpose, uri: &str, log: &mut Vec<Exchange>) -> Result<Reply, Error> {
-        let request = Request::get(uri).header("User-Agent", &self.modem_agent()).header("Accept", "*/*");
-        let mut exchange = Exchange::make(&self.network, purpose, request);
+        let mut exchange = Exchange::make(&self.network, purpose, self.modem_get(uri));
         let basic = exchange.reply.as_ref().is_ok_and(|reply| {
             let scheme = reply.header("WWW-Authenticate").and_then(|v| v.split_whitespace().next());
             reply.status == 401 && scheme.is_some_and(|s| s.eq_ignore_ascii_case("Basic"))
         });
-        if let (true, Some(user)) = (basic, self.settings.get("otapUser")) {
-            let password = self.settings.get("otapPassword").unwrap_or_default();
-            let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
-            let request = exchange.request.clone().header("Authorization", &format!("Basic {credentials}"));
+        if let (true, Some(request)) = (basic, self.with_credentials(&exchange.request)) {
             log.push(exchange);
             exchange = Exchange::make(&self.network, purpose, request);
         }
@@ -241,11 +243,27 @@ impl Device {
         reply
     }
 
-    fn notify(&self, uri: &str, code: u16, log: &mut Vec<Exchange>) -> bool {
+    /// The modem's GET, without credentials.
+    pub fn modem_get(&self, uri: &str) -> Request {
+        Request::get(uri).header("User-Agent", &self.modem_agent()).header("Accept", "*/*")
+    }
+
+    /// The same request with otapUser and otapPassword; `None` if there is no otapUser.
+    pub fn with_credentials(&self, request: &Request) -> Option<Request> {
+        let user = self.settings.get("otapUser")?;
+        let password = self.settings.get("otapPassword").unwrap_or_default();
+        let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        Some(request.clone().header("Authorization", &format!("Basic {credentials}")))
+    }
+
+    /// The modem's post of a result.
+    pub fn modem_post(&self, uri: &str, code: u16) -> Request {
         let body = format!("{code} {}", text(code));
-        let request =
-            Request::post(uri, body.as_bytes(), Framing::Length).header("User-Agent", &self.modem_agent());
-        let exchange = Exchange::make(&self.network, Purpose::Notify, request);
+        Request::post(uri, body.as_bytes(), Framing::Length).header("User-Agent", &self.modem_agent())
+    }
+
+    fn notify(&self, uri: &str, code: u16, log: &mut Vec<Exchange>) -> bool {
+        let exchange = Exchange::make(&self.network, Purpose::Notify, self.modem_post(uri, code));
         let delivered = exchange.status() == Some(200);
         log.push(exchange);
         delivered
@@ -277,8 +295,14 @@ fn text(code: u16) -> &'static str {
     }
 }
 
-fn media_type(content_type: &str) -> String {
+/// The media type that a Content-Type names, in lower case.
+pub fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The charset that a Content-Type names, if the modem does not know it.
+pub fn unknown_charset(content_type: &str) -> Option<&str> {
+    charset(content_type).filter(|charset| !is_known_charset(charset))
 }
 
 /// The charset as it stands: quotes are not taken off, as the modem's parser does not.

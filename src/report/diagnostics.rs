@@ -44,13 +44,12 @@ pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String 
     let hint = diagnostic.hint.as_deref().map(one_line);
     match &diagnostic.place {
         Place::Span(span) => {
-            let source = &sources.get(span.source).text;
             // One line is enough to find the place, and keeps a huge file from being searched for its lines.
-            let line_start = source[..span.start as usize].rfind('\n').map_or(0, |i| i + 1);
-            let line_end =
-                source[span.start as usize..].find('\n').map_or(source.len(), |i| i + span.start as usize);
-            let excerpt = &source[line_start..line_end];
-            let from = span.start as usize - line_start;
+            let source = sources.get(span.source);
+            let (line, range) = source.line(span.start);
+            let line_start = range.start;
+            let excerpt = source.text[range].trim_end_matches('\r');
+            let from = (span.start as usize - line_start).min(excerpt.len());
             let to = (span.end as usize).saturating_sub(line_start).clamp(from, excerpt.len());
             let level = match severity {
                 Severity::Error => Level::ERROR,

@@ -20,7 +20,12 @@ fn fleet(dir: &Path) {
     let imei = |n: usize| 100_000_000_000_000 + n;
     let mut yaml = format!("{head}inventory: [more.csv]\ndevices:\n");
     for n in 0..DEVICES / 2 {
-        writeln!(yaml, "  dev{n}: {{ imei: \"{}\", group: couriers, settings: [leash], tid: T{n} }}", imei(n)).unwrap();
+        writeln!(
+            yaml,
+            "  dev{n}: {{ imei: \"{}\", group: couriers, settings: [leash], tid: T{n} }}",
+            imei(n)
+        )
+        .unwrap();
     }
     let mut csv = "clientID,imei,group\n".to_owned();
     for n in DEVICES / 2..DEVICES {

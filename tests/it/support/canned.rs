@@ -56,7 +56,8 @@ impl Canned {
     }
 }
 
-fn read(stream: &TcpStream) -> Seen {
+/// Reads one request.
+pub fn read(stream: &TcpStream) -> Seen {
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();

@@ -3,7 +3,8 @@
 pub mod canned;
 pub mod hosts;
 pub mod jar;
-pub mod project;
 pub mod process;
+pub mod project;
+pub mod proxy;
 pub mod server;
 pub mod tree;

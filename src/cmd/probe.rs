@@ -1,0 +1,83 @@
+//! `otapress probe`: is a live site what devices need?
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::project::{Project, progress_bar};
+use super::tracker::{self, Tracker};
+use crate::cli::{Global, Outcome, print};
+use crate::device::http::Network;
+use crate::probe::{Code, Published, Subject, probe};
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the site]
+    url: Option<String>,
+    /// Play so many devices, spread evenly over the fleet [default: all]
+    #[arg(long, value_name = "N")]
+    sample: Option<NonZeroUsize>,
+    /// How many seconds a reply may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+    /// Leave findings of this code out: for servers that cannot do better, such as busybox httpd, which
+    /// answers POSTs to files with 501 (`post-status`)
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    allow: Vec<Code>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If out/ is not what the fleet says, or cannot be read.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    let project = Project::load(global);
+    let Some((fleet, _)) = project.fleet() else {
+        project.show_diagnostics(global)?;
+        return Ok(Outcome::Failed);
+    };
+    let connect_to = args.url.as_deref().map(tracker::address).transpose()?;
+    let network = Network { connect_to, timeout: Duration::from_secs(args.timeout) };
+    let out = global.out();
+    let site = tracker::site(&out)?;
+    let subjects = tracker::trackers(fleet, &out, args.sample.map(NonZeroUsize::get), network)?
+        .into_iter()
+        .map(|tracker| subject(tracker, &out))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let bar = progress_bar(global, "probing");
+    bar.set_length(subjects.len() as u64);
+    let mut report = probe(&site, &subjects, &mut |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    report.allow(&args.allow);
+    let text =
+        if args.json { serde_json::to_string_pretty(&report.to_json())? + "\n" } else { report.to_text() };
+    print(text.as_bytes())?;
+    Ok(if report.has_errors() { Outcome::Failed } else { Outcome::Done })
+}
+
+fn code(text: &str) -> Result<Code, String> {
+    let known = || Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
+    Code::from_name(text).ok_or_else(|| format!("the codes are {}", known()))
+}
+
+fn subject(tracker: Tracker, out: &std::path::Path) -> anyhow::Result<Subject> {
+    let Tracker { mut device, target, jad, .. } = tracker;
+    if let Some(target) = target {
+        device.version = target.to_string();
+    }
+    let jad = jad
+        .map(|path| {
+            let file = out.join(path.as_str());
+            let bytes = fs::read(&file)
+                .with_context(|| format!("cannot read `{}`: run `otapress build`", file.display()))?;
+            anyhow::Ok(Published { path, bytes })
+        })
+        .transpose()?;
+    Ok(Subject { device, jad })
+}

@@ -1,0 +1,204 @@
+//! `otapress simulate`: a fleet's devices against a server.
+
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::project::{Project, progress_bar};
+use super::tracker::{self, Tracker};
+use crate::cli::{Global, Outcome, print};
+use crate::device::http::Network;
+use crate::fleet::BasisPoints;
+use crate::jad;
+use crate::simulate::{Play, Player, play, starts_with};
+
+/// How long the play sleeps at most before it looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a reply may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Within how many seconds of the server's clock a check means that the answer before was lost.
+const MINUTE: f64 = 60.0;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the site]
+    #[arg(long)]
+    url: Option<String>,
+    /// Play so many devices, spread evenly over the fleet [default: all]
+    #[arg(long, value_name = "N")]
+    devices: Option<NonZeroUsize>,
+    /// Play devices that the responder remembers: offers, attempts and failures of real devices are written
+    /// into its state. Without this, simulated identities leave no trace
+    #[arg(long)]
+    record: bool,
+    /// What chance begins with: the same number gives the same play
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Simulated seconds in one second; without it nobody waits. The server's clock does not follow: waves,
+    /// windows and rates are those of now, and with more than versionInterval / 60 a device that asks again
+    /// is taken for one whose answer was lost, and settings are sent again
+    #[arg(long, value_name = "F", value_parser = speed)]
+    speed: Option<f64>,
+    /// So many of the devices fail whenever they install, with this code
+    #[arg(long, value_name = "PERCENT:CODE")]
+    fail: Option<Failing>,
+    /// So many answers to version checks are lost
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    lose: Option<BasisPoints>,
+    /// How many hours are simulated [default: two of the longest versionInterval and one hour]
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u64).range(1..=8760))]
+    hours: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many devices fail, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Failing(BasisPoints, u16);
+
+impl FromStr for Failing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (share, code) = text.split_once(':').ok_or("write a percentage and a code, such as `3%:904`")?;
+        let share = percent(share)?;
+        let known = |code: &u16| (901..=999).contains(code) && *code != jad::SUCCESS;
+        let code = code.parse().ok().filter(known);
+        Ok(Failing(share, code.ok_or("a failure has a code from 901 to 999")?))
+    }
+}
+
+fn percent(text: &str) -> Result<BasisPoints, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a percentage such as `3%` or `50bp`"))
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse::<f64>().ok().filter(|speed| speed.is_finite() && *speed > 0.0);
+    speed.ok_or_else(|| "it must be a positive number".into())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If out/ is not what the fleet says, or cannot be read.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    let project = Project::load(global);
+    let Some((fleet, _)) = project.fleet() else {
+        project.show_diagnostics(global)?;
+        return Ok(Outcome::Failed);
+    };
+    let connect_to = args.url.as_deref().map(tracker::address).transpose()?;
+    let network = Network { connect_to, timeout: TIMEOUT };
+    let out = global.out();
+    let site = tracker::site(&out)?;
+    let players: Vec<_> = tracker::trackers(fleet, &out, args.devices.map(NonZeroUsize::get), network)?
+        .into_iter()
+        .map(|Tracker { mut device, target, attempts, .. }| {
+            device.version = starts_with(&site, target);
+            Player { device, target, attempts }
+        })
+        .collect();
+    let intervals = players.iter().filter_map(|p| u64::try_from(p.device.version_interval()).ok());
+    let longest = intervals.max().unwrap_or_default();
+    let what = Play {
+        seed: args.seed,
+        seconds: args.hours.map_or(2 * longest + 3600, |hours| hours * 3600),
+        record: args.record,
+        fail: args.fail.map(|Failing(share, code)| (share.get(), code)),
+        lose: args.lose.map_or(0, BasisPoints::get),
+    };
+    let stop = stop_on_interrupt()?;
+    let bar = progress_bar(global, "simulating");
+    bar.set_length(what.seconds);
+    let begin = Instant::now();
+    let report = play(&what, players, &mut |at| {
+        bar.set_position(at);
+        wait(begin, at, args.speed, &stop)
+    });
+    bar.finish_and_clear();
+    let text =
+        if args.json { serde_json::to_string_pretty(&report.to_json())? + "\n" } else { report.to_text() };
+    print(text.as_bytes())?;
+    let played = report.interrupted.unwrap_or(what.seconds);
+    remark(global, begin.elapsed(), played, longest)?;
+    Ok(if report.is_clean() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Waits until the simulated second has come; false if the play is to end.
+fn wait(begin: Instant, at: u64, speed: Option<f64>, stop: &AtomicBool) -> bool {
+    if let Some(speed) = speed {
+        #[allow(clippy::cast_precision_loss)]
+        let due = at as f64 / speed;
+        loop {
+            let left = due - begin.elapsed().as_secs_f64();
+            if left <= 0.0 || stop.load(Ordering::Relaxed) {
+                break;
+            }
+            thread::sleep(LOOK.min(Duration::from_secs_f64(left)));
+        }
+    }
+    !stop.load(Ordering::Relaxed)
+}
+
+/// Says what the play was to the server's clock. Not part of the table, which is the same every time.
+fn remark(global: &Global, took: Duration, played: u64, interval: u64) -> std::io::Result<()> {
+    if global.quiet || played == 0 {
+        return Ok(());
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let (played, interval) = (played as f64, interval as f64);
+    let took = took.as_secs_f64();
+    let mut err = std::io::stderr().lock();
+    writeln!(err, "{:.1} simulated hours took {took:.1} s of the server's clock", played / 3600.0)?;
+    if interval * took / played < MINUTE {
+        let honest = (interval / MINUTE).floor().max(1.0);
+        writeln!(
+            err,
+            "note: a versionInterval was less than a minute to the server, so to it a failure that no result tells \
+             of is a lost answer, and settings are never confirmed: `--speed {honest}` or less avoids it"
+        )?;
+    }
+    Ok(())
+}
+
+/// Is set when the user presses Ctrl-C, so that what is known so far is printed. The second time ends the
+/// process.
+fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let flag = stop.clone();
+    thread::Builder::new().name("interrupt".into()).spawn(move || {
+        runtime.block_on(async {
+            if tokio::signal::ctrl_c().await.is_ok() && !flag.swap(true, Ordering::Relaxed) {
+                let _ = tokio::signal::ctrl_c().await;
+                std::process::exit(130);
+            }
+        });
+    })?;
+    Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_a_share_and_a_code() {
+        assert_eq!("3%:904".parse(), Ok(Failing("3%".parse().unwrap(), 904)));
+        for bad in ["3%", "3:904", "3%:900", "3%:xyz", "3%:1000", ""] {
+            assert!(bad.parse::<Failing>().is_err(), "{bad}");
+        }
+        assert_eq!(speed("0.5"), Ok(0.5));
+        for bad in ["0", "-1", "inf", "x"] {
+            assert!(speed(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The devices of the fleet as simulated ones, for the commands that play them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use super::{serve, show};
+use crate::device;
+use crate::device::http::{Network, Url};
+use crate::fleet::{Device, Fleet};
+use crate::out_path::OutPath;
+use crate::publish::scan::read_site;
+use crate::render::{answer_path, jad_path};
+use crate::version::Version;
+use crate::wire::{Site, VcFile};
+
+/// A simulated device and what out/ has for it.
+#[derive(Debug)]
+pub struct Tracker {
+    /// The device, provisioned as the fleet says; it runs nothing yet.
+    pub device: device::Device,
+    /// What it is to run.
+    pub target: Option<Version>,
+    /// How many offers it is made.
+    pub attempts: u32,
+    /// Its JAD below out/, if it has a target.
+    pub jad: Option<OutPath>,
+}
+
+/// What is published in out/.
+///
+/// # Errors
+/// If nothing is, or it cannot be read.
+pub fn site(out: &Path) -> anyhow::Result<Site> {
+    read_site(out)?
+        .with_context(|| format!("`{}` is not a published directory: run `otapress build`", out.display()))
+}
+
+/// All devices of the fleet, or so many of them, spread evenly over the clientIDs.
+///
+/// # Errors
+/// If a password cannot be read, or out/ lacks a device.
+pub fn trackers(
+    fleet: &Fleet,
+    out: &Path,
+    sample: Option<usize>,
+    network: Network,
+) -> anyhow::Result<Vec<Tracker>> {
+    let mut passwords = BTreeMap::new();
+    for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
+        if !passwords.contains_key(&auth.password_file) {
+            let password = serve::password(fleet.dir(), &auth.password_file)?;
+            passwords.insert(auth.password_file.clone(), password);
+        }
+    }
+    let password = |device: &Device| {
+        let auth = fleet.group(device).provisioning.auth.as_ref()?;
+        passwords.get(&auth.password_file).map(String::as_str)
+    };
+    evenly(fleet.devices(), sample)
+        .map(|device| tracker(fleet, device, password(device), out, network))
+        .collect()
+}
+
+fn tracker(
+    fleet: &Fleet,
+    device: &Device,
+    password: Option<&str>,
+    out: &Path,
+    network: Network,
+) -> anyhow::Result<Tracker> {
+    let file = out.join(answer_path(device).as_str());
+    let text = fs::read(&file)
+        .with_context(|| format!("`{}` is not what the fleet says: run `otapress build`", out.display()))
+        .with_context(|| format!("cannot read `{}`", file.display()))?;
+    let answer = VcFile::parse(&text).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let (target, attempts) = match answer.offer.target {
+        Some(target) => (Some(target.version), target.attempts),
+        None => (None, 0),
+    };
+    let Ok(jad) = jad_path(fleet, device) else {
+        bail!("`otapURI` names no file for device `{}`", device.client_id);
+    };
+    let mut simulated = device::Device::new(device.imei, "0.0.1");
+    for (key, val) in show::provision(fleet, device, password) {
+        simulated = simulated.with(key, &val)?;
+    }
+    simulated.network = network;
+    Ok(Tracker { device: simulated, target, attempts, jad: target.map(|_| jad) })
+}
+
+/// All of them, or `n`: always the same ones, with the same distance from each to the next.
+fn evenly<T>(all: &[T], n: Option<usize>) -> impl Iterator<Item = &T> {
+    let n = n.unwrap_or(all.len()).min(all.len());
+    (0..n).map(move |i| &all[i * all.len() / n])
+}
+
+/// Where `url` connects to; a path in it would be ignored and is refused.
+///
+/// # Errors
+/// If it is not `http://host[:port]`, or the host has no address.
+pub fn address(url: &str) -> anyhow::Result<SocketAddr> {
+    let parsed = Url::parse(url).filter(|url| url.target == "/").with_context(|| {
+        format!("`{url}` is not of the form `http://host:port`: it says only where to connect, and requests are for the fleet's site")
+    })?;
+    (parsed.host.as_str(), parsed.port)
+        .to_socket_addrs()
+        .with_context(|| format!("the address of `{}`", parsed.host))?
+        .next()
+        .with_context(|| format!("`{}` has no address", parsed.host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_spread_evenly() {
+        let of = |len: usize, n| evenly(&(0..len).collect::<Vec<_>>(), n).copied().collect::<Vec<_>>();
+        assert_eq!(of(10, Some(3)), [0, 3, 6]);
+        assert_eq!(of(4, None), [0, 1, 2, 3]);
+        assert_eq!(of(2, Some(5)), [0, 1]);
+        assert!(of(0, Some(5)).is_empty());
+        assert!(of(5, Some(0)).is_empty());
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        assert_eq!(address("http://127.0.0.1:8810/").unwrap(), "127.0.0.1:8810".parse().unwrap());
+        assert!(address("https://127.0.0.1/").is_err());
+        assert!(address("http://127.0.0.1/ota").is_err());
+    }
+}
