@@ -34,12 +34,14 @@ impl Project {
         let mut loaded = fleet::load(&global.fleet);
         let dir = global.fleet.parent().unwrap_or("".as_ref());
         let (mut catalog, mut template) = (Catalog::default(), None);
-        if let Some(midlet) = loaded.midlet.clone() {
-            let jars = dir.join(&midlet.jars);
-            let (found, wrong) = catalog::load(&jars, &jars, Some((&midlet.name, &midlet.vendor)));
+        if let Some(jars) = loaded.jars.as_ref().map(|jars| dir.join(jars)) {
+            let midlet = loaded.midlet.as_ref().map(|midlet| (&*midlet.name, &*midlet.vendor));
+            let (found, wrong) = catalog::load(&jars, &jars, midlet);
             catalog = found;
             loaded.report(wrong);
             loaded.check_releases(&catalog);
+        }
+        if let Some(midlet) = loaded.midlet.clone() {
             match template::load(dir, &midlet, &mut loaded.sources) {
                 Ok(parsed) => template = Some(parsed),
                 Err(diagnostic) => loaded.report([diagnostic]),

@@ -1,6 +1,6 @@
 //! Reads the files that make a fleet: fleet.yaml and its inventories.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::devices::Collector;
 use super::raw::{self, Node, Text, Top, Value};
@@ -18,6 +18,8 @@ pub struct Loaded {
     pub fleet: Option<Fleet>,
     /// The MIDlet, if that much could be read.
     pub midlet: Option<Midlet>,
+    /// The directory of the JARs, relative to that of the file; none if that is no mapping.
+    pub jars: Option<PathBuf>,
     /// The releases that the fleet refers to, as far as they could be read.
     releases: Vec<Spanned<Version>>,
     /// The texts that the diagnostics point into.
@@ -35,7 +37,8 @@ impl Loaded {
 
     /// Notes that the fleet refers to releases that a catalog does not have.
     pub fn check_releases(&mut self, catalog: &Catalog) {
-        let Some(midlet) = &self.midlet else { return };
+        let Some(jars) = &self.jars else { return };
+        let name = self.midlet.as_ref().map_or("FILE", |midlet| &midlet.name);
         let versions: Vec<_> = catalog.versions().map(|version| version.to_string()).collect();
         let there = match &versions[..] {
             [] => "there is none".into(),
@@ -48,9 +51,9 @@ impl Loaded {
             .filter(|release| catalog.get(release.value).is_none())
             .map(|release| {
                 let version = release.value;
-                let message = format!("release `{version}` is not in {}/; {there}", midlet.jars.display());
+                let message = format!("release `{version}` is not in {}/; {there}", jars.display());
                 Diagnostic::new(Code::UnknownRelease, release.span, message)
-                    .hint(format!("add its JAR with `otapress add {}-{version}.jar`", midlet.name))
+                    .hint(format!("add its JAR with `otapress add {name}-{version}.jar`"))
             })
             .collect();
         self.report(missing);
@@ -66,8 +69,9 @@ impl Loaded {
 pub fn load(file: &Path) -> Loaded {
     let mut sources = Sources::default();
     let mut reader = Reader::default();
-    let Validated { fleet, midlet, releases } = read(file, &mut sources, &mut reader).unwrap_or_default();
-    let mut loaded = Loaded { fleet, midlet, releases, sources, diagnostics: Vec::new() };
+    let Validated { fleet, midlet, jars, releases } =
+        read(file, &mut sources, &mut reader).unwrap_or_default();
+    let mut loaded = Loaded { fleet, midlet, jars, releases, sources, diagnostics: Vec::new() };
     loaded.report(reader.found);
     loaded
 }

@@ -32,7 +32,9 @@ fn object(keys: &[Key]) -> Value {
         })
         .collect();
     let required: Vec<_> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
-    json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
+    // A mapping that needs no key may be left empty: `"352099001761499":` is a whole device.
+    let kind = if required.is_empty() { json!(["object", "null"]) } else { json!("object") };
+    json!({ "type": kind, "additionalProperties": false, "properties": properties, "required": required })
 }
 
 fn shape(shape_: &Shape) -> Value {

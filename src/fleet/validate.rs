@@ -21,6 +21,9 @@ use crate::wire::{Brake, Day, Window};
 /// The template that is built in.
 const DEFAULT_TEMPLATE: &str = "OwnTracks.jad";
 
+/// Where the JARs are unless the file says otherwise.
+const DEFAULT_JARS: &str = "jars";
+
 /// What could be made of the tree.
 #[derive(Default)]
 pub(super) struct Validated {
@@ -28,6 +31,8 @@ pub(super) struct Validated {
     pub fleet: Option<Fleet>,
     /// The MIDlet, even then.
     pub midlet: Option<Midlet>,
+    /// The directory of the JARs, relative to that of the file, even without a good MIDlet.
+    pub jars: Option<PathBuf>,
     /// The releases that are referred to, even then.
     pub releases: Vec<Spanned<Version>>,
 }
@@ -59,7 +64,8 @@ fn sections(
     let mut fields = reader.fields(node, keys::TOP, "the fleet", start)?;
     let site = fields.take("site").and_then(|node| site(reader, node));
     let limits = fields.take("limits").map(|node| limits(reader, node)).unwrap_or_default();
-    let midlet = fields.take("midlet").and_then(|node| midlet(reader, node));
+    let jars = validated.jars.insert(PathBuf::from(DEFAULT_JARS));
+    let midlet = fields.take("midlet").and_then(|node| midlet(reader, node, jars));
     let provisioning_node = fields.take("provisioning");
     let provisioning_at = provisioning_node.as_ref().map_or(start, |node| node.span);
     let base = provisioning_node.map(|node| {
@@ -193,11 +199,15 @@ fn limits(reader: &mut Reader, node: Node) -> Limits {
     limits
 }
 
-fn midlet(reader: &mut Reader, node: Node) -> Option<Midlet> {
+/// Sets `jars` as soon as that is known: the JARs are looked at whatever else is wrong.
+fn midlet(reader: &mut Reader, node: Node, jars_dir: &mut PathBuf) -> Option<Midlet> {
     let at = node.span;
     let mut fields = reader.fields(node, keys::MIDLET, "`midlet`", at)?;
     let mut text = |name: &str| fields.take(name).and_then(|node| reader.text(node, &format!("`{name}`")));
     let (name, vendor, jars, template) = (text("name"), text("vendor"), text("jars"), text("template"));
+    if let Some(jars) = jars {
+        *jars_dir = PathBuf::from(&*jars.text);
+    }
     let name = name?;
     if name.text.parse::<crate::out_path::OutPath>().is_err()
         || name.text.contains('/')
@@ -215,7 +225,7 @@ fn midlet(reader: &mut Reader, node: Node) -> Option<Midlet> {
         reader.bad_value(template, "`template`", "the name of a file in templates/");
     }
     Some(Midlet {
-        jars: jars.map_or_else(|| PathBuf::from("jars"), |text| PathBuf::from(&*text.text)),
+        jars: jars_dir.clone(),
         template_span: template.as_ref().unwrap_or(&name).span,
         template: template.map_or_else(|| DEFAULT_TEMPLATE.into(), |text| text.text.into()),
         name: name.text.into(),
