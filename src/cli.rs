@@ -87,6 +87,8 @@ enum Command {
     Retry(cmd::retry::Args),
     /// Release the brake of a rollout
     Resume(cmd::resume::Args),
+    /// Print the configuration of a host that fits this fleet
+    Config(cmd::config::Args),
     /// Print the JSON Schema of the fleet file
     Schema,
     /// Print a completion script for a shell
@@ -120,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => cmd::serve::run(&global, &args),
         Command::Retry(args) => cmd::retry::run(&global, &args),
         Command::Resume(args) => cmd::resume::run(&global, &args),
+        Command::Config(args) => cmd::config::run(&global, &args),
         Command::Schema => print(crate::fleet::schema::text().as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -257,10 +257,15 @@ impl<'a> Jads<'a> {
         let version = release.entry.jar().version_text();
         let diagnostic = |fault: jad::Fault| {
             let place = self.template.place_of(&text, fault.line, self.sources);
-            let message = format!(
-                "the JAD of release {version} would be answered with {} by a device: {}",
-                fault.code_on_device, fault.message
-            );
+            let message = match fault.code_on_device {
+                jad::SUCCESS => {
+                    format!("the JAD of release {version} is not what the fleet wants: {}", fault.message)
+                }
+                code => format!(
+                    "the JAD of release {version} would be answered with {code} by a device: {}",
+                    fault.message
+                ),
+            };
             let diagnostic = Diagnostic::new(Code::JadInvalid, place, message);
             match fault.hint {
                 Some(hint) => diagnostic.hint(hint),

@@ -83,12 +83,34 @@ fn diagnose(error: &tera::Error, source: SourceId, sources: &Sources) -> Diagnos
         ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
             (report.span().range.clone(), report.message().to_owned())
         }
-        _ => (0..0, error.to_string()),
+        _ => reported(&error.to_string(), &sources.get(source).text),
     };
     let clamp = |n: usize| u32::try_from(n.min(len)).unwrap_or(u32::MAX);
     let span = Span { source, start: clamp(range.start), end: clamp(range.end) };
-    Diagnostic::new(Code::Template, span, format!("the template fails: {}", lower_first(&message)))
-        .hint("the context is `device`, `release`, `manifest`, `midlets` and `jar`: see the README")
+    Diagnostic::new(
+        Code::Template,
+        span,
+        format!("the template fails: {}", lower_first(message.trim_end_matches('.'))),
+    )
+    .hint("the context is `device`, `release`, `manifest`, `midlets` and `jar`: see the README")
+}
+
+/// The first place and message of a report that Tera gives as nothing but text, as it does for unknown filters, tests and
+/// functions.
+fn reported(report: &str, template: &str) -> (std::ops::Range<usize>, String) {
+    let mut lines = report.lines().map(str::trim).filter(|line| !line.is_empty());
+    let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let place = lines.find_map(|line| line.strip_prefix("--> ")?.strip_prefix(NAME)?.strip_prefix(':'));
+    let start = place.and_then(|place| {
+        let (line, column) = place.split_once(':')?;
+        let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+        let mut before = template.split_inclusive('\n');
+        let line_start: usize = before.by_ref().take(line.checked_sub(1)?).map(str::len).sum();
+        let text = before.next()?;
+        let column = text.char_indices().nth(column.checked_sub(1)?)?.0;
+        Some((line_start + column)..(line_start + text.trim_end().len()).max(line_start + column))
+    });
+    (start.unwrap_or(0..0), message)
 }
 
 fn lower_first(text: &str) -> String {
@@ -181,25 +203,45 @@ impl Template {
         rendered.map_err(|error| diagnose(&error, self.source, sources))
     }
 
-    /// The place in the template of what became a line (from 1) of `rendered`: the line that starts with the same
-    /// attribute name, else the whole template.
+    /// The place in the template of what became a line (from 1) of `rendered`: the same line, else the one that starts with the
+    /// same attribute name, else the whole template.
     pub fn place_of(&self, rendered: &str, line: usize, sources: &Sources) -> Place {
-        let source = sources.get(self.source);
-        let name = rendered
-            .split(['\n', '\r'])
-            .nth(line.wrapping_sub(1))
-            .and_then(|line| line.split_once(':'))
-            .map(|(name, _)| name.trim());
-        let mut start = 0;
-        for template_line in source.text.split_inclusive('\n') {
-            let text = template_line.trim_end();
-            if name.is_some_and(|name| !name.is_empty() && text.trim_start().starts_with(name)) {
-                let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-                return Span { source: self.source, start: clamp(start), end: clamp(start + text.len()) }
-                    .into();
+        let text = &sources.get(self.source).text;
+        let lines: Vec<_> = rendered.split('\n').take(line).collect();
+        let place = match (line, lines.last()) {
+            (1.., Some(wanted)) if lines.len() == line => {
+                let same = |other: &str| other == wanted.trim_end();
+                let again = lines.iter().filter(|line| same(line.trim_end())).count() - 1;
+                nth_line(text, again, same).or_else(|| {
+                    let name = attribute_name(wanted)?;
+                    let again = lines.iter().filter(|line| attribute_name(line) == Some(name)).count() - 1;
+                    nth_line(text, again, |line| attribute_name(line) == Some(name))
+                        .or_else(|| nth_line(text, 0, |line| attribute_name(line) == Some(name)))
+                })
             }
-            start += template_line.len();
-        }
-        Span { source: self.source, start: 0, end: 0 }.into()
+            _ => None,
+        };
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (start, end) = place.unwrap_or((0, 0));
+        Span { source: self.source, start: clamp(start), end: clamp(end) }.into()
     }
+}
+
+/// What stands before the colon of a line.
+fn attribute_name(line: &str) -> Option<&str> {
+    line.split_once(':').map(|(name, _)| name.trim()).filter(|name| !name.is_empty())
+}
+
+/// Start and end of the line of `text` that fits after `n` others that do, without its end.
+fn nth_line(text: &str, n: usize, fits: impl Fn(&str) -> bool) -> Option<(usize, usize)> {
+    let mut start = 0;
+    text.split_inclusive('\n')
+        .map(|line| {
+            let from = start;
+            start += line.len();
+            (from, line.trim_end())
+        })
+        .filter(|(_, line)| fits(line))
+        .nth(n)
+        .map(|(from, line)| (from, from + line.len()))
 }

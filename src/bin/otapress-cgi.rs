@@ -5,11 +5,16 @@
 use std::env;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use otapress::responder::cgi;
+use signal_hook::consts::SIGTERM;
 
 fn main() -> ExitCode {
+    // lighttpd ends a program as soon as it has its answer, and there is more to do then: the log and the
+    // housekeeping. All that is waited for here has its own limit in time.
+    let _ = signal_hook::flag::register(SIGTERM, Arc::default());
     let env = |name: &str| env::var_os(name);
     let clock = || {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

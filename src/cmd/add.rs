@@ -1,5 +1,6 @@
 //! `otapress add`: JARs into the catalog.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::diag::{Code, Diagnostic, Sources};
 use crate::jar::{self, Jar};
 use crate::publish::scan::read_site;
 use crate::report::diagnostics;
+use crate::version::Version;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -51,19 +53,19 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let (mut good, mut found) = (Vec::new(), Vec::new());
     for path in &args.jars {
         match validate(path, &midlet.name, &midlet.vendor, &catalog, &published) {
-            Ok(jar) => good.push(jar),
+            Ok((jar, bytes)) => good.push((path, jar, bytes)),
             Err(diagnostics) => found.extend(diagnostics),
         }
     }
-    for (i, (jar, bytes)) in good.iter().enumerate() {
-        if good[..i]
-            .iter()
-            .any(|(other, other_bytes)| other.version() == jar.version() && other_bytes != bytes)
-        {
+    // The same bytes given twice are one JAR.
+    let mut wanted: BTreeMap<Version, &(&PathBuf, Jar, Vec<u8>)> = BTreeMap::new();
+    for this in &good {
+        let (path, jar, bytes) = this;
+        let first = *wanted.entry(jar.version()).or_insert(this);
+        if first.2 != *bytes {
             let message = format!("version {} is given twice, with different bytes", jar.version_text());
-            found.push(
-                Diagnostic::new(Code::VersionConflict, &*args.jars[i], message).hint("add one of them"),
-            );
+            let hint = format!("add only one of this and `{}`", first.0.display());
+            found.push(Diagnostic::new(Code::VersionConflict, path.as_path(), message).hint(hint));
         }
     }
     if !found.is_empty() {
@@ -76,7 +78,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
 
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     let mut added = Vec::new();
-    for (jar, bytes) in &good {
+    for (_, jar, bytes) in wanted.into_values() {
         let known = catalog.get(jar.version());
         let path = match known {
             Some(entry) => entry.shown_as().to_owned(),

@@ -5,6 +5,7 @@
 pub mod add;
 pub mod build;
 pub mod check;
+pub mod config;
 pub mod project;
 pub mod resume;
 pub mod retry;

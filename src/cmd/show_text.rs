@@ -26,7 +26,8 @@ pub(super) fn text(view: &View<'_>) -> String {
     if let Some(from) = view.assignment.from {
         lines.add("not before", &time(from));
     }
-    lines.add("JAD", &view.jad_url);
+    let note = if view.jar.is_none() { "  (nothing is published there for it)" } else { "" };
+    lines.add("JAD", &format!("{}{note}", view.jad_url));
     if let Some(jar) = &view.jar {
         lines.add("JAR", &jar.url);
         lines.add("", &format!("{} bytes, sha256 {}", jar.size, jar.sha256));

@@ -10,6 +10,7 @@ use super::settings_sets::SettingsSet;
 use super::{ChannelIndex, Device, EffectiveSettings, GroupIndex, SettingsIndex, Spanned, keys};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::id::{ClientId, Imei};
+use crate::version::Version;
 
 /// A device as written, in fleet.yaml or in a line of an inventory.
 #[derive(Clone, Debug)]
@@ -113,7 +114,8 @@ fn look_up<'a, T>(
         let known = || map.keys().map(String::as_str);
         let hint = did_you_mean(&name.text, known()).unwrap_or_else(|| match map.len() {
             0 => format!("there is no {what} at all"),
-            1..=12 => format!("there are `{}`", known().collect::<Vec<_>>().join("`, `")),
+            1 => format!("there is only `{}`", known().collect::<String>()),
+            2..=12 => format!("there are `{}`", known().collect::<Vec<_>>().join("`, `")),
             n => format!("it is none of the {n} that are defined"),
         });
         reader.report(
@@ -156,19 +158,52 @@ pub(super) fn resolve(
     names: &Names,
     default_group: GroupIndex,
     group_sets: &[Vec<String>],
-) -> (Vec<Device>, Vec<EffectiveSettings>) {
+) -> Resolved {
     let mut lists = SettingsLists::default();
-    let mut devices = Vec::with_capacity(raws.len());
+    let mut resolved = Resolved { devices: Vec::with_capacity(raws.len()), ..Resolved::default() };
+    let mut rejected = Vec::new();
     for raw in raws {
-        devices.extend(device(reader, raw, names, default_group, |group, own| {
+        let result = device(reader, raw, names, default_group, |group, own| {
             let sets = [&group_sets[usize::from(group.0)][..], own].concat();
             lists.of(names, sets)
-        }));
+        });
+        match result {
+            Ok(device) => resolved.devices.push(device),
+            Err(rest) => rejected.push(rest),
+        }
     }
-    devices.sort_by(|a, b| (&a.client_id, a.span).cmp(&(&b.client_id, b.span)));
-    unique(reader, sources, &devices, "clientID", Code::DuplicateDevice, |device| &device.client_id);
-    unique(reader, sources, &devices, "IMEI", Code::DuplicateImei, |device| &device.imei);
-    (devices, lists.lists)
+    resolved.devices.sort_by(|a, b| (&a.client_id, a.span).cmp(&(&b.client_id, b.span)));
+    let devices = &resolved.devices;
+    let ids = devices.iter().map(|device| (&device.client_id, device.span));
+    let rejected_ids = rejected.iter().filter_map(|rest| Some((rest.client_id.as_ref()?, rest.span)));
+    unique(reader, sources, ids.chain(rejected_ids), "clientID", Code::DuplicateDevice);
+    let imeis = devices.iter().map(|device| (&device.imei, device.span));
+    let rejected_imeis = rejected.iter().filter_map(|rest| Some((rest.imei.as_ref()?, rest.span)));
+    unique(reader, sources, imeis.chain(rejected_imeis), "IMEI", Code::DuplicateImei);
+    resolved.releases = devices.iter().filter_map(|device| device.release).collect();
+    resolved.releases.extend(rejected.iter().filter_map(|rest| rest.release));
+    resolved.settings = lists.lists;
+    resolved
+}
+
+/// What became of the devices as written.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// Those without a mistake, by clientID.
+    pub devices: Vec<Device>,
+    /// The lists of settings that they refer to.
+    pub settings: Vec<EffectiveSettings>,
+    /// The releases that devices are pinned to, those with a mistake elsewhere included.
+    pub releases: Vec<Spanned<Version>>,
+}
+
+/// What is left of a device with a mistake: it still takes part in the checks that compare devices, so that one mistake does not hide
+/// another.
+struct Rejected {
+    client_id: Option<ClientId>,
+    imei: Option<Imei>,
+    release: Option<Spanned<Version>>,
+    span: Span,
 }
 
 fn device(
@@ -177,7 +212,7 @@ fn device(
     names: &Names,
     default_group: GroupIndex,
     mut list: impl FnMut(GroupIndex, &[String]) -> SettingsIndex,
-) -> Option<Device> {
+) -> Result<Device, Rejected> {
     let client_id: Option<ClientId> = reader.parse(&raw.client_id, "a clientID", Code::BadClientId);
     let imei = imei(reader, &raw);
     let group = match &raw.group {
@@ -206,25 +241,25 @@ fn device(
         );
     }
     let own_sets = names.sets(reader, &raw.settings);
-    let group = group?;
-    Some(Device {
-        client_id: client_id?,
-        imei: imei?,
-        group,
-        channel: match channel {
-            None => None,
-            Some(channel) => Some(channel?),
-        },
-        release: match release {
-            None => None,
-            Some(release) => Some(release?),
-        },
-        hold: hold?,
-        settings: list(group, &own_sets),
-        tid: raw.tid.map(|text| text.text),
-        comment: raw.comment.map(|text| text.text),
-        span: raw.client_id.span,
-    })
+    let span = raw.client_id.span;
+    let rejected = Rejected { client_id: client_id.clone(), imei, release: release.flatten(), span };
+    match (client_id, imei, group, channel.map_or(Some(None), |channel| channel.map(Some)), hold) {
+        (Some(client_id), Some(imei), Some(group), Some(channel), Some(hold)) if release != Some(None) => {
+            Ok(Device {
+                client_id,
+                imei,
+                group,
+                channel,
+                release: release.flatten(),
+                hold,
+                settings: list(group, &own_sets),
+                tid: raw.tid.map(|text| text.text),
+                comment: raw.comment.map(|text| text.text),
+                span,
+            })
+        }
+        _ => Err(rejected),
+    }
 }
 
 /// The IMEI as written, or the clientID if that is one.
@@ -257,27 +292,22 @@ fn imei(reader: &mut Reader, raw: &RawDevice) -> Option<Imei> {
 }
 
 /// Notes devices that have the same value of something that must differ.
-fn unique<K: Ord + Display>(
+fn unique<'a, K: Ord + Display + 'a>(
     reader: &mut Reader,
     sources: &Sources,
-    devices: &[Device],
+    values: impl Iterator<Item = (&'a K, Span)>,
     what: &str,
     code: Code,
-    key: impl Fn(&Device) -> &K,
 ) {
-    let mut order: Vec<&Device> = devices.iter().collect();
-    order.sort_by(|a, b| (key(a), a.span).cmp(&(key(b), b.span)));
-    for pair in order.windows(2).filter(|pair| key(pair[0]) == key(pair[1])) {
-        let (one, other) = (pair[0], pair[1]);
-        let (line, _) = sources.line_column(one.span);
-        let path = sources.get(one.span.source).path.display();
+    let mut order: Vec<_> = values.collect();
+    order.sort_unstable();
+    for pair in order.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        let ((value, one), (_, other)) = (pair[0], pair[1]);
+        let (line, _) = sources.line_column(one);
+        let path = sources.get(one.source).path.display();
         reader.report(
-            Diagnostic::new(
-                code,
-                other.span,
-                format!("device `{}` has the {what} `{}` of another device", other.client_id, key(other)),
-            )
-            .hint(format!("`{}` is declared at {path}:{line}", one.client_id)),
+            Diagnostic::new(code, other, format!("another device has the {what} `{value}`, too"))
+                .hint(format!("it is declared at {path}:{line}")),
         );
     }
 }

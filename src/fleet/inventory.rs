@@ -173,9 +173,17 @@ fn columns(reader: &mut Reader, header: Vec<Text>, start: Span) -> Option<Vec<&'
         }
     }
     if !columns.contains(&CLIENT_ID) {
-        reader.missing(CLIENT_ID, "the header line", header.first().map_or(start, |cell| cell.span));
+        let at = header.first().map_or(start, |cell| cell.span);
+        reader.report(
+            Diagnostic::new(Code::MissingKey, at, "there is no column `clientID`")
+                .hint("the first line names the columns: `clientID,imei,group,…`"),
+        );
     }
     (reader.found.len() == before).then_some(columns)
+}
+
+fn fields(n: usize) -> String {
+    if n == 1 { "1 field".into() } else { format!("{n} fields") }
 }
 
 fn device(reader: &mut Reader, columns: &[&'static str], cells: Vec<Text>) -> Option<RawDevice> {
@@ -185,9 +193,9 @@ fn device(reader: &mut Reader, columns: &[&'static str], cells: Vec<Text>) -> Op
             Diagnostic::new(
                 Code::BadCsv,
                 span,
-                format!("the line has {} fields, but the header {}", cells.len(), columns.len()),
+                format!("the line has {}, but the header {}", fields(cells.len()), fields(columns.len())),
             )
-            .hint("a field with a comma in it is put in double quotes"),
+            .hint("every line has as many fields as the header; one with a comma in it is put in double quotes, of which both are needed"),
         );
         return None;
     }

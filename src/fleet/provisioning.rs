@@ -121,13 +121,20 @@ impl Draft {
         }
     }
 
-    /// Checks what can be checked without knowing the devices.
-    pub(super) fn finish(&self, reader: &mut Reader, site: &Site, limits: Limits) -> Option<Provisioning> {
+    /// Checks what can be checked without knowing the devices; without a good `site`, what can be checked without that.
+    pub(super) fn finish(
+        &self,
+        reader: &mut Reader,
+        site: Option<&Site>,
+        limits: Limits,
+    ) -> Option<Provisioning> {
         let otap_uri = self.otap_uri.as_ref().and_then(|text| http_uri(reader, text, "otapURI"));
-        let jad_path = otap_uri.as_ref().and_then(|uri| jad_path(reader, uri, site));
+        let jad_path = otap_uri.as_ref().zip(site).and_then(|(uri, site)| jad_path(reader, uri, site));
         let mut responder_uri = |text: &Option<Text>, name| {
             let uri = text.as_ref().and_then(|text| http_uri(reader, text, name))?;
-            if uri.value.origin() != site.uri().origin() {
+            if let Some(site) = site
+                && uri.value.origin() != site.uri().origin()
+            {
                 reader.report(
                     Diagnostic::new(
                         Code::ForeignHost,
@@ -162,6 +169,7 @@ impl Draft {
                 reader.report(too_long(text.span, name, &text.text, limit));
             }
         }
+        let auth = self.auth(reader);
         Some(Provisioning {
             otap_uri: otap_uri?,
             jad_path: jad_path?,
@@ -169,7 +177,7 @@ impl Draft {
             version_uri: version_uri?,
             version_interval: self.version_interval.unwrap_or(10_800),
             apn: self.apn.as_ref().map_or_else(|| "internet".into(), |text| text.text.to_string()),
-            auth: self.auth(reader)?,
+            auth: auth?,
         })
     }
 

@@ -147,7 +147,29 @@ impl File<'_> {
             }
             None => (0, error.without_snippet().to_string()),
         };
-        Diagnostic::new(Code::Yaml, self.span_at(start as u64, 0), message)
+        explain(Code::Yaml, self.span_at(start as u64, 0), &message)
+    }
+}
+
+/// The parser's words, made those of an operator where they are of its own world.
+fn explain(code: Code, span: Span, message: &str) -> Diagnostic {
+    let diagnostic = |message: &str| Diagnostic::new(code, span, message);
+    if message.starts_with("budget breached: Documents") {
+        diagnostic("a second YAML document starts here").hint("remove the `---`: a fleet is one document")
+    } else if message.contains("expected mapping start") {
+        diagnostic("the file is not a mapping")
+            .hint("start it with `site: http://…`; the other keys are `provisioning`, `midlet`, `channels`, `devices` …")
+    } else if message.contains("tabs disallowed") {
+        diagnostic("a tab indents this line").hint("YAML is indented with spaces")
+    } else if message.contains("recursive references") {
+        diagnostic("the alias stands in what it refers to").hint("write out what is meant")
+    } else if message.contains("recursion limit") {
+        diagnostic("the file is nested too deeply").hint("no fleet needs more than a few levels")
+    } else if message.contains("unknown anchor") {
+        diagnostic("the alias refers to an anchor that is not defined")
+            .hint("define it with `&name` before it is used, or quote a text that starts with `*`")
+    } else {
+        diagnostic(message).hint("look at the indentation, brackets and quotes here and in the lines before")
     }
 }
 

@@ -49,6 +49,14 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node) -> SettingsSet 
         Some(node) => values(reader, node, &what, name, &allow),
         None => BTreeMap::new(),
     };
+    for key in allow.iter().filter(|key| !values.contains_key(&*key.text)) {
+        reader.report(
+            Diagnostic::new(Code::Unused, key.span, format!("{what} has no `{}` to allow", key.text)).hint(
+                did_you_mean(&key.text, values.keys().map(String::as_str))
+                    .unwrap_or_else(|| "remove it, so that nobody adds the key by mistake".into()),
+            ),
+        );
+    }
     SettingsSet { span: name.span, values, always }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::devices::{self, Names, RawDevice};
+use super::devices::{self, Names, RawDevice, Resolved};
 use super::provisioning::{self, Draft, Limits};
 use super::raw::{Node, Text, Top, Value};
 use super::reader::Reader;
@@ -95,7 +95,7 @@ fn sections(
     }
     let group_sets: Vec<_> = groups.iter().map(|group| [&default.sets[..], &group.sets].concat()).collect();
     let used = Used::of(&raw_devices, &group_sets, &groups);
-    let (devices, settings) = devices::resolve(
+    let Resolved { devices, settings, releases } = devices::resolve(
         reader,
         sources,
         raw_devices,
@@ -109,11 +109,13 @@ fn sections(
     let of_channels = channels.iter().filter_map(|(_, channel)| channel.as_ref());
     validated.releases =
         of_channels.flat_map(|channel| [Some(channel.release), channel.otherwise]).flatten().collect();
-    validated.releases.extend(devices.iter().filter_map(|device| device.release));
+    validated.releases.extend(releases);
 
-    let (base, site) = (base?, site?);
-    let groups: Vec<_> = groups.into_iter().map(|group| group.finish(reader, &base, &site, limits)).collect();
+    let base = base.unwrap_or_default();
+    let groups: Vec<_> =
+        groups.into_iter().map(|group| group.finish(reader, &base, site.as_ref(), limits)).collect();
     let groups: Vec<Group> = groups.into_iter().collect::<Option<_>>()?;
+    let site = site?;
     check_expanded_lengths(reader, &groups, &devices, limits);
     let channels = channels.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?;
     let midlet = midlet?;
@@ -183,7 +185,8 @@ fn limits(reader: &mut Reader, node: Node) -> Limits {
     if let Some(mut fields) = reader.fields(node, keys::LIMITS, "`limits`", at) {
         let Limits { url, user, password, apn } = &mut limits;
         for (name, limit) in [("url", url), ("user", user), ("password", password), ("apn", apn)] {
-            let number = fields.take(name).and_then(|node| reader.number(node, name, 1, 1000));
+            let number =
+                fields.take(name).and_then(|node| reader.number(node, &format!("`{name}`"), 1, 1000));
             *limit = number.map_or(*limit, |number| number as usize);
         }
     }
@@ -440,7 +443,7 @@ fn group(reader: &mut Reader, name: &Text, node: Node, names: &Names, default: &
 }
 
 impl GroupDraft {
-    fn finish(self, reader: &mut Reader, base: &Draft, site: &Site, limits: Limits) -> Option<Group> {
+    fn finish(self, reader: &mut Reader, base: &Draft, site: Option<&Site>, limits: Limits) -> Option<Group> {
         let before = reader.found.len();
         let provisioning = base.overridden_by(&self.provisioning).finish(reader, site, limits);
         // What is wrong with a value that several groups inherit is said once.

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::PublishError;
-use super::diff::{Changes, Write};
+use super::diff::{Changes, Remove, Write};
 use super::disk::Disk;
 use super::scan::TEMP_PREFIX;
 use crate::digest::Sha256;
+use crate::out_path::OutPath;
 use crate::tree::{Content, ContentId, Tier, Tree};
 
 /// Is told how many files are done, for a progress bar.
@@ -70,6 +71,10 @@ pub fn update(
     for leftover in leftovers {
         disk.remove_file(leftover).map_err(PublishError::io("remove", leftover))?;
     }
+    let in_the_way = in_the_way(changes);
+    if !in_the_way.is_empty() {
+        remove(disk, out, in_the_way.iter().copied())?;
+    }
     let not_before = not_before(changes);
     let mut writer =
         Writer { disk, root: out, tree, progress, dirs: HashMap::new(), written: HashMap::new(), done: 0 };
@@ -83,7 +88,25 @@ pub fn update(
             writer.disk.barrier(out).map_err(PublishError::io("sync", out))?;
         }
     }
-    remove(disk, out, changes)
+    remove(disk, out, changes.remove.iter().filter(|removal| !in_the_way.contains(removal)))
+}
+
+/// Files that become directories, and files in directories that become files: an `otapURI` may change from `…/a.jad` to
+/// `…/a.jad/@.jad` or back. They have to go first, and their devices find no JAD until the new one is written.
+fn in_the_way<'a>(changes: &'a Changes<'_>) -> BTreeSet<&'a Remove> {
+    let above = |path: &'a OutPath| {
+        let path = path.as_str();
+        path.match_indices(".jad/").map(move |(at, end)| &path[..at + end.len() - 1])
+    };
+    let written: BTreeSet<_> = changes.write.iter().map(|write| write.file.path.as_str()).collect();
+    let needed: BTreeSet<_> = changes.write.iter().flat_map(|write| above(&write.file.path)).collect();
+    changes
+        .remove
+        .iter()
+        .filter(|removal| {
+            needed.contains(removal.path.as_str()) || above(&removal.path).any(|dir| written.contains(dir))
+        })
+        .collect()
 }
 
 /// A new content must not have the size and the second of the file that it replaces: caches and rsync would take it for
@@ -101,11 +124,15 @@ fn not_before(changes: &Changes<'_>) -> HashMap<ContentId, SystemTime> {
     times
 }
 
-fn remove(disk: &mut dyn Disk, out: &Path, changes: &Changes<'_>) -> Result<(), PublishError> {
+fn remove<'a>(
+    disk: &mut dyn Disk,
+    out: &Path,
+    removals: impl Iterator<Item = &'a Remove> + Clone,
+) -> Result<(), PublishError> {
     let mut dirs = BTreeSet::new();
     for tier in Tier::ALL.into_iter().rev() {
         let mut any = false;
-        for remove in changes.remove.iter().filter(|remove| remove.tier == tier) {
+        for remove in removals.clone().filter(|remove| remove.tier == tier) {
             let path = remove.path.below(out);
             disk.remove_file(&path).map_err(PublishError::io("remove", &path))?;
             dirs.extend(path.ancestors().skip(1).take_while(|dir| *dir != out).map(Path::to_owned));

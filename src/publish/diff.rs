@@ -34,7 +34,7 @@ pub struct Write<'a> {
 }
 
 /// A file to remove.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Remove {
     /// Where.
     pub path: OutPath,

@@ -1,0 +1,39 @@
+//! The templates of the configurations: templates/config/ beside fleet.yaml, else those that are built in.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tera::{Context, Tera};
+
+const BUILT_IN: [(&str, &str); 4] = [
+    ("nginx.conf", include_str!("../../../templates/config/nginx.conf")),
+    ("apache.conf", include_str!("../../../templates/config/apache.conf")),
+    ("lighttpd.conf", include_str!("../../../templates/config/lighttpd.conf")),
+    ("systemd.service", include_str!("../../../templates/config/systemd.service")),
+];
+
+/// Renders the template `name`; `dir` is where fleet.yaml is.
+///
+/// # Errors
+/// If the template cannot be read, or asks for what is not there.
+pub fn render(dir: &Path, name: &str, values: &impl Serialize) -> anyhow::Result<String> {
+    let path = dir.join("templates/config").join(name);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let (_, text) =
+                BUILT_IN.iter().find(|(built_in, _)| *built_in == name).context("no such template")?;
+            (*text).into()
+        }
+        Err(error) => return Err(error).with_context(|| format!("the template `{}`", path.display())),
+    };
+    let failed = || format!("the template `{}` fails", path.display());
+    let mut tera = Tera::default();
+    // A configuration is no HTML.
+    tera.autoescape_on(Vec::<&str>::new());
+    tera.add_raw_template(name, &text).with_context(failed)?;
+    let context = Context::from_serialize(values).with_context(failed)?;
+    tera.render(name, &context).with_context(failed)
+}

@@ -1,0 +1,203 @@
+//! What the templates of the web servers are told.
+//!
+//! - `site`, `host`, `host_pattern`, `prefix` (the path of the site, without a slash at its end), `prefix_pattern`;
+//! - `listen` (`[address:]port`), `address` (`*` if there is none), `port`;
+//! - `out`, `state`, `cgi`, `cgi_dir`, `cgi_name`, `error_log`; `htpasswd`, if the fleet has otapUser;
+//! - `responder`: a pattern of the paths of version checks and OTAP results;
+//! - nginx alone: `fcgiwrap`, and `upstream` if there is one.
+//!
+//! Patterns are regular expressions without quotes, backslashes and dollar signs but at their end, so that they mean the same in all servers.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::fleet::Fleet;
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is neither a port nor an address and a port");
+        if let Ok(port) = text.parse() {
+            return Ok(Listen { address: None, port });
+        }
+        let both: std::net::SocketAddr = text.parse().map_err(|_| wrong())?;
+        Ok(Listen { address: Some(both.ip()), port: both.port() })
+    }
+}
+
+impl Listen {
+    fn address(self) -> String {
+        match self.address {
+            None => "*".into(),
+            Some(IpAddr::V4(address)) => address.to_string(),
+            Some(IpAddr::V6(address)) => format!("[{address}]"),
+        }
+    }
+}
+
+impl Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            None => write!(f, "{}", self.port),
+            Some(_) => write!(f, "{}:{}", self.address(), self.port),
+        }
+    }
+}
+
+/// The values.
+#[derive(Debug, Serialize)]
+pub struct Site {
+    site: String,
+    host: String,
+    host_pattern: String,
+    prefix: String,
+    prefix_pattern: String,
+    listen: String,
+    address: String,
+    port: u16,
+    out: String,
+    state: String,
+    cgi: String,
+    cgi_dir: String,
+    cgi_name: String,
+    htpasswd: Option<String>,
+    responder: String,
+}
+
+impl Site {
+    /// For a fleet, with what the operator says differently.
+    ///
+    /// # Errors
+    /// If a path cannot be written in a configuration.
+    pub fn new(
+        global: &Global,
+        fleet: &Fleet,
+        listen: Option<Listen>,
+        cgi: Option<&Path>,
+        htpasswd: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let uri = fleet.site().uri();
+        let own_port = uri.origin().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(80);
+        let listen = listen.unwrap_or(Listen { address: None, port: own_port });
+        let cgi = match cgi {
+            Some(cgi) => cgi.to_owned(),
+            None => std::env::current_exe().context("where this program is")?.with_file_name("otapress-cgi"),
+        };
+        let groups = || fleet.groups().iter().map(|group| &group.provisioning);
+        let htpasswd = match groups().any(|provisioning| provisioning.auth.is_some()) {
+            false => None,
+            true => Some(path(
+                &htpasswd
+                    .map_or_else(|| fleet.file().with_file_name("secrets").join("htpasswd"), Path::to_owned),
+            )?),
+        };
+        let responder: BTreeSet<_> = groups()
+            .flat_map(|provisioning| [&provisioning.version_uri, &provisioning.notify_uri])
+            .map(|uri| pattern(uri.value.path().split('?').next().unwrap_or_default()))
+            .collect();
+        let responder: Vec<_> = responder.into_iter().collect();
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        let parent = cgi.parent().unwrap_or(Path::new("."));
+        let name = cgi.file_name().with_context(|| format!("`{}` is not a file's name", cgi.display()))?;
+        Ok(Site {
+            site: fleet.site().as_str().into(),
+            host: uri.host().into(),
+            host_pattern: pattern(uri.host()),
+            prefix_pattern: pattern(&prefix),
+            prefix,
+            listen: listen.to_string(),
+            address: listen.address(),
+            port: listen.port,
+            out: path(&global.out())?,
+            state: path(&global.state())?,
+            cgi_dir: path(parent)?,
+            cgi_name: name.to_string_lossy().into_owned(),
+            cgi: path(&cgi)?,
+            htpasswd,
+            responder: format!("^(?:{})$", responder.join("|")),
+        })
+    }
+}
+
+/// A path as it can stand in every configuration: absolute, links followed as far as it exists, and free of what any of the
+/// servers gives a meaning.
+///
+/// # Errors
+/// If there is such a character in it.
+pub fn path(path: &Path) -> anyhow::Result<String> {
+    let wrong = || format!("the path `{}`", path.display());
+    let absolute = std::path::absolute(path).with_context(wrong)?;
+    let real = real(&absolute).unwrap_or(absolute);
+    let text = real.to_str().with_context(|| format!("{} is not text", wrong()))?;
+    match text.chars().find(|&c| !c.is_alphanumeric() && !"/._-+,:=@~".contains(c)) {
+        Some(c) => {
+            bail!("{} contains {c:?}, which has a meaning in configurations: use another one", wrong())
+        }
+        None => Ok(text.into()),
+    }
+}
+
+fn real(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| Some(real(path.parent()?)?.join(path.file_name()?)))
+}
+
+/// A regular expression for a text in which `@` is any clientID.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        match c {
+            '@' => pattern += "[A-Za-z0-9._@-]+",
+            '.' => pattern += "[.]",
+            c if c.is_ascii_alphanumeric() || "/_-~".contains(c) => pattern.push(c),
+            // What means something in a regular expression or to one of the servers.
+            _ => pattern.push('.'),
+        }
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_need_no_quoting() {
+        assert_eq!(pattern("/otap/notify"), "/otap/notify");
+        assert_eq!(pattern("/n/@/x.y"), "/n/[A-Za-z0-9._@-]+/x[.]y");
+        assert_eq!(pattern("/a(b)$c;%*"), "/a.b..c...");
+    }
+
+    #[test]
+    fn paths_are_absolute_and_plain() {
+        assert_eq!(path(Path::new("/nowhere/at-all_1.x/y")).unwrap(), "/nowhere/at-all_1.x/y");
+        assert!(Path::new(&path(Path::new("out")).unwrap()).is_absolute());
+        for wrong in ["/a b", "/a\"b", "/a$b", "/a;b", "/a%b", "/a\nb", "/a{b", "/a#b", "/a'b", "/a\\b"] {
+            assert!(path(Path::new(wrong)).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_or_an_address_and_a_port() {
+        let listen = |text: &str| text.parse::<Listen>().map(|listen| (listen.to_string(), listen.address()));
+        assert_eq!(listen("80").unwrap(), ("80".into(), "*".into()));
+        assert_eq!(listen("127.0.0.1:81").unwrap(), ("127.0.0.1:81".into(), "127.0.0.1".into()));
+        assert_eq!(listen("[::1]:81").unwrap(), ("[::1]:81".into(), "[::1]".into()));
+        assert!(listen("localhost:80").is_err());
+        assert!(listen("").is_err());
+    }
+}
