@@ -16,7 +16,7 @@ use super::record::{
 use crate::version::Version;
 use crate::wire::Brake;
 
-/// For how long the same result is the same post when it belongs to no attempt.
+/// For how long the same result is the same post when it belongs to no attempt that is under way.
 const REPOST_SECONDS: i64 = 600;
 
 /// The end of an attempt.

@@ -405,3 +405,15 @@ fn a_log_that_cannot_be_written_takes_nobodys_answer() {
     wait_until(|| serve.check(IMEI, "0.10.65").text() == YES, || "the state is not used again".into());
     assert_eq!(serve.notify("dev1", IMEI, "900 Success").status, 200);
 }
+
+#[test]
+fn trouble_with_the_state_is_said_once_and_not_every_second() {
+    let fleet = Fleet::new(YAML);
+    let serve = fleet.serve(&[]);
+    assert_eq!(serve.check(IMEI, "0.10.65").text(), YES);
+    fs::remove_dir_all(fleet.path("state")).unwrap();
+    fs::write(fleet.path("state"), "a file in its place").unwrap();
+    serve.wait_for(" ERROR cannot use `");
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    assert_eq!(serve.log().matches("cannot").count(), 1, "{}", serve.log());
+}

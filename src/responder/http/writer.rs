@@ -136,6 +136,8 @@ impl Writer {
         let work = || operate::judge_overdue(&mut **store, now).and_then(|_| store.maintain());
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => {}
+            // The next question opens it anew; until then there is nothing to maintain, and nothing to complain of.
+            Ok(Err(error @ StoreError::Engine { .. })) => self.give_up(&error.to_string()),
             Ok(Err(error)) => tracing::warn!(%error, "the store cannot be maintained"),
             Err(_) => self.give_up("the store panicked"),
         }

@@ -151,6 +151,12 @@ fn results_that_belong_to_no_attempt_are_kept_but_not_counted() {
     report(&mut proven, &mut rollout, "0.10.66", NOW + 10);
     assert_eq!(post(&mut proven, &mut rollout, "905 x", NOW + 20), failed, "it runs the target");
     assert_eq!(counts(&rollout), (1, 0, 0));
+
+    let mut delayed = offered();
+    post(&mut delayed, &mut rollout, "900 Success", NOW + 5);
+    report(&mut delayed, &mut rollout, "0.10.66", NOW + 10);
+    let again = post(&mut delayed, &mut rollout, "900 Success", NOW + 20);
+    assert_eq!(again, (Heard::Again, vec![]), "a copy that was long under way");
 }
 
 #[test]
