@@ -3,6 +3,7 @@
 mod cases;
 mod cgi;
 mod commits;
+mod config;
 mod device;
 mod hosting;
 mod http;
