@@ -8,6 +8,7 @@ mod build;
 mod cases;
 mod cgi;
 mod commits;
+mod config;
 mod device;
 mod golden;
 mod hosting;
