@@ -201,4 +201,15 @@ mod tests {
             assert!(speed(bad).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn time_is_pressed_together_and_can_be_stopped() {
+        let (begin, stop) = (Instant::now(), AtomicBool::new(false));
+        assert!(wait(begin, 1_000_000, None, &stop));
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert!(wait(begin, 7200, Some(36_000.0), &stop));
+        assert!(begin.elapsed() >= Duration::from_millis(200));
+        stop.store(true, Ordering::Relaxed);
+        assert!(!wait(begin, 1_000_000, Some(1.0), &stop));
+    }
 }

@@ -213,3 +213,38 @@ impl Life {
         (OTAP.0 + self.prng.below(OTAP.1) + START, Step::Start)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+    use crate::wire::{FORMAT, Release};
+
+    fn site(versions: &[&str]) -> Site {
+        let release = |version: &&str| Release {
+            version: (*version).into(),
+            path: format!("jars/{version}/x/OwnTracks.jar"),
+            size: 1,
+            sha256: Sha256::of(b""),
+        };
+        Site {
+            otapress: FORMAT,
+            site: "http://ota.example.com".into(),
+            version_paths: Vec::new(),
+            notify_paths: Vec::new(),
+            auth: false,
+            releases: versions.iter().map(release).collect(),
+        }
+    }
+
+    #[test]
+    fn devices_start_with_the_release_before_their_target() {
+        let site = site(&["0.9.9", "0.10.0", "0.10.66"]);
+        let start = |target: &str| starts_with(&site, Some(target.parse().unwrap()));
+        assert_eq!(start("0.10.66"), "0.10.0");
+        assert_eq!(start("0.10"), "0.9.9");
+        assert_eq!(start("0.9.9"), "0.0.1");
+        assert_eq!(starts_with(&site, None), "0.10.66");
+        assert_eq!(starts_with(&self::site(&[]), None), "0.0.1");
+    }
+}

@@ -151,9 +151,13 @@ impl Report {
         *self.jar_downloads.entry(tally.jars).or_default() += 1;
     }
 
-    /// Whether every version check was answered with 200, and nothing failed but what was to fail.
+    /// Whether the play came to its end, every version check was answered with 200, and nothing failed but
+    /// what was to fail.
     pub fn is_clean(&self) -> bool {
-        self.no_answers.is_empty() && self.not_200.is_empty() && self.unexpected_failures == 0
+        self.interrupted.is_none()
+            && self.no_answers.is_empty()
+            && self.not_200.is_empty()
+            && self.unexpected_failures == 0
     }
 
     /// For people.

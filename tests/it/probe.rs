@@ -322,6 +322,11 @@ fn results() {
         true => Reply::new("404 Not Found", ""),
         false => reply,
     });
+    // The modem may not know how to answer this one.
+    finds(&["notify-status"], |seen, reply| match seen.line.contains("/otap/notify") {
+        true => Reply::new("401 Unauthorized", "").with("WWW-Authenticate", "Basic realm=\"ota\""),
+        false => reply,
+    });
 }
 
 #[test]

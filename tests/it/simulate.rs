@@ -1,7 +1,7 @@
 //! `simulate`: whole fleets against the server, as a library and as a command.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -268,4 +268,24 @@ fn the_commands_play_the_example() {
         assert_eq!(example.run(wrong).status.code(), Some(1), "{wrong:?}");
     }
     assert_eq!(example.run(&["simulate", "--fail", "3%:900"]).status.code(), Some(2));
+}
+
+#[test]
+fn ctrl_c_prints_what_is_known() {
+    let example = Example::start();
+    let mut simulated = otapress(example.dir.path())
+        .args(["simulate", "--url", &example.url, "--speed", "1", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It says nothing before its end.
+    std::thread::sleep(Duration::from_secs(2));
+    let pid = rustix::process::Pid::from_child(&simulated);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let mut text = String::new();
+    simulated.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(report["interrupted"].as_u64().is_some_and(|second| second < 10800), "{text}");
+    assert_eq!(simulated.wait().unwrap().code(), Some(1));
 }
