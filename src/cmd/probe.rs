@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
     /// Leave findings of this code out: for servers that cannot do better, such as busybox httpd, which
-    /// answers POSTs to files with 501 (`post-status`)
+    /// refuses POSTs to anything but programs (`post-status`)
     #[arg(long, value_name = "CODE", value_parser = code)]
     allow: Vec<Code>,
     /// Print JSON

@@ -139,7 +139,7 @@ impl Finding {
     fn write(&self, text: &mut String) {
         let Finding { code, message, evidence, .. } = self;
         let _ = writeln!(text, "{}[{}]: {message}", code.severity().as_str(), code.as_str());
-        let more = if self.count > self.devices.len() { " …" } else { "" };
+        let more = if self.devices.len() == NAMED && self.count > NAMED { " …" } else { "" };
         let _ = writeln!(text, "  found {} times: {}{more}", self.count, self.devices.join(", "));
         let _ = writeln!(text, "  sent: {}", evidence.request);
         for (name, value) in &evidence.sent {
