@@ -2,7 +2,7 @@
 //!
 //! The tree knows nothing of fleets: every scalar is text as it was written (`0.10` stays `0.10`), every
 //! mapping keeps its duplicates, and nothing but a syntax error stops the reading. So whatever is wrong with the
-//! content can be reported in one run by [`super::validate`].
+//! content can be reported in one run by `super::validate`.
 
 use std::fmt;
 

@@ -48,8 +48,8 @@ pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String 
             let source = sources.get(span.source);
             let (line, range) = source.line(span.start);
             let line_start = range.start;
-            let excerpt = source.text[range].trim_end_matches('\r');
-            let from = (span.start as usize - line_start).min(excerpt.len());
+            let excerpt = &source.text[range];
+            let from = span.start as usize - line_start;
             let to = (span.end as usize).saturating_sub(line_start).clamp(from, excerpt.len());
             let level = match severity {
                 Severity::Error => Level::ERROR,
