@@ -32,6 +32,14 @@ fn below_a_path(yaml: String) -> String {
         .replace("/otap/version", "/ota.cgi?what=version")
 }
 
+/// Two hundred devices more.
+fn with_many(yaml: String) -> String {
+    let more: String = (0..200)
+        .map(|n| format!("  sim-{n:03}: {{ imei: \"10000000000{n:04}\", group: couriers }}\n"))
+        .collect();
+    with_at(yaml).replace("devices:\n", &format!("devices:\n{more}"))
+}
+
 fn nginx(site: &Site, address: SocketAddr, more: &[&str]) -> Process {
     let printed = site.configure(address, "nginx", more);
     let dir = site.text("");
@@ -92,6 +100,11 @@ fn nginx_with_fcgiwrap() {
 }
 
 #[test]
+fn nginx_with_fcgiwrap_and_200_devices() {
+    with_nginx(with_many);
+}
+
+#[test]
 fn nginx_with_fcgiwrap_and_auth() {
     with_nginx(with_auth);
 }
@@ -121,6 +134,11 @@ fn with_upstream(change: fn(String) -> String) {
 #[test]
 fn nginx_with_serve() {
     with_upstream(with_at);
+}
+
+#[test]
+fn nginx_with_serve_and_200_devices() {
+    with_upstream(with_many);
 }
 
 #[test]
@@ -189,6 +207,11 @@ fn apache() {
 }
 
 #[test]
+fn apache_and_200_devices() {
+    with_apache(with_many);
+}
+
+#[test]
 fn apache_with_auth() {
     with_apache(with_auth);
 }
@@ -232,6 +255,11 @@ fn with_lighttpd(change: fn(String) -> String) {
 #[test]
 fn lighttpd() {
     with_lighttpd(with_at);
+}
+
+#[test]
+fn lighttpd_and_200_devices() {
+    with_lighttpd(with_many);
 }
 
 #[test]

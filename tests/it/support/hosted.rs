@@ -239,8 +239,17 @@ impl Host<'_> {
         assert!(most.max().unwrap() < 4 << 20);
     }
 
+    /// `otapress probe` walks all of it and finds nothing.
+    #[track_caller]
+    pub fn is_clean(&self) {
+        let found = self.site.otapress(&["probe", &format!("http://{}", self.address), "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&found).unwrap();
+        assert_eq!(report["findings"], serde_json::json!([]), "{found}");
+    }
+
     /// Everything that holds on every full-grown server.
     pub fn holds(&self) {
+        self.is_clean();
         self.upgrades_the_fleet();
         self.serves_exact_files();
         self.hides_the_rest();
