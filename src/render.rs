@@ -266,11 +266,7 @@ impl<'a> Jads<'a> {
                     fault.message
                 ),
             };
-            let diagnostic = Diagnostic::new(Code::JadInvalid, place, message);
-            match fault.hint {
-                Some(hint) => diagnostic.hint(hint),
-                None => diagnostic,
-            }
+            Diagnostic { hint: fault.hint, ..Diagnostic::new(Code::JadInvalid, place, message) }
         };
         Err(faults.into_iter().map(diagnostic).collect())
     }

@@ -107,9 +107,4 @@ impl Tree {
     pub fn content(&self, id: ContentId) -> &Content {
         &self.contents[id.0 as usize]
     }
-
-    /// How many different contents there are.
-    pub fn contents(&self) -> usize {
-        self.contents.len()
-    }
 }

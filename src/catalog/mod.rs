@@ -185,12 +185,7 @@ pub fn load(dir: &Path, shown_as: &Path, midlet: Option<(&str, &str)>) -> (Catal
         };
         match jar::read(&bytes) {
             Ok(jar) => add(&mut catalog, Entry { jar, path, shown }, midlet, &mut diagnostics),
-            Err(faults) => diagnostics.extend(faults.into_iter().map(|fault| Diagnostic {
-                code: fault.code,
-                message: fault.message,
-                place: shown.as_path().into(),
-                hint: fault.hint,
-            })),
+            Err(faults) => diagnostics.extend(faults.into_iter().map(|fault| fault.at(shown.as_path()))),
         }
     }
     diagnostics.sort_by(|a, b| a.place.cmp(&b.place));

@@ -115,18 +115,8 @@ fn validate(
     let bytes = read_file(path).map_err(|error| {
         vec![Diagnostic::new(Code::JarUnreadable, path, format!("the file {}", error.kind))]
     })?;
-    let jar = jar::read(&bytes).map_err(|faults| {
-        faults
-            .into_iter()
-            .map(|fault| {
-                let diagnostic = Diagnostic::new(fault.code, path, fault.message);
-                match fault.hint {
-                    Some(hint) => diagnostic.hint(hint),
-                    None => diagnostic,
-                }
-            })
-            .collect::<Vec<_>>()
-    })?;
+    let jar = jar::read(&bytes)
+        .map_err(|faults| faults.into_iter().map(|fault| fault.at(path)).collect::<Vec<_>>())?;
     let mut found = Vec::new();
     for (attribute, is, wanted) in
         [("MIDlet-Name", jar.name(), name), ("MIDlet-Vendor", jar.vendor(), vendor)]

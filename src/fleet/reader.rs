@@ -1,6 +1,6 @@
 //! From nodes to fields: what is the same for every mapping of fleet.yaml.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -81,11 +81,11 @@ impl Reader {
                 return None;
             }
         };
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let mut kept = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let Some(key) = self.text(key, "a key") else { continue };
-            if let Some(()) = seen.insert(key.text.clone(), ()) {
+            if !seen.insert(key.text.clone()) {
                 self.duplicate_key(&key);
             } else {
                 kept.push((key, value));

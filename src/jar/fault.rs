@@ -1,8 +1,8 @@
 //! One thing that is wrong with a JAR.
 
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic, Place};
 
-/// Why a JAR is refused; it becomes a [`crate::diag::Diagnostic`] where the file's name is known.
+/// Why a JAR is refused; it becomes a [`Diagnostic`] where the file's name is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Fault {
@@ -15,6 +15,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The fault as a mistake in the file that the JAR was read from.
+    pub fn at(self, place: impl Into<Place>) -> Diagnostic {
+        Diagnostic { hint: self.hint, ..Diagnostic::new(self.code, place, self.message) }
+    }
+
     /// Something is wrong with the archive.
     pub(super) fn archive(message: impl Into<String>) -> Self {
         Fault { code: Code::JarInvalid, message: message.into(), hint: None }

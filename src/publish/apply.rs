@@ -6,7 +6,7 @@
 //!   `otapress.json`, each durable before the next begins, and withdrawn in reverse;
 //! - running the build again completes it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -42,7 +42,7 @@ pub fn fresh(
         root: &beside,
         tree,
         progress,
-        dirs: HashMap::new(),
+        dirs: HashSet::new(),
         written: HashMap::new(),
         done: 0,
     };
@@ -77,7 +77,7 @@ pub fn update(
     }
     let not_before = not_before(changes);
     let mut writer =
-        Writer { disk, root: out, tree, progress, dirs: HashMap::new(), written: HashMap::new(), done: 0 };
+        Writer { disk, root: out, tree, progress, dirs: HashSet::new(), written: HashMap::new(), done: 0 };
     for tier in Tier::ALL {
         let mut any = false;
         for write in changes.write.iter().filter(|write| write.file.tier == tier) {
@@ -170,7 +170,7 @@ struct Writer<'a> {
     tree: &'a Tree,
     progress: Progress<'a>,
     /// Directories that are known to be there.
-    dirs: HashMap<PathBuf, ()>,
+    dirs: HashSet<PathBuf>,
     /// Where a content was first written in this run. Only files of this run are linked to, so that a changed file has a
     /// new inode and a new time.
     written: HashMap<ContentId, PathBuf>,
@@ -204,10 +204,10 @@ impl Writer<'_> {
         self.done += 1;
         (self.progress)(self.done);
         if let Some(dir) = path.parent()
-            && !self.dirs.contains_key(dir)
+            && !self.dirs.contains(dir)
         {
             self.disk.create_dirs(dir).map_err(PublishError::io("create", dir))?;
-            self.dirs.insert(dir.to_owned(), ());
+            self.dirs.insert(dir.to_owned());
         }
         let id = write.file.content;
         if let Some(first) = self.written.get(&id) {
