@@ -28,8 +28,8 @@ macro_rules! conformance {
     ($subject:ty) => {
         crate::store::conformance::conformance! { $subject:
             records_are_read_back, a_read_changes_nothing, a_failed_write_changes_nothing, rates_are_of_an_hour,
-            overdue_offers_are_found, events_are_numbered, unknown_devices_are_bounded, standings_are_counted,
-            devices_come_in_pages, attempts_hold_among_many, rates_hold_among_many, the_brake_holds_among_many,
+            overdue_offers_are_found, events_are_numbered, events_are_found_backwards_and_by_kind, unknown_devices_are_bounded, standings_are_counted,
+            devices_come_in_pages, devices_come_with_all_their_offers, attempts_hold_among_many, rates_hold_among_many, the_brake_holds_among_many,
             a_result_is_recorded_once_among_many, settings_are_confirmed_once_among_many,
         }
     };
@@ -242,6 +242,30 @@ pub(crate) fn events_are_numbered<S: Subject>() {
     assert_eq!(read(&mut *store, |tx| tx.events_of(id(1), 1)), [all[3].clone()]);
 }
 
+pub(crate) fn events_are_found_backwards_and_by_kind<S: Subject>() {
+    let subject = S::new();
+    let mut store = subject.open();
+    for n in 0..6 {
+        let kind = if n % 2 == 0 { EventKind::FirstSeen } else { EventKind::VersionChanged };
+        let detail = format!("{n}");
+        let event = Event { at: NOW, kind, imei: None, rollout: None, code: None, detail };
+        write(&mut *store, |tx| tx.put_event(&event));
+    }
+    let all = read(&mut *store, |tx| tx.events(0, 10));
+    let backwards: Vec<_> = all.iter().rev().cloned().collect();
+    assert_eq!(read(&mut *store, |tx| tx.events_before(i64::MAX, 10)), backwards);
+    assert_eq!(read(&mut *store, |tx| tx.events_before(i64::MAX, 2)), backwards[..2]);
+    assert_eq!(read(&mut *store, |tx| tx.events_before(backwards[1].0, 3)), backwards[2..5]);
+    assert_eq!(read(&mut *store, |tx| tx.events_before(all[0].0, 3)), []);
+    let changed = [all[1].clone(), all[3].clone(), all[5].clone()];
+    let mut of_kind =
+        |after, limit| read(&mut *store, |tx| tx.events_of_kind(EventKind::VersionChanged, after, limit));
+    assert_eq!(of_kind(0, 10), changed);
+    assert_eq!(of_kind(0, 2), changed[..2]);
+    assert_eq!(of_kind(changed[0].0, 1), changed[1..2]);
+    assert_eq!(of_kind(changed[2].0, 1), []);
+}
+
 pub(crate) fn unknown_devices_are_bounded<S: Subject>() {
     let subject = S::new();
     let mut store = subject.open();
@@ -305,6 +329,34 @@ pub(crate) fn devices_come_in_pages<S: Subject>() {
         }
     }
     assert_eq!(seen, (0..5).map(id).collect::<Vec<_>>());
+}
+
+pub(crate) fn devices_come_with_all_their_offers<S: Subject>() {
+    let subject = S::new();
+    let mut store = subject.open();
+    // Some were never made an offer; IMEIs of other lengths sort as text.
+    let mut all: Vec<_> = (0..6)
+        .map(|n| if n % 3 == 1 { DeviceRecord::new(id(n), NOW) } else { full_device(n) })
+        .chain(
+            ["12345678901234", "1234567890123456"]
+                .map(|imei| DeviceRecord { imei: imei.parse().unwrap(), ..full_device(9) }),
+        )
+        .collect();
+    all.sort_by_key(|device| device.imei.to_string());
+    write(&mut *store, |tx| all.iter().try_for_each(|device| tx.put_device(device)));
+    for limit in [1, 2, 3, 100] {
+        let mut seen: Vec<DeviceRecord> = Vec::new();
+        loop {
+            let after = seen.last().map(|device| device.imei);
+            let page = read(&mut *store, |tx| tx.devices_in_full(after, limit));
+            if page.is_empty() {
+                break;
+            }
+            assert!(page.len() <= limit as usize);
+            seen.extend(page);
+        }
+        assert_eq!(seen, all, "{limit} at a time");
+    }
 }
 
 /// Runs `work` in eight threads with a handle each; returns what they return.

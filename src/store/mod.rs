@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use crate::id::{ClientId, Imei};
-use crate::responder::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
+use crate::responder::record::{DeviceRecord, Event, EventKind, RolloutRecord, UnknownRecord};
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -136,6 +136,9 @@ pub trait Tx {
     /// Up to `limit` devices in ascending order of IMEI, after `after`; with their latest offers.
     fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError>;
 
+    /// The same with all of their offers, those of each device with the last one first.
+    fn devices_in_full(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError>;
+
     /// Every rollout, by id.
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError>;
 
@@ -145,6 +148,17 @@ pub trait Tx {
     /// Up to `limit` events with their sequence numbers, in ascending order, after `after` (0: from the
     /// first). Numbers ascend and are never used twice; an event is never seen before one with a lower number.
     fn events(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// Up to `limit` events before `before` (`i64::MAX`: from the last), the latest first.
+    fn events_before(&mut self, before: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// Up to `limit` events of one kind, in ascending order, after `after`.
+    fn events_of_kind(
+        &mut self,
+        kind: EventKind,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, Event)>, StoreError>;
 
     /// The last `limit` events of a device, the latest first.
     fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;

@@ -22,6 +22,8 @@ const OFFER: &str = "rollout, target, attempts, at, reported, deadline, until, a
 const ROLLOUT: &str = "id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, succeeded, failed, \
      artifact_faults, halted_at, halted_reason";
 
+const EVENT: &str = "seq, at, kind, imei, rollout, code, detail";
+
 const UNKNOWN: &str = "name, first_seen, last_seen, said";
 
 /// A transaction that is open on a connection.
@@ -338,6 +340,28 @@ impl Tx for Rows<'_> {
         Ok(records)
     }
 
+    fn devices_in_full(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
+        let after = after.map_or_else(String::new, |imei| imei.to_string());
+        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei > ? ORDER BY imei LIMIT ?");
+        let mut records = self.all(&sql, params![after, limit], device)?;
+        let Some(last) = records.last().map(|record| record.imei.to_string()) else { return Ok(records) };
+        // One query for the whole page instead of one for each device.
+        let sql = format!(
+            "SELECT imei, {OFFER} FROM offers WHERE imei > ? AND imei <= ? ORDER BY imei, at DESC, rollout"
+        );
+        let offers = self.all(&sql, params![after, last], |row| {
+            Ok((text_there(row, "imei", parse::<Imei>)?, offer(row)?))
+        })?;
+        let mut offers = offers.into_iter().peekable();
+        for record in &mut records {
+            // Both are in the order of the text of the IMEIs.
+            while let Some((_, offer)) = offers.next_if(|(imei, _)| *imei == record.imei) {
+                record.offers.push(offer);
+            }
+        }
+        Ok(records)
+    }
+
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError> {
         self.all(&format!("SELECT {ROLLOUT} FROM rollouts ORDER BY id"), [], rollout)
     }
@@ -348,14 +372,28 @@ impl Tx for Rows<'_> {
     }
 
     fn events(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
-        let sql = "SELECT seq, at, kind, imei, rollout, code, detail FROM events WHERE seq > ? ORDER BY seq LIMIT ?";
-        self.all(sql, params![after, limit], event)
+        let sql = format!("SELECT {EVENT} FROM events WHERE seq > ? ORDER BY seq LIMIT ?");
+        self.all(&sql, params![after, limit], event)
+    }
+
+    fn events_before(&mut self, before: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
+        let sql = format!("SELECT {EVENT} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?");
+        self.all(&sql, params![before, limit], event)
+    }
+
+    fn events_of_kind(
+        &mut self,
+        kind: EventKind,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, Event)>, StoreError> {
+        let sql = format!("SELECT {EVENT} FROM events WHERE seq > ? AND kind = ? ORDER BY seq LIMIT ?");
+        self.all(&sql, params![after, kind.as_str(), limit], event)
     }
 
     fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
-        let sql = "SELECT seq, at, kind, imei, rollout, code, detail FROM events WHERE imei = ? \
-             ORDER BY seq DESC LIMIT ?";
-        self.all(sql, params![imei.to_string(), limit], event)
+        let sql = format!("SELECT {EVENT} FROM events WHERE imei = ? ORDER BY seq DESC LIMIT ?");
+        self.all(&sql, params![imei.to_string(), limit], event)
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {
