@@ -28,8 +28,9 @@ macro_rules! conformance {
     ($subject:ty) => {
         crate::store::conformance::conformance! { $subject:
             records_are_read_back, a_read_changes_nothing, a_failed_write_changes_nothing, rates_are_of_an_hour,
-            overdue_offers_are_found, events_are_numbered, events_are_found_backwards_and_by_kind, unknown_devices_are_bounded, standings_are_counted,
-            devices_come_in_pages, devices_come_with_all_their_offers, attempts_hold_among_many, rates_hold_among_many, the_brake_holds_among_many,
+            overdue_offers_are_found, events_are_numbered, events_are_found_backwards_and_by_kind, cursors_only_advance,
+            unknown_devices_are_bounded, standings_are_counted, devices_come_in_pages, devices_come_with_all_their_offers,
+            attempts_hold_among_many, rates_hold_among_many, the_brake_holds_among_many,
             a_result_is_recorded_once_among_many, settings_are_confirmed_once_among_many,
         }
     };
@@ -264,6 +265,24 @@ pub(crate) fn events_are_found_backwards_and_by_kind<S: Subject>() {
     assert_eq!(of_kind(0, 2), changed[..2]);
     assert_eq!(of_kind(changed[0].0, 1), changed[1..2]);
     assert_eq!(of_kind(changed[2].0, 1), []);
+}
+
+pub(crate) fn cursors_only_advance<S: Subject>() {
+    let subject = S::new();
+    let mut store = subject.open();
+    let cursors = || read(&mut *subject.open(), |tx| Ok((tx.cursor("relay")?, tx.cursor("other")?)));
+    assert_eq!(cursors(), (0, 0));
+    for (seq, expected) in [(3, 3), (i64::MAX - 1, i64::MAX - 1), (5, i64::MAX - 1)] {
+        write(&mut *store, |tx| tx.put_cursor("relay", seq));
+        assert_eq!(cursors(), (expected, 0), "after {seq}");
+    }
+    let failed = store.write(Durability::Power, &mut |tx| {
+        tx.put_cursor("other", 1)?;
+        assert_eq!(tx.cursor("other")?, 1, "a transaction sees what it has put");
+        Err(StoreError::Abandoned)
+    });
+    assert!(failed.is_err());
+    assert_eq!(cursors(), (i64::MAX - 1, 0));
 }
 
 pub(crate) fn unknown_devices_are_bounded<S: Subject>() {

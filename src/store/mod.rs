@@ -34,8 +34,23 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
+    /// An older otapress wrote it, and it was only to be read.
+    #[error(
+        "`{path}` has the schema {found} of an older otapress, this one reads {known}: the responder brings it up to \
+         date (`otapress serve` when it starts, `otapress-cgi` at its next request)"
+    )]
+    Outdated {
+        /// The database.
+        path: PathBuf,
+        /// Its number.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
     /// A newer otapress wrote it.
-    #[error("`{path}` has the schema {found}, this program knows {known}")]
+    #[error(
+        "`{path}` has the schema {found}, this program knows {known}: a newer otapress wrote it, use that one"
+    )]
     Schema {
         /// The database.
         path: PathBuf,
@@ -162,6 +177,13 @@ pub trait Tx {
 
     /// The last `limit` events of a device, the latest first.
     fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// How far a reader of the events has come: the number that [`Tx::put_cursor`] kept under that name; 0 if
+    /// there was none.
+    fn cursor(&mut self, name: &str) -> Result<i64, StoreError>;
+
+    /// Keeps how far a reader of the events has come. A cursor never goes back: a lower number changes nothing.
+    fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError>;
 
     /// How the devices of each rollout stand, by id.
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError>;

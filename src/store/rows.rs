@@ -396,6 +396,16 @@ impl Tx for Rows<'_> {
         self.all(&sql, params![imei.to_string(), limit], event)
     }
 
+    fn cursor(&mut self, name: &str) -> Result<i64, StoreError> {
+        let seq = self.one("SELECT seq FROM cursors WHERE name = ?", [name], |row| row.get(0))?;
+        Ok(seq.unwrap_or(0))
+    }
+
+    fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError> {
+        let sql = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)";
+        self.execute(sql, params![name, seq])
+    }
+
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {
         let sql = "SELECT rollout, sum(verdict IS NULL), sum(verdict IS NULL AND code IS 900), \
              sum(verdict IS 'succeeded'), sum(verdict IS 'failed') FROM offers GROUP BY rollout ORDER BY rollout";

@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 /// One script per schema number, from 1: each takes a database from the number before to its own. A script
 /// that was released is never edited.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE devices (
         imei TEXT NOT NULL PRIMARY KEY,
         client TEXT,
@@ -82,7 +83,14 @@ const MIGRATIONS: &[&str] = &["
         said TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX unknown_last_seen ON unknown (last_seen, name);
-"];
+",
+    "
+    CREATE TABLE cursors (
+        name TEXT NOT NULL PRIMARY KEY,
+        seq INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// The schema number that this program reads and writes.
 pub(super) const CURRENT: u32 = MIGRATIONS.len() as u32;
@@ -100,4 +108,17 @@ pub(super) fn migrate(db: &Connection) -> rusqlite::Result<()> {
         db.pragma_update(None, "user_version", number)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Takes an empty database to an older schema, as the program of that time left it.
+    pub(in crate::store) fn create_older(db: &Connection, number: u32) {
+        for script in &MIGRATIONS[..number as usize] {
+            db.execute_batch(script).unwrap();
+        }
+        db.pragma_update(None, "user_version", number).unwrap();
+    }
 }

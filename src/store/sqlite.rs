@@ -6,6 +6,7 @@
 //! so at every request, being the last to leave each time. The log is kept short all the same: the first
 //! process that comes reads it whole.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -13,7 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{self, AtomicI32};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -81,11 +82,11 @@ impl SqliteStore {
             let db =
                 Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
             configure(&db).map_err(failed)?;
-            match schema::number(&db).map_err(failed)? {
-                schema::CURRENT => {}
-                found => {
-                    return Err(StoreError::Schema { path: path.clone(), found, known: schema::CURRENT });
-                }
+            let (found, known) = (schema::number(&db).map_err(failed)?, schema::CURRENT);
+            match found.cmp(&known) {
+                Ordering::Less => return Err(StoreError::Outdated { path: path.clone(), found, known }),
+                Ordering::Equal => {}
+                Ordering::Greater => return Err(StoreError::Schema { path: path.clone(), found, known }),
             }
             let log_pages = Arc::default();
             Ok(SqliteStore { db, path: path.clone(), patience, file: None, durability: None, log_pages })
@@ -103,7 +104,7 @@ impl SqliteStore {
         let pages = Arc::clone(&log_pages);
         // The hook takes the place of the automatic checkpoint.
         db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, n| {
-            pages.store(n, Ordering::Relaxed);
+            pages.store(n, atomic::Ordering::Relaxed);
             Ok(())
         }))
         .map_err(failed)?;
@@ -176,7 +177,7 @@ impl Store for SqliteStore {
     }
 
     fn maintain(&mut self) -> Result<(), StoreError> {
-        if self.log_pages.load(Ordering::Relaxed) < LOG_PAGES {
+        if self.log_pages.load(atomic::Ordering::Relaxed) < LOG_PAGES {
             return Ok(());
         }
         // Truncates, because only an empty file tells the next process that all of it was copied: what a
@@ -188,7 +189,7 @@ impl Store for SqliteStore {
         if checkpoint.map_err(failed)? {
             return Ok(());
         }
-        self.log_pages.store(0, Ordering::Relaxed);
+        self.log_pages.store(0, atomic::Ordering::Relaxed);
         Ok(())
     }
 }

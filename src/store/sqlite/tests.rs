@@ -148,7 +148,8 @@ fn what_is_not_our_database_is_left_alone() {
     Connection::open(newer.file()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = newer.store(Duration::from_secs(1)).map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::Schema { found: 99, .. }), "{error}");
-    assert!(error.to_string().ends_with("has the schema 99, this program knows 1"), "{error}");
+    let says = "has the schema 99, this program knows 2: a newer otapress wrote it, use that one";
+    assert!(error.to_string().ends_with(says), "{error}");
 }
 
 #[test]
@@ -215,7 +216,42 @@ fn a_look_changes_nothing() {
     assert!(store.write(Durability::Process, &mut |tx| tx.count_offer("c", NOW)).is_err());
 
     let db = Connection::open(state.join(FILE)).unwrap();
-    db.pragma_update(None, "user_version", 0).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
     let error = look().unwrap_err().to_string();
-    assert!(error.ends_with("has the schema 0, this program knows 1"), "{error}");
+    let says = "has the schema 1 of an older otapress, this one reads 2: the responder brings it up to date \
+                (`otapress serve` when it starts, `otapress-cgi` at its next request)";
+    assert!(error.ends_with(says), "{error}");
+    db.pragma_update(None, "user_version", 99).unwrap();
+    assert!(look().unwrap_err().to_string().ends_with("a newer otapress wrote it, use that one"));
+}
+
+#[test]
+fn an_older_database_is_brought_up_to_date_with_all_that_is_in_it() {
+    for number in 1..schema::CURRENT {
+        let directory = Directory::new();
+        fs::create_dir(directory.0.path().join("state")).unwrap();
+        let old = Connection::open(directory.file()).unwrap();
+        old.pragma_update(None, "journal_mode", "WAL").unwrap();
+        schema::tests::create_older(&old, number);
+        old.execute("INSERT INTO rates VALUES ('c', ?, 7)", [NOW / 60]).unwrap();
+        // It stays open, as in a responder that runs on while the program is replaced.
+        let barrier = Barrier::new(8);
+        thread::scope(|scope| {
+            for n in 1..=8 {
+                let (barrier, directory) = (&barrier, &directory);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let mut store = directory.store(Duration::from_secs(20)).unwrap();
+                    store.write(Durability::Power, &mut |tx| tx.put_cursor("relay", n)).unwrap();
+                });
+            }
+        });
+        let mut store = SqliteStore::look(&directory.0.path().join("state"), Duration::from_secs(1)).unwrap();
+        store
+            .read(&mut |tx| {
+                assert_eq!((tx.offers_in_hour("c", NOW)?, tx.cursor("relay")?), (7, 8));
+                Ok(())
+            })
+            .unwrap();
+    }
 }
