@@ -28,7 +28,7 @@ macro_rules! conformance {
     ($subject:ty) => {
         crate::store::conformance::conformance! { $subject:
             records_are_read_back, a_read_changes_nothing, a_failed_write_changes_nothing, rates_are_of_an_hour,
-            overdue_offers_are_found, events_are_numbered, events_are_found_backwards_and_by_kind, cursors_only_advance,
+            overdue_offers_are_found, events_are_numbered, events_are_found_backwards_and_by_kind, cursors_only_advance, one_has_a_lease,
             unknown_devices_are_bounded, standings_are_counted, devices_come_in_pages, devices_come_with_all_their_offers,
             attempts_hold_among_many, rates_hold_among_many, the_brake_holds_among_many,
             a_result_is_recorded_once_among_many, settings_are_confirmed_once_among_many,
@@ -283,6 +283,35 @@ pub(crate) fn cursors_only_advance<S: Subject>() {
     });
     assert!(failed.is_err());
     assert_eq!(cursors(), (i64::MAX - 1, 0));
+}
+
+pub(crate) fn one_has_a_lease<S: Subject>() {
+    let subject = S::new();
+    let (mut store, mut other) = (subject.open(), subject.open());
+    let mut lease = store.lease("relay").unwrap().expect("nobody has it");
+    assert!(lease.holds());
+    assert!(other.lease("relay").unwrap().is_none());
+    assert!(other.lease("another").unwrap().is_some(), "names do not matter to each other");
+    // It is the process that has it, and neither needs the store any more nor is in its way.
+    write(&mut *store, |tx| tx.put_cursor("relay", 1));
+    drop(store);
+    assert!(lease.holds());
+    assert!(other.lease("relay").unwrap().is_none());
+    write(&mut *other, |tx| tx.put_cursor("relay", 2));
+    drop(lease);
+    let mut taken = None;
+    // A server may need a moment to see that a connection has ended.
+    for _ in 0..100 {
+        taken = other.lease("relay").unwrap();
+        if taken.is_some() {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(taken.expect("it was given back").holds());
+
+    let winners = many(&subject, |_, store| store.lease("many").unwrap());
+    assert_eq!(winners.iter().flatten().count(), 1);
 }
 
 pub(crate) fn unknown_devices_are_bounded<S: Subject>() {

@@ -97,11 +97,25 @@ pub trait Store: Send {
     /// What `work` returns, or what the engine says; nothing was changed then.
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError>;
 
+    /// Takes the lease of that name, which one process at a time has, among all that use these records; `None`
+    /// while another one has it. It ends when it is dropped, and with the process, whatever ends that.
+    ///
+    /// # Errors
+    /// What the engine says.
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError>;
+
     /// Housekeeping that nobody waits for: to be called now and then after answers were sent.
     ///
     /// # Errors
     /// What the engine says; nothing is lost then.
     fn maintain(&mut self) -> Result<(), StoreError>;
+}
+
+/// The right to do what one process at a time may do.
+pub trait Lease: Send {
+    /// Whether it still is ours: an engine may have taken it away, as with its connection. To be asked again before
+    /// each piece of that work.
+    fn holds(&mut self) -> bool;
 }
 
 /// What a transaction does.

@@ -22,7 +22,7 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
 use super::rows::Rows;
-use super::{Durability, Store, StoreError, Work, schema};
+use super::{Durability, Lease, Store, StoreError, Work, schema};
 
 /// The database's name in the state directory.
 pub const FILE: &str = "otapress.db";
@@ -176,6 +176,18 @@ impl Store for SqliteStore {
         Err(StoreError::Engine { path: self.path.clone(), source: gone.into() })
     }
 
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        let path = self.path.with_file_name(format!("{name}.lock"));
+        let failed = |error: io::Error| StoreError::Engine { path: path.clone(), source: error.into() };
+        // The file stays: to remove it would give the lease to two, one of them with the removed file.
+        let file = fs::File::options().create(true).append(true).open(&path).map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new(LockFile { file, path }))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+
     fn maintain(&mut self) -> Result<(), StoreError> {
         if self.log_pages.load(atomic::Ordering::Relaxed) < LOG_PAGES {
             return Ok(());
@@ -191,6 +203,20 @@ impl Store for SqliteStore {
         }
         self.log_pages.store(0, atomic::Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// A lease: a locked file beside the database. The kernel unlocks it when it is closed.
+struct LockFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl Lease for LockFile {
+    fn holds(&mut self) -> bool {
+        // If the state directory was replaced, the next one locks another file.
+        let ours = self.file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        ours.is_some() && ours == file_id(&self.path)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use otapress::device::http::{Framing, Request};
 use otapress::responder::http::Limits;
-use otapress::store::{Durability, Store, StoreError, Work};
+use otapress::store::{Durability, Lease, Store, StoreError, Work};
 
 use crate::support::server::{Server, sqlite};
 use crate::support::tree::{SITE, Tree};
@@ -27,6 +27,10 @@ impl Store for Gated {
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         self.store.write(durability, work)
+    }
+
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        self.store.lease(name)
     }
 
     fn maintain(&mut self) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use otapress::device::http::{Framing, Network, Reply, ReplyFraming, Request};
 use otapress::device::{Answered, Outcome};
 use otapress::responder::http::{Credentials, Limits, OpenStore};
-use otapress::store::{Durability, Store, StoreError, Work};
+use otapress::store::{Durability, Lease, Store, StoreError, Work};
 use otapress::wire::NO;
 
 use crate::support::server::{Server, sqlite};
@@ -47,6 +47,10 @@ impl Store for Failing {
     }
 
     fn write(&mut self, _: Durability, _: &mut Work<'_>) -> Result<(), StoreError> {
+        Err((self.0)())
+    }
+
+    fn lease(&mut self, _: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
         Err((self.0)())
     }
 

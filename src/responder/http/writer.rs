@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::Clock;
 use crate::responder::operate;
 use crate::responder::service::{Question, Reply, answer, answer_without_store};
-use crate::store::{Durability, Store, StoreError, Work};
+use crate::store::{Durability, Lease, Store, StoreError, Work};
 
 /// Opens the store; called again after trouble.
 pub type OpenStore = Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>;
@@ -190,6 +190,10 @@ impl Store for Watched<'_> {
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
         let result = self.store.write(durability, work);
         self.notice(result)
+    }
+
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        self.store.lease(name)
     }
 
     fn maintain(&mut self) -> Result<(), StoreError> {

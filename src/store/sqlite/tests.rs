@@ -255,3 +255,14 @@ fn an_older_database_is_brought_up_to_date_with_all_that_is_in_it() {
             .unwrap();
     }
 }
+
+#[test]
+fn a_lease_ends_with_its_state_directory() {
+    let directory = Directory::new();
+    let mut lease = directory.open().lease("relay").unwrap().unwrap();
+    assert!(lease.holds());
+    fs::remove_dir_all(directory.file().parent().unwrap()).unwrap();
+    assert!(!lease.holds());
+    let mut next = directory.open().lease("relay").unwrap().unwrap();
+    assert!(next.holds() && !lease.holds());
+}
