@@ -1,12 +1,16 @@
 //! The command line: what it looks like, and what the exit code says.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd;
+use crate::store::location::Location;
 
 /// Publishes releases for Greenwich GPS trackers: fleet.yaml, JARs and templates become a directory that any HTTP server can host.
 #[derive(Debug, Parser)]
@@ -29,9 +33,18 @@ pub struct Global {
     /// The published directory [default: out beside the fleet file]
     #[arg(short, long, global = true, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The directory of what the responder remembers [default: state beside the fleet file]
-    #[arg(short, long, global = true, value_name = "DIR")]
-    state: Option<PathBuf>,
+    /// What the responder remembers: a directory, or postgres://USER@HOST/DATABASE [default: state beside the fleet file]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "PLACE",
+        env = "OTAPRESS_STATE",
+        // It may hold a password.
+        hide_env_values = true,
+        value_parser = LocationParser
+    )]
+    state: Option<Location>,
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -56,9 +69,10 @@ impl Global {
         self.out.clone().unwrap_or_else(|| self.fleet.with_file_name("out"))
     }
 
-    /// The state directory.
-    pub fn state(&self) -> PathBuf {
-        self.state.clone().unwrap_or_else(|| self.fleet.with_file_name("state"))
+    /// Where the records are.
+    pub fn state(&self) -> Location {
+        let beside = || Location::Directory(self.fleet.with_file_name("state"));
+        self.state.clone().unwrap_or_else(beside)
     }
 
     /// Whether what goes to the standard error is coloured.
@@ -68,6 +82,26 @@ impl Global {
             Colour::Never => false,
             Colour::Auto => anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never,
         }
+    }
+}
+
+/// Reads where the records are. What clap itself says of a wrong value would show the password in it.
+#[derive(Clone)]
+struct LocationParser;
+
+impl TypedValueParser for LocationParser {
+    type Value = Location;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Location, clap::Error> {
+        Location::parse(value.to_owned()).map_err(|error| {
+            let message = format!("--state: {error}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
     }
 }
 

@@ -18,9 +18,8 @@ pub struct Args {
 /// # Errors
 /// If no rollout of the release is halted, or the state cannot be written.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
-    let mut store = existing_store(global)?.with_context(|| {
-        format!("there is no state in `{}`: nothing was ever halted", global.state().display())
-    })?;
+    let mut store = existing_store(global)?
+        .with_context(|| format!("there is no state in `{}`: nothing was ever halted", global.state()))?;
     let resumed = operate::resume(&mut store, &args.release, now())?;
     if resumed.is_empty() {
         bail!("no rollout of `{}` is halted", args.release);

@@ -25,9 +25,8 @@ pub struct Args {
 /// If a device is not in the fleet, there is no state, or it cannot be written.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let devices = if args.all { Vec::new() } else { devices(global, &args.devices)? };
-    let mut store = existing_store(global)?.with_context(|| {
-        format!("there is no state in `{}`: no device has asked yet", global.state().display())
-    })?;
+    let mut store = existing_store(global)?
+        .with_context(|| format!("there is no state in `{}`: no device has asked yet", global.state()))?;
     if args.all {
         let retried = operate::retry_all(&mut store, now())?;
         return print(format!("{} may try again\n", count(retried, "device")).as_bytes());

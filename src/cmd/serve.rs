@@ -17,14 +17,13 @@ use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
 use super::project::Project;
+use super::state::serving_store;
 use super::{build, now};
 use crate::catalog::read_file;
 use crate::cli::{Global, Outcome};
 use crate::fleet::Fleet;
 use crate::publish::scan::read_site;
 use crate::responder::http::{Config, Credentials, Limits, serve};
-use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -39,10 +38,6 @@ pub struct Args {
     #[arg(long)]
     watch: bool,
 }
-
-/// How long a version check waits for another process to release a lock: long enough for any transaction, short enough
-/// for a device.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often `--watch` looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -89,10 +84,9 @@ async fn listen(
         }
         tracing::info!("shutting down");
     };
-    let state = global.state();
     let config = Config {
         out: global.out(),
-        open_store: Box::new(move || Ok(Box::new(SqliteStore::open(&state, PATIENCE)?) as Box<dyn Store>)),
+        open_store: serving_store(global),
         credentials,
         limits: limits(),
         clock: Arc::new(now),

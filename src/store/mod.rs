@@ -10,6 +10,10 @@ use crate::responder::record::{DeviceRecord, Event, EventKind, RolloutRecord, Un
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(feature = "cli")]
+pub mod location;
+#[cfg(feature = "cli")]
+pub mod postgres;
 mod rows;
 mod schema;
 pub mod sqlite;
@@ -116,6 +120,24 @@ pub trait Lease: Send {
     /// Whether it still is ours: an engine may have taken it away, as with its connection. To be asked again before
     /// each piece of that work.
     fn holds(&mut self) -> bool;
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        (**self).read(work)
+    }
+
+    fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
+        (**self).write(durability, work)
+    }
+
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        (**self).lease(name)
+    }
+
+    fn maintain(&mut self) -> Result<(), StoreError> {
+        (**self).maintain()
+    }
 }
 
 /// What a transaction does.

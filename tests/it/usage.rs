@@ -1,6 +1,6 @@
 //! The command line: exit codes, completions and the manual.
 
-use crate::support::project::{Project, SMALL};
+use crate::support::project::{Project, Ran, SMALL};
 
 #[test]
 fn wrong_usage_exits_with_2() {
@@ -44,4 +44,31 @@ fn completions_and_manual_name_every_command() {
         assert!(man.stdout.contains(&format!(".SH \"COMMAND {}\"", command.to_uppercase())), "{command}");
     }
     assert!(man.stdout.contains("allow\\-mass\\-removal"));
+}
+
+#[test]
+fn the_state_is_named_by_an_option_or_the_environment_and_its_password_is_never_shown() {
+    let project = Project::new(SMALL);
+    let run = |args: &[&str], state: &str| {
+        Ran::new(project.command().args(args).env("OTAPRESS_STATE", state).output().unwrap())
+    };
+    for url in
+        ["mysql://ota:geheim@db/ota", "postgres://ota:geheim@db:x/ota", "postgres://ota:geh@eim@db/ota"]
+    {
+        for ran in [run(&["retry", "--all"], url), run(&["retry", "--all", "--state", url], "elsewhere")] {
+            assert_eq!((ran.status, &*ran.stdout), (2, ""), "{}", ran.stderr);
+            assert!(
+                ran.stderr.starts_with("error: --state: ") && !ran.stderr.contains("eim"),
+                "{}",
+                ran.stderr
+            );
+        }
+    }
+    let help = run(&["--help"], "postgres://ota:geheim@db/ota").stdout;
+    assert!(help.contains("[env: OTAPRESS_STATE]") && !help.contains("geheim"), "{help}");
+    run(&["retry", "--all"], "elsewhere").expect(
+        1,
+        "",
+        "error: there is no state in `elsewhere`: no device has asked yet\n",
+    );
 }

@@ -165,7 +165,7 @@ fn systemd(global: &Global, fleet: &Fleet, listen: SocketAddr, user: &str) -> an
         otapress: values::path(&std::env::current_exe()?)?,
         fleet: values::path(&global.fleet)?,
         out: values::path(&global.out())?,
-        state: values::path(&global.state())?,
+        state: values::directory(&global.state())?,
         listen,
         // Linux: net.ipv4.ip_unprivileged_port_start
         privileged_port: listen.port() < 1024,

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::cli::Global;
 use crate::fleet::Fleet;
+use crate::store::location::Location;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +125,7 @@ impl Site {
             address: listen.address(),
             port: listen.port,
             out: path(&global.out())?,
-            state: path(&global.state())?,
+            state: directory(&global.state())?,
             cgi_dir: path(parent)?,
             cgi_name: name.to_string_lossy().into_owned(),
             cgi: path(&cgi)?,
@@ -150,6 +151,15 @@ pub fn path(path: &Path) -> anyhow::Result<String> {
         }
         None => Ok(text.into()),
     }
+}
+
+/// The directory of the records, as a path that can stand in every configuration.
+///
+/// # Errors
+/// If they are in a database.
+pub fn directory(state: &Location) -> anyhow::Result<String> {
+    let hint = "otapress-cgi keeps its records in a directory: name one with `--state`";
+    path(state.directory().with_context(|| format!("`{state}` is no directory: {hint}"))?)
 }
 
 fn real(path: &Path) -> Option<PathBuf> {

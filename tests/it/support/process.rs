@@ -28,7 +28,7 @@ pub fn heavy() -> MutexGuard<'static, ()> {
 /// The program with these arguments.
 pub fn otapress<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_otapress"));
-    command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
+    command.args(arguments).env_remove("RUST_LOG").env_remove("OTAPRESS_STATE").stdin(Stdio::null());
     command
 }
 

@@ -150,7 +150,11 @@ impl Project {
     /// `otapress` in this directory with an environment that does not depend on who runs the tests.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_otapress"));
-        command.current_dir(self.dir.path()).env_remove("CLICOLOR_FORCE").env("LC_ALL", "C");
+        command
+            .current_dir(self.dir.path())
+            .env_remove("CLICOLOR_FORCE")
+            .env_remove("OTAPRESS_STATE")
+            .env("LC_ALL", "C");
         command
     }
 

@@ -1,0 +1,5 @@
+//! The records in a PostgreSQL database, which several responders share.
+
+mod url;
+
+pub use url::{PostgresUrl, UrlError};

@@ -1,0 +1,184 @@
+//! The URL of a database, as PostgreSQL's own programs read it; what is shown of it holds no password.
+
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+/// Which server a connection accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Any; in clear text if need be.
+    Any,
+    /// One whose certificate a known authority signed.
+    Authority,
+    /// The same, and the certificate names the host.
+    Host,
+}
+
+/// The URL of a PostgreSQL database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresUrl {
+    pub(super) config: Config,
+    pub(super) trust: Trust,
+    /// `sslrootcert`: the authorities, in PEM.
+    pub(super) authorities: Option<PathBuf>,
+    /// `passfile`.
+    pub(super) passfile: Option<PathBuf>,
+}
+
+/// What is wrong with a URL; it holds no part of a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the URL of the database: {0}")]
+pub struct UrlError(String);
+
+impl PostgresUrl {
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?KEY=VALUE&…`; several hosts are separated by commas.
+    ///
+    /// # Errors
+    /// If it is not like that.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        // The password may hold a question mark.
+        let credentials = url.find('@').unwrap_or(0);
+        let (head, query) = match url[credentials..].split_once('?') {
+            Some((rest, query)) => (&url[..credentials + rest.len()], query),
+            None => (url, ""),
+        };
+        let (mut left, mut trust, mut authorities, mut passfile) = (Vec::new(), Trust::Any, None, None);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = percent_decode_str(value).decode_utf8_lossy().into_owned();
+            match (key, &*decoded) {
+                ("sslrootcert", _) => authorities = Some(PathBuf::from(decoded)),
+                ("passfile", _) => passfile = Some(PathBuf::from(decoded)),
+                ("sslmode", "verify-ca") => trust = Trust::Authority,
+                ("sslmode", "verify-full") => trust = Trust::Host,
+                _ => left.push(pair),
+            }
+        }
+        let url = if left.is_empty() { head.to_owned() } else { format!("{head}?{}", left.join("&")) };
+        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
+            let why =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            UrlError(why)
+        })?;
+        if config.get_hosts().is_empty() {
+            return Err(UrlError("it names no host: postgres://USER@HOST/DATABASE".into()));
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
+        let named = |host: &Host| match host {
+            Host::Tcp(name) => !name.is_empty() && name.chars().all(is_name),
+            Host::Unix(_) => true,
+        };
+        if !config.get_hosts().iter().all(named) {
+            // What stands there may be the end of a password.
+            let hint = "write `@`, `/`, `:` and `?` in a password as %40, %2F, %3A and %3F";
+            return Err(UrlError(format!("the host is not a name: {hint}")));
+        }
+        if trust != Trust::Any {
+            config.ssl_mode(SslMode::Require);
+        } else if authorities.is_some() && config.get_ssl_mode() == SslMode::Require {
+            // As PostgreSQL's own programs do: who names authorities wants them to be asked.
+            trust = Trust::Authority;
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("otapress");
+        }
+        Ok(PostgresUrl { config, trust, authorities, passfile })
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("postgres://")?;
+        if let Some(user) = self.config.get_user() {
+            write!(f, "{user}@")?;
+        }
+        let ports = self.config.get_ports();
+        let mut sockets = String::new();
+        for (i, host) in self.config.get_hosts().iter().enumerate() {
+            let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+            match host {
+                Host::Tcp(name) => {
+                    let comma = if i > 0 { "," } else { "" };
+                    let (open, close) = if name.contains(':') { ("[", "]") } else { ("", "") };
+                    write!(f, "{comma}{open}{name}{close}")?;
+                    if port != 5432 {
+                        write!(f, ":{port}")?;
+                    }
+                }
+                Host::Unix(path) => {
+                    let sign = if sockets.is_empty() { '?' } else { '&' };
+                    write!(sockets, "{sign}host={}", path.display())?;
+                    if port != 5432 {
+                        write!(sockets, "&port={port}")?;
+                    }
+                }
+            }
+        }
+        write!(f, "/{}{sockets}", self.config.get_dbname().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(url: &str) -> String {
+        PostgresUrl::parse(url).map_or_else(|error| error.to_string(), |url| url.to_string())
+    }
+
+    #[test]
+    fn what_is_shown_has_no_password() {
+        for (url, expected) in [
+            ("postgres://db/ota", "postgres://db/ota"),
+            ("postgresql://ota:geheim@db:5433/ota", "postgres://ota@db:5433/ota"),
+            ("postgres://ota:ge%40he?im/@db/ota?sslmode=require", "postgres://ota@db/ota"),
+            ("postgres://ota@a,b:6000/ota", "postgres://ota@a,b:6000/ota"),
+            ("postgres://ota@[::1]:6000/ota", "postgres://ota@[::1]:6000/ota"),
+            (
+                "postgres:///ota?host=/run/x&port=6000&password=geheim",
+                "postgres:///ota?host=/run/x&port=6000",
+            ),
+        ] {
+            assert_eq!(shown(url), expected, "{url}");
+            let debug = format!("{:?}", PostgresUrl::parse(url).unwrap());
+            assert!(!debug.contains("geheim") && !debug.contains("he?im"), "{debug}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_password() {
+        for (url, expected) in [
+            ("postgres:///ota", "it names no host: postgres://USER@HOST/DATABASE"),
+            (
+                "postgres://ota:ge@heim@db/ota",
+                "the host is not a name: write `@`, `/`, `:` and `?` in a password as %40, %2F, %3A and %3F",
+            ),
+            ("postgres://ota:geheim@db:x/ota", "invalid value for option `port`"),
+            ("postgres://db/ota?sslmode=no", "invalid value for option `sslmode`"),
+            ("postgres://db/ota?colour=red", "unknown option `colour`"),
+        ] {
+            assert_eq!(shown(url), format!("the URL of the database: {expected}"), "{url}");
+        }
+    }
+
+    #[test]
+    fn trust_is_as_with_the_programs_of_postgresql() {
+        let read = |query: &str| {
+            let url = PostgresUrl::parse(&format!("postgres://db/ota{query}")).unwrap();
+            (url.config.get_ssl_mode(), url.trust, url.authorities)
+        };
+        let file = Some(PathBuf::from("/a b.pem"));
+        assert_eq!(read(""), (SslMode::Prefer, Trust::Any, None));
+        assert_eq!(read("?sslmode=disable"), (SslMode::Disable, Trust::Any, None));
+        assert_eq!(read("?sslmode=require"), (SslMode::Require, Trust::Any, None));
+        let require = "?sslmode=require&sslrootcert=/a%20b.pem";
+        assert_eq!(read(require), (SslMode::Require, Trust::Authority, file.clone()));
+        assert_eq!(read("?sslmode=verify-ca"), (SslMode::Require, Trust::Authority, None));
+        let full = "?sslrootcert=/a%20b.pem&sslmode=verify-full&connect_timeout=3";
+        assert_eq!(read(full), (SslMode::Require, Trust::Host, file));
+    }
+}
