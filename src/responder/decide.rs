@@ -1,5 +1,7 @@
 //! The answer to a version check: a pure function of the offer, the records and the time.
 //!
+//! And the same rules for a device that did not ask, [`trigger`].
+//!
 //! Precedence of the refusals: the order of [`Refusal`]. Those that need the rollout's record come last, so
 //! that most checks are decided without it: [`decide`] with a blank record gives the same answer unless
 //! that is an upgrade.
@@ -9,6 +11,9 @@ use super::outcome;
 use super::record::{DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, RolloutRecord};
 use crate::version::Version;
 use crate::wire::{Answer, Setting, Target};
+
+/// How long a modem works on an upgrade at most: then the firmware reboots it.
+const BUSY_SECONDS: i64 = 600;
 
 /// What is answered, and what is to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +60,73 @@ pub fn decide(
     }
     seen(&mut decision.device, Some(reported), decision.refusal, now, &mut decision.events);
     decision
+}
+
+/// An attempt that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// What the device reported last.
+    pub from: Version,
+    /// What it is to run.
+    pub target: Version,
+    /// Which attempt it is.
+    pub number: u32,
+}
+
+/// Why no attempt is made for a device that did not ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// A check of it would be refused, too.
+    Refused(Refusal),
+    /// Nobody knows what it runs.
+    NeverReported,
+    /// It may be busy with an attempt of so many seconds ago.
+    UnderWay(i64),
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LeftOut::Refused(refusal) => refusal.fmt(f),
+            LeftOut::NeverReported => f.write_str("never reported a version"),
+            LeftOut::UnderWay(seconds) => write!(f, "an attempt began {seconds} s ago and may be under way"),
+        }
+    }
+}
+
+/// Decides whether a device that did not ask is to upgrade: under the same rules as if it had asked now and reported
+/// what it reported last, and only if it cannot be busy with an upgrade. Neither settings are sent nor confirmed.
+///
+/// # Errors
+/// Why not.
+pub fn trigger(
+    offer: &Offer,
+    device: &DeviceRecord,
+    rollout: &RolloutRecord,
+    recent: u32,
+    now: i64,
+) -> Result<(Attempt, Decision), LeftOut> {
+    let Offer::Managed(managed) = offer else { return Err(LeftOut::Refused(Refusal::Held)) };
+    let target = managed.target.as_ref().ok_or(LeftOut::Refused(Refusal::NoTarget))?;
+    let from = device.reported.ok_or(LeftOut::NeverReported)?;
+    let mut decision = Decision {
+        answer: Answer::NO,
+        refusal: None,
+        device: device.clone(),
+        rollout: rollout.clone(),
+        counted: None,
+        events: Vec::new(),
+    };
+    upgrade(managed, from, &mut decision, recent, now).map_err(LeftOut::Refused)?;
+    let busy = device.latest_offer().filter(|offer| offer.deadline.is_some() && !offer.answered);
+    if let Some(offer) = busy.filter(|offer| (0..BUSY_SECONDS).contains(&(now - offer.at))) {
+        return Err(LeftOut::UnderWay(now - offer.at));
+    }
+    for event in decision.events.iter_mut().filter(|event| event.kind == EventKind::Offered) {
+        event.detail += ", triggered";
+    }
+    let number = decision.device.offer(&target.rollout).map_or(0, |offer| offer.attempts);
+    Ok((Attempt { from, target: target.version, number }, decision))
 }
 
 /// Writes down that a device was heard of, what it reports and why it is not offered an upgrade.

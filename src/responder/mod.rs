@@ -24,3 +24,5 @@ mod plan;
 mod properties;
 pub mod record;
 pub mod service;
+#[cfg(test)]
+mod unasked;

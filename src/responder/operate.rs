@@ -1,8 +1,11 @@
 //! What is done to the records without being asked by a device: new attempts, rollouts that go on, and
 //! judgement on those that never ask again.
 
+use super::decide::{Attempt, LeftOut};
 use super::outcome::{self, Ending};
+use super::plan;
 use super::record::OfferRecord;
+use super::service::Responder;
 use crate::id::Imei;
 use crate::store::{Durability, Store, StoreError, Tx};
 
@@ -71,6 +74,51 @@ pub fn resume(store: &mut dyn Store, release: &str, now: i64) -> Result<Vec<Stri
         Ok(())
     })?;
     Ok(resumed)
+}
+
+/// Whether an attempt would be made for a device that did not ask. Changes nothing.
+///
+/// # Errors
+/// If the store fails.
+pub fn could_trigger(
+    store: &mut dyn Store,
+    responder: &Responder,
+    imei: Imei,
+    now: i64,
+) -> Result<Result<Attempt, LeftOut>, StoreError> {
+    let offer = responder.offer(imei);
+    let mut could = Err(LeftOut::NeverReported);
+    store.read(&mut |tx| {
+        could = plan::trigger(tx, imei, &offer, now)?.map(|(attempt, _)| attempt);
+        Ok(())
+    })?;
+    Ok(could)
+}
+
+/// Makes an attempt for a device that did not ask, if its rollout allows one now. Who told it to upgrade without that
+/// would spend an attempt that nobody counts, and get a result that belongs to none.
+///
+/// # Errors
+/// If the store fails; nothing was changed then.
+pub fn trigger(
+    store: &mut dyn Store,
+    responder: &Responder,
+    imei: Imei,
+    now: i64,
+) -> Result<Result<Attempt, LeftOut>, StoreError> {
+    let offer = responder.offer(imei);
+    let mut triggered = Err(LeftOut::NeverReported);
+    store.write(Durability::Power, &mut |tx| {
+        triggered = match plan::trigger(tx, imei, &offer, now)? {
+            Ok((attempt, changes)) => {
+                changes.apply(tx)?;
+                Ok(attempt)
+            }
+            Err(left_out) => Err(left_out),
+        };
+        Ok(())
+    })?;
+    Ok(triggered)
 }
 
 /// Judges every attempt that is overdue, so that a brake is pulled even if no other device asks. A server

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{self, decide};
+use super::decide::{self, Attempt, LeftOut, decide};
 use super::offer::Offer;
 use super::outcome::{self, Ending, Heard};
 use super::record::{DeviceRecord, Event, EventKind, Refusal, RolloutRecord, UnknownRecord};
-use super::service::{Kind, NoOffer, Notice, Question};
+use super::service::{Kind, NoOffer, Notice, Question, Start};
 use crate::id::{ClientId, Imei};
 use crate::store::{Durability, StoreError, Tx};
 use crate::version::Version;
@@ -15,6 +15,9 @@ use crate::wire::Answer;
 
 /// How many silent devices of a rollout are judged before an offer; the next offer judges more.
 const OVERDUE_LIMIT: u32 = 1000;
+
+/// How far a device's clock may be ahead of ours. One that is further ahead says nothing about when it started.
+const AHEAD_SECONDS: i64 = 300;
 
 /// The answer and what comes with it.
 #[derive(Clone, Debug)]
@@ -79,6 +82,7 @@ pub(super) fn plan(tx: &mut dyn Tx, question: &Question, now: i64) -> Result<Pla
     match &question.kind {
         Kind::Check { imei, reported, offer } => check(tx, *imei, reported, offer, now),
         Kind::Notify(notice) => notify(tx, notice, now),
+        Kind::Start { start, published } => started(tx, start, *published, now),
     }
 }
 
@@ -276,6 +280,106 @@ fn notify(tx: &mut dyn Tx, notice: &Notice, now: i64) -> Result<Plan, StoreError
     }
     changes.rollouts = rollouts.changed();
     Ok(Plan { answer: Answer::NO, log, changes })
+}
+
+/// A start message: a version check at the message's own time, to which there is no answer.
+///
+/// What is older than the device's record tells nothing new, be it that the broker has kept it or that it was under way
+/// for long: a start before the attempt began is no proof that the attempt succeeded, and none that a version
+/// reported since then is gone.
+fn started(tx: &mut dyn Tx, start: &Start, published: bool, now: i64) -> Result<Plan, StoreError> {
+    let nothing = |log| Plan { answer: Answer::NO, log, changes: Changes::default() };
+    if start.at > now.saturating_add(AHEAD_SECONDS) {
+        let ahead = start.at - now;
+        return Ok(nothing(Some(format!("ignored: the device's clock is {ahead} seconds ahead"))));
+    }
+    let at = start.at.min(now);
+    let mut changes = Changes::default();
+    let mut device = match tx.device(start.imei, None)? {
+        Some(device) => {
+            let known =
+                device.latest_offer().map_or(device.last_seen, |offer| offer.at.max(device.last_seen));
+            if at <= known {
+                return Ok(nothing(None));
+            }
+            device
+        }
+        None if published => {
+            changes.events.push(happened(EventKind::FirstSeen, start.imei, at, String::new()));
+            DeviceRecord::new(start.imei, at)
+        }
+        None => {
+            let name = start.imei.to_string();
+            if tx.unknown(&name)?.is_some_and(|known| at <= known.last_seen) {
+                return Ok(nothing(None));
+            }
+            changes.unknown = stranger(tx, &name, start.version.to_string(), at)?;
+            return Ok(Plan { changes, ..nothing(Some(Refusal::UnknownDevice.to_string())) });
+        }
+    };
+    let client = &start.client;
+    let odd = if device.client.as_ref() == Some(client) { None } else { mismatch(tx, &device, client)? };
+    device.client = Some(client.clone());
+    // Heard of, so that the copy that the broker keeps is not complained about again.
+    if let Some(odd) = odd {
+        device.last_seen = at;
+        changes.events.push(happened(EventKind::IdentityMismatch, device.imei, at, odd.clone()));
+        changes.devices.push(device);
+        return Ok(Plan { changes, ..nothing(Some(format!("the version is not believed: {odd}"))) });
+    }
+    let mut rollouts = Rollouts::default();
+    if let Some(ending) = outcome::told(&device, Some(start.version), at)
+        && let Some(latest) = device.latest.clone()
+    {
+        let rollout = rollouts.get(tx, &latest)?;
+        outcome::settle(&mut device, rollout, &ending, at, &mut changes.events);
+    }
+    let refusal = device.refusal;
+    decide::seen(&mut device, Some(start.version), refusal, at, &mut changes.events);
+    changes.devices.push(device);
+    changes.rollouts = rollouts.changed();
+    Ok(Plan { changes, ..nothing(None) })
+}
+
+/// An attempt that nobody asked for, or why there is none.
+pub(super) fn trigger(
+    tx: &mut dyn Tx,
+    imei: Imei,
+    offer: &Result<Offer, NoOffer>,
+    now: i64,
+) -> Result<Result<(Attempt, Changes), LeftOut>, StoreError> {
+    let offer = match offer {
+        Ok(offer) => offer,
+        Err(NoOffer::Unknown) => return Ok(Err(LeftOut::Refused(Refusal::UnknownDevice))),
+        Err(NoOffer::Broken(_)) => return Ok(Err(LeftOut::Refused(Refusal::NoAnswerFile))),
+    };
+    let target = match offer {
+        Offer::Managed(managed) => managed.target.as_ref(),
+        Offer::Held => None,
+    };
+    let (id, channel) =
+        target.map_or(("", None), |target| (target.rollout.as_str(), target.channel.as_deref()));
+    let Some(mut device) = tx.device(imei, Some(id))? else { return Ok(Err(LeftOut::NeverReported)) };
+    let (mut changes, mut rollouts) = (Changes::default(), Rollouts::default());
+    if let Some(ending) = outcome::told(&device, None, now)
+        && let Some(latest) = device.latest.clone()
+    {
+        let rollout = rollouts.get(tx, &latest)?;
+        outcome::settle(&mut device, rollout, &ending, now, &mut changes.events);
+    }
+    judge_silent(tx, id, imei, &mut rollouts, &mut changes, now)?;
+    let recent = channel.map_or(Ok(0), |channel| tx.offers_in_hour(channel, now))?;
+    let rollout = rollouts.get(tx, id)?;
+    let (attempt, mut decision) = match decide::trigger(offer, &device, rollout, recent, now) {
+        Ok(triggered) => triggered,
+        Err(left_out) => return Ok(Err(left_out)),
+    };
+    *rollout = decision.rollout;
+    changes.devices.push(decision.device);
+    changes.events.append(&mut decision.events);
+    changes.counted = decision.counted.map(|channel| (channel, now));
+    changes.rollouts = rollouts.changed();
+    Ok(Ok((attempt, changes)))
 }
 
 /// Whose result it is: the modem's word counts most, because a path is only what a setting says.

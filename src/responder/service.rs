@@ -75,6 +75,27 @@ pub(super) enum Kind {
     },
     /// An OTAP result.
     Notify(Notice),
+    /// A start message.
+    Start {
+        /// What it says.
+        start: Start,
+        /// Whether there is an answer file for the IMEI.
+        published: bool,
+    },
+}
+
+/// What a device says of itself over MQTT after every start. Its own time counts, because a broker may keep a message for
+/// as long as it likes: it is worth as much as a version check at that time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The clientID in the topic.
+    pub client: ClientId,
+    /// The IMEI in the message.
+    pub imei: Imei,
+    /// What it runs.
+    pub version: Version,
+    /// When it started, by its own clock.
+    pub at: i64,
 }
 
 /// An OTAP result and who it may come from.
@@ -180,11 +201,18 @@ impl Responder {
         Step::Ask(Question { kind, traceless: agent.program == Program::Simulator })
     }
 
+    /// A start message as a question, whose reply is 200 if it was recorded or has nothing new, else 500.
+    pub fn started(&self, start: Start) -> Question {
+        let published = self.answer_file(start.imei).exists();
+        Question { kind: Kind::Start { start, published }, traceless: false }
+    }
+
     fn answer_file(&self, imei: Imei) -> PathBuf {
         self.out.join("vc").join(format!("{imei}.json"))
     }
 
-    fn offer(&self, imei: Imei) -> Result<Offer, NoOffer> {
+    /// What is published for a device.
+    pub(super) fn offer(&self, imei: Imei) -> Result<Offer, NoOffer> {
         let file = self.answer_file(imei);
         let text = fs::read(&file).map_err(|error| match (&self.site, error.kind()) {
             // Without its mark the directory is not published, and says nothing about who is in the fleet.
@@ -212,6 +240,7 @@ impl Question {
                 let client = client.as_ref().map_or("-", ClientId::as_str);
                 format!("result of {client} ({imei}), `{}`", posted.text)
             }
+            Kind::Start { start, .. } => format!("start message of {} ({})", start.client, start.imei),
         }
     }
 
@@ -219,13 +248,13 @@ impl Question {
         let log = plan.log.as_ref().map(|log| format!("{}: {log}", self.name()));
         match self.kind {
             Kind::Check { .. } => Reply::check(&plan.answer, log),
-            Kind::Notify(_) => Reply::empty(200, log),
+            Kind::Notify(_) | Kind::Start { .. } => Reply::empty(200, log),
         }
     }
 }
 
 /// Answers questions in their order: those that change something in one transaction, the others in none.
-/// Never fails: where the store does, a check gets no upgrade and a result 500.
+/// Never fails: where the store does, a check gets no upgrade, and a result or a start message 500.
 ///
 /// Changes are as durable as `durability`, and offers and results survive a loss of power in any case:
 /// neither an attempt nor an acknowledged result is ever forgotten.
@@ -303,13 +332,13 @@ fn try_answer<S: Store + ?Sized>(
     Ok(())
 }
 
-/// The reply where there is no store: no upgrade to a check, 500 to a result.
+/// The reply where there is no store: no upgrade to a check, 500 to a result and a start message.
 pub fn answer_without_store(question: &Question, why: &str) -> Reply {
     let log = format!("{}: {}: {why}", question.name(), Refusal::NoState);
     match question.kind {
         Kind::Check { .. } => Reply::no(log),
         Kind::Notify(_) if question.traceless => Reply::empty(200, Some(log)),
-        Kind::Notify(_) => Reply::empty(500, Some(log)),
+        Kind::Notify(_) | Kind::Start { .. } => Reply::empty(500, Some(log)),
     }
 }
 
