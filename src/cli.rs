@@ -127,6 +127,8 @@ enum Command {
     Resume(cmd::resume::Args),
     /// Print the configuration of a host that fits this fleet
     Config(cmd::config::Args),
+    /// Make a fleet file of what the predecessor's `otc dbjson` prints
+    Import(cmd::import::Args),
     /// Print the JSON Schema of the fleet file
     Schema,
     /// Print a completion script for a shell
@@ -163,6 +165,7 @@ pub fn main() -> ExitCode {
         Command::Retry(args) => cmd::retry::run(&global, &args),
         Command::Resume(args) => cmd::resume::run(&global, &args),
         Command::Config(args) => cmd::config::run(&global, &args),
+        Command::Import(args) => cmd::import::run(&global, &args),
         Command::Schema => print(crate::fleet::schema::text().as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -136,6 +136,12 @@ codes! {
     /// A CSV file that is malformed.
     BadCsv = "bad-csv" Error,
 
+    // Import.
+    /// Not what the predecessor's `otc` prints.
+    BadDump = "bad-dump" Error,
+    /// Something of the predecessor's that is not in the fleet file that was made of it.
+    NotCarriedOver = "not-carried-over" Warning,
+
     // JARs.
     /// No JAR was found.
     EmptyCatalog = "empty-catalog" Error,

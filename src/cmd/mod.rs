@@ -6,6 +6,7 @@ pub mod add;
 pub mod build;
 pub mod check;
 pub mod config;
+pub mod import;
 pub mod probe;
 pub mod project;
 pub mod resume;

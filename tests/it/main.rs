@@ -13,6 +13,7 @@ mod device;
 mod golden;
 mod hosting;
 mod http;
+mod import;
 mod invalid;
 mod jars;
 mod kill;

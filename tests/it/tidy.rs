@@ -136,6 +136,7 @@ fn only_the_publisher_writes_in_out() {
             ("src/store/sqlite.rs", "the database in state/"),
             ("src/cmd/add.rs", "jars/"),
             ("src/cmd/build.rs", "the lock beside out/"),
+            ("src/cmd/import.rs", "the inventory of `--inventory`"),
         ],
     );
     assert_none("files are made and removed in few places", &faults);
