@@ -9,6 +9,7 @@ pub mod config;
 pub mod import;
 pub mod probe;
 pub mod project;
+mod provision;
 pub mod resume;
 pub mod retry;
 pub mod serve;

@@ -1,9 +1,12 @@
 //! `otapress show`: everything about one device.
 
-use anyhow::{Context as _, bail};
+use std::io::Write as _;
+
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::project::Project;
+use super::provision::{self, Form};
 use super::show_text;
 use super::{look_at_store, now, serve};
 use crate::cli::{Global, Outcome, print};
@@ -21,9 +24,9 @@ use crate::store::Store as _;
 pub struct Args {
     /// The device, by clientID or IMEI
     device: String,
-    /// Print only what to `set` on the device, with its password
-    #[arg(long, conflicts_with = "json")]
-    provision: bool,
+    /// Print only what to set on the device, with its password
+    #[arg(long, conflicts_with = "json", value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "set")]
+    provision: Option<Form>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -81,13 +84,20 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         bail!("`otapURI` names no file for device `{}`", device.client_id);
     };
     let password = match &provisioning.auth {
-        Some(auth) if args.provision => Some(serve::password(fleet.dir(), &auth.password_file)?),
+        Some(auth) if args.provision.is_some() => Some(serve::password(fleet.dir(), &auth.password_file)?),
         Some(auth) => Some(format!("<the line in {}>", auth.password_file.display())),
         None => None,
     };
-    let provision = provision(fleet, device, password.as_deref());
-    if args.provision {
-        return print(show_text::provision(&provision).as_bytes());
+    let provision = to_set(fleet, device, password.as_deref());
+    if let Some(form) = args.provision {
+        let text = provision::text(form, &provision).map_err(|faults| anyhow!("{}", faults.join("; ")))?;
+        print(text.as_bytes())?;
+        if form == Form::Sms && !global.quiet {
+            for note in provision::SMS_NOTES {
+                writeln!(std::io::stderr(), "note: {note}")?;
+            }
+        }
+        return Ok(Outcome::Done);
     }
     let entry = assignment.target.and_then(|version| catalog.get(version));
     let notify_url = expand(provisioning.notify_uri.value.as_str(), &device.client_id).into_owned();
@@ -116,11 +126,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// What has to be set on the device: what differs from the defaults of the firmware, spelled as there.
-pub(super) fn provision(
-    fleet: &Fleet,
-    device: &Device,
-    password: Option<&str>,
-) -> Vec<(&'static str, String)> {
+pub(super) fn to_set(fleet: &Fleet, device: &Device, password: Option<&str>) -> Vec<(&'static str, String)> {
     let provisioning = &fleet.group(device).provisioning;
     let mut lines = Vec::new();
     if device.client_id.as_str() != device.imei.to_string() {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
+use super::provision::commands;
 use super::show::{StateView, View};
 use crate::resolve::Rule;
 use crate::responder::code::lookup;
@@ -43,7 +44,7 @@ pub(super) fn text(view: &View<'_>) -> String {
                 .add(if i == 0 { "settings" } else { "" }, &format!("{}={}{note}", setting.key, setting.val));
         }
     }
-    for (i, line) in provision(&view.provision).lines().enumerate() {
+    for (i, line) in commands(&view.provision).lines().enumerate() {
         lines.add(if i == 0 { "to set" } else { "" }, line);
     }
     lines.add("modem", &view.command);
@@ -55,11 +56,6 @@ pub(super) fn text(view: &View<'_>) -> String {
         None => lines.add("state", "it has not asked yet"),
     }
     lines.0
-}
-
-/// The commands that set what a device needs.
-pub(super) fn provision(lines: &[(&'static str, String)]) -> String {
-    lines.iter().map(|(key, value)| format!("set {key}={value}\n")).collect()
 }
 
 fn rule(view: &View<'_>) -> String {

@@ -85,7 +85,7 @@ fn tracker(
         bail!("`otapURI` names no file for device `{}`", device.client_id);
     };
     let mut simulated = device::Device::new(device.imei, "0.0.1");
-    for (key, val) in show::provision(fleet, device, password) {
+    for (key, val) in show::to_set(fleet, device, password) {
         simulated = simulated.with(key, &val)?;
     }
     simulated.network = network;

@@ -33,7 +33,7 @@ pub fn convert(
             hold: row.block,
             set: row.sname.as_ref().and_then(|sname| set_names.find(sname, found)),
             tid: row.tid.as_ref().and_then(|tid| self::tid(tid, found)),
-            comment: row.comment.as_ref().map(|comment| plain(&comment.text)),
+            comment: row.comment.as_ref().map(|comment| plain(&comment.text)).filter(|text| !text.is_empty()),
         };
         if let Some(flags) = row.flags.as_ref().filter(|flags| flags_seen.insert(flags.text.clone())) {
             let message =
@@ -57,7 +57,7 @@ pub fn convert(
         .names
         .into_iter()
         .map(|(original, name)| {
-            let comment = (original != name).then(|| plain(&original));
+            let comment = Some(plain(&original)).filter(|text| *text != name && !text.is_empty());
             (name, comment)
         })
         .filter(|(name, _)| used.contains(name))

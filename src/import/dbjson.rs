@@ -192,11 +192,11 @@ mod tests {
         assert_eq!(
             found,
             [
-                "3:78: the key `owner`, which stands here first, is not known",
+                "3:72: the key `owner`, which stands here first, is not known",
                 "4:3: this is not a device, but something else",
                 "5:3: this device has no IMEI",
-                "6:25: the `tid` of this device is not a text",
-                "6:67: the `comment` of this device is not a text",
+                "6:24: the `tid` of this device is not a text",
+                "6:68: the `comment` of this device is not a text",
             ]
         );
     }

@@ -63,6 +63,20 @@ set otapPassword=swordfish
 ",
         "",
     );
+    project.run("show dev1 --provision=properties").expect(
+        0,
+        "\
+clientID=dev1
+apn=internet
+otapURI=http://ota.example.com/files/@/OwnTracks.jad
+notifyURI=http://ota.example.com/otap/notify?id=@
+versionURI=http://ota.example.com/otap/version
+versionInterval=10800
+otapUser=ota
+otapPassword=swordfish
+",
+        "",
+    );
     // Nor does it reach out/.
     project.build();
     assert!(project.out().values().all(|bytes| !String::from_utf8_lossy(bytes).contains("swordfish")));
@@ -98,6 +112,34 @@ fn a_missing_password_is_a_warning_and_for_provisioning_an_error() {
     let ran = project.run("show dev1 --provision");
     assert_eq!((ran.status, &*ran.stdout), (1, ""));
     assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains("secrets/otap"), "{}", ran.stderr);
+}
+
+#[test]
+fn messages_are_commands_that_the_device_takes() {
+    let project = Project::new(SMALL);
+    let texts = "\
+login <secret>
+set clientID=dev1
+set apn=internet
+set otapURI=http://ota.example.com/files/@/OwnTracks.jad
+set notifyURI=http://ota.example.com/otap/notify?id=@
+set versionURI=http://ota.example.com/otap/version
+set versionInterval=10800
+";
+    let notes = "\
+note: send each line as a message of its own, in this order; `<secret>` is the device's `secret`
+note: the device answers a command that fails with `NACK`, and takes commands for `loginTimeout` seconds
+note: [?] not confirmed: that the modem hands on `@` and `_`, so look at the values with `set <key>` afterwards
+";
+    project.run("show dev1 --provision=sms").expect(0, texts, notes);
+    project.run("show dev1 --provision=sms -q").expect(0, texts, "");
+    project
+        .write("fleet.yaml", SMALL.replace("\"352099001761481\" }", "\"352099001761481\", tid: \"D 1\" }"));
+    project.run("show dev1 --provision=sms").expect(
+        1,
+        "",
+        "error: the value of `tid` has a blank, at which the command ends\n",
+    );
 }
 
 /// Posts as a device does, to what `build` has published.
