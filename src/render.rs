@@ -41,7 +41,8 @@ pub fn render(
         progress(done);
         let assignment = resolve::assign(fleet, device);
         let content = answers.content(device, assignment, &mut tree);
-        tree.add(answer_path(device), Tier::Answer, content);
+        let tier = if assignment.target.is_some() { Tier::Answer } else { Tier::NoOffer };
+        tree.add(answer_path(device), tier, content);
         if let Some(target) = assignment.target
             && let Err(diagnostics) = jads.add(device, target, &mut tree)
         {

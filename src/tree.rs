@@ -11,11 +11,13 @@ use crate::out_path::OutPath;
 /// what a file refers to is there as long as the file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
+    /// Version-check answers that offer nothing: they take back what sent devices to a JAD, and refer to nothing.
+    NoOffer,
     /// JARs and their checksums.
     Jar,
     /// JADs, which name a JAR.
     Jad,
-    /// Version-check answers, which send devices to a JAD.
+    /// Version-check answers that send devices to a JAD.
     Answer,
     /// `otapress.json`, which says what is published.
     Site,
@@ -23,7 +25,7 @@ pub enum Tier {
 
 impl Tier {
     /// All of them in the order of publication.
-    pub const ALL: [Tier; 4] = [Tier::Jar, Tier::Jad, Tier::Answer, Tier::Site];
+    pub const ALL: [Tier; 5] = [Tier::NoOffer, Tier::Jar, Tier::Jad, Tier::Answer, Tier::Site];
 }
 
 /// What a file holds; many files can share it.

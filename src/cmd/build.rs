@@ -1,9 +1,11 @@
 //! `otapress build`: render the fleet and publish what differs.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 
@@ -13,6 +15,7 @@ use crate::cli::{Global, Outcome};
 use crate::publish::apply;
 use crate::publish::diff::{Changes, all, diff};
 use crate::publish::disk::RealDisk;
+use crate::publish::hashes::Hashes;
 use crate::publish::scan::{Existing, Published, scan};
 use crate::tree::{Tier, Tree};
 
@@ -22,6 +25,9 @@ pub struct Args {
     /// Write nothing; exit with 3 if out/ is not what the fleet says
     #[arg(long)]
     check: bool,
+    /// Read every file in out/ instead of trusting what is remembered of those that nobody has touched
+    #[arg(long)]
+    verify: bool,
     /// Publish even if more than 10 % of the devices would be dropped
     #[arg(long)]
     allow_mass_removal: bool,
@@ -32,7 +38,7 @@ pub struct Args {
 /// # Errors
 /// If out/ is not ours, or cannot be read or written.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
-    let begin = Instant::now();
+    let (begin, now) = (Instant::now(), SystemTime::now());
     // Modes of what is published do not depend on who builds: 0755 and 0644.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let out = real_path(&global.out())?;
@@ -50,9 +56,11 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     };
 
     let existing = scan(&out)?;
+    let hashes_file = Hashes::beside(&out);
+    let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
     let changes = match &existing {
         Existing::Nothing => all(&tree),
-        Existing::Published(published) => diff(&tree, &out, published)?,
+        Existing::Published(published) => diff(&tree, &out, published, &mut hashes)?,
     };
     if args.check {
         return check(global, &out, &changes);
@@ -61,6 +69,10 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         guard_mass_removal(published, &changes, args.allow_mass_removal)?;
     }
     publish(global, &out, &tree, &existing, &changes)?;
+    if let Err(error) = hashes.save(&hashes_file, now) {
+        // It costs the next build some time, and nothing else.
+        tracing::debug!("`{}` cannot be written: {error}", hashes_file.display());
+    }
     let devices = count(fleet.devices().len(), "device");
     let took = begin.elapsed();
     let summary = if changes.is_empty() {
@@ -162,15 +174,17 @@ fn publish(
 ) -> anyhow::Result<()> {
     let bar = progress_bar(global, "publishing");
     bar.set_length(changes.write.len() as u64);
-    let mut tick = |done: usize| {
+    let done = AtomicU64::new(0);
+    let tick = || {
+        let done = done.fetch_add(1, Ordering::Relaxed);
         if done.is_multiple_of(256) {
-            bar.set_position(done as u64);
+            bar.set_position(done);
         }
     };
     let result = match existing {
-        Existing::Nothing => apply::fresh(&mut RealDisk, out, tree, changes, &mut tick),
+        Existing::Nothing => apply::fresh(&RealDisk, out, tree, changes, &tick),
         Existing::Published(published) => {
-            apply::update(&mut RealDisk, out, tree, changes, &published.leftovers, &mut tick)
+            apply::update(&RealDisk, out, tree, changes, &published.leftovers, &tick)
         }
     };
     bar.finish_and_clear();
@@ -179,11 +193,17 @@ fn publish(
 
 /// `2 JARs and sums, 3 JADs, 4 answers`.
 fn tiers(written: impl Iterator<Item = Tier>) -> String {
-    let mut counts = [0; Tier::ALL.len()];
-    written.for_each(|tier| counts[tier as usize] += 1);
-    let names = ["JAR file", "JAD", "answer", "site file"];
-    let texts: Vec<_> =
-        counts.iter().zip(names).filter(|(n, _)| **n > 0).map(|(n, name)| count(*n, name)).collect();
+    let mut counts = BTreeMap::new();
+    for tier in written {
+        let name = match tier {
+            Tier::Jar => (0, "JAR file"),
+            Tier::Jad => (1, "JAD"),
+            Tier::NoOffer | Tier::Answer => (2, "answer"),
+            Tier::Site => (3, "site file"),
+        };
+        *counts.entry(name).or_insert(0) += 1;
+    }
+    let texts: Vec<_> = counts.iter().map(|((_, name), n)| count(*n, name)).collect();
     if texts.is_empty() { "nothing".into() } else { texts.join(", ") }
 }
 

@@ -1,14 +1,15 @@
 //! How out/ differs from the tree that it is to hold.
 
-use std::fs;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::SystemTime;
 
 use super::PublishError;
+use super::hashes::Hashes;
 use super::scan::{Published, PublishedFile};
 use crate::digest::Sha256;
 use crate::out_path::OutPath;
-use crate::tree::{Content, File, Tier, Tree};
+use crate::tree::{Content, ContentId, File, Tier, Tree};
 use crate::wire::SITE_FILE;
 
 /// What has to be done.
@@ -29,7 +30,7 @@ pub struct Write<'a> {
     pub file: &'a File,
     /// When the file in its place was written, if that has the same size. Servers and rsync tell files apart by size and time.
     pub replaces: Option<SystemTime>,
-    /// Whether a file is in its place.
+    /// Whether no file is in its place.
     pub is_new: bool,
 }
 
@@ -55,12 +56,18 @@ pub fn all(tree: &Tree) -> Changes<'_> {
     Changes { write, ..Changes::default() }
 }
 
-/// Compares every file by its bytes.
+/// Compares every file by its size and its digest.
 ///
 /// # Errors
-/// If a file cannot be read.
-pub fn diff<'a>(tree: &'a Tree, out: &Path, published: &Published) -> Result<Changes<'a>, PublishError> {
+/// If a file has to be read, and cannot be.
+pub fn diff<'a>(
+    tree: &'a Tree,
+    out: &Path,
+    published: &Published,
+    hashes: &mut Hashes,
+) -> Result<Changes<'a>, PublishError> {
     let mut changes = Changes::default();
+    let mut wanted = Wanted { tree, digests: HashMap::new() };
     let mut there = published.files.iter().peekable();
     for file in tree.files() {
         while let Some(old) = there.next_if(|old| old.path < file.path) {
@@ -69,11 +76,11 @@ pub fn diff<'a>(tree: &'a Tree, out: &Path, published: &Published) -> Result<Cha
         match there.next_if(|old| old.path == file.path) {
             None => changes.write.push(Write { file, replaces: None, is_new: true }),
             Some(old) => {
-                let content = tree.content(file.content);
-                if is_same(content, old, out)? {
+                let has_size = old.stamp.size() == tree.content(file.content).size();
+                if has_size && digest(old, out, hashes)? == wanted.digest(file.content) {
                     changes.unchanged += 1;
                 } else {
-                    let replaces = (old.size == content.size()).then_some(old.modified);
+                    let replaces = has_size.then(|| old.stamp.modified());
                     changes.write.push(Write { file, replaces, is_new: false });
                 }
             }
@@ -83,16 +90,24 @@ pub fn diff<'a>(tree: &'a Tree, out: &Path, published: &Published) -> Result<Cha
     Ok(changes)
 }
 
-fn is_same(content: &Content, old: &PublishedFile, out: &Path) -> Result<bool, PublishError> {
-    if content.size() != old.size {
-        return Ok(false);
-    }
+fn digest(old: &PublishedFile, out: &Path, hashes: &mut Hashes) -> Result<Sha256, PublishError> {
     let path = old.path.below(out);
-    let bytes = fs::read(&path).map_err(PublishError::io("read", &path))?;
-    Ok(match content {
-        Content::Bytes(wanted) => bytes == **wanted,
-        Content::CopyOf { sha256, .. } => Sha256::of(&bytes) == *sha256,
-    })
+    hashes.digest(&path, old.stamp).map_err(PublishError::io("read", &path))
+}
+
+/// The digests of what out/ is to hold, each found once.
+struct Wanted<'a> {
+    tree: &'a Tree,
+    digests: HashMap<ContentId, Sha256>,
+}
+
+impl Wanted<'_> {
+    fn digest(&mut self, id: ContentId) -> Sha256 {
+        *self.digests.entry(id).or_insert_with(|| match self.tree.content(id) {
+            Content::Bytes(bytes) => Sha256::of(bytes),
+            Content::CopyOf { sha256, .. } => *sha256,
+        })
+    }
 }
 
 fn removal(old: &PublishedFile) -> Remove {

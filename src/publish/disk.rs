@@ -1,29 +1,37 @@
 //! The few things that publishing does to a disk, as a trait: so that a test can let any of them fail, or be the last.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 /// What [`super::apply`] needs.
-pub trait Disk {
+pub trait Disk: Sync {
     /// Creates a directory and those above it.
-    fn create_dirs(&mut self, path: &Path) -> io::Result<()>;
+    fn create_dirs(&self, path: &Path) -> io::Result<()>;
     /// Creates a file that does not exist yet.
-    fn create(&mut self, path: &Path, bytes: &[u8], not_before: Option<SystemTime>) -> io::Result<()>;
+    fn create(&self, path: &Path, bytes: &[u8], not_before: Option<SystemTime>) -> io::Result<()>;
     /// Gives a file a second name.
-    fn link(&mut self, from: &Path, to: &Path) -> io::Result<()>;
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Renames, replacing what is there.
-    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Lets two names change places, whatever they are the names of.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
     /// Removes a file.
-    fn remove_file(&mut self, path: &Path) -> io::Result<()>;
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
-    fn remove_dir(&mut self, path: &Path) -> io::Result<()>;
-    /// Removes a directory with all that is in it.
-    fn remove_tree(&mut self, path: &Path) -> io::Result<()>;
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Removes a file, or a directory with all that is in it.
+    fn remove_tree(&self, path: &Path) -> io::Result<()>;
     /// Returns when everything that was done on the file system of `path` will outlast a crash.
-    fn barrier(&mut self, path: &Path) -> io::Result<()>;
+    fn barrier(&self, path: &Path) -> io::Result<()>;
+    /// Whether two threads are faster than one.
+    fn is_concurrent(&self) -> bool;
 }
 
 /// The disk itself. Modes are 0755 and 0644 as long as the process's umask is 022, which the command sets.
@@ -31,11 +39,11 @@ pub trait Disk {
 pub struct RealDisk;
 
 impl Disk for RealDisk {
-    fn create_dirs(&mut self, path: &Path) -> io::Result<()> {
+    fn create_dirs(&self, path: &Path) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
     }
 
-    fn create(&mut self, path: &Path, bytes: &[u8], not_before: Option<SystemTime>) -> io::Result<()> {
+    fn create(&self, path: &Path, bytes: &[u8], not_before: Option<SystemTime>) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
         file.write_all(bytes)?;
         if let Some(not_before) = not_before
@@ -46,27 +54,45 @@ impl Disk for RealDisk {
         Ok(())
     }
 
-    fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::hard_link(from, to)
     }
 
-    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
 
-    fn remove_file(&mut self, path: &Path) -> io::Result<()> {
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+            // Some network file systems cannot; then there is a moment at which `other` is missing.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                let mut aside = OsString::from(one);
+                aside.push("-aside");
+                fs::rename(other, &aside)?;
+                fs::rename(one, other)?;
+                fs::rename(&aside, one)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
 
-    fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
         fs::remove_dir(path)
     }
 
-    fn remove_tree(&mut self, path: &Path) -> io::Result<()> {
-        fs::remove_dir_all(path)
+    fn remove_tree(&self, path: &Path) -> io::Result<()> {
+        if path.symlink_metadata()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
     }
 
-    fn barrier(&mut self, path: &Path) -> io::Result<()> {
+    fn barrier(&self, path: &Path) -> io::Result<()> {
         Ok(rustix::fs::syncfs(File::open(path)?)?)
+    }
+
+    fn is_concurrent(&self) -> bool {
+        std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
     }
 }

@@ -1,14 +1,15 @@
 //! Publishing: what is in out/, how it differs from what it should hold, and the steps from one to the other.
 //!
 //! ```text
-//! Tree ─┐
-//! scan ─┴► diff ─► apply
+//! Tree ───────────┐
+//! scan ─ hashes ──┴► diff ─► apply ─► disk
 //! ```
 //! Only [`apply`] writes in out/.
 
 pub mod apply;
 pub mod diff;
 pub mod disk;
+pub mod hashes;
 pub mod scan;
 
 use std::io;

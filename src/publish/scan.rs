@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
-
-use walkdir::WalkDir;
 
 use super::PublishError;
+use super::hashes::Stamp;
 use crate::out_path::OutPath;
 use crate::wire::{SITE_FILE, Site};
 
-/// What the names of files that are being written start with; a killed build leaves them behind.
+/// What the names of files and directories that are being written start with; a killed build leaves them behind.
 pub(super) const TEMP_PREFIX: &str = ".otapress-tmp-";
 
 /// What is at the place of out/.
@@ -29,7 +27,7 @@ pub struct Published {
     pub site: Site,
     /// Its files, by path.
     pub files: Vec<PublishedFile>,
-    /// What a killed build has left behind.
+    /// What a killed build has left behind: files and directories with temporary names, and directories without a file.
     pub leftovers: Vec<PathBuf>,
 }
 
@@ -38,10 +36,8 @@ pub struct Published {
 pub struct PublishedFile {
     /// Where.
     pub path: OutPath,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When it was written.
-    pub modified: SystemTime,
+    /// Its size and times.
+    pub stamp: Stamp,
 }
 
 /// Looks at `out` without changing anything.
@@ -60,34 +56,41 @@ pub fn scan(out: &Path) -> Result<Existing, PublishError> {
     }
     let site = read_site(out)?.ok_or_else(|| PublishError::NotOurs(out.into()))?;
     let mut published = Published { site, files: Vec::new(), leftovers: Vec::new() };
-    for entry in WalkDir::new(out).min_depth(1) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(out).to_owned();
-            PublishError::io("read", &path)(error.into())
-        })?;
-        let file_type = entry.file_type();
-        if file_type.is_dir() {
-            continue;
-        }
-        if file_type.is_symlink() {
-            return Err(PublishError::Symlink(entry.into_path()));
-        }
-        if entry.file_name().to_string_lossy().starts_with(TEMP_PREFIX) {
-            published.leftovers.push(entry.into_path());
-            continue;
-        }
-        let below = entry.path().strip_prefix(out).unwrap_or(entry.path());
-        let path = below.to_str().and_then(|text| text.parse().ok()).filter(is_ours);
-        let (Some(path), true) = (path, file_type.is_file()) else {
-            return Err(PublishError::Foreign { file: entry.into_path(), out: out.into() });
-        };
-        let metadata =
-            entry.metadata().map_err(|error| PublishError::io("read", entry.path())(error.into()))?;
-        let modified = metadata.modified().map_err(PublishError::io("read", entry.path()))?;
-        published.files.push(PublishedFile { path, size: metadata.len(), modified });
-    }
+    walk(out, out, &mut published)?;
     published.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Existing::Published(published))
+}
+
+/// Looks at what is in a directory; whether there is a file in it or below.
+fn walk(dir: &Path, out: &Path, published: &mut Published) -> Result<bool, PublishError> {
+    let mut holds_files = false;
+    for entry in fs::read_dir(dir).map_err(PublishError::io("read", dir))? {
+        let entry = entry.map_err(PublishError::io("read", dir))?;
+        let path = entry.path();
+        let file_type = entry.file_type().map_err(PublishError::io("read", &path))?;
+        if file_type.is_symlink() {
+            return Err(PublishError::Symlink(path));
+        }
+        if entry.file_name().as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes()) {
+            published.leftovers.push(path);
+        } else if file_type.is_dir() {
+            if walk(&path, out, published)? {
+                holds_files = true;
+            } else {
+                published.leftovers.push(path);
+            }
+        } else {
+            let below = path.strip_prefix(out).ok().and_then(|below| below.to_str());
+            let ours = below.and_then(|text| text.parse().ok()).filter(is_ours);
+            let (Some(ours), true) = (ours, file_type.is_file()) else {
+                return Err(PublishError::Foreign { file: path, out: out.into() });
+            };
+            let metadata = entry.metadata().map_err(PublishError::io("read", &path))?;
+            published.files.push(PublishedFile { path: ours, stamp: Stamp::of(&metadata) });
+            holds_files = true;
+        }
+    }
+    Ok(holds_files)
 }
 
 /// What `otapress.json` in a directory says; none if there is no such file.

@@ -1,0 +1,72 @@
+# Building: against a program that only writes the same files.
+# Sourced by benches/run.
+
+bare=$examples/bare_writer
+
+# one WHERE LAYOUT PATH-OF-JAD DIRECTORY FRESH: the figures of one layout on one file system; FRESH prepares it.
+build_on() {
+    local where=$1 layout=$2 jad=$3 dir=$4 fresh=$5 fleet written links untar first again changed
+    fleet=$work/fleet-$layout
+    [ -d "$fleet" ] || benches/fleet "$fleet" "$N" "$jad"
+    local source=$work/tree-$layout
+    [ -d "$source" ] || "$otapress" -q -f "$fleet/fleet.yaml" -o "$source" build
+    [ -f "$work/$layout.tar" ] || tar cf "$work/$layout.tar" -C "$source" .
+
+    "$fresh"
+    written=$("$bare" "$source" "$dir/bare")
+    "$fresh"
+    links=$("$bare" "$source" "$dir/bare" links)
+    "$fresh"
+    mkdir "$dir/tar"
+    untar=$(seconds sh -c "tar xf '$work/$layout.tar' -C '$dir/tar' && sync -f '$dir/tar'")
+    "$fresh"
+    first=$(seconds "$otapress" -q -f "$fleet/fleet.yaml" -o "$dir/out" build)
+    # The second one learns what the files are; what was written a moment ago is not trusted.
+    sleep 2.1
+    seconds "$otapress" -q -f "$fleet/fleet.yaml" -o "$dir/out" build > /dev/null
+    again=$(seconds "$otapress" -q -f "$fleet/fleet.yaml" -o "$dir/out" build)
+    sed -i 's/^  dev7: { /&release: 0.10.65, /' "$fleet/fleet.yaml"
+    changed=$(seconds "$otapress" -f "$fleet/fleet.yaml" -o "$dir/out" build)
+    local said
+    said=$(sed 's/, in .*//' "$work/said")
+    sed -i 's/release: 0.10.65, //' "$fleet/fleet.yaml"
+
+    row "$where, $layout: bare writer" "$written s"
+    row "$where, $layout: bare writer with links" "$links s" "$(ratio "$links" "$written") of bare"
+    row "$where, $layout: tar xf" "$untar s" "$(ratio "$untar" "$written") of bare"
+    row "$where, $layout: fresh build" "$first s" "$(ratio "$first" "$written") of bare" "0.75"
+    row "$where, $layout: unchanged build" "$again s" "$(ratio "$again" "$first") of fresh" "0.15"
+    row "$where, $layout: one device changed" "$changed s" "$(ratio "$changed" "$again") of unchanged" "1.20"
+    printf '   %s\n' "$said" >&2
+}
+
+in_memory() {
+    rm -rf "$work/memory"
+    mkdir "$work/memory"
+}
+
+# A new journalled ext4, without what an earlier run has left in its directories and its journal.
+on_ext4() {
+    if mountpoint -q "$work/ext4"; then umount "$work/ext4"; fi
+    rm -f "$work/ext4.img"
+    truncate -s "$((2 + N / 40000))G" "$work/ext4.img"
+    mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -N "$((N * 4 + 10000))" "$work/ext4.img"
+    mkdir -p "$work/ext4"
+    mount -o loop "$work/ext4.img" "$work/ext4"
+}
+
+layouts() {
+    build_on "$1" nested 'files/@/OwnTracks.jad' "$2" "$3"
+    build_on "$1" flat 'files/@.jad' "$2" "$3"
+}
+
+layouts memory "$work/memory" in_memory
+if [ "$(id -u)" -eq 0 ] && command -v mkfs.ext4 > /dev/null && on_ext4 2> /dev/null; then
+    cleanups+=("umount '$work/ext4'")
+    layouts ext4 "$work/ext4" on_ext4
+    umount "$work/ext4"
+else
+    skip "ext4" "needs root, mkfs.ext4 and loop devices"
+fi
+
+row "peak memory of a fresh build" "$(peak "$otapress" -q -f "$work/fleet-nested/fleet.yaml" -o "$work/peak-out" build) MB"

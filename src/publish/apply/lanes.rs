@@ -1,0 +1,81 @@
+//! Work on a sorted list, by two threads where that is faster: one from the front, one from the back.
+//!
+//! What is near in the list is in one directory, which the system locks for each change of it; so the threads
+//! are kept as far apart as they can be.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::publish::PublishError;
+
+/// How many items a lane takes at a time.
+const CHUNK: usize = 64;
+
+/// Lets `work` do every item; the first failure ends it. `work` gets items in order or, in the second lane, pieces of
+/// some items in order.
+pub(super) fn work<T: Sync>(
+    concurrent: bool,
+    items: &[T],
+    lane: impl Fn(&mut dyn Iterator<Item = &T>) -> Result<(), PublishError> + Sync,
+) -> Result<(), PublishError> {
+    if !concurrent || items.len() <= CHUNK {
+        return lane(&mut items.iter());
+    }
+    let rest = Mutex::new(items);
+    let run = |from_the_back: bool| {
+        let chunks = std::iter::from_fn(|| {
+            let mut rest = rest.lock().unwrap_or_else(PoisonError::into_inner);
+            let n = CHUNK.min(rest.len());
+            let (chunk, others) = if from_the_back {
+                let (others, chunk) = rest.split_at(rest.len() - n);
+                (chunk, others)
+            } else {
+                rest.split_at(n)
+            };
+            *rest = others;
+            (n > 0).then_some(chunk)
+        });
+        let result = lane(&mut chunks.flatten());
+        if result.is_err() {
+            *rest.lock().unwrap_or_else(PoisonError::into_inner) = &[];
+        }
+        result
+    };
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| run(true));
+        let first = run(false);
+        first.and(second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_done_once() {
+        for concurrent in [false, true] {
+            for len in [0, 1, CHUNK, CHUNK + 1, 10 * CHUNK + 7] {
+                let items: Vec<usize> = (0..len).collect();
+                let done = Mutex::new(Vec::new());
+                let lane = |items: &mut dyn Iterator<Item = &usize>| {
+                    items.for_each(|item| done.lock().unwrap().push(*item));
+                    Ok(())
+                };
+                work(concurrent, &items, lane).unwrap();
+                let mut done = done.into_inner().unwrap();
+                done.sort_unstable();
+                assert_eq!(done, items);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_failure_ends_it() {
+        let items: Vec<usize> = (0..10_000).collect();
+        let lane = |items: &mut dyn Iterator<Item = &usize>| match items.next() {
+            Some(_) => Err(PublishError::NotOurs("x".into())),
+            None => Ok(()),
+        };
+        assert!(work(true, &items, lane).is_err());
+    }
+}
