@@ -20,6 +20,7 @@ mod kill;
 mod life;
 mod load;
 mod operator;
+mod parity;
 mod probe;
 mod properties;
 mod scale;

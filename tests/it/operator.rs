@@ -3,11 +3,11 @@
 use std::process::Output;
 
 use otapress::responder::record::{DeviceRecord, EventKind};
-use otapress::responder::service::{Responder, Step, answer};
-use otapress::responder::{message::Request, service::Reply};
+use otapress::responder::service::Reply;
+use otapress::store::Store as _;
 use otapress::store::sqlite::SqliteStore;
-use otapress::store::{Durability, Store as _};
 
+use crate::support::asked::ask;
 use crate::support::process::{Fleet, PATIENCE, YAML};
 
 const IMEI: &str = "352099001761481";
@@ -31,19 +31,7 @@ impl Operated {
 
     /// Sends a request some seconds ago.
     fn ask(&self, ago: i64, target: &str, agent: &str, body: &str) -> Reply {
-        let now = i64::try_from(
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
-        );
-        let request = Request {
-            method: "POST",
-            target,
-            agent: Some(agent.as_bytes()),
-            body: body.as_bytes(),
-            whole: true,
-        };
-        let Step::Ask(question) = Responder::new(self.0.path("out")).prepare(&request) else { panic!() };
-        let mut store = SqliteStore::open(&self.0.path("state"), PATIENCE).unwrap();
-        answer(&mut store, Durability::Power, &[question], now.unwrap() - ago).swap_remove(0)
+        ask(&self.0.path("out"), &self.0.path("state"), ago, target, agent, body)
     }
 
     fn check(&self, ago: i64, imei: &str, reported: &str) -> bool {

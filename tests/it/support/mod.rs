@@ -1,5 +1,6 @@
 //! What several tests are built with.
 
+pub mod asked;
 pub mod canned;
 pub mod hosted;
 pub mod hosts;
