@@ -22,7 +22,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 errors found, or failed; 2 usage; 3 differs (build --check).";
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 errors found, or failed; 2 usage; 3 differs (build --check); \
+     4 gate missed (status --gate).";
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
@@ -121,6 +122,8 @@ enum Command {
     Probe(cmd::probe::Args),
     /// Play the fleet against a server, to rehearse a rollout
     Simulate(cmd::simulate::Args),
+    /// Show where the fleet stands: who runs what, what failed, and why nothing happens
+    Status(cmd::status::Args),
     /// Give devices new attempts
     Retry(cmd::retry::Args),
     /// Release the brake of a rollout
@@ -149,7 +152,27 @@ pub enum Outcome {
     Failed,
     /// Something differs.
     Differs,
+    /// A rollout is not as good as was asked for.
+    MissesGate,
 }
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::Failed => ExitCode::from(FAILED),
+            Outcome::Differs => ExitCode::from(DIFFERS),
+            Outcome::MissesGate => ExitCode::from(MISSES_GATE),
+        }
+    }
+}
+
+/// Errors were found, or the command failed. Clap gives 2 for wrong usage.
+const FAILED: u8 = 1;
+/// Something differs.
+const DIFFERS: u8 = 3;
+/// A gate is missed.
+const MISSES_GATE: u8 = 4;
 
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
@@ -162,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => cmd::serve::run(&global, &args),
         Command::Probe(args) => cmd::probe::run(&global, &args),
         Command::Simulate(args) => cmd::simulate::run(&global, &args),
+        Command::Status(args) => cmd::status::run(&global, &args),
         Command::Retry(args) => cmd::retry::run(&global, &args),
         Command::Resume(args) => cmd::resume::run(&global, &args),
         Command::Config(args) => cmd::config::run(&global, &args),
@@ -175,15 +199,13 @@ pub fn main() -> ExitCode {
         Command::Man => man(),
     };
     match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::from(1),
-        Ok(Outcome::Differs) => ExitCode::from(3),
+        Ok(outcome) => outcome.into(),
         // Who reads our output may stop reading it, as `head` does.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let (paint, reset) = if global.colour() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
             let _ = writeln!(io::stderr(), "{paint}error{reset}: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(FAILED)
         }
     }
 }

@@ -128,14 +128,31 @@ fn releases<'a>(fleet: &Fleet, catalog: &'a Catalog, tree: &mut Tree) -> BTreeMa
 }
 
 /// What decides the bytes of an answer: devices that agree in it share one file.
-#[derive(PartialEq, Eq, Hash)]
-struct Class {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Class {
     group: GroupIndex,
     channel: Option<ChannelIndex>,
     settings: SettingsIndex,
     target: Option<Version>,
     from: Option<i64>,
     held: bool,
+}
+
+impl Class {
+    /// That of a device.
+    pub fn of(fleet: &Fleet, device: &Device, assignment: Assignment) -> Self {
+        Class {
+            group: device.group,
+            channel: match assignment.rule {
+                Rule::Pinned => None,
+                _ => fleet.channel_index(device),
+            },
+            settings: device.settings,
+            target: assignment.target,
+            from: assignment.from,
+            held: assignment.rule == Rule::Held,
+        }
+    }
 }
 
 struct Answers<'a> {
@@ -146,20 +163,9 @@ struct Answers<'a> {
 impl Answers<'_> {
     fn content(&mut self, device: &Device, assignment: Assignment, tree: &mut Tree) -> ContentId {
         let fleet = self.fleet;
-        let class = Class {
-            group: device.group,
-            channel: match assignment.rule {
-                Rule::Pinned => None,
-                _ => fleet.channel_index(device),
-            },
-            settings: device.settings,
-            target: assignment.target,
-            from: assignment.from,
-            held: assignment.rule == Rule::Held,
-        };
         *self
             .by_class
-            .entry(class)
+            .entry(Class::of(fleet, device, assignment))
             .or_insert_with(|| tree.intern(bytes(answer(fleet, device, assignment).to_text())))
     }
 }

@@ -6,6 +6,7 @@ pub mod add;
 pub mod build;
 pub mod check;
 pub mod config;
+mod files;
 pub mod import;
 pub mod probe;
 pub mod project;
@@ -17,6 +18,7 @@ pub mod show;
 mod show_text;
 pub mod simulate;
 mod state;
+pub mod status;
 mod tracker;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
-
 use super::provision::commands;
 use super::show::{StateView, View};
+use crate::report::refusal::explain;
+use crate::report::status::time::moment;
 use crate::resolve::Rule;
 use crate::responder::code::lookup;
-use crate::responder::record::{Refusal, Verdict};
+use crate::responder::record::Verdict;
 
 /// The whole view.
 pub(super) fn text(view: &View<'_>) -> String {
@@ -25,7 +25,7 @@ pub(super) fn text(view: &View<'_>) -> String {
     lines.add("target", &target);
     lines.add("because", &rule(view));
     if let Some(from) = view.assignment.from {
-        lines.add("not before", &time(from));
+        lines.add("not before", &moment(from));
     }
     let note = if view.jar.is_none() { "  (nothing is published there for it)" } else { "" };
     lines.add("JAD", &format!("{}{note}", view.jad_url));
@@ -91,7 +91,7 @@ fn state(lines: &mut Lines, state: &StateView) {
     let record = &state.record;
     lines.add(
         "state",
-        &format!("first heard of {}, last {}", time(record.first_seen), time(record.last_seen)),
+        &format!("first heard of {}, last {}", moment(record.first_seen), moment(record.last_seen)),
     );
     let reported = record.reported.map_or_else(|| "nothing yet".into(), |version| version.to_string());
     lines.add("reports", &reported);
@@ -108,17 +108,17 @@ fn state(lines: &mut Lines, state: &StateView) {
                 offer.attempts,
                 offer.target,
                 offer.rollout,
-                time(offer.at)
+                moment(offer.at)
             ),
         );
     }
     if let Some(result) = &record.result {
         let meaning =
             result.code.and_then(lookup).map(|known| format!(" ({})", known.meaning)).unwrap_or_default();
-        lines.add("result", &format!("{}{meaning}, {}", result.text, time(result.at)));
+        lines.add("result", &format!("{}{meaning}, {}", result.text, moment(result.at)));
     }
     if let Some(sent) = &record.settings.sent {
-        lines.add("settings", &format!("sent {}, not yet confirmed: {}", time(sent.1), sent.0));
+        lines.add("settings", &format!("sent {}, not yet confirmed: {}", moment(sent.1), sent.0));
     }
     if let Some(confirmed) = &record.settings.confirmed {
         lines.add("settings", &format!("confirmed: {confirmed}"));
@@ -126,36 +126,11 @@ fn state(lines: &mut Lines, state: &StateView) {
     let now = match state.now {
         None => "nothing can be offered before it reports a version".into(),
         Some(Ok(())) => "would be offered its target".into(),
-        Some(Err(refusal)) => format!("not offered an upgrade: {refusal}: {}", explain(refusal, state)),
+        Some(Err(refusal)) => {
+            format!("not offered an upgrade: {refusal}: {}", explain(refusal, &state.rollout))
+        }
     };
     lines.add("asked now", &now);
-}
-
-/// A refusal in words.
-fn explain(refusal: Refusal, state: &StateView) -> String {
-    match refusal {
-        Refusal::NoImei => "the request names no IMEI".into(),
-        Refusal::UnknownDevice => "it is not in out/".into(),
-        Refusal::NoAnswerFile => "its answer file is missing or unreadable".into(),
-        Refusal::NoState => "the state cannot be read or written".into(),
-        Refusal::BadVersion => "what it reports is not a version".into(),
-        Refusal::Held => "`hold: true`".into(),
-        Refusal::NoTarget => "there is nothing that it should run".into(),
-        Refusal::Current => "it runs its target".into(),
-        Refusal::DowngradeDenied => "it runs a higher version, and the channel says `downgrade: deny`".into(),
-        Refusal::WaitingForWave => "its wave is not open yet".into(),
-        Refusal::OutsideWindow => "the channel's window is closed".into(),
-        Refusal::AttemptsUsed => "it has used its attempts; `otapress retry` gives it new ones".into(),
-        Refusal::Halted => {
-            let reason = state.rollout.halted.as_ref().map_or("", |halt| &halt.reason);
-            format!("{reason}; `otapress resume {}` lets it go on", state.rollout.id)
-        }
-        Refusal::RateLimited => "the channel has made as many offers in the last hour as it may".into(),
-    }
-}
-
-fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
 #[derive(Default)]

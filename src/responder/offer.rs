@@ -107,6 +107,20 @@ pub fn is_open(window: &Window, now: i64) -> bool {
     window.days.iter().any(|&day| is_open_since(day))
 }
 
+/// When the weekly window opens next after `now`; none if it never does.
+pub fn opens_at(window: &Window, now: i64) -> Option<i64> {
+    const DAY: i64 = 24 * 60;
+    let week = 7 * DAY;
+    let minute = now.div_euclid(60);
+    let minute_of_week = (minute + 3 * DAY).rem_euclid(week);
+    let wait = |day: &Day| {
+        let opens = *day as i64 * DAY + i64::from(window.from);
+        // At this very minute means: in a week.
+        (opens - minute_of_week - 1).rem_euclid(week) + 1
+    };
+    window.days.iter().map(wait).min().map(|wait| (minute + wait) * 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +152,22 @@ mod tests {
         assert!(is_open(&Window { days: vec![Day::Thu], from: 0, minutes: 1 }, 59));
         assert!(!is_open(&Window { days: vec![Day::Thu], from: 0, minutes: 1 }, -1));
         assert!(!is_open(&Window { days: vec![], from: 0, minutes: 1440 }, MONDAY));
+    }
+
+    #[test]
+    fn the_next_opening_is_the_first_open_minute() {
+        let window = Window { days: vec![Day::Tue, Day::Thu], from: 60, minutes: 240 };
+        let (hour, day) = (3600, 86400);
+        for (now, at) in [
+            (MONDAY, MONDAY + day + hour),
+            (MONDAY + day + hour - 1, MONDAY + day + hour),
+            (MONDAY + day + hour, MONDAY + 3 * day + hour),
+            (MONDAY + 3 * day + 9 * hour + 17, MONDAY + 8 * day + hour),
+        ] {
+            assert_eq!(opens_at(&window, now), Some(at), "{now}");
+            assert!(is_open(&window, at) && !is_open(&window, at - 1));
+        }
+        assert_eq!(opens_at(&Window { days: vec![], ..window }, MONDAY), None);
     }
 
     fn target() -> Target {

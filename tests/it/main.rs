@@ -28,6 +28,7 @@ mod schema;
 mod serve;
 mod show;
 mod simulate;
+mod status;
 mod support;
 mod tidy;
 mod trouble;

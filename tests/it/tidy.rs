@@ -139,6 +139,7 @@ fn only_the_publisher_writes_in_out() {
             ("src/cmd/add.rs", "jars/"),
             ("src/cmd/build.rs", "the lock beside out/"),
             ("src/cmd/import.rs", "the inventory of `--inventory`"),
+            ("src/cmd/files.rs", "what an operator asks for, where it is asked for"),
         ],
     );
     assert_none("files are made and removed in few places", &faults);

@@ -9,4 +9,5 @@ pub mod process;
 pub mod project;
 pub mod proxy;
 pub mod server;
+pub mod story;
 pub mod tree;

@@ -1,0 +1,32 @@
+//! Files that an operator asks for.
+
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Writes a file under another name and renames it: who reads it sees the old content or the new one, whole. The directory
+/// is made if need be.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let failed = || format!("cannot write `{}`", path.display());
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(dir).with_context(failed)?;
+    let name = path.file_name().with_context(failed)?.to_string_lossy();
+    let mut draft = tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        // As for any new file: others may read it if the umask lets them. A collector of metrics is another user.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(dir)
+        .with_context(failed)?;
+    draft.write_all(content).with_context(failed)?;
+    draft.persist(path).with_context(failed)?;
+    Ok(())
+}

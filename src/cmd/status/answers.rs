@@ -1,0 +1,135 @@
+//! The answers to what is asked of the status, as text or JSON.
+
+use std::collections::HashMap;
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::look::{Opened, events_of, latest_events};
+use crate::fleet::Fleet;
+use crate::id::Imei;
+use crate::report::status::filter::{Filter, keeps_event};
+use crate::report::status::json as values;
+use crate::report::status::summary::Summary;
+use crate::report::status::{DeviceStatus, Status, gate, text};
+use crate::responder::record::Event;
+use crate::store::StoreError;
+
+/// What is asked of what.
+pub(super) struct Asked<'a> {
+    pub fleet: &'a Fleet,
+    pub status: &'a Status,
+    pub filter: &'a Filter,
+    pub json: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// The counts, and the devices if they are asked for.
+    pub fn summary(&self, summary: &Summary, devices: bool) -> String {
+        let Self { fleet, status, .. } = *self;
+        let lists = devices || self.filter.is_of_devices();
+        let shown: Vec<_> = status
+            .devices
+            .iter()
+            .filter(|device| lists && self.filter.keeps(fleet, status, device))
+            .collect();
+        if self.json {
+            let mut value = values::summary(status, summary);
+            if lists {
+                let devices: Vec<Value> =
+                    shown.iter().map(|device| values::device(fleet, status, device).into()).collect();
+                value.insert("devices".into(), devices.into());
+            }
+            return lines(&value.into());
+        }
+        let mut out = text::summary(fleet, status, summary);
+        if lists {
+            out.push('\n');
+            out += &text::list(fleet, status, &shown);
+        }
+        out
+    }
+
+    /// What the gate says.
+    pub fn gate(&self, summary: &Summary, verdicts: &[gate::Verdict]) -> String {
+        if !self.json {
+            return text::gate(verdicts);
+        }
+        let mut value = values::summary(self.status, summary);
+        value.insert("gate".into(), values::gate(verdicts));
+        lines(&value.into())
+    }
+
+    /// One device with its last events, be it in the fleet or not.
+    pub fn device(&self, name: &str, store: &mut Opened, limit: u32) -> anyhow::Result<String> {
+        let Self { fleet, status, .. } = *self;
+        let mut history = |imei| match store {
+            Some(store) => events_of(&mut **store, imei, limit),
+            None => Ok(Vec::new()),
+        };
+        let Some(declared) = fleet.find(name) else { return self.stranger(name, history) };
+        let is_it = |device: &&DeviceStatus| fleet.devices()[device.index].imei == declared.imei;
+        let Some(device) = status.devices.iter().find(is_it) else { bail!("no device `{name}`") };
+        let events = history(declared.imei)?;
+        if self.json {
+            let mut value = values::device(fleet, status, device);
+            value.insert("events".into(), values::events(&events, |_| Some(declared.client_id.as_str())));
+            return Ok(lines(&self.framed("device", value.into())));
+        }
+        Ok(text::device(fleet, status, device, &events))
+    }
+
+    /// Somebody who is not in the fleet, and may have been.
+    fn stranger(
+        &self,
+        name: &str,
+        history: impl FnOnce(Imei) -> Result<Vec<Event>, StoreError>,
+    ) -> anyhow::Result<String> {
+        let Some(stranger) = self.status.strangers.iter().find(|stranger| stranger.name == name) else {
+            bail!("no device `{name}` in `{}`, nor was one heard of", self.fleet.file().display());
+        };
+        let events = name.parse().map_or_else(|_| Ok(Vec::new()), history)?;
+        let stranger = std::slice::from_ref(stranger);
+        if self.json {
+            let mut value = self.framed("unknown", values::strangers(stranger));
+            value["events"] = values::events(&events, |_| None);
+            return Ok(lines(&value));
+        }
+        Ok(text::strangers(stranger, self.status.now) + &text::events(&events, |_| None))
+    }
+
+    /// Those who are not in the fleet.
+    pub fn strangers(&self) -> String {
+        let strangers = &self.status.strangers;
+        if self.json {
+            return lines(&self.framed("unknown", values::strangers(strangers)));
+        }
+        text::strangers(strangers, self.status.now)
+    }
+
+    /// The last events of the devices and rollouts that the filter keeps.
+    pub fn events(&self, store: &mut Opened, limit: u32) -> Result<String, StoreError> {
+        let Self { fleet, status, filter, .. } = *self;
+        let by_imei: HashMap<Imei, &'a DeviceStatus> =
+            status.devices.iter().map(|device| (fleet.devices()[device.index].imei, device)).collect();
+        let keeps = |imei| by_imei.get(&imei).is_some_and(|device| filter.keeps(fleet, status, device));
+        let events = match store {
+            Some(store) => latest_events(&mut **store, limit, |event| keeps_event(filter, event, keeps))?,
+            None => Vec::new(),
+        };
+        let name =
+            |imei: Imei| by_imei.get(&imei).map(|device| fleet.devices()[device.index].client_id.as_str());
+        if self.json {
+            return Ok(lines(&self.framed("events", values::events(&events, name))));
+        }
+        Ok(text::events(&events, name))
+    }
+
+    fn framed(&self, name: &str, value: Value) -> Value {
+        json!({ "format": values::FORMAT, "now": self.status.now, name: value })
+    }
+}
+
+fn lines(value: &Value) -> String {
+    format!("{value:#}\n")
+}

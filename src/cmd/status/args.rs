@@ -1,0 +1,118 @@
+//! What `otapress status` is asked.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::ArgGroup;
+
+use crate::fleet::Fleet;
+use crate::report::status::filter::{Filter, Wanted};
+use crate::report::status::gate::{Amount, Gate, Percent};
+use crate::version::Version;
+
+/// How many events of a single device are shown.
+pub(super) const HISTORY: u32 = 20;
+
+const STATES: &str = "States: current (runs its target), installed (not yet proven to run), offered (upgrade under way), \
+due (offered at its next check), waiting-for-wave, outside-window, rate-limited, halted (its rollout's brake is pulled), \
+failed (with attempts left or without), exhausted (without), downgrade-denied, never-heard, no-version (reports none), \
+no-target, held; and pending (from installed to halted), silent (has missed more than 2 checks, whatever its state).
+
+A gate is met if no rollout is halted, enough devices have finished, and the conditions hold. Finished is a device that \
+runs its target, or that has failed. Exit code 4 if it is missed.";
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = STATES)]
+#[command(group(ArgGroup::new("what").args(["device", "unknown", "gate", "prometheus"])))]
+#[command(group(ArgGroup::new("filters").args(["group", "channel", "release", "is", "search"]).multiple(true)))]
+#[command(group(ArgGroup::new("limits").args(["min_success", "max_failures"]).multiple(true)))]
+pub struct Args {
+    /// One device with its history, by clientID or IMEI
+    #[arg(value_name = "DEVICE", conflicts_with = "filters")]
+    pub(super) device: Option<String>,
+    /// Only devices of this group
+    #[arg(long)]
+    group: Option<String>,
+    /// Only devices of this channel
+    #[arg(long)]
+    channel: Option<String>,
+    /// Only devices that are to run this release
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    release: Option<Version>,
+    /// Only devices in one of these states, see below
+    // `--state` is the directory, everywhere.
+    #[arg(long, value_name = "STATE,…", value_delimiter = ',', value_parser = str::parse::<Wanted>)]
+    is: Vec<Wanted>,
+    /// Only devices about which this can be read: in clientID, IMEI, group, comment, tid, versions or reason
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// List the devices, too; `--group`, `--is` and `--search` do so of themselves
+    #[arg(long, conflicts_with_all = ["what", "events"])]
+    pub(super) devices: bool,
+    /// What happened, the latest first: the last 50 events, or so many
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "50", require_equals = true)]
+    #[arg(conflicts_with_all = ["unknown", "gate", "prometheus"])]
+    pub(super) events: Option<u32>,
+    /// Those who ask and are not in the fleet
+    #[arg(long, conflicts_with = "filters")]
+    pub(super) unknown: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with = "prometheus")]
+    pub(super) json: bool,
+    /// Print metrics in the text format of Prometheus
+    #[arg(long)]
+    pub(super) prometheus: bool,
+    /// Write to a file instead, by renaming, so that nobody reads half of it
+    #[arg(long, value_name = "FILE")]
+    pub(super) write: Option<PathBuf>,
+    /// Judge every rollout, or those that the filters select; exit code 4 if one misses a condition
+    #[arg(long, requires = "limits")]
+    gate: bool,
+    /// How many of the devices that have finished must run the release, such as `95%`
+    #[arg(long, value_name = "PERCENT", requires = "gate")]
+    min_success: Option<Percent>,
+    /// How many devices may fail: a number, or a share of those that have finished
+    #[arg(long, value_name = "N|PERCENT", requires = "gate")]
+    max_failures: Option<Amount>,
+    /// How many devices must have finished: a number, or a share of those whose wave is open; never more than these
+    #[arg(long, value_name = "N|PERCENT", requires = "gate", default_value = "1")]
+    min_finished: Amount,
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    text.parse().map_err(|error: crate::version::VersionError| error.to_string())
+}
+
+impl Args {
+    /// Which devices are asked for.
+    ///
+    /// # Errors
+    /// If the fleet has no such group or channel.
+    pub(super) fn filter(&self, fleet: &Fleet) -> anyhow::Result<Filter> {
+        let groups: Vec<_> = fleet.groups().iter().filter_map(|group| group.name.as_deref()).collect();
+        let channels: Vec<_> = fleet.channels().iter().map(|channel| &*channel.name).collect();
+        for (what, wanted, there) in [("group", &self.group, groups), ("channel", &self.channel, channels)] {
+            if let Some(wanted) = wanted.as_deref().filter(|wanted| !there.contains(wanted)) {
+                let there = if there.is_empty() { "none".into() } else { there.join(", ") };
+                bail!("no {what} `{wanted}` in `{}`; there is {there}", fleet.file().display());
+            }
+        }
+        Ok(Filter {
+            group: self.group.clone(),
+            channel: self.channel.clone(),
+            release: self.release,
+            states: self.is.clone(),
+            text: self.search.clone(),
+        })
+    }
+
+    /// The conditions, if rollouts are to be judged.
+    pub(super) fn gate(&self) -> Option<Gate> {
+        self.gate.then_some(Gate {
+            min_success: self.min_success,
+            max_failures: self.max_failures,
+            min_finished: self.min_finished,
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! A look at the records, and what is kept from one look to the next.
+
+use crate::fleet::Fleet;
+use crate::id::Imei;
+use crate::report::status::Status;
+use crate::report::status::records::{Changes, Records};
+use crate::responder::record::Event;
+use crate::store::{Store, StoreError};
+
+/// How many events are read at a time.
+const PAGE: u32 = 1000;
+
+/// The store, if there is one.
+pub type Opened = Option<Box<dyn Store>>;
+
+/// Looks at the records.
+#[derive(Default)]
+pub struct Look {
+    changes: Changes,
+}
+
+impl Look {
+    /// What the records say; without a store, that nobody was ever heard of.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn at(&mut self, fleet: &Fleet, store: &mut Opened, now: i64) -> Result<Status, StoreError> {
+        let records = match store {
+            Some(store) => Records::read(&mut **store, fleet, &mut self.changes, now)?,
+            None => Records::default(),
+        };
+        Ok(Status::new(fleet, records, now))
+    }
+}
+
+/// The last events of a device, the latest first.
+///
+/// # Errors
+/// What the store says.
+pub(super) fn events_of(store: &mut dyn Store, imei: Imei, limit: u32) -> Result<Vec<Event>, StoreError> {
+    let mut events = Vec::new();
+    store.read(&mut |tx| {
+        events = tx.events_of(imei, limit)?.into_iter().map(|(_, event)| event).collect();
+        Ok(())
+    })?;
+    Ok(events)
+}
+
+/// The last events of those that `keeps` keeps, the latest first.
+///
+/// # Errors
+/// What the store says.
+pub(super) fn latest_events(
+    store: &mut dyn Store,
+    limit: u32,
+    keeps: impl Fn(&Event) -> bool,
+) -> Result<Vec<Event>, StoreError> {
+    let limit = limit as usize;
+    let mut events = Vec::new();
+    store.read(&mut |tx| {
+        events.clear();
+        let mut before = i64::MAX;
+        while events.len() < limit {
+            let page = tx.events_before(before, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            before = *last;
+            events.extend(page.into_iter().map(|(_, event)| event).filter(&keeps));
+        }
+        events.truncate(limit);
+        Ok(())
+    })?;
+    Ok(events)
+}

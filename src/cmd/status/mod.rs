@@ -1,0 +1,63 @@
+//! `otapress status`: the fleet as the records know it.
+
+mod answers;
+mod args;
+mod look;
+
+use anyhow::bail;
+
+pub use args::Args;
+pub use look::Look;
+
+use super::project::Project;
+use super::{files, look_at_store, now};
+use crate::cli::{Global, Outcome, print};
+use crate::report::status::prometheus;
+use crate::report::status::summary::Summary;
+use answers::Asked;
+
+/// Runs the command.
+///
+/// # Errors
+/// If what is asked for is not in the fleet, the state cannot be read, or a file cannot be written.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    let project = Project::load(global);
+    let Some((fleet, _)) = project.fleet() else {
+        project.show_diagnostics(global)?;
+        return Ok(Outcome::Failed);
+    };
+    let filter = args.filter(fleet)?;
+    let mut store = look_at_store(global)?;
+    let mut look = Look::default();
+    let status = look.at(fleet, &mut store, now())?;
+    let asked = Asked { fleet, status: &status, filter: &filter, json: args.json };
+    let mut outcome = Outcome::Done;
+    let text = if let Some(name) = &args.device {
+        asked.device(name, &mut store, args.events.unwrap_or(args::HISTORY))?
+    } else if let Some(limit) = args.events {
+        asked.events(&mut store, limit)?
+    } else if args.unknown {
+        asked.strangers()
+    } else {
+        let summary = Summary::new(fleet, &status, |device| filter.keeps(fleet, &status, device));
+        if args.prometheus {
+            prometheus::metrics(&status, &summary)
+        } else if let Some(gate) = args.gate() {
+            let verdicts = gate.judge(&status, &summary);
+            if verdicts.is_empty() {
+                bail!("no device is aimed at such a rollout: there is nothing to judge");
+            }
+            if verdicts.iter().any(|verdict| !verdict.misses.is_empty()) {
+                outcome = Outcome::MissesGate;
+            }
+            asked.gate(&summary, &verdicts)
+        } else {
+            asked.summary(&summary, args.devices)
+        }
+    };
+    match &args.write {
+        Some(file) => files::replace(file, text.as_bytes())?,
+        None => drop(print(text.as_bytes())?),
+    }
+    Ok(outcome)
+}

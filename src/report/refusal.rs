@@ -1,0 +1,26 @@
+//! Refusals in words, for every command that tells why a device is not offered its target.
+
+use crate::responder::record::{Refusal, RolloutRecord};
+
+/// What a refusal means, and what ends it if the operator can. `rollout` is the one that refuses.
+pub fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
+    match refusal {
+        Refusal::NoImei => "the request names no IMEI".into(),
+        Refusal::UnknownDevice => "it is not in out/".into(),
+        Refusal::NoAnswerFile => "its answer file is missing or unreadable".into(),
+        Refusal::NoState => "the state cannot be read or written".into(),
+        Refusal::BadVersion => "what it reports is not a version".into(),
+        Refusal::Held => "`hold: true`".into(),
+        Refusal::NoTarget => "there is nothing that it should run".into(),
+        Refusal::Current => "it runs its target".into(),
+        Refusal::DowngradeDenied => "it runs a higher version, and the channel says `downgrade: deny`".into(),
+        Refusal::WaitingForWave => "its wave is not open yet".into(),
+        Refusal::OutsideWindow => "the channel's window is closed".into(),
+        Refusal::AttemptsUsed => "it has used its attempts; `otapress retry` gives it new ones".into(),
+        Refusal::Halted => {
+            let reason = rollout.halted.as_ref().map_or("", |halt| &halt.reason);
+            format!("{reason}; `otapress resume {}` lets it go on", rollout.id)
+        }
+        Refusal::RateLimited => "the channel has made as many offers in the last hour as it may".into(),
+    }
+}

@@ -1,0 +1,173 @@
+//! How one device stands towards its target: pure.
+
+use crate::responder::code;
+use crate::responder::decide::decide;
+use crate::responder::offer::Offer;
+use crate::responder::record::{DeviceRecord, OfferRecord, Refusal, RolloutRecord, Verdict};
+
+macro_rules! states {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $title:literal;)*) => {
+        /// How a device stands towards its target. Each device is in exactly one state.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum State { $($(#[$doc])* $name,)* }
+
+        impl State {
+            /// Every state, from where it should be to what nobody waits for.
+            pub const ALL: &[State] = &[$(State::$name),*];
+
+            /// Its name; stable.
+            pub fn as_str(self) -> &'static str {
+                match self { $(State::$name => $text),* }
+            }
+
+            /// Its name for people.
+            pub fn title(self) -> &'static str {
+                match self { $(State::$name => $title),* }
+            }
+        }
+    };
+}
+
+states! {
+    /// It reports its target.
+    Current = "current", "runs its target";
+    /// A result says that the target is installed; no check has proven it yet.
+    Installed = "installed", "installed, not yet proven";
+    /// It was told to upgrade, and its time is not over.
+    Offered = "offered", "upgrade under way";
+    /// It is offered its target at its next check.
+    Due = "due", "offered at its next check";
+    /// Its wave is not open yet.
+    WaitingForWave = "waiting-for-wave", "waits for its wave";
+    /// The channel's window is closed.
+    OutsideWindow = "outside-window", "waits for the window";
+    /// The channel made its offers of this hour.
+    RateLimited = "rate-limited", "waits for the rate";
+    /// The rollout's brake is pulled.
+    Halted = "halted", "rollout halted";
+    /// Its last attempt failed; it has more.
+    Failed = "failed", "failed, has attempts left";
+    /// Its attempts are used up.
+    Exhausted = "exhausted", "failed, no attempts left";
+    /// It runs something higher, and is not to be downgraded.
+    DowngradeDenied = "downgrade-denied", "runs a higher version";
+    /// It has never asked.
+    NeverHeard = "never-heard", "never heard of";
+    /// It was heard of, but has never reported a version.
+    NoVersion = "no-version", "reports no version";
+    /// There is nothing that it should run.
+    NoTarget = "no-target", "has no target";
+    /// `hold: true`.
+    Held = "held", "held";
+}
+
+impl State {
+    /// On its way, or waiting for something that comes by itself or by `resume`.
+    pub fn is_pending(self) -> bool {
+        use State::*;
+        matches!(self, Installed | Offered | Due | WaitingForWave | OutsideWindow | RateLimited | Halted)
+    }
+
+    /// There is something that the device should run.
+    pub fn has_target(self) -> bool {
+        !matches!(self, State::NoTarget | State::Held)
+    }
+
+    /// Failed, with attempts left or without.
+    pub fn is_failed(self) -> bool {
+        matches!(self, State::Failed | State::Exhausted)
+    }
+}
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Failure {
+    /// With that code.
+    Code(u16),
+    /// It was installed, and the target was never reported.
+    Unproven,
+    /// Nothing was heard of it in time.
+    Silent,
+}
+
+impl Failure {
+    /// The code, `unproven` or `silent`; stable.
+    pub fn name(self) -> String {
+        match self {
+            Failure::Code(code) => code.to_string(),
+            Failure::Unproven => "unproven".into(),
+            Failure::Silent => "silent".into(),
+        }
+    }
+
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Failure::Code(code) => {
+                code::lookup(code).map_or("a code that is not known", |known| known.meaning)
+            }
+            Failure::Unproven => "installed, but it did not report the release in time",
+            Failure::Silent => "no result, and it did not report the release in time",
+        }
+    }
+
+    /// Whose fault it is: `artifact`, `device` or `unknown`.
+    pub fn fault(self) -> &'static str {
+        match self {
+            Failure::Code(code) => match code::lookup(code).map(|known| known.fault) {
+                Some(code::Fault::Artifact) => "artifact",
+                Some(code::Fault::Device) => "device",
+                _ => "unknown",
+            },
+            Failure::Unproven | Failure::Silent => "unknown",
+        }
+    }
+}
+
+/// Judges a device: its state, and how its last attempt that has ended failed, if it did.
+pub(super) fn judge(
+    offer: &Offer,
+    record: Option<&DeviceRecord>,
+    rollout: &RolloutRecord,
+    recent: u32,
+    now: i64,
+) -> (State, Option<Failure>) {
+    let Offer::Managed(managed) = offer else { return (State::Held, None) };
+    let Some(target) = &managed.target else { return (State::NoTarget, None) };
+    let Some(record) = record else { return (State::NeverHeard, None) };
+    let Some(reported) = record.reported else { return (State::NoVersion, None) };
+    if reported == target.version {
+        return (State::Current, None);
+    }
+    let made = record.offer(&target.rollout);
+    let failure = made.filter(|made| made.verdict == Some(Verdict::Failed)).map(|made| failure(record, made));
+    let refusal = decide(offer, reported, record, rollout, recent, now).refusal;
+    let state = match (made, refusal) {
+        (_, Some(Refusal::DowngradeDenied)) => State::DowngradeDenied,
+        (Some(made), _) if made.deadline.is_some() && made.code == Some(code::INSTALLED) => State::Installed,
+        (Some(made), _) if made.deadline.is_some() => State::Offered,
+        (Some(made), _) if made.attempts >= target.attempts => State::Exhausted,
+        _ if failure.is_some() => State::Failed,
+        (_, Some(Refusal::WaitingForWave)) => State::WaitingForWave,
+        (_, Some(Refusal::OutsideWindow)) => State::OutsideWindow,
+        (_, Some(Refusal::Halted)) => State::Halted,
+        (_, Some(Refusal::RateLimited)) => State::RateLimited,
+        _ => State::Due,
+    };
+    (state, failure)
+}
+
+/// How the attempt failed to which the verdict belongs: the last one, or one before it if that is under way.
+fn failure(record: &DeviceRecord, made: &OfferRecord) -> Failure {
+    let earlier = || record.result.as_ref().filter(|result| result.rollout.as_ref() == Some(&made.rollout));
+    let code = if made.answered || made.deadline.is_none() {
+        made.code
+    } else {
+        earlier().and_then(|result| result.code)
+    };
+    match code {
+        Some(code::INSTALLED) => Failure::Unproven,
+        Some(code) => Failure::Code(code),
+        None => Failure::Silent,
+    }
+}

@@ -1,0 +1,245 @@
+//! Where a fleet stands: what every device is to run, what it runs, and why it does not run its target.
+//!
+//! ```text
+//! fleet ─ resolve ─┐
+//! store ─ records ─┴─► Status ─ filter ─► Summary ─► text, json, prometheus
+//! ```
+//!
+//! One model for all renderers. It is what would hold if every device asked at `now`: attempts whose time is over are
+//! taken as failed, whether or not somebody has judged them yet.
+
+pub mod filter;
+pub mod gate;
+pub mod history;
+pub mod json;
+mod judge;
+pub mod prometheus;
+pub mod records;
+pub mod summary;
+pub mod text;
+pub mod time;
+pub mod words;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::fleet::Fleet;
+use crate::id::Imei;
+use crate::render::{self, Class};
+use crate::resolve::{Assignment, assign};
+use crate::responder::offer::Offer;
+use crate::responder::outcome;
+use crate::responder::record::{DeviceRecord, RolloutRecord, UnknownRecord};
+use crate::store::Standing;
+use crate::wire::{Target, VcFile};
+
+pub use judge::{Failure, State};
+use records::Records;
+
+/// Where a fleet stands at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The moment, in seconds since 1970-01-01 UTC, like all times here.
+    pub now: i64,
+    /// Every device, in the order of [`Fleet::devices`].
+    pub devices: Vec<DeviceStatus>,
+    /// The rollouts that devices are aimed at, by id.
+    pub rollouts: Vec<Rollout>,
+    /// Rollouts of the past: nobody is aimed at them any more. By id.
+    pub past: Vec<Past>,
+    /// Those who ask and are not in the fleet, the last heard of first.
+    pub strangers: Vec<Stranger>,
+}
+
+/// One device of the fleet.
+#[derive(Clone, Debug)]
+pub struct DeviceStatus {
+    /// Its place in [`Fleet::devices`].
+    pub index: usize,
+    /// What it is to run, and why.
+    pub assignment: Assignment,
+    /// The place of its target's rollout in [`Status::rollouts`].
+    pub rollout: Option<usize>,
+    /// Seconds between two of its checks.
+    pub interval: u32,
+    /// What is remembered of it.
+    pub record: Option<DeviceRecord>,
+    /// How it stands.
+    pub state: State,
+    /// Whether it has missed more than two checks.
+    pub silent: bool,
+    /// How its last attempt that has ended failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// A rollout that devices are aimed at.
+#[derive(Clone, Debug)]
+pub struct Rollout {
+    /// Its rules, as published; `from` is that of any device.
+    pub rules: Target,
+    /// What is remembered of it, with the overdue attempts judged.
+    pub record: RolloutRecord,
+    /// Offers that its channel made in the last hour, if that is limited.
+    pub recent: Option<u32>,
+}
+
+/// A rollout of the past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// What is remembered of it.
+    pub record: RolloutRecord,
+    /// How its devices stand.
+    pub standing: Standing,
+}
+
+/// Somebody who asks and is not in the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// The IMEI, or the clientID of a result without one.
+    pub name: String,
+    /// When it was first heard of.
+    pub first_seen: i64,
+    /// When it was last heard of.
+    pub last_seen: i64,
+    /// What it said last: a version, or something else.
+    pub said: String,
+    /// Whether it was in the fleet once.
+    pub departed: bool,
+}
+
+impl Status {
+    /// Makes the model. `records` are used up.
+    pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
+        let Records { mut devices, mut rollouts, standings, unknowns, recent, .. } = records;
+        judge_overdue(&mut devices, &mut rollouts, now);
+        let mut published = Published::default();
+        let classes: Vec<_> = fleet
+            .devices()
+            .iter()
+            .map(|device| {
+                let assignment = assign(fleet, device);
+                let class = Class::of(fleet, device, assignment);
+                let place = published.place(class, || render::answer(fleet, device, assignment));
+                (assignment, place)
+            })
+            .collect();
+        let rollouts_aimed: Vec<_> = published
+            .targets
+            .into_values()
+            .map(|rules| Rollout {
+                record: rollouts
+                    .remove(&rules.rollout)
+                    .unwrap_or_else(|| RolloutRecord::new(&*rules.rollout)),
+                recent: rules
+                    .rate
+                    .and(rules.channel.as_ref())
+                    .map(|channel| recent.get(channel).copied().unwrap_or(0)),
+                rules,
+            })
+            .collect();
+        let blank = RolloutRecord::new("");
+        let judged =
+            fleet.devices().iter().zip(classes).enumerate().map(|(index, (device, (assignment, place)))| {
+                let (offer, interval) = &published.offers[place];
+                let id = match offer {
+                    Offer::Managed(managed) => managed.target.as_ref().map(|target| &target.rollout),
+                    Offer::Held => None,
+                };
+                let rollout = id.and_then(|id| rollouts_aimed.binary_search_by(|r| r.record.id.cmp(id)).ok());
+                let record = devices.remove(&device.imei);
+                let (of_rollout, recent) = match rollout.map(|at| &rollouts_aimed[at]) {
+                    Some(rollout) => (&rollout.record, rollout.recent.unwrap_or(0)),
+                    None => (&blank, 0),
+                };
+                let (state, failure) = judge::judge(offer, record.as_ref(), of_rollout, recent, now);
+                let silent =
+                    record.as_ref().is_some_and(|record| is_silent(record.last_seen, *interval, now));
+                DeviceStatus {
+                    index,
+                    assignment,
+                    rollout,
+                    interval: *interval,
+                    record,
+                    state,
+                    silent,
+                    failure,
+                }
+            });
+        let devices_judged = judged.collect();
+        Status {
+            now,
+            devices: devices_judged,
+            rollouts: rollouts_aimed,
+            past: past(rollouts, standings),
+            strangers: strangers(devices, unknowns),
+        }
+    }
+}
+
+/// What is published, each class of devices once.
+#[derive(Default)]
+struct Published {
+    places: HashMap<Class, usize>,
+    /// The offers with their intervals.
+    offers: Vec<(Offer, u32)>,
+    /// The rules of each rollout, by its id.
+    targets: BTreeMap<String, Target>,
+}
+
+impl Published {
+    fn place(&mut self, class: Class, answer: impl FnOnce() -> VcFile) -> usize {
+        *self.places.entry(class).or_insert_with(|| {
+            let answer = answer();
+            let interval = answer.offer.interval;
+            if let Some(target) = &answer.offer.target {
+                self.targets.entry(target.rollout.clone()).or_insert_with(|| target.clone());
+            }
+            // What is rendered from a fleet without mistakes agrees with itself.
+            self.offers.push((Offer::try_from(answer).unwrap_or(Offer::Held), interval));
+            self.offers.len() - 1
+        })
+    }
+}
+
+/// Ends the attempts whose time is over, as the next question about their rollout would.
+fn judge_overdue(
+    devices: &mut BTreeMap<Imei, DeviceRecord>,
+    rollouts: &mut BTreeMap<String, RolloutRecord>,
+    now: i64,
+) {
+    for device in devices.values_mut() {
+        let Some(ending) = outcome::told(device, None, now) else { continue };
+        let Some(id) = device.latest.clone() else { continue };
+        let rollout = rollouts.entry(id.clone()).or_insert_with(|| RolloutRecord::new(id));
+        outcome::settle(device, rollout, &ending, now, &mut Vec::new());
+    }
+}
+
+/// More than two checks were missed. That a device was heard of is not always written down at once.
+fn is_silent(last_seen: i64, interval: u32, now: i64) -> bool {
+    now - last_seen > 2 * i64::from(interval).max(DeviceRecord::TOUCH_SECONDS)
+}
+
+fn past(rollouts: BTreeMap<String, RolloutRecord>, standings: BTreeMap<String, Standing>) -> Vec<Past> {
+    let stands = |id: &str| standings.get(id).copied().unwrap_or_default();
+    rollouts.into_values().map(|record| Past { standing: stands(&record.id), record }).collect()
+}
+
+fn strangers(departed: BTreeMap<Imei, DeviceRecord>, unknowns: Vec<UnknownRecord>) -> Vec<Stranger> {
+    let departed = departed.into_values().map(|record| Stranger {
+        name: record.imei.to_string(),
+        first_seen: record.first_seen,
+        last_seen: record.last_seen,
+        said: record.reported.map(|version| version.to_string()).unwrap_or_default(),
+        departed: true,
+    });
+    let unknown = unknowns.into_iter().map(|unknown| Stranger {
+        name: unknown.name,
+        first_seen: unknown.first_seen,
+        last_seen: unknown.last_seen,
+        said: unknown.said,
+        departed: false,
+    });
+    let mut all: Vec<_> = departed.chain(unknown).collect();
+    all.sort_by(|a, b| b.last_seen.cmp(&a.last_seen).then_with(|| a.name.cmp(&b.name)));
+    all
+}

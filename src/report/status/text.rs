@@ -1,0 +1,299 @@
+//! The status for people.
+
+use std::fmt::Write as _;
+
+use super::gate::{self, share};
+use super::summary::{RolloutSummary, Summary, WaveSummary};
+use super::time::{moment, span};
+use super::{DeviceStatus, State, Status, Stranger, words};
+use crate::fleet::Fleet;
+use crate::id::Imei;
+use crate::responder::code;
+use crate::responder::offer::{is_open, opens_at};
+use crate::responder::record::{Event, Verdict};
+use crate::version::Version;
+
+/// The whole summary.
+pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
+    let mut text = headline(status, summary);
+    for rollout in &summary.rollouts {
+        text.push('\n');
+        text += &self::rollout(status, rollout);
+    }
+    let without: Vec<_> = [State::NoTarget, State::Held]
+        .into_iter()
+        .map(|state| (summary.in_state(state), state.title()))
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, title)| format!("{n} {title}"))
+        .collect();
+    text.push('\n');
+    if !without.is_empty() {
+        row(&mut text, "no rollout", &without.join(", "));
+    }
+    let versions: Vec<_> = summary
+        .versions
+        .iter()
+        .rev()
+        .map(|(version, n)| format!("{} {n}", version.map_or("none".into(), |version| version.to_string())))
+        .collect();
+    row(&mut text, "reported", &versions.join(", "));
+    if summary.devices == fleet.devices().len() {
+        for past in &status.past {
+            let standing = past.standing;
+            let halted = if past.record.halted.is_some() { ", was halted" } else { "" };
+            let counts = format!(
+                "{} succeeded, {} failed, {} open{halted}",
+                standing.succeeded, standing.failed, standing.open
+            );
+            row(&mut text, "past", &format!("{}: {counts}", past.record.id));
+        }
+        if !status.strangers.is_empty() {
+            let n = status.strangers.len();
+            row(&mut text, "unknown", &format!("{n} not in the fleet: `otapress status --unknown`"));
+        }
+    }
+    text
+}
+
+fn headline(status: &Status, summary: &Summary) -> String {
+    let failed = summary.in_state(State::Failed) + summary.in_state(State::Exhausted);
+    let mut text = format!(
+        "{}: {}, {} on target, {failed} failed, {} silent; ",
+        moment(status.now),
+        devices(summary.devices),
+        summary.in_state(State::Current),
+        summary.silent
+    );
+    text += &match summary.last_contact {
+        Some(last) => format!("the last one was heard of {} ago\n", span(status.now - last)),
+        None => "none was ever heard of\n".into(),
+    };
+    text
+}
+
+fn rollout(status: &Status, counts: &RolloutSummary) -> String {
+    let rollout = &status.rollouts[counts.place];
+    let record = &rollout.record;
+    let mut text = format!("{}\n", record.id);
+    if let Some(halt) = &record.halted {
+        let since = moment(halt.at);
+        row(&mut text, "HALTED", &format!("since {since}: {}; `otapress resume {}`", halt.reason, record.id));
+    }
+    row(&mut text, "target", &devices(counts.target));
+    row(&mut text, "on it", &format!("{} ({})", counts.current(), share(counts.current(), counts.target)));
+    row(&mut text, "ever offered", &counts.offered.to_string());
+    for state in State::ALL.iter().filter(|state| **state != State::Current) {
+        let n = counts.in_state(*state);
+        if n > 0 {
+            row(&mut text, state.as_str(), &format!("{n} {}", state.title()));
+        }
+    }
+    for (failure, n) in &counts.failures {
+        let fault = match failure.fault() {
+            "unknown" => String::new(),
+            fault => format!(" ({fault})"),
+        };
+        row(&mut text, "failure", &format!("{n} × {}: {}{fault}", failure.name(), failure.meaning()));
+    }
+    if counts.silent > 0 {
+        row(&mut text, "silent", &format!("{} for more than 2 intervals", counts.silent));
+    }
+    for (n, wave) in counts.waves.iter().enumerate() {
+        row(&mut text, &format!("wave {}", n + 1), &self::wave(wave, status.now));
+    }
+    if let Some(window) = &rollout.rules.window {
+        let state = match opens_at(window, status.now) {
+            _ if is_open(window, status.now) => "open".to_owned(),
+            Some(at) => format!("opens in {}, at {}", span(at - status.now), moment(at)),
+            None => "never opens".to_owned(),
+        };
+        row(&mut text, "window", &state);
+    }
+    if let (Some(recent), Some(rate)) = (rollout.recent, rollout.rules.rate) {
+        row(&mut text, "rate", &format!("{recent} of {rate} offers in the last hour"));
+    }
+    text
+}
+
+fn wave(wave: &WaveSummary, now: i64) -> String {
+    let opens = match wave.at {
+        Some(at) if now < at => format!("opens in {}, at {}", span(at - now), moment(at)),
+        Some(at) => format!("open since {}", moment(at)),
+        None => "open".into(),
+    };
+    format!(
+        "to {}, {opens}: {}, {} on it, {} failed",
+        wave.percent,
+        devices(wave.devices),
+        wave.current,
+        wave.failed
+    )
+}
+
+/// A line for each device.
+pub fn list(fleet: &Fleet, status: &Status, shown: &[&DeviceStatus]) -> String {
+    let version = |version: Option<Version>| version.map_or("-".into(), |version| version.to_string());
+    let rows: Vec<[String; 6]> = shown
+        .iter()
+        .map(|device| {
+            let record = device.record.as_ref();
+            let heard = record.map_or("never".into(), |record| span(status.now - record.last_seen));
+            let reason =
+                words::reason(fleet, status, device).map_or(String::new(), |reason| match reason.todo {
+                    Some(todo) => format!("{}. To do: {todo}", reason.why),
+                    None => reason.why,
+                });
+            [
+                fleet.devices()[device.index].client_id.to_string(),
+                version(record.and_then(|record| record.reported)),
+                version(device.assignment.target),
+                device.state.as_str().into(),
+                heard,
+                reason,
+            ]
+        })
+        .collect();
+    let head = ["DEVICE", "RUNS", "TARGET", "STATE", "HEARD", "WHY"].map(str::to_owned);
+    table(std::iter::once(&head).chain(&rows))
+}
+
+/// One device with its history, the latest event first.
+pub fn device(fleet: &Fleet, status: &Status, device: &DeviceStatus, events: &[Event]) -> String {
+    let declared = &fleet.devices()[device.index];
+    let now = status.now;
+    let ago = |at: i64| format!("{} ({} ago)", moment(at), span(now - at));
+    let mut text = format!("{}\n", declared.client_id);
+    row(&mut text, "IMEI", &declared.imei.to_string());
+    if let Some(group) = &fleet.group(declared).name {
+        row(&mut text, "group", group);
+    }
+    if let Some(comment) = &declared.comment {
+        row(&mut text, "comment", &plain(comment));
+    }
+    let target = device.assignment.target.map_or("none".into(), |version| version.to_string());
+    let rollout = device.rollout.map(|place| format!(" ({})", status.rollouts[place].record.id));
+    row(&mut text, "target", &(target + &rollout.unwrap_or_default()));
+    row(&mut text, "state", &format!("{}: {}", device.state.as_str(), device.state.title()));
+    if let Some(reason) = words::reason(fleet, status, device) {
+        row(&mut text, "why", &reason.why);
+        if let Some(todo) = reason.todo {
+            row(&mut text, "to do", &todo);
+        }
+    }
+    let Some(record) = &device.record else { return text };
+    let reported = record.reported.map_or("nothing yet".into(), |version| version.to_string());
+    row(&mut text, "reports", &reported);
+    row(&mut text, "heard of", &format!("first {}", ago(record.first_seen)));
+    let silent = if device.silent { ": silent for more than 2 intervals" } else { "" };
+    row(&mut text, "", &format!("last {}{silent}", ago(record.last_seen)));
+    row(&mut text, "interval", &span(device.interval.into()));
+    for offer in &record.offers {
+        let verdict = match (offer.verdict, offer.deadline) {
+            (_, Some(deadline)) => format!("under way until {}", moment(deadline)),
+            (Some(Verdict::Succeeded), None) => "succeeded".into(),
+            (Some(Verdict::Failed), None) => "failed".into(),
+            (None, None) => "given up for another rollout".into(),
+        };
+        let offered = format!(
+            "{}: {} → {}, {} made, the last {}: {verdict}",
+            offer.rollout,
+            offer.from,
+            offer.target,
+            if offer.attempts == 1 { "1 attempt".into() } else { format!("{} attempts", offer.attempts) },
+            ago(offer.at)
+        );
+        row(&mut text, "offer", &offered);
+    }
+    if let Some(result) = &record.result {
+        row(&mut text, "result", &format!("{}{}, {}", result.text, meaning(result.code), ago(result.at)));
+    }
+    for (n, event) in events.iter().enumerate() {
+        row(&mut text, if n == 0 { "history" } else { "" }, &self::event(event, None));
+    }
+    text
+}
+
+fn meaning(code: Option<u16>) -> String {
+    code.and_then(code::lookup).map(|known| format!(" ({})", known.meaning)).unwrap_or_default()
+}
+
+/// A line for each event; `name` finds the clientIDs.
+pub fn events<'a>(events: &[Event], name: impl Fn(Imei) -> Option<&'a str>) -> String {
+    events.iter().map(|event| self::event(event, Some(&name)) + "\n").collect()
+}
+
+/// Finds the clientID of an IMEI.
+type Names<'a, 'b> = &'b dyn Fn(Imei) -> Option<&'a str>;
+
+fn event(event: &Event, name: Option<Names<'_, '_>>) -> String {
+    let mut parts = vec![moment(event.at), format!("{:<18}", event.kind.as_str())];
+    if let (Some(imei), Some(name)) = (event.imei, name) {
+        parts.push(match name(imei) {
+            Some(client) => format!("{client} ({imei})"),
+            None => imei.to_string(),
+        });
+    }
+    parts.extend(event.rollout.clone());
+    if !event.detail.is_empty() {
+        parts.push(format!("{}{}", event.detail, meaning(event.code)));
+    }
+    parts.join("  ").trim_end().to_owned()
+}
+
+/// A line for each of those who are not in the fleet.
+pub fn strangers(strangers: &[Stranger], now: i64) -> String {
+    let rows: Vec<[String; 5]> = strangers
+        .iter()
+        .map(|stranger| {
+            let what = if stranger.departed { "left the fleet" } else { "never was in the fleet" };
+            [
+                stranger.name.clone(),
+                span(now - stranger.last_seen),
+                moment(stranger.first_seen),
+                plain(&stranger.said),
+                what.to_owned(),
+            ]
+        })
+        .collect();
+    let head = ["WHO", "HEARD", "FIRST", "SAYS", "IS"].map(str::to_owned);
+    table(std::iter::once(&head).chain(&rows))
+}
+
+/// A line for each rollout.
+pub fn gate(verdicts: &[gate::Verdict]) -> String {
+    let line = |verdict: &gate::Verdict| match &verdict.misses[..] {
+        [] => format!("{}: passes: {}\n", verdict.rollout, verdict.stands),
+        misses => format!("{}: misses the gate: {}\n", verdict.rollout, misses.join("; ")),
+    };
+    verdicts.iter().map(line).collect()
+}
+
+fn row(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{}", format!("  {name:<17} {value}").trim_end());
+}
+
+fn devices(n: usize) -> String {
+    if n == 1 { "1 device".into() } else { format!("{n} devices") }
+}
+
+/// Columns as wide as their widest cell, but for the last one.
+fn table<'a, const N: usize>(rows: impl Iterator<Item = &'a [String; N]> + Clone) -> String {
+    let mut widths = [0; N];
+    for row in rows.clone() {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// Control characters stay out of the terminal.
+fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}

@@ -1,0 +1,213 @@
+//! A fleet whose devices have asked and answered at known times: every state that a device can be in, at one moment.
+
+use std::path::PathBuf;
+
+use otapress::fleet;
+use otapress::report::status::Status;
+use otapress::report::status::records::{Changes, Records};
+use otapress::responder::message::Request;
+use otapress::responder::service::{Responder, Step, answer};
+use otapress::store::sqlite::SqliteStore;
+use otapress::store::{Durability, Store as _};
+
+use super::process::{Fleet, PATIENCE};
+
+/// 2026-11-23, a Monday, 10:00 UTC.
+pub const NOW: i64 = 1_795_428_000;
+
+const HEAD: &str = r#"site: http://ota.example.com
+provisioning:
+  otapURI: http://ota.example.com/files/@/OwnTracks.jad
+  notifyURI: http://ota.example.com/otap/notify?id=@
+  versionURI: http://ota.example.com/otap/version
+  otapUser: ota
+  otapPasswordFile: secrets/otap
+midlet: { name: OwnTracks, vendor: Choral }
+channels:
+  stable: 0.10.65
+  next:
+    release: 0.10.66
+    otherwise: 0.10.65
+    rollout:
+      - { at: 2026-11-20T08:00:00Z, percent: 50% }
+      - { at: 2026-11-24T08:00:00Z, percent: 100% }
+    attempts: 2
+  brittle: { release: 0.10.66, brake: { artifactFaults: 2, failures: 50%, after: 10 } }
+  night: { release: 0.10.66, window: { days: [tue], from: "01:00", minutes: 240 } }
+  steady: { release: 0.10.65, downgrade: deny }
+  trial: { release: 0.10.66, rollout: 1bp }
+  slow: { release: 0.10.66, rate: 1/h }
+  old: 0.10.66
+groups:
+  cars: { channel: next, comment: "Cars \"&\" <vans>" }
+default: { channel: stable }
+devices:
+"#;
+
+const DEVICES: &str = r#"  held-1: { imei: "352099001761010", hold: true, comment: in the workshop }
+  night-1: { imei: "352099001761020", channel: night }
+  odd-1: { imei: "352099001761031", channel: brittle }
+  odd-2: { imei: "352099001761032", channel: brittle }
+  odd-3: { imei: "352099001761033", channel: brittle, comment: "</script><img src=x onerror=fail()>" }
+  pin-1: { imei: "352099001761040", release: 0.10.65, tid: P1 }
+  slow-1: { imei: "352099001761051", channel: slow }
+  slow-2: { imei: "352099001761052", channel: slow }
+  steady-1: { imei: "352099001761060", channel: steady }
+  trial-1: { imei: "352099001761070", channel: trial }
+"#;
+
+const GONE: &str = r#"  gone-1: { imei: "352099001761090", channel: old }
+"#;
+
+/// The IMEI of `car-<n>`.
+pub fn car(n: usize) -> String {
+    format!("35209900176{n:04}")
+}
+
+/// A fleet, and those who ask.
+pub struct Story {
+    pub fleet: Fleet,
+    responder: Responder,
+    store: SqliteStore,
+}
+
+impl Story {
+    /// A fleet that is published and that nobody has asked for.
+    pub fn new(yaml: &str) -> Self {
+        let fleet = Fleet::new(yaml);
+        fleet.write("secrets/otap", "swordfish\n");
+        let built = fleet.run(&["build"]);
+        assert!(built.status.success(), "{built:?}");
+        let responder = Responder::new(fleet.path("out"));
+        let store = SqliteStore::open(&fleet.path("state"), PATIENCE).unwrap();
+        Story { fleet, responder, store }
+    }
+
+    /// Every state at [`NOW`].
+    pub fn of_every_state() -> Self {
+        let cars: String =
+            (1..=16).map(|n| format!("  car-{n:02}: {{ imei: \"{}\", group: cars }}\n", car(n))).collect();
+        let before = format!("{HEAD}{cars}{GONE}{DEVICES}");
+        let mut story = Story::new(&before);
+        story.gone();
+        story.fleet.write("fleet.yaml", before.replace(GONE, "").replace("  old: 0.10.66\n", ""));
+        let built = story.fleet.run(&["build"]);
+        assert!(built.status.success(), "{built:?}");
+        story.responder = Responder::new(story.fleet.path("out"));
+        story.cars();
+        story.others();
+        story
+    }
+
+    /// One who left the fleet with a rollout of its own, and one who never was in it.
+    fn gone(&mut self) {
+        self.upgrade("352099001761090", "gone-1", NOW - 400_000);
+        self.check("352099001769997", "0.10.60", NOW - 7000);
+    }
+
+    fn cars(&mut self) {
+        let [old, new] = ["0.10.65", "0.10.66"];
+        // Wave 1, open for three days: 1, 3, 4, 5, 7, 9, 12, 13, 15 and 16.
+        self.upgrade(&car(1), "car-01", NOW - 40_000);
+        self.check(&car(1), new, NOW - 3600);
+        self.check(&car(3), old, NOW - 9000);
+        self.notify("car-03", &car(3), "903 Loss of service", NOW - 8900);
+        for at in [NOW - 30_000, NOW - 29_000] {
+            self.check(&car(4), old, at);
+            self.notify("car-04", &car(4), "901 Insufficient memory", at + 100);
+        }
+        self.check(&car(4), old, NOW - 2000);
+        self.check(&car(5), old, NOW - 100);
+        self.check(&car(7), old, NOW - 500);
+        self.notify("car-07", &car(7), "900 Success", NOW - 100);
+        self.check(&car(9), old, NOW - 50_000);
+        self.check(&car(13), "hello", NOW - 50);
+        self.check(&car(15), old, NOW - 300_000);
+        self.check(&car(16), old, NOW - 60_000);
+        self.notify("car-16", &car(16), "900 Success", NOW - 59_900);
+        self.check(&car(16), old, NOW - 4000);
+        // Wave 2, open tomorrow.
+        self.check(&car(2), old, NOW - 600);
+        self.check(&car(6), "0.10.64", NOW - 90_000);
+        self.check(&car(6), new, NOW - 1000);
+    }
+
+    fn others(&mut self) {
+        let [old, new] = ["0.10.65", "0.10.66"];
+        for (n, code) in [(1, "904 JAR size mismatch"), (2, "905 Attribute mismatch")] {
+            let imei = format!("35209900176103{n}");
+            self.check(&imei, old, NOW - 6000);
+            self.notify(&format!("odd-{n}"), &imei, code, NOW - 5000);
+        }
+        for (imei, version) in [
+            ("352099001761010", old),
+            ("352099001761020", old),
+            ("352099001761033", old),
+            ("352099001761040", old),
+            ("352099001761051", old),
+            ("352099001761052", old),
+            ("352099001761060", new),
+            ("352099001761070", old),
+        ] {
+            self.check(imei, version, NOW - 300);
+        }
+    }
+
+    /// A device is told to upgrade, does so, and proves it.
+    pub fn upgrade(&mut self, imei: &str, client: &str, at: i64) {
+        self.check(imei, "0.10.65", at);
+        self.notify(client, imei, "900 Success", at + 100);
+        self.check(imei, "0.10.66", at + 160);
+    }
+
+    /// A device asks.
+    pub fn check(&mut self, imei: &str, reported: &str, at: i64) {
+        self.post("/otap/version", &format!("GW/{imei}"), reported, at);
+    }
+
+    /// A modem posts a result.
+    pub fn notify(&mut self, client: &str, imei: &str, text: &str, at: i64) {
+        let agent = format!("TC65i/{imei} Profile/IMP-NG Configuration/CLDC-1.1");
+        self.post(&format!("/otap/notify?id={client}"), &agent, text, at);
+    }
+
+    fn post(&mut self, target: &str, agent: &str, body: &str, at: i64) {
+        let request = Request {
+            method: "POST",
+            target,
+            agent: Some(agent.as_bytes()),
+            body: body.as_bytes(),
+            whole: true,
+        };
+        let Step::Ask(question) = self.responder.prepare(&request) else { panic!("{target}") };
+        let reply = answer(&mut self.store, Durability::Process, &[question], at).swap_remove(0);
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+
+    /// The fleet as it stands at a moment, without what is written down being changed.
+    pub fn at(&mut self, now: i64) -> (fleet::Fleet, Status, Changes) {
+        let fleet = fleet::load(&self.fleet.path("fleet.yaml")).fleet.unwrap();
+        let mut changes = Changes::default();
+        let records = Records::read(&mut self.store, &fleet, &mut changes, now).unwrap();
+        let status = Status::new(&fleet, records, now);
+        (fleet, status, changes)
+    }
+
+    /// The events of the device with that IMEI, the latest first.
+    pub fn events_of(&mut self, imei: &str) -> Vec<otapress::responder::record::Event> {
+        let mut events = Vec::new();
+        self.store
+            .read(&mut |tx| {
+                events =
+                    tx.events_of(imei.parse().unwrap(), 100)?.into_iter().map(|(_, event)| event).collect();
+                Ok(())
+            })
+            .unwrap();
+        events
+    }
+
+    /// A path in the fleet's directory.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.fleet.path(path)
+    }
+}
