@@ -19,7 +19,7 @@
 //! | 0 | [`diag`], [`id`], [`version`], [`digest`], [`out_path`] | values |
 //! | 1 | [`wire`], [`settings`], [`jar`], [`jad`], [`catalog`], [`fleet`], [`tree`] | parsing and the types of the domain |
 //! | 2 | [`rollout`], [`resolve`], [`template`], [`render`], [`import`], [`responder::code`], [`responder::record`], [`responder::message`], [`responder::offer`], [`responder::outcome`], [`responder::decide`] | decisions; no I/O but reading a template |
-//! | 3 | [`publish`], [`store`], [`responder::service`] + `responder::plan`, [`responder::operate`], [`responder::cgi`], [`responder::http`] | the world |
+//! | 3 | [`publish`], [`store`], [`responder::service`] + `responder::plan`, [`responder::operate`], [`responder::files`], [`responder::cgi`], [`responder::http`] | the world |
 //! | 4 | [`device`], [`report`] | a simulated device; what people are shown |
 //! | 5 | [`probe`], [`simulate`] | simulated devices against a live site |
 //! | 6 | [`cli`] + [`cmd`] | the commands |

@@ -1,4 +1,4 @@
-//! `otapress-cgi`: answers one version check or OTAP result under any server that speaks CGI/1.1.
+//! `otapress-cgi`: answers one version check or OTAP result under any server that speaks CGI/1.1, or sends one file.
 //!
 //! `OTAPRESS_OUT` names the published directory, `OTAPRESS_STATE` the one where records are kept.
 
@@ -20,17 +20,13 @@ fn main() -> ExitCode {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     };
-    let (reply, outcome) = match cgi::guarded(&env, || cgi::run(&env, io::stdin().lock(), clock)) {
-        Ok(outcome) => (outcome.reply.clone(), Some(outcome)),
-        Err(reply) => (reply, None),
-    };
-    let written = cgi::write(&reply, &mut io::stdout().lock());
-    if let Some(log) = &reply.log {
+    let mut outcome =
+        cgi::guarded(&env, || cgi::run(&env, io::stdin().lock(), clock)).unwrap_or_else(Into::into);
+    let written = outcome.send(&mut io::stdout().lock());
+    if let Some(log) = outcome.log() {
         // A log that cannot be written, on a full disk for one, is no reason to fail.
         let _ = writeln!(io::stderr(), "otapress-cgi: {log}");
     }
-    if let Some(outcome) = outcome {
-        outcome.finish();
-    }
+    outcome.finish();
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::project::{Project, progress_bar};
-use super::tracker::{self, Tracker};
+use super::tracker::{self, Cast, Tracker, Wanted};
 use crate::cli::{Global, Outcome, print};
-use crate::device::http::Network;
 use crate::probe::{Code, Published, Subject, probe};
+
+/// How many seconds a reply may take.
+const TIMEOUT: u64 = 20;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -21,10 +23,10 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroUsize>,
     /// How many seconds a reply may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
-    /// Leave findings of this code out: for servers that cannot do better, such as busybox httpd, which
-    /// refuses POSTs to anything but programs (`post-status`)
+    /// Leave findings of this code out: for servers that cannot do better, such as those that refuse POSTs to
+    /// anything but programs (`post-status`)
     #[arg(long, value_name = "CODE", value_parser = code)]
     allow: Vec<Code>,
     /// Print JSON
@@ -32,24 +34,34 @@ pub struct Args {
     json: bool,
 }
 
+impl Args {
+    /// A walk with all devices.
+    pub(super) fn whole_site(url: Option<String>) -> Self {
+        Args { url, sample: None, timeout: TIMEOUT, allow: Vec::new(), json: false }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// If out/ is not what the fleet says, or cannot be read.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
-    let project = Project::load(global);
-    let Some((fleet, _)) = project.fleet() else {
-        project.show_diagnostics(global)?;
+    walk(global, &Project::load(global), args)
+}
+
+/// Walks the site of a fleet and prints what was found.
+///
+/// # Errors
+/// If out/ is not what the fleet says, or cannot be read.
+pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::Result<Outcome> {
+    let timeout = Duration::from_secs(args.timeout);
+    let wanted = Wanted { url: args.url.as_deref(), devices: args.sample, timeout };
+    let Some(Cast { site, trackers }) = tracker::cast(global, project, &wanted)? else {
         return Ok(Outcome::Failed);
     };
-    let connect_to = args.url.as_deref().map(tracker::address).transpose()?;
-    let network = Network { connect_to, timeout: Duration::from_secs(args.timeout) };
     let out = global.out();
-    let site = tracker::site(&out)?;
-    let subjects = tracker::trackers(fleet, &out, args.sample.map(NonZeroUsize::get), network)?
-        .into_iter()
-        .map(|tracker| subject(tracker, &out))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let subjects =
+        trackers.into_iter().map(|tracker| subject(tracker, &out)).collect::<anyhow::Result<Vec<_>>>()?;
     let bar = progress_bar(global, "probing");
     bar.set_length(subjects.len() as u64);
     let mut report = probe(&site, &subjects, &mut |done| bar.set_position(done as u64));

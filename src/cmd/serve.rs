@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,7 +29,7 @@ use crate::responder::http::{Config, Credentials, Limits, serve};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen
+    /// Where to listen, unless systemd hands over a socket
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810")]
     listen: SocketAddr,
     /// Serve out/ as it is, without building it first
@@ -48,6 +49,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// If the address is taken, or out/ cannot be served as the fleet says.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     log(global);
+    // Before there are threads: what says so is taken out of the environment.
+    let handed = handed_over(&mut ListenFd::from_env())?;
     // Looked at before the first build, so that what changes meanwhile is noticed.
     let inputs = args.watch.then(|| Inputs::of(global));
     let built = if args.no_build { Outcome::Done } else { build::run(global, &build::Args::default())? };
@@ -57,9 +60,12 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let (sender, credentials) = watch::channel(credentials(global)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(args.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", args.listen))?;
+        let listener = match handed {
+            Some(socket) => TcpListener::from_std(socket)?,
+            None => TcpListener::bind(args.listen)
+                .await
+                .with_context(|| format!("cannot listen on {}", args.listen))?,
+        };
         if let Some(inputs) = inputs {
             let global = global.clone();
             std::thread::Builder::new()
@@ -69,6 +75,18 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         listen(global, listener, credentials).await
     })?;
     Ok(Outcome::Done)
+}
+
+/// The socket that systemd listens on for this service, if there is one.
+fn handed_over(sockets: &mut ListenFd) -> anyhow::Result<Option<std::net::TcpListener>> {
+    if sockets.len() > 1 {
+        bail!("the socket unit has {} sockets: let it have one `ListenStream=`", sockets.len());
+    }
+    let socket = sockets.take_tcp_listener(0).context("the socket unit must listen on a TCP port")?;
+    if let Some(socket) = &socket {
+        socket.set_nonblocking(true)?;
+    }
+    Ok(socket)
 }
 
 async fn listen(

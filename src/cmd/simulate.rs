@@ -9,9 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::project::{Project, progress_bar};
-use super::tracker::{self, Tracker};
+use super::tracker::{self, Cast, Tracker, Wanted};
 use crate::cli::{Global, Outcome, print};
-use crate::device::http::Network;
 use crate::fleet::BasisPoints;
 use crate::jad;
 use crate::simulate::{Play, Player, play, starts_with};
@@ -90,16 +89,11 @@ fn speed(text: &str) -> Result<f64, String> {
 /// # Errors
 /// If out/ is not what the fleet says, or cannot be read.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
-    let project = Project::load(global);
-    let Some((fleet, _)) = project.fleet() else {
-        project.show_diagnostics(global)?;
+    let wanted = Wanted { url: args.url.as_deref(), devices: args.devices, timeout: TIMEOUT };
+    let Some(Cast { site, trackers }) = tracker::cast(global, &Project::load(global), &wanted)? else {
         return Ok(Outcome::Failed);
     };
-    let connect_to = args.url.as_deref().map(tracker::address).transpose()?;
-    let network = Network { connect_to, timeout: TIMEOUT };
-    let out = global.out();
-    let site = tracker::site(&out)?;
-    let players: Vec<_> = tracker::trackers(fleet, &out, args.devices.map(NonZeroUsize::get), network)?
+    let players: Vec<_> = trackers
         .into_iter()
         .map(|Tracker { mut device, target, attempts, .. }| {
             device.version = starts_with(&site, target);

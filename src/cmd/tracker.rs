@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::project::Project;
 use super::{serve, show};
+use crate::cli::Global;
 use crate::device;
 use crate::device::http::{Network, Url};
 use crate::fleet::{Device, Fleet};
@@ -30,20 +34,45 @@ pub struct Tracker {
     pub jad: Option<OutPath>,
 }
 
-/// What is published in out/.
-///
-/// # Errors
-/// If nothing is, or it cannot be read.
-pub fn site(out: &Path) -> anyhow::Result<Site> {
-    read_site(out)?
-        .with_context(|| format!("`{}` is not a published directory: run `otapress build`", out.display()))
+/// Who is to be played, and against which server.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Where to connect, if not to the site itself.
+    pub url: Option<&'a str>,
+    /// How many devices, if not all.
+    pub devices: Option<NonZeroUsize>,
+    /// How long a reply may take.
+    pub timeout: Duration,
 }
 
-/// All devices of the fleet, or so many of them, spread evenly over the clientIDs.
+/// A site and those who are played against it.
+#[derive(Debug)]
+pub struct Cast {
+    /// What is published in out/.
+    pub site: Site,
+    /// All devices of the fleet, or as many as are wanted, spread evenly over the clientIDs.
+    pub trackers: Vec<Tracker>,
+}
+
+/// Brings together what is to be played; `None` if the fleet has mistakes, which were shown.
 ///
 /// # Errors
-/// If a password cannot be read, or out/ lacks a device.
-pub fn trackers(
+/// If out/ is not what the fleet says, a password cannot be read, or the URL has no address.
+pub fn cast(global: &Global, project: &Project, wanted: &Wanted<'_>) -> anyhow::Result<Option<Cast>> {
+    let Some((fleet, _)) = project.fleet() else {
+        project.show_diagnostics(global)?;
+        return Ok(None);
+    };
+    let connect_to = wanted.url.map(address).transpose()?;
+    let network = Network { connect_to, timeout: wanted.timeout };
+    let out = global.out();
+    let site = read_site(&out)?
+        .with_context(|| format!("`{}` is not a published directory: run `otapress build`", out.display()))?;
+    let trackers = trackers(fleet, &out, wanted.devices.map(NonZeroUsize::get), network)?;
+    Ok(Some(Cast { site, trackers }))
+}
+
+fn trackers(
     fleet: &Fleet,
     out: &Path,
     sample: Option<usize>,
@@ -99,10 +128,7 @@ fn evenly<T>(all: &[T], n: Option<usize>) -> impl Iterator<Item = &T> {
 }
 
 /// Where `url` connects to; a path in it would be ignored and is refused.
-///
-/// # Errors
-/// If it is not `http://host[:port]`, or the host has no address.
-pub fn address(url: &str) -> anyhow::Result<SocketAddr> {
+fn address(url: &str) -> anyhow::Result<SocketAddr> {
     let parsed = Url::parse(url).filter(|url| url.target == "/").with_context(|| {
         format!("`{url}` is not of the form `http://host:port`: it says only where to connect, and requests are for the fleet's site")
     })?;

@@ -2,8 +2,13 @@
 //!
 //! The body is always read to its end, even if it is too long to be kept: a server whose program leaves
 //! some of it unread stalls (Apache) or drops the answer (nginx).
+//!
+//! Where the server hands over GETs, too, JADs and JARs are sent from here: so a site can lie below this program's
+//! path on servers that set no headers and refuse POSTs to files. The server asks for passwords, where there are
+//! some, and says whose it was; without a `REMOTE_USER` nothing is sent that needs one.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::files::{self, Kind};
 use super::message::{Agent, BODY_LIMIT, Program, Request};
 use super::service::{self, Reply, Responder, Step};
 use crate::store::sqlite::SqliteStore;
@@ -33,14 +39,54 @@ pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
 /// What a process has to say, and what is left to do afterwards.
 pub struct Outcome {
-    /// What is sent.
-    pub reply: Reply,
+    answer: Answer,
     store: Option<SqliteStore>,
 }
 
+/// What is sent.
+enum Answer {
+    Reply(Reply),
+    File { kind: Kind, file: File, size: u64, with_body: bool },
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        Outcome { answer: Answer::Reply(reply), store: None }
+    }
+}
+
 impl Outcome {
-    fn only(reply: Reply) -> Self {
-        Outcome { reply, store: None }
+    /// Writes the answer as a CGI program does.
+    ///
+    /// # Errors
+    /// If the server does not take it, or a file ends early.
+    pub fn send(&mut self, output: &mut impl Write) -> io::Result<()> {
+        match &mut self.answer {
+            Answer::Reply(reply) => {
+                let head = [("Content-Type", reply.content_type), ("Allow", reply.allow)];
+                write_head(output, reply.status, reply.reason(), &head, reply.body.len() as u64)?;
+                output.write_all(reply.body.as_bytes())?;
+            }
+            Answer::File { kind, file, size, with_body } => {
+                let head = [
+                    ("Content-Type", Some(kind.content_type())),
+                    ("Cache-Control", Some(kind.cache_control())),
+                ];
+                write_head(output, 200, "OK", &head, *size)?;
+                if *with_body && io::copy(&mut file.take(*size), output)? != *size {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+        output.flush()
+    }
+
+    /// A line for the log.
+    pub fn log(&self) -> Option<&str> {
+        match &self.answer {
+            Answer::Reply(reply) => reply.log.as_deref(),
+            Answer::File { .. } => None,
+        }
     }
 
     /// Does the housekeeping; to be called once nobody waits for the answer any more.
@@ -79,13 +125,16 @@ pub fn run(env: &Environment<'_>, mut input: impl Read + AsFd, clock: impl FnOnc
         whole,
     };
     let Some(out) = env("OTAPRESS_OUT").filter(|out| !out.is_empty()) else {
-        return Outcome::only(fallback(env, "`OTAPRESS_OUT` is not set"));
+        return Outcome::from(fallback(env, "`OTAPRESS_OUT` is not set"));
     };
-    let question = match Responder::new(out).prepare(&request) {
+    let responder = Responder::new(&out);
+    let question = match responder.prepare(&request) {
         Step::Ask(question) => question,
-        Step::Done(reply) => return Outcome::only(reply),
-        // This program serves no files: it was asked on a path that is not the responder's.
-        Step::NotOurs => return Outcome::only(Reply::method_not_allowed()),
+        Step::Done(reply) => return reply.into(),
+        Step::NotOurs => {
+            let user = env("REMOTE_USER").filter(|user| !user.is_empty());
+            return file(Path::new(&out), &responder, &request, user.is_some());
+        }
     };
     let store = match env("OTAPRESS_STATE").filter(|state| !state.is_empty()) {
         None => Err("`OTAPRESS_STATE` is not set".to_owned()),
@@ -99,9 +148,37 @@ pub fn run(env: &Environment<'_>, mut input: impl Read + AsFd, clock: impl FnOnc
         Ok(mut store) => {
             let questions = std::slice::from_ref(&question);
             let mut replies = service::answer(&mut store, Durability::Process, questions, clock());
-            Outcome { reply: replies.swap_remove(0), store: Some(store) }
+            Outcome { answer: Answer::Reply(replies.swap_remove(0)), store: Some(store) }
         }
-        Err(why) => Outcome::only(service::answer_without_store(&question, &why)),
+        Err(why) => Outcome::from(service::answer_without_store(&question, &why)),
+    }
+}
+
+/// A file of `out`, if that is what is asked for.
+fn file(out: &Path, responder: &Responder, request: &Request<'_>, is_known: bool) -> Outcome {
+    let with_body = match request.method {
+        "GET" => true,
+        "HEAD" => false,
+        _ => return Reply::method_not_allowed().into(),
+    };
+    let path = request.target.split('?').next().unwrap_or_default();
+    let named = responder.site().ok().and_then(|site| {
+        let path = files::out_path(files::site_prefix(&site.site), path)?;
+        Some((Kind::of(&path)?, path, site.auth))
+    });
+    // A path that can be no file's: whoever came here by mistake is told what this program is for.
+    let Some((kind, path, auth)) = named else { return Reply::method_not_allowed().into() };
+    if auth && kind.is_protected() && !is_known {
+        let why = format!("`{path}` is refused: the server did not ask for a password");
+        return Reply::empty(403, Some(why)).into();
+    }
+    match files::open(out, &path) {
+        Ok(Some((file, metadata))) => {
+            let answer = Answer::File { kind, file, size: metadata.len(), with_body };
+            Outcome { answer, store: None }
+        }
+        Ok(None) => Reply::empty(404, None).into(),
+        Err(error) => Reply::empty(500, Some(format!("cannot read `{path}`: {error}"))).into(),
     }
 }
 
@@ -158,21 +235,21 @@ fn is_readable(input: &impl AsFd, deadline: Instant) -> bool {
     }
 }
 
-/// Writes a reply as a CGI program does.
-///
-/// # Errors
-/// If the server does not take it.
-pub fn write(reply: &Reply, output: &mut impl Write) -> io::Result<()> {
-    let mut head = format!("Status: {} {}\r\n", reply.status, reply.reason());
-    if let Some(content_type) = reply.content_type {
-        head += &format!("Content-Type: {content_type}\r\n");
+fn write_head(
+    output: &mut impl Write,
+    status: u16,
+    reason: &str,
+    headers: &[(&str, Option<&str>)],
+    length: u64,
+) -> io::Result<()> {
+    let mut head = format!("Status: {status} {reason}\r\n");
+    for (name, value) in headers {
+        if let Some(value) = value {
+            head += &format!("{name}: {value}\r\n");
+        }
     }
-    if let Some(allow) = reply.allow {
-        head += &format!("Allow: {allow}\r\n");
-    }
-    head += &format!("Content-Length: {}\r\n\r\n{}", reply.body.len(), reply.body);
-    output.write_all(head.as_bytes())?;
-    output.flush()
+    head += &format!("Content-Length: {length}\r\n\r\n");
+    output.write_all(head.as_bytes())
 }
 
 #[cfg(test)]
@@ -233,13 +310,13 @@ mod tests {
     fn without_its_environment_it_says_no() {
         let vars: BTreeMap<&str, &str> = BTreeMap::from([("REQUEST_METHOD", "POST")]);
         let (reader, _) = pipe(b"0.1.2", false);
-        let outcome = run(&|name| vars.get(name).map(Into::into), reader, || 0);
+        let mut outcome = run(&|name| vars.get(name).map(Into::into), reader, || 0);
         let mut output = Vec::new();
-        write(&outcome.reply, &mut output).unwrap();
+        outcome.send(&mut output).unwrap();
         assert_eq!(
             String::from_utf8(output).unwrap(),
             "Status: 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"upgrade\":0}"
         );
-        assert_eq!(outcome.reply.log.unwrap(), "`OTAPRESS_OUT` is not set");
+        assert_eq!(outcome.log(), Some("`OTAPRESS_OUT` is not set"));
     }
 }

@@ -11,6 +11,7 @@
 pub mod cgi;
 pub mod code;
 pub mod decide;
+pub mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(feature = "cli")]

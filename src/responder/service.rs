@@ -30,7 +30,7 @@ pub struct Responder {
 /// What is sent back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// 200, 405 or 500.
+    /// 200, 403, 404, 405 or 500.
     pub status: u16,
     /// The body; empty except for version checks.
     pub body: Cow<'static, str>,
@@ -146,6 +146,8 @@ impl Reply {
     pub fn reason(&self) -> &'static str {
         match self.status {
             200 => "OK",
+            403 => "Forbidden",
+            404 => "Not Found",
             405 => "Method Not Allowed",
             _ => "Internal Server Error",
         }

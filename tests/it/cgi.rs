@@ -194,6 +194,52 @@ fn the_response_is_cgi() {
     assert_eq!(text, "Status: 405 Method Not Allowed\r\nAllow: POST\r\nContent-Length: 0\r\n\r\n");
 }
 
+/// What a GET or HEAD of a path is answered with, byte for byte.
+fn fetch(site: &Site, method: &str, path: &str, user: &str) -> (String, String) {
+    let mut command = site.command();
+    command.env("REQUEST_METHOD", method).env("REQUEST_URI", path).env("REMOTE_USER", user);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn files_are_sent_where_the_server_hands_over_gets() {
+    const JAD: &str = "Status: 200 OK\r\nContent-Type: text/vnd.sun.j2me.app-descriptor\r\n\
+         Cache-Control: no-cache, no-transform\r\nContent-Length: 12\r\n\r\n";
+    let refused = |status: &str, allow: &str| format!("Status: {status}\r\n{allow}Content-Length: 0\r\n\r\n");
+    let site = Site::new();
+    let jar = "jars/0.10.66/0123456789abcdef/OwnTracks.jar";
+    for (path, content) in
+        [("files/dev1/OwnTracks.jad", "MIDlet-1: x\n"), (jar, "PK"), ("vc/x.jad", "secret")]
+    {
+        let file = site.out().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
+    let (path, silent) = ("/files/dev1/OwnTracks.jad", String::new());
+    assert_eq!(fetch(&site, "GET", path, ""), (format!("{JAD}MIDlet-1: x\n"), silent.clone()));
+    assert_eq!(fetch(&site, "HEAD", &format!("{path}?x"), ""), (JAD.to_owned(), silent.clone()));
+    let immutable = "Status: 200 OK\r\nContent-Type: application/java-archive\r\n\
+         Cache-Control: public, max-age=31536000, immutable, no-transform\r\nContent-Length: 2\r\n\r\nPK";
+    assert_eq!(fetch(&site, "GET", &format!("/{jar}"), ""), (immutable.to_owned(), silent.clone()));
+    assert_eq!(
+        fetch(&site, "GET", "/files/dev2/OwnTracks.jad", ""),
+        (refused("404 Not Found", ""), silent.clone())
+    );
+    for (method, path) in [("GET", "/vc/x.jad"), ("GET", "/otapress.json"), ("GET", "/"), ("PUT", path)] {
+        let expected = (refused("405 Method Not Allowed", "Allow: POST\r\n"), silent.clone());
+        assert_eq!(fetch(&site, method, path, ""), expected, "{method} {path}");
+    }
+
+    // A site with passwords, behind a server that asks for them, and one that does not.
+    let file = site.out().join("otapress.json");
+    let open = fs::read_to_string(&file).unwrap();
+    fs::write(&file, open.replace("\"auth\":false", "\"auth\":true")).unwrap();
+    assert_eq!(fetch(&site, "GET", path, "ota").0, format!("{JAD}MIDlet-1: x\n"));
+    let why = "otapress-cgi: `files/dev1/OwnTracks.jad` is refused: the server did not ask for a password\n";
+    assert_eq!(fetch(&site, "GET", path, ""), (refused("403 Forbidden", ""), why.to_owned()));
+}
+
 #[test]
 fn the_path_is_found_without_request_uri() {
     let site = Site::new();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod add;
+mod broken_hosts;
 mod build;
 mod cases;
 mod cgi;

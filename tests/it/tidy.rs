@@ -94,6 +94,8 @@ fn file_formats_are_read_and_written_in_two_places() {
             ("src/wire.rs", "the format of out/ and of answers"),
             ("src/template.rs", "the context that a template sees; nobody reads it back"),
             ("src/cmd/config/mod.rs", "the context that a template sees; nobody reads it back"),
+            ("src/cmd/config/busybox.rs", "the context that a template sees; nobody reads it back"),
+            ("src/cmd/config/systemd.rs", "the context that a template sees; nobody reads it back"),
             ("src/cmd/config/templates.rs", "the context that a template sees; nobody reads it back"),
             ("src/cmd/config/values.rs", "the context that a template sees; nobody reads it back"),
         ],

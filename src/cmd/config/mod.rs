@@ -1,19 +1,21 @@
 //! `otapress config`: the configuration of a host for this fleet.
 
+mod busybox;
 mod htpasswd;
+mod systemd;
 mod templates;
 mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use serde::Serialize;
 
+use super::probe;
 use super::project::Project;
 use crate::cli::{Global, Outcome, print};
 use crate::fleet::Fleet;
-use values::{Listen, Site};
+use values::{Backend, Listen, Site};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -59,15 +61,10 @@ enum Host {
         #[arg(long, value_name = "FILE", default_value = "/var/log/lighttpd/otapress.log")]
         error_log: PathBuf,
     },
-    /// A systemd unit for `otapress serve`
-    Systemd {
-        /// Where it listens
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810")]
-        listen: SocketAddr,
-        /// The user that it runs as
-        #[arg(long, value_name = "NAME", default_value = "otapress")]
-        user: String,
-    },
+    /// busybox httpd, with the whole site below /cgi-bin/
+    Busybox(busybox::Args),
+    /// systemd units: of `otapress serve`, of its socket, and of `otapress relay`
+    Systemd(systemd::Args),
     /// The users and hashed passwords for basic auth on JADs and JARs
     Htpasswd,
 }
@@ -75,15 +72,26 @@ enum Host {
 /// What the web servers are told of the site.
 #[derive(Debug, clap::Args)]
 struct SiteArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The password file, if the fleet has otapUser [default: secrets/htpasswd beside the fleet file]
+    #[arg(long, value_name = "FILE")]
+    htpasswd: Option<PathBuf>,
+}
+
+/// What every server is told.
+#[derive(Debug, clap::Args)]
+struct Place {
     /// Where the server listens: a port, or an address and a port [default: the port of `site`]
     #[arg(long, value_name = "[ADDRESS:]PORT")]
     listen: Option<Listen>,
     /// The program for the devices' POSTs [default: otapress-cgi beside otapress]
     #[arg(long, value_name = "FILE")]
     cgi: Option<PathBuf>,
-    /// The password file, if the fleet has otapUser [default: secrets/htpasswd beside the fleet file]
-    #[arg(long, value_name = "FILE")]
-    htpasswd: Option<PathBuf>,
+    /// Print nothing, but verify the server as it is configured now: probe it there, or where it listens, or
+    /// at the site
+    #[arg(long, value_name = "URL", num_args = 0..=1)]
+    check: Option<Option<String>>,
 }
 
 /// Runs the command.
@@ -92,6 +100,9 @@ struct SiteArgs {
 /// If a path cannot be written in a configuration, or a template or a password cannot be read.
 pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let project = Project::load(global);
+    if let Some(url) = args.host.to_check() {
+        return probe::walk(global, &project, &probe::Args::whole_site(url));
+    }
     let Some((fleet, _)) = project.fleet() else {
         project.show_diagnostics(global)?;
         return Ok(Outcome::Failed);
@@ -107,7 +118,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
                 error_log: String,
             }
             let nginx = Nginx {
-                site: site.read(global, fleet)?,
+                site: site.read(global, fleet, upstream.map_or(Backend::Cgi, |_| Backend::Http))?,
                 upstream: *upstream,
                 fcgiwrap: values::path(fcgiwrap)?,
                 error_log: values::path(error_log)?,
@@ -116,15 +127,37 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         }
         Host::Apache { site, error_log } => with_log(global, fleet, site, error_log, "apache.conf")?,
         Host::Lighttpd { site, error_log } => with_log(global, fleet, site, error_log, "lighttpd.conf")?,
-        Host::Systemd { listen, user } => systemd(global, fleet, *listen, user)?,
+        Host::Busybox(args) => busybox::text(global, fleet, args)?,
+        Host::Systemd(args) => systemd::text(global, fleet, args)?,
         Host::Htpasswd => htpasswd::lines(fleet)?,
     };
     print(text.as_bytes())
 }
 
+impl Host {
+    /// Where to probe, if that is what is wanted: at a URL, or at the site itself.
+    fn to_check(&self) -> Option<Option<String>> {
+        match self {
+            Host::Nginx { site, .. } | Host::Apache { site, .. } | Host::Lighttpd { site, .. } => {
+                site.place.to_check()
+            }
+            Host::Busybox(args) => args.place.to_check(),
+            Host::Systemd(args) => args.to_check(),
+            Host::Htpasswd => None,
+        }
+    }
+}
+
+impl Place {
+    fn to_check(&self) -> Option<Option<String>> {
+        let url = self.check.as_ref()?;
+        Some(url.clone().or_else(|| Some(self.listen?.url())))
+    }
+}
+
 impl SiteArgs {
-    fn read(&self, global: &Global, fleet: &Fleet) -> anyhow::Result<Site> {
-        Site::new(global, fleet, self.listen, self.cgi.as_deref(), self.htpasswd.as_deref())
+    fn read(&self, global: &Global, fleet: &Fleet, backend: Backend) -> anyhow::Result<Site> {
+        Site::new(global, fleet, &self.place, backend, self.htpasswd.as_deref())
     }
 }
 
@@ -141,35 +174,7 @@ fn with_log(
         site: Site,
         error_log: String,
     }
-    let values = WithLog { site: site.read(global, fleet)?, error_log: values::path(error_log)? };
+    let values =
+        WithLog { site: site.read(global, fleet, Backend::Cgi)?, error_log: values::path(error_log)? };
     templates::render(fleet.dir(), template, &values)
-}
-
-fn systemd(global: &Global, fleet: &Fleet, listen: SocketAddr, user: &str) -> anyhow::Result<String> {
-    #[derive(Serialize)]
-    struct Systemd<'a> {
-        site: &'a str,
-        otapress: String,
-        fleet: String,
-        out: String,
-        state: String,
-        listen: SocketAddr,
-        privileged_port: bool,
-        user: &'a str,
-    }
-    if user.is_empty() || !user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        bail!("`{user}` is not the name of a user");
-    }
-    let values = Systemd {
-        site: fleet.site().as_str(),
-        otapress: values::path(&std::env::current_exe()?)?,
-        fleet: values::path(&global.fleet)?,
-        out: values::path(&global.out())?,
-        state: values::directory(&global.state())?,
-        listen,
-        // Linux: net.ipv4.ip_unprivileged_port_start
-        privileged_port: listen.port() < 1024,
-        user,
-    };
-    templates::render(fleet.dir(), "systemd.service", &values)
 }

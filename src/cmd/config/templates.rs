@@ -1,25 +1,46 @@
 //! The templates of the configurations: templates/config/ beside fleet.yaml, else those that are built in.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
 use tera::{Context, Tera};
 
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("nginx.conf", include_str!("../../../templates/config/nginx.conf")),
     ("apache.conf", include_str!("../../../templates/config/apache.conf")),
     ("lighttpd.conf", include_str!("../../../templates/config/lighttpd.conf")),
+    ("busybox.conf", include_str!("../../../templates/config/busybox.conf")),
     ("systemd.service", include_str!("../../../templates/config/systemd.service")),
+    ("systemd.socket", include_str!("../../../templates/config/systemd.socket")),
+    ("systemd-relay.service", include_str!("../../../templates/config/systemd-relay.service")),
+    (SANDBOX, include_str!("../../../templates/config/systemd-sandbox.conf")),
 ];
+
+/// What the units of services include.
+const SANDBOX: &str = "systemd-sandbox.conf";
 
 /// Renders the template `name`; `dir` is where fleet.yaml is.
 ///
 /// # Errors
 /// If the template cannot be read, or asks for what is not there.
 pub fn render(dir: &Path, name: &str, values: &impl Serialize) -> anyhow::Result<String> {
-    let path = dir.join("templates/config").join(name);
+    let mut tera = Tera::default();
+    // A configuration is no HTML.
+    tera.autoescape_on(Vec::<&str>::new());
+    let shared = name.ends_with(".service").then_some(SANDBOX);
+    for name in shared.into_iter().chain([name]) {
+        let (path, text) = read(dir, name)?;
+        tera.add_raw_template(name, &text).with_context(|| failed(&path))?;
+    }
+    let failed = || failed(&file(dir, name));
+    let context = Context::from_serialize(values).with_context(failed)?;
+    tera.render(name, &context).with_context(failed)
+}
+
+fn read(dir: &Path, name: &str) -> anyhow::Result<(PathBuf, String)> {
+    let path = file(dir, name);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -29,11 +50,13 @@ pub fn render(dir: &Path, name: &str, values: &impl Serialize) -> anyhow::Result
         }
         Err(error) => return Err(error).with_context(|| format!("the template `{}`", path.display())),
     };
-    let failed = || format!("the template `{}` fails", path.display());
-    let mut tera = Tera::default();
-    // A configuration is no HTML.
-    tera.autoescape_on(Vec::<&str>::new());
-    tera.add_raw_template(name, &text).with_context(failed)?;
-    let context = Context::from_serialize(values).with_context(failed)?;
-    tera.render(name, &context).with_context(failed)
+    Ok((path, text))
+}
+
+fn file(dir: &Path, name: &str) -> PathBuf {
+    dir.join("templates/config").join(name)
+}
+
+fn failed(path: &Path) -> String {
+    format!("the template `{}` fails", path.display())
 }

@@ -1,22 +1,24 @@
 //! What the templates of the web servers are told.
 //!
 //! - `site`, `host`, `host_pattern`, `prefix` (the path of the site, without a slash at its end), `prefix_pattern`;
-//! - `listen` (`[address:]port`), `address` (`*` if there is none), `port`;
+//! - `listen` (`[address:]port`), `address` (`*` if there is none), `port`, `dual` (every IPv6 address, too);
 //! - `out`, `state`, `cgi`, `cgi_dir`, `cgi_name`, `error_log`; `htpasswd`, if the fleet has otapUser;
 //! - `responder`: a pattern of the paths of version checks and OTAP results;
-//! - nginx alone: `fcgiwrap`, and `upstream` if there is one.
+//! - nginx alone: `fcgiwrap`, and `upstream` if there is one;
+//! - busybox alone: `root`, `name` (of the program), `auth` (lines).
 //!
 //! Patterns are regular expressions without quotes, backslashes and dollar signs but at their end, so that they mean the same in all servers.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
+use super::Place;
 use crate::cli::Global;
 use crate::fleet::Fleet;
 use crate::store::location::Location;
@@ -36,28 +38,49 @@ impl FromStr for Listen {
         if let Ok(port) = text.parse() {
             return Ok(Listen { address: None, port });
         }
-        let both: std::net::SocketAddr = text.parse().map_err(|_| wrong())?;
+        let both: SocketAddr = text.parse().map_err(|_| wrong())?;
         Ok(Listen { address: Some(both.ip()), port: both.port() })
     }
 }
 
 impl Listen {
+    /// The address to listen on, if it is one of many.
+    fn one(self) -> Option<IpAddr> {
+        self.address.filter(|address| !address.is_unspecified())
+    }
+
+    /// As virtual hosts are named.
     fn address(self) -> String {
-        match self.address {
+        match self.one() {
             None => "*".into(),
             Some(IpAddr::V4(address)) => address.to_string(),
             Some(IpAddr::V6(address)) => format!("[{address}]"),
         }
     }
+
+    /// Where a client on this machine finds it.
+    pub fn url(self) -> String {
+        let address = self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        format!("http://{}", SocketAddr::new(address, self.port))
+    }
 }
 
 impl Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
+        match self.one() {
             None => write!(f, "{}", self.port),
             Some(_) => write!(f, "{}:{}", self.address(), self.port),
         }
     }
+}
+
+/// What the server hands POSTs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// `otapress-cgi`, which keeps its records in a directory.
+    Cgi,
+    /// `otapress serve`, whose records are its own business.
+    Http,
 }
 
 /// The values.
@@ -71,8 +94,9 @@ pub struct Site {
     listen: String,
     address: String,
     port: u16,
+    dual: bool,
     out: String,
-    state: String,
+    state: Option<String>,
     cgi: String,
     cgi_dir: String,
     cgi_name: String,
@@ -88,15 +112,15 @@ impl Site {
     pub fn new(
         global: &Global,
         fleet: &Fleet,
-        listen: Option<Listen>,
-        cgi: Option<&Path>,
+        place: &Place,
+        backend: Backend,
         htpasswd: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let uri = fleet.site().uri();
         let own_port = uri.origin().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(80);
-        let listen = listen.unwrap_or(Listen { address: None, port: own_port });
-        let cgi = match cgi {
-            Some(cgi) => cgi.to_owned(),
+        let listen = place.listen.unwrap_or(Listen { address: None, port: own_port });
+        let cgi = match &place.cgi {
+            Some(cgi) => cgi.clone(),
             None => std::env::current_exe().context("where this program is")?.with_file_name("otapress-cgi"),
         };
         let groups = || fleet.groups().iter().map(|group| &group.provisioning);
@@ -124,8 +148,13 @@ impl Site {
             listen: listen.to_string(),
             address: listen.address(),
             port: listen.port,
+            // nginx takes this for IPv6 alone, where devices are not.
+            dual: listen.address.is_some_and(|address| address.is_ipv6() && address.is_unspecified()),
             out: path(&global.out())?,
-            state: directory(&global.state())?,
+            state: match backend {
+                Backend::Cgi => Some(directory(&global.state())?),
+                Backend::Http => None,
+            },
             cgi_dir: path(parent)?,
             cgi_name: name.to_string_lossy().into_owned(),
             cgi: path(&cgi)?,
@@ -154,10 +183,7 @@ pub fn path(path: &Path) -> anyhow::Result<String> {
 }
 
 /// The directory of the records, as a path that can stand in every configuration.
-///
-/// # Errors
-/// If they are in a database.
-pub fn directory(state: &Location) -> anyhow::Result<String> {
+fn directory(state: &Location) -> anyhow::Result<String> {
     let hint = "otapress-cgi keeps its records in a directory: name one with `--state`";
     path(state.directory().with_context(|| format!("`{state}` is no directory: {hint}"))?)
 }
@@ -207,6 +233,11 @@ mod tests {
         assert_eq!(listen("80").unwrap(), ("80".into(), "*".into()));
         assert_eq!(listen("127.0.0.1:81").unwrap(), ("127.0.0.1:81".into(), "127.0.0.1".into()));
         assert_eq!(listen("[::1]:81").unwrap(), ("[::1]:81".into(), "[::1]".into()));
+        assert_eq!(listen("[::]:81").unwrap(), ("81".into(), "*".into()));
+        assert_eq!(listen("0.0.0.0:81").unwrap(), ("81".into(), "*".into()));
+        let url = |text: &str| text.parse::<Listen>().unwrap().url();
+        assert_eq!(url("80"), "http://127.0.0.1:80");
+        assert_eq!(url("[::1]:81"), "http://[::1]:81");
         assert!(listen("localhost:80").is_err());
         assert!(listen("").is_err());
     }

@@ -12,10 +12,11 @@ use tokio::sync::watch;
 
 use super::Limits;
 use super::auth::{CHALLENGE, Credentials};
-use super::files::{Files, Kind, out_path};
+use super::files::Files;
 use super::site::{Published, Snapshot};
 use super::stream::Progress;
 use super::writer::Questions;
+use crate::responder::files::{Kind, out_path};
 use crate::responder::message::{self, BODY_LIMIT, Route};
 use crate::responder::service::{Reply, Step};
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::files::{Stamp, site_prefix};
+use super::files::Stamp;
+use crate::responder::files::site_prefix;
 use crate::responder::service::Responder;
 use crate::wire::SITE_FILE;
 

@@ -1,5 +1,6 @@
 //! What must hold of a site on any server, as seen from outside.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -48,14 +49,14 @@ impl Host<'_> {
         })
     }
 
-    pub fn asks_for_password(&self) -> bool {
-        self.site.fleet.groups()[0].provisioning.auth.is_some()
-    }
-
     /// Path and content of a file of out/, under the site's own path.
     pub fn file(&self, name: &str) -> (String, Vec<u8>) {
-        let prefix = self.site.fleet.site().uri().path().trim_end_matches('/').to_owned();
-        (format!("{prefix}/{name}"), fs::read(self.site.path("out").join(name)).unwrap())
+        (self.path(name), fs::read(self.site.path("out").join(name)).unwrap())
+    }
+
+    /// A path under the site's own path.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.site.fleet.site().uri().path().trim_end_matches('/'))
     }
 
     pub fn jar(&self) -> (String, Vec<u8>) {
@@ -100,6 +101,8 @@ impl Host<'_> {
                     Purpose::Notify => {
                         assert_eq!((reply.header("Content-Length"), reply.body.len()), (Some("0"), 0))
                     }
+                    // Up to the server is how it asks for a password.
+                    Purpose::Jad | Purpose::Jar if reply.status == 401 => {}
                     Purpose::Jad | Purpose::Jar => assert_eq!(reply.framing, ReplyFraming::Length),
                 }
             }
@@ -113,7 +116,7 @@ impl Host<'_> {
     pub fn serves_exact_files(&self) {
         let (path, jad) = self.file("files/dev1/OwnTracks.jad");
         let authorization = format!("Basic {}", base64(&format!("ota:{}", PASSWORD)));
-        let auth = self.asks_for_password();
+        let auth = self.site.asks_for_password();
         let fetch = |path: &str| {
             if auth {
                 let reply = self.get(path);
@@ -178,7 +181,7 @@ impl Host<'_> {
         ] {
             let reply = self.get(&format!("{prefix}/{path}"));
             // Whoever has no password does not learn which descriptors exist.
-            let hidden = self.asks_for_password() && reply.status == 401;
+            let hidden = self.site.asks_for_password() && reply.status == 401;
             assert!(hidden || matches!(reply.status, 403 | 404), "{path}: {reply:?}");
         }
         let provisioning = &self.site.fleet.groups()[0].provisioning;
@@ -242,9 +245,50 @@ impl Host<'_> {
     /// `otapress probe` walks all of it and finds nothing.
     #[track_caller]
     pub fn is_clean(&self) {
-        let found = self.site.otapress(&["probe", &format!("http://{}", self.address), "--json"]);
+        self.finds(&[]);
+    }
+
+    /// `otapress probe` finds exactly that.
+    #[track_caller]
+    pub fn finds(&self, codes: &[&str]) {
+        let url = format!("http://{}", self.address);
+        let output = self.site.command().args(["probe", &url, "--json"]).output().unwrap();
+        let found = String::from_utf8(output.stdout).unwrap();
         let report: serde_json::Value = serde_json::from_str(&found).unwrap();
-        assert_eq!(report["findings"], serde_json::json!([]), "{found}");
+        let findings = report["findings"].as_array().unwrap();
+        let found_codes: BTreeSet<_> =
+            findings.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+        assert_eq!(found_codes, codes.iter().copied().collect(), "{found}");
+        let errors = findings.iter().any(|finding| finding["severity"] == "error");
+        assert_eq!(output.status.code(), Some(i32::from(errors)));
+    }
+
+    /// `otapress simulate` plays all of it: everybody upgrades with one download of the JAR, and every request
+    /// is answered with 200.
+    #[track_caller]
+    pub fn upgrades_all_once(&self) {
+        self.is_clean();
+        let url = format!("http://{}", self.address);
+        let played = self.site.otapress(&["--quiet", "simulate", "--url", &url, "--record", "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&played).unwrap();
+        let all = self.site.fleet.devices().len();
+        assert!(all > 200);
+        // One is held.
+        let due = all - 1;
+        for (key, expected) in [
+            ("devices", serde_json::json!(all)),
+            ("withTarget", due.into()),
+            ("offered", due.into()),
+            ("upgraded", due.into()),
+            ("failed", 0.into()),
+            ("attempts", serde_json::json!({ "900": due })),
+            ("jarDownloads", serde_json::json!({ "0": 1, "1": due })),
+            ("noAnswers", serde_json::json!({})),
+            ("not200", serde_json::json!({})),
+            ("interrupted", serde_json::Value::Null),
+        ] {
+            assert_eq!(report[key], expected, "{key}: {played}");
+        }
     }
 
     /// Everything that holds on every full-grown server.
@@ -285,7 +329,7 @@ impl Host<'_> {
         fs::create_dir_all(self.site.path("out/files/d.jad")).unwrap();
         for path in ["files/d.jad", "files/d.jad/"] {
             let reply = self.get(&format!("{prefix}/{path}"));
-            let hidden = self.asks_for_password() && reply.status == 401;
+            let hidden = self.site.asks_for_password() && reply.status == 401;
             assert!(hidden || matches!(reply.status, 403 | 404), "{path}: {reply:?}");
         }
     }

@@ -61,6 +61,11 @@ impl Site {
         site
     }
 
+    /// Whether JADs and JARs are for those with a password.
+    pub fn asks_for_password(&self) -> bool {
+        self.fleet.groups()[0].provisioning.auth.is_some()
+    }
+
     /// A path in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -75,7 +80,7 @@ impl Site {
     #[track_caller]
     pub fn otapress(&self, args: &[&str]) -> String {
         let output = self.command().args(args).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -86,8 +91,14 @@ impl Site {
         command
     }
 
-    /// Writes what `otapress config` prints for a server that listens at `address`, unchanged.
+    /// Writes what `otapress config` prints for a server that listens at `address`, unchanged, and the
+    /// password file, if there are passwords.
     pub fn configure(&self, address: SocketAddr, host: &str, more: &[&str]) -> String {
+        if self.asks_for_password() {
+            let file = self.path("secrets/htpasswd");
+            fs::write(&file, self.otapress(&["config", "htpasswd"])).unwrap();
+            give(&file);
+        }
         let (listen, cgi, log) =
             (address.to_string(), self.text("bin/otapress-cgi"), self.text("logs/error.log"));
         let mut args = vec!["config", host, "--listen", &listen, "--cgi", &cgi, "--error-log", &log];

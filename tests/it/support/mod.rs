@@ -9,5 +9,6 @@ pub mod process;
 pub mod project;
 pub mod proxy;
 pub mod server;
+pub mod servers;
 pub mod story;
 pub mod tree;

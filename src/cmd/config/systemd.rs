@@ -1,0 +1,103 @@
+//! Units for systemd: the daemon, the socket that outlives it, and the relay to MQTT.
+//!
+//! The daemon's unit works with and without the socket's: where systemd holds the socket, the daemon takes it,
+//! and no device is refused while the daemon is restarted; without it the daemon listens by itself.
+
+use std::net::SocketAddr;
+
+use anyhow::bail;
+use serde::Serialize;
+
+use super::templates;
+use super::values;
+use crate::cli::Global;
+use crate::fleet::Fleet;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which unit
+    #[arg(value_enum, default_value_t = Unit::Serve)]
+    unit: Unit,
+    /// Where the daemon or its socket listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810")]
+    listen: SocketAddr,
+    /// The user that it runs as
+    #[arg(long, value_name = "NAME", default_value = "otapress")]
+    user: String,
+    /// The broker that the relay publishes to
+    #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
+    mqtt: String,
+    /// Print nothing, but verify the daemon that runs now: probe it there, or where it listens
+    #[arg(long, value_name = "URL", num_args = 0..=1)]
+    check: Option<Option<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Unit {
+    /// otapress.service: `otapress serve`
+    Serve,
+    /// otapress.socket: what it listens on, kept open while it is restarted
+    Socket,
+    /// otapress-relay.service: `otapress relay`
+    Relay,
+}
+
+impl Args {
+    pub(super) fn to_check(&self) -> Option<Option<String>> {
+        let url = self.check.as_ref()?;
+        Some(Some(url.clone().unwrap_or_else(|| format!("http://{}", self.listen))))
+    }
+}
+
+/// What the templates are told.
+#[derive(Serialize)]
+struct Values<'a> {
+    site: &'a str,
+    otapress: String,
+    fleet: String,
+    out: String,
+    state: Option<String>,
+    listen: SocketAddr,
+    local: bool,
+    privileged_port: bool,
+    user: &'a str,
+    mqtt: &'a str,
+}
+
+/// The unit.
+///
+/// # Errors
+/// If a name cannot be written in a unit, or a template cannot be read.
+pub fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Result<String> {
+    let Args { unit, listen, user, mqtt, .. } = args;
+    if user.is_empty() || !user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        bail!("`{user}` is not the name of a user");
+    }
+    // A space ends an argument, a percent sign is a specifier, a dollar sign a variable.
+    if let Some(c) = mqtt.chars().find(|c| !c.is_ascii_graphic() || "%$\"'\\;".contains(*c)) {
+        bail!("`{mqtt}` contains {c:?}, which has a meaning in units");
+    }
+    let state = global.state();
+    let is_relay = *unit == Unit::Relay;
+    let values = Values {
+        site: fleet.site().as_str(),
+        otapress: values::path(&std::env::current_exe()?)?,
+        fleet: values::path(&global.fleet)?,
+        out: values::path(&global.out())?,
+        state: state.directory().map(|dir| values::path(dir)).transpose()?,
+        listen: *listen,
+        // The relay goes wherever the broker is, and both to a database.
+        local: !is_relay && listen.ip().is_loopback() && state.directory().is_some(),
+        // Linux: net.ipv4.ip_unprivileged_port_start
+        privileged_port: !is_relay && listen.port() < 1024,
+        user,
+        mqtt,
+    };
+    let template = match unit {
+        Unit::Serve => "systemd.service",
+        Unit::Socket => "systemd.socket",
+        Unit::Relay => "systemd-relay.service",
+    };
+    templates::render(fleet.dir(), template, &values)
+}
