@@ -22,7 +22,7 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 errors found, or failed; 2 usage; 3 differs (build --check); \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 errors found, or failed; 2 usage; 3 differs (build --check, plan --exit-code); \
      4 gate missed (status --gate).";
 
 /// What every command takes.
@@ -76,12 +76,26 @@ impl Global {
         self.state.clone().unwrap_or_else(beside)
     }
 
+    /// Whether the records were named.
+    pub fn names_state(&self) -> bool {
+        self.state.is_some()
+    }
+
     /// Whether what goes to the standard error is coloured.
     pub fn colour(&self) -> bool {
+        self.colour_on(&io::stderr())
+    }
+
+    /// Whether data, which goes to the standard output, is coloured.
+    pub fn colour_data(&self) -> bool {
+        self.colour_on(&io::stdout())
+    }
+
+    fn colour_on(&self, stream: &impl anstream::stream::RawStream) -> bool {
         match self.color {
             Colour::Always => true,
             Colour::Never => false,
-            Colour::Auto => anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never,
+            Colour::Auto => anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
         }
     }
 }
@@ -110,6 +124,8 @@ impl TypedValueParser for LocationParser {
 enum Command {
     /// Look for mistakes in the fleet file, the inventories, the JARs and the template
     Check(cmd::check::Args),
+    /// Show what a build would change, and for which devices
+    Plan(cmd::plan::Args),
     /// Render the fleet and publish what differs
     Build(cmd::build::Args),
     /// Show what a device is to run and why, its URLs and what to set on it
@@ -179,6 +195,7 @@ pub fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let result = match command {
         Command::Check(args) => cmd::check::run(&global, &args),
+        Command::Plan(args) => cmd::plan::run(&global, &args),
         Command::Build(args) => cmd::build::run(&global, &args),
         Command::Show(args) => cmd::show::run(&global, &args),
         Command::Add(args) => cmd::add::run(&global, &args),

@@ -25,6 +25,13 @@ impl Sha256 {
         &self.0
     }
 
+    /// The digest of what the parts are together.
+    pub fn of_parts<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Self {
+        let mut digest = sha2::Sha256::new();
+        parts.into_iter().for_each(|part| digest.update(part));
+        Sha256(digest.finalize().into())
+    }
+
     /// The first eight bytes as a big-endian number.
     pub fn prefix64(&self) -> u64 {
         let mut head = [0; 8];

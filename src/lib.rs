@@ -18,7 +18,7 @@
 //! |---|---|---|
 //! | 0 | [`diag`], [`id`], [`version`], [`digest`], [`out_path`] | values |
 //! | 1 | [`wire`], [`settings`], [`jar`], [`jad`], [`catalog`], [`fleet`], [`tree`] | parsing and the types of the domain |
-//! | 2 | [`rollout`], [`resolve`], [`template`], [`render`], [`import`], [`responder::code`], [`responder::record`], [`responder::message`], [`responder::offer`], [`responder::outcome`], [`responder::decide`] | decisions; no I/O but reading a template |
+//! | 2 | [`rollout`], [`resolve`], [`template`], [`render`], [`plan`], [`import`], [`responder::code`], [`responder::record`], [`responder::message`], [`responder::offer`], [`responder::outcome`], [`responder::decide`] | decisions; no I/O but reading a template |
 //! | 3 | [`publish`], [`store`], [`responder::service`] + `responder::plan`, [`responder::operate`], [`responder::files`], [`responder::cgi`], [`responder::http`] | the world |
 //! | 4 | [`device`], [`report`] | a simulated device; what people are shown |
 //! | 5 | [`probe`], [`simulate`] | simulated devices against a live site |
@@ -54,6 +54,8 @@ pub mod jad;
 #[cfg(feature = "cli")]
 pub mod jar;
 pub mod out_path;
+#[cfg(feature = "cli")]
+pub mod plan;
 #[cfg(feature = "cli")]
 pub mod probe;
 #[cfg(feature = "cli")]

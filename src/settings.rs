@@ -140,6 +140,21 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// Keys with values that are nobody else's business.
+const SECRET: &[&str] =
+    &["pin", "apnUser", "apnPassword", "otapUser", "otapPassword", "user", "password", "secret"];
+
+/// Whether the value of a key is not to be shown. Of a key that the firmware does not know, the name decides.
+pub fn is_secret(key: &str) -> bool {
+    let told_by_name = || {
+        let name = key.to_ascii_lowercase();
+        ["password", "passwd", "secret", "token", "credential"].iter().any(|word| name.contains(word))
+            || name.ends_with("pin")
+            || name.ends_with("key")
+    };
+    SECRET.contains(&key) || (find(key).is_none() && told_by_name())
+}
+
 /// What is wrong with a value, if anything: `` `x` takes a whole number from 0 to 2 `` and the like.
 ///
 /// The empty value deletes the setting, which suits every key but `versionURI`, where it ends the version

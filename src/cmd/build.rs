@@ -12,11 +12,11 @@ use anyhow::{Context as _, bail};
 use super::count;
 use super::project::{Project, progress_bar};
 use crate::cli::{Global, Outcome};
-use crate::publish::apply;
 use crate::publish::diff::{Changes, all, diff};
 use crate::publish::disk::RealDisk;
 use crate::publish::hashes::Hashes;
 use crate::publish::scan::{Existing, Published, scan};
+use crate::publish::{apply, is_mass_removal};
 use crate::tree::{Tier, Tree};
 
 /// The arguments.
@@ -31,6 +31,9 @@ pub struct Args {
     /// Publish even if more than 10 % of the devices would be dropped
     #[arg(long)]
     allow_mass_removal: bool,
+    /// Publish only what a plan that `otapress plan -O FILE` saved says: refuse if out/ or the fleet moved since
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -58,6 +61,9 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let existing = scan(&out)?;
     let hashes_file = Hashes::beside(&out);
     let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
+    if let Some(file) = &args.plan {
+        super::plan::hold_to(file, &out, &existing, &mut hashes, &tree)?;
+    }
     let changes = match &existing {
         Existing::Nothing => all(&tree),
         Existing::Published(published) => diff(&tree, &out, published, &mut hashes)?,
@@ -155,7 +161,7 @@ fn check(global: &Global, out: &Path, changes: &Changes<'_>) -> anyhow::Result<O
 fn guard_mass_removal(published: &Published, changes: &Changes<'_>, allowed: bool) -> anyhow::Result<()> {
     let dropped = changes.remove.iter().filter(|remove| remove.tier == Tier::Answer).count();
     let before = published.files.iter().filter(|file| file.path.as_str().starts_with("vc/")).count();
-    if !allowed && dropped > 1 && dropped * 10 > before {
+    if !allowed && is_mass_removal(dropped, before) {
         bail!(
             "{dropped} of {} would be dropped from out/, which is more than 10 %: \
              if that is meant, build with `--allow-mass-removal`",

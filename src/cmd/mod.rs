@@ -8,6 +8,7 @@ pub mod check;
 pub mod config;
 mod files;
 pub mod import;
+pub mod plan;
 pub mod probe;
 pub mod project;
 mod provision;
@@ -23,15 +24,11 @@ mod tracker;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::report::words::count;
 use state::{existing_store, look_at_store};
 
 /// Seconds since 1970-01-01 UTC.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// `1 device`, `2 devices`.
-fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

@@ -11,6 +11,7 @@ pub mod diff;
 pub mod disk;
 pub mod hashes;
 pub mod scan;
+pub mod view;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,4 +62,9 @@ impl PublishError {
         let path = path.to_owned();
         move |error| PublishError::Io { doing, path, error }
     }
+}
+
+/// Whether so many devices of so many are dropped that it is more likely a mistake than a plan: more than 10 %, and more than one.
+pub fn is_mass_removal(dropped: usize, before: usize) -> bool {
+    dropped > 1 && dropped * 10 > before
 }

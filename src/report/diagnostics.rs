@@ -6,6 +6,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::json;
 
+use super::words::one_line;
 use crate::diag::{Diagnostic, Place, Severity, Sources};
 
 /// Where a diagnostic points, for people.
@@ -111,9 +112,4 @@ pub fn github(diagnostic: &Diagnostic, sources: &Sources) -> String {
 fn escape(text: &str, property: bool) -> String {
     let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     if property { text.replace(':', "%3A").replace(',', "%2C") } else { text }
-}
-
-/// Control characters of the input stay out of the terminal.
-fn one_line(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -1,5 +1,7 @@
 //! What people and other programs are shown.
 
 pub mod diagnostics;
+pub mod plan;
 pub mod refusal;
 pub mod status;
+pub mod words;

@@ -22,6 +22,7 @@ mod life;
 mod load;
 mod operator;
 mod parity;
+mod plan;
 mod probe;
 mod properties;
 mod scale;

@@ -29,7 +29,7 @@ fn warnings_fail_only_when_strict() {
 fn completions_and_manual_name_every_command() {
     let project = Project::empty();
     let commands =
-        ["check", "build", "show", "add", "serve", "retry", "resume", "schema", "completions", "man"];
+        ["check", "plan", "build", "show", "add", "serve", "retry", "resume", "schema", "completions", "man"];
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = project.run(&format!("completions {shell}"));
         assert_eq!((ran.status, &*ran.stderr), (0, ""), "{shell}");

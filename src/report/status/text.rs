@@ -8,6 +8,7 @@ use super::time::{moment, span};
 use super::{DeviceStatus, State, Status, Stranger, words};
 use crate::fleet::Fleet;
 use crate::id::Imei;
+use crate::report::words::one_line;
 use crate::responder::code;
 use crate::responder::offer::{is_open, opens_at};
 use crate::responder::record::{Event, Verdict};
@@ -168,7 +169,7 @@ pub fn device(fleet: &Fleet, status: &Status, device: &DeviceStatus, events: &[E
         row(&mut text, "group", group);
     }
     if let Some(comment) = &declared.comment {
-        row(&mut text, "comment", &plain(comment));
+        row(&mut text, "comment", &one_line(comment));
     }
     let target = device.assignment.target.map_or("none".into(), |version| version.to_string());
     let rollout = device.rollout.map(|place| format!(" ({})", status.rollouts[place].record.id));
@@ -250,7 +251,7 @@ pub fn strangers(strangers: &[Stranger], now: i64) -> String {
                 stranger.name.clone(),
                 span(now - stranger.last_seen),
                 moment(stranger.first_seen),
-                plain(&stranger.said),
+                one_line(&stranger.said),
                 what.to_owned(),
             ]
         })
@@ -291,9 +292,4 @@ fn table<'a, const N: usize>(rows: impl Iterator<Item = &'a [String; N]> + Clone
         text.push('\n');
     }
     text
-}
-
-/// Control characters stay out of the terminal.
-fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

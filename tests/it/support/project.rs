@@ -88,11 +88,7 @@ impl Project {
     }
 
     fn copy(&self, from: &Path, to: &str) {
-        for entry in WalkDir::new(from).into_iter().map(Result::unwrap).filter(|e| e.file_type().is_file()) {
-            let below = entry.path().strip_prefix(from).unwrap();
-            let to = if below.as_os_str().is_empty() { PathBuf::from(to) } else { Path::new(to).join(below) };
-            self.write(to.to_str().unwrap(), fs::read(entry.path()).unwrap());
-        }
+        copy_dir(from, &self.path(to));
     }
 
     /// The same with a file.
@@ -204,6 +200,16 @@ impl Ran {
 
     fn show(&self) -> String {
         format!("status {}\n--- stdout\n{}--- stderr\n{}---", self.status, self.stdout, self.stderr)
+    }
+}
+
+/// Copies a file, or every file below a directory.
+pub fn copy_dir(from: &Path, to: &Path) {
+    for entry in WalkDir::new(from).into_iter().map(Result::unwrap).filter(|e| e.file_type().is_file()) {
+        let below = entry.path().strip_prefix(from).unwrap();
+        let to = if below.as_os_str().is_empty() { to.to_owned() } else { to.join(below) };
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, fs::read(entry.path()).unwrap()).unwrap();
     }
 }
 

@@ -1,0 +1,179 @@
+//! `otapress plan`: what a build would change, and for whom; and that a build does what was planned.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::files::replace;
+use super::look_at_store;
+use super::project::{Project, progress_bar};
+use crate::cli::{Global, Outcome, print};
+use crate::fleet;
+use crate::id::Imei;
+use crate::plan::names::Names;
+use crate::plan::view::{Fingerprint, Part, View};
+use crate::plan::{Plan, compare};
+use crate::publish::hashes::Hashes;
+use crate::publish::scan::Existing;
+use crate::publish::view::{view, view_of};
+use crate::report::plan::json::{fingerprints, json};
+use crate::report::plan::markdown::markdown;
+use crate::report::plan::{Style, text::text};
+use crate::store::Store as _;
+use crate::tree::Tree;
+use crate::version::Version;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Exit with 3 if anything would change
+    #[arg(long)]
+    exit_code: bool,
+    /// Print JSON, with every device by name
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print Markdown, for a comment on a merge request
+    #[arg(long)]
+    markdown: bool,
+    /// Compare two published directories, without the fleet: from DIR (old) to out/ (new)
+    #[arg(long, value_name = "DIR", conflicts_with = "save")]
+    against: Option<PathBuf>,
+    /// Save the plan for `otapress build --plan FILE`, which refuses if anything has moved by then
+    #[arg(short = 'O', long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  otapress plan                              from out/ to what fleet.yaml says now
+  otapress plan -v                           the same with every device by name
+  otapress plan -s state                     and what the devices really run
+  otapress plan --markdown > comment.md      for a merge request
+  otapress plan -O plan.json && otapress build --plan plan.json
+  otapress plan --against /backup/out        from that directory to out/
+
+Values of settings that hold secrets are never shown.";
+
+/// How many devices are read from the state at once.
+const PAGE: u32 = 1000;
+
+/// Runs the command.
+///
+/// # Errors
+/// If what is published or the state cannot be read, or the plan cannot be saved.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    if let Some(old) = &args.against {
+        let (before, after) = (published(old)?, published(&global.out())?);
+        // The fleet only says what the devices are called, so it may have any mistake.
+        let loaded = fleet::load(&global.fleet);
+        let names = loaded.fleet.as_ref().map(Names::of).unwrap_or_default();
+        return show(global, args, compare(&before, &after, &names), &names);
+    }
+    let mut project = Project::load(global);
+    project.check_published(global);
+    let bar = progress_bar(global, "rendering");
+    let tree = project.render(&bar);
+    bar.finish_and_clear();
+    project.show_diagnostics(global)?;
+    let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else { return Ok(Outcome::Failed) };
+    let names = Names::of(fleet);
+    let plan = compare(&view(&global.out())?, &View::of(&tree), &names);
+    show(global, args, plan, &names)
+}
+
+/// A directory in which something must be published.
+fn published(dir: &Path) -> anyhow::Result<View> {
+    let view = view(dir)?;
+    if view.site().is_none() {
+        bail!("nothing is published in `{}`", dir.display());
+    }
+    Ok(view)
+}
+
+fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyhow::Result<Outcome> {
+    if global.names_state() {
+        plan.locate(&reported(global)?);
+    }
+    let style = Style { names, in_full: global.verbose, colour: global.colour_data() };
+    let as_json = |plan: &Plan| anyhow::Ok(serde_json::to_string_pretty(&json(plan, style))? + "\n");
+    if let Some(file) = &args.save {
+        replace(file, as_json(&plan)?.as_bytes())?;
+    }
+    let shown = match (args.json, args.markdown) {
+        (true, _) => as_json(&plan)?,
+        (_, true) => markdown(&plan, style),
+        _ => text(&plan, style),
+    };
+    print(shown.as_bytes())?;
+    Ok(if args.exit_code && !plan.is_empty() { Outcome::Differs } else { Outcome::Done })
+}
+
+/// The version that each device has reported last.
+fn reported(global: &Global) -> anyhow::Result<HashMap<Imei, Version>> {
+    let Some(mut store) = look_at_store(global)? else {
+        bail!("there is no state in `{}`", global.state());
+    };
+    let mut reported = HashMap::new();
+    store.read(&mut |tx| {
+        let mut after = None;
+        loop {
+            let page = tx.devices(after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.imei);
+            reported.extend(page.iter().filter_map(|device| Some((device.imei, device.reported?))));
+        }
+    })?;
+    Ok(reported)
+}
+
+/// Sees that a saved plan is still what a build would do.
+///
+/// # Errors
+/// If it is not, or cannot be read.
+pub(super) fn hold_to(
+    file: &Path,
+    out: &Path,
+    existing: &Existing,
+    hashes: &mut Hashes,
+    tree: &Tree,
+) -> anyhow::Result<()> {
+    let shown = file.display();
+    let text = fs::read(file).with_context(|| format!("cannot read `{shown}`"))?;
+    let (before, after) = fingerprints(&text)
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("`{shown}` is not a plan that `otapress plan -O` has saved"))?;
+    let (is, wanted) = (view_of(out, existing, hashes)?.fingerprint(), View::of(tree).fingerprint());
+    let mut moved = Vec::new();
+    // What is carried out already needs not be carried out again.
+    if is != before && is != after {
+        moved.push(format!("`{}` has other {} than then", out.display(), differing(&is, &before)));
+    }
+    if wanted != after {
+        moved.push(format!(
+            "the fleet, its JARs or the template now lead to other {}",
+            differing(&wanted, &after)
+        ));
+    }
+    if moved.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "`{shown}` was made of something else: {}; nothing was published: look at a new plan \
+         (`otapress plan -O {shown}`), or build without `--plan`",
+        moved.join(", and ")
+    )
+}
+
+/// What differs between two trees: `answers and JADs`.
+fn differing(one: &Fingerprint, other: &Fingerprint) -> String {
+    let parts = Part::ALL.into_iter().filter(|&part| one.of(part) != other.of(part));
+    let names: Vec<_> = parts.map(Part::name).collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).into(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,41 @@
+//! A published directory as a plan compares it.
+
+use std::fs;
+use std::path::Path;
+
+use super::PublishError;
+use super::hashes::Hashes;
+use super::scan::{Existing, scan};
+use crate::plan::view::{Builder, Part, View};
+
+/// Reads the directory `out`, or of each content as much as is not known already.
+///
+/// # Errors
+/// If it is not ours, holds what is not ours, or cannot be read.
+pub fn view(out: &Path) -> Result<View, PublishError> {
+    view_of(out, &scan(out)?, &mut Hashes::load(&Hashes::beside(out)))
+}
+
+/// The same for a directory that was scanned.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn view_of(out: &Path, existing: &Existing, hashes: &mut Hashes) -> Result<View, PublishError> {
+    let published = match existing {
+        Existing::Nothing => return Ok(View::default()),
+        Existing::Published(published) => published,
+    };
+    let mut builder = Builder::new(published.site.clone());
+    for file in &published.files {
+        let part = Part::of(&file.path);
+        let path = file.path.below(out);
+        let sha256 = hashes.digest(&path, file.stamp).map_err(PublishError::io("read", &path))?;
+        let id = match (builder.known(part, sha256), part) {
+            (Some(id), _) => id,
+            (None, Part::Jars | Part::Site) => builder.opaque(part, sha256, file.stamp.size()),
+            (None, _) => builder.blob(part, &fs::read(&path).map_err(PublishError::io("read", &path))?),
+        };
+        builder.file(&file.path, id);
+    }
+    Ok(builder.finish())
+}

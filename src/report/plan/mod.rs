@@ -1,0 +1,110 @@
+//! A plan for people (text, Markdown) and for programs (JSON).
+//!
+//! What is said of a plan is put into words once, in [`sections`]; how it looks is the affair of each form.
+
+pub mod json;
+pub mod markdown;
+mod rows;
+mod sections;
+pub mod text;
+
+use crate::plan::Plan;
+use crate::plan::names::Names;
+
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Style<'a> {
+    /// What the devices are called.
+    pub names: &'a Names<'a>,
+    /// Every device by name.
+    pub in_full: bool,
+    /// With colours.
+    pub colour: bool,
+}
+
+/// A few words, some of which are values of the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Words(Vec<Word>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Word {
+    Said(String),
+    Value(String),
+}
+
+impl Words {
+    fn said(text: impl Into<String>) -> Self {
+        Words(vec![Word::Said(text.into())])
+    }
+
+    fn value(value: impl Into<String>) -> Self {
+        Words(vec![Word::Value(value.into())])
+    }
+
+    fn then(mut self, more: Words) -> Self {
+        self.0.extend(more.0);
+        self
+    }
+
+    fn and(self, text: impl Into<String>) -> Self {
+        self.then(Words::said(text))
+    }
+
+    fn and_value(self, value: impl Into<String>) -> Self {
+        self.then(Words::value(value))
+    }
+
+    fn becomes(self, after: Words) -> Self {
+        self.and(" → ").then(after)
+    }
+}
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Danger,
+    Added,
+    Removed,
+    Changed,
+    Plain,
+}
+
+/// One thing that changes.
+#[derive(Debug)]
+struct Row<'a> {
+    mark: Mark,
+    what: Words,
+    devices: Option<&'a crate::plan::Devices>,
+    notes: Vec<Words>,
+}
+
+/// Things of one kind that change.
+#[derive(Debug)]
+struct Section<'a> {
+    title: &'static str,
+    rows: Vec<Row<'a>>,
+}
+
+impl<'a> Row<'a> {
+    fn new(mark: Mark, what: Words) -> Self {
+        Row { mark, what, devices: None, notes: Vec::new() }
+    }
+
+    fn of(self, devices: &'a crate::plan::Devices) -> Self {
+        Row { devices: Some(devices), ..self }
+    }
+
+    fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(Words::said(note));
+        self
+    }
+}
+
+/// The names of at most `most` devices, and how many more there are.
+fn names(plan: &Plan, devices: &crate::plan::Devices, most: usize, style: Style<'_>) -> (Vec<String>, usize) {
+    // `and 1 more` is no shorter than the name.
+    let most = if style.in_full || devices.count() <= most + 1 { devices.count() } else { most };
+    let imeis = plan.imeis(devices, most, style.names);
+    let more = devices.count() - imeis.len();
+    (imeis.into_iter().map(|imei| style.names.name(imei).into_owned()).collect(), more)
+}

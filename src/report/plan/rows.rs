@@ -1,0 +1,206 @@
+//! Single changes in words.
+
+use super::{Mark, Row, Words};
+use crate::plan::{
+    Change, Files, Kind, Pushed, Rule, RuleChange, Running, SettingChange, State, Transition, Wave,
+};
+use crate::report::status::time::moment;
+use crate::report::words::{bytes, count};
+use crate::settings::is_secret;
+use crate::wire;
+
+/// Devices that are told something else.
+pub(super) fn transition(transition: &Transition) -> Row<'_> {
+    let kind = transition.kind();
+    let state = |state, absent: &str| match state {
+        State::Absent => Words::said(absent),
+        State::Unreadable => Words::said("unreadable"),
+        State::Held => Words::said("held"),
+        State::Nothing => Words::said("nothing"),
+        State::Target(version) => Words::value(version.to_string()),
+    };
+    let what = state(transition.before, "new").becomes(state(transition.after, "removed"));
+    let (mark, what) = match kind {
+        Kind::Downgrade => (Mark::Danger, Words::said("DOWNGRADE ").then(what)),
+        Kind::Added => (Mark::Added, what),
+        Kind::Removed => (Mark::Removed, what),
+        _ => (Mark::Changed, what),
+    };
+    let mut row = Row::new(mark, what).of(&transition.devices);
+    row = match kind {
+        Kind::Loses => row.note("they keep what they run"),
+        Kind::Held => row.note("neither upgrades nor settings"),
+        Kind::Removed => row.note("they are strangers to the responder, and keep what they run"),
+        _ => row,
+    };
+    if transition.denied > 0 {
+        let who = match transition.denied {
+            n if n == transition.devices.count() => "the channel denies".to_owned(),
+            n => format!("for {n} of them the channel denies"),
+        };
+        row = row.note(format!("{who} downgrades: those that run a higher version keep it"));
+    }
+    if let Some(running) = &transition.running {
+        row.notes.push(running_words(transition, running));
+    }
+    row
+}
+
+/// What the devices really run.
+fn running_words(transition: &Transition, running: &Running) -> Words {
+    let version = |state: State| state.version().map(|version| version.to_string()).unwrap_or_default();
+    let parts = [
+        (running.before, format!("on {}", version(transition.before))),
+        (running.after, format!("already on {}", version(transition.after))),
+        (running.other, "on another version".into()),
+        (running.unknown, "never heard of".into()),
+    ];
+    let parts: Vec<_> =
+        parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    Words::said(format!("really: {}", parts.join(", ")))
+}
+
+/// When devices are offered their release.
+pub(super) fn wave(wave: &Wave) -> Row<'_> {
+    let from =
+        wave.from.map_or_else(|| Words::said("open"), |from| Words::said("from ").and_value(moment(from)));
+    let mark = if wave.new > 0 { Mark::Changed } else { Mark::Plain };
+    let row = Row::new(mark, Words::value(&wave.rollout).and(" ").then(from)).of(&wave.devices);
+    match wave.new {
+        0 => row.note("as before"),
+        n if n == wave.devices.count() => row,
+        n => row.note(format!("{n} of them new in it")),
+    }
+}
+
+/// A rule with another value.
+pub(super) fn rule(change: &RuleChange) -> Row<'_> {
+    let (name, before, after) = parts(&change.rule);
+    let of = match (&change.channel, &change.rule) {
+        (_, Rule::Channel(..)) | (None, _) => Words::said(format!("{name}: ")),
+        (Some(channel), _) => Words::said(format!("{name} of ")).and_value(channel).and(": "),
+    };
+    let row = Row::new(Mark::Changed, of.then(before).becomes(after)).of(&change.devices);
+    match change.rule {
+        Rule::Channel(..) => row.note("attempts and failures are counted anew"),
+        _ => row,
+    }
+}
+
+/// The name of a rule and its two values.
+fn parts(rule: &Rule) -> (&'static str, Words, Words) {
+    fn each<T>(
+        name: &'static str,
+        old: T,
+        new: T,
+        words: impl Fn(T) -> Words,
+    ) -> (&'static str, Words, Words) {
+        (name, words(old), words(new))
+    }
+    let name = super::json::rule_name(rule);
+    match rule {
+        Rule::Channel(old, new) => each(name, old, new, |channel: &Option<String>| match channel {
+            Some(channel) => Words::value(channel),
+            None => Words::said("pinned"),
+        }),
+        Rule::Wave(old, new) => each(name, old, new, |from| match from {
+            Some(from) => Words::value(moment(*from)),
+            None => Words::said("open"),
+        }),
+        Rule::Window(old, new) => each(name, old, new, |window| match window {
+            Some(window) => Words::value(window_text(window)),
+            None => Words::said("always"),
+        }),
+        Rule::Attempts(old, new) => each(name, old, new, |n| Words::value(n.to_string())),
+        Rule::Brake(old, new) => each(name, old, new, |brake| Words::value(brake_text(*brake))),
+        Rule::NoDowngrade(old, new) => {
+            each(name, old, new, |no| Words::value(if *no { "deny" } else { "allow" }))
+        }
+        Rule::Rate(old, new) => each(name, old, new, |rate| match rate {
+            Some(rate) => Words::value(format!("{rate}/h")),
+            None => Words::said("unlimited"),
+        }),
+        Rule::Interval(old, new) => each(name, old, new, |seconds| Words::value(format!("{seconds} s"))),
+    }
+}
+
+/// `mon, tue 01:00 UTC for 240 min`.
+fn window_text(window: &wire::Window) -> String {
+    let days: Vec<_> = window.days.iter().map(|day| day.as_str()).collect();
+    let days = if window.days.len() == wire::Day::WEEK.len() { "every day".into() } else { days.join(", ") };
+    let (hours, minutes) = (window.from / 60, window.from % 60);
+    format!("{days} {hours:02}:{minutes:02} UTC for {} min", window.minutes)
+}
+
+/// `3 artifact faults, or 20 % failures of 10`.
+fn brake_text(brake: wire::Brake) -> String {
+    let percent = f64::from(brake.failures_bp) / 100.0;
+    let failures = format!("more than {percent} % failures after {}", brake.after);
+    match brake.artifact_faults {
+        0 => failures,
+        n => format!("{} or {failures}", count(n as usize, "artifact fault")),
+    }
+}
+
+/// A setting that is pushed otherwise. Values that are secret are not shown.
+pub(super) fn setting(change: &SettingChange) -> Row<'_> {
+    let key = &change.key;
+    let value = |pushed: &Pushed| match &*pushed.value {
+        "" => Words::said("deleted on the device"),
+        _ if is_secret(key) => Words::said("a secret"),
+        value => Words::value(value),
+    };
+    let often = |pushed: &Pushed| if pushed.always { "at every check" } else { "until confirmed" };
+    let said =
+        |mark, words: Words| Row::new(mark, Words::value(key).and(" = ").then(words)).of(&change.devices);
+    match &change.change {
+        Change::Changed(old, new) if old.value == new.value => {
+            said(Mark::Changed, value(new).and(format!(", {} → {}", often(old), often(new))))
+        }
+        Change::Changed(old, new) => {
+            let new_value = match value(new) {
+                secret if secret == Words::said("a secret") => Words::said("another secret"),
+                other => other,
+            };
+            let row = said(Mark::Changed, value(old).becomes(new_value));
+            if old.always == new.always { row } else { row.note(format!("now sent {}", often(new))) }
+        }
+        Change::Added(new) => {
+            let row = said(Mark::Added, value(new));
+            if new.always { row.note("at every check") } else { row }
+        }
+        Change::Withdrawn(old) => {
+            said(Mark::Removed, value(old)).note("no longer pushed: devices that have it keep it")
+        }
+    }
+}
+
+/// A JAR that comes or goes.
+pub(super) fn jar(change: &Change<wire::Release>) -> Row<'_> {
+    let told = |release: &wire::Release| {
+        let sha256 = release.sha256.to_string();
+        Words::value(&release.version).and(format!(", {}, sha256 ", bytes(release.size))).and_value(sha256)
+    };
+    match change {
+        Change::Added(new) => Row::new(Mark::Added, told(new)),
+        Change::Withdrawn(old) => Row::new(Mark::Removed, told(old)).note("no way back to it"),
+        Change::Changed(old, new) => Row::new(Mark::Danger, told(old).becomes(told(new)))
+            .note("a published version has other bytes, or lies elsewhere"),
+    }
+}
+
+/// What is written and removed.
+pub(super) fn files(files: &Files) -> Vec<Row<'static>> {
+    let mut rows = Vec::new();
+    let mut row = |mark, verb: &str, numbers: &[usize], size: u64| {
+        let kinds = ["JAR file", "JAD", "answer", "site file"].into_iter().zip(numbers);
+        let kinds: Vec<_> = kinds.filter(|(_, n)| **n > 0).map(|(kind, n)| count(*n, kind)).collect();
+        if !kinds.is_empty() {
+            let what = format!("{verb}: {}; {}", kinds.join(", "), bytes(size));
+            rows.push(Row::new(mark, Words::said(what)));
+        }
+    };
+    row(Mark::Plain, "written", &files.written_by_part, files.bytes_written);
+    row(Mark::Plain, "removed", &files.removed_by_part, files.bytes_removed);
+    rows
+}

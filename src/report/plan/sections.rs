@@ -1,0 +1,142 @@
+//! What is said of a plan, in order.
+
+use super::rows::{files, jar, rule, setting, transition, wave};
+use super::{Mark, Row, Section, Words};
+use crate::plan::{Kind, Plan};
+use crate::publish::is_mass_removal;
+use crate::report::words::{bytes, count};
+
+/// The whole plan in one sentence.
+pub(super) fn headline(plan: &Plan) -> String {
+    if plan.is_empty() {
+        return format!("nothing would change for {}", count(plan.after.devices, "device"));
+    }
+    let kinds = [
+        (Kind::Downgrade, "sent back to a lower version"),
+        (Kind::Upgrade, "sent to a higher version"),
+        (Kind::Gains, "told a version for the first time"),
+        (Kind::Loses, "left with what they run"),
+        (Kind::Held, "held"),
+        (Kind::Released, "released"),
+        (Kind::Added, "added"),
+        (Kind::Removed, "removed"),
+    ];
+    let mut parts: Vec<_> = kinds
+        .into_iter()
+        .map(|(kind, verb)| (plan.count(kind), verb))
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, verb)| format!("{n} {verb}"))
+        .collect();
+    let stay = plan.transitions.iter().filter(|transition| transition.kind() != Kind::Stays);
+    let others = plan.changed - stay.map(|transition| transition.devices.count()).sum::<usize>();
+    if others > 0 {
+        parts.push(format!("{others} with other rules or settings"));
+    }
+    let all: usize = plan.transitions.iter().map(|transition| transition.devices.count()).sum();
+    let all = count(all, "device");
+    let mut line = match (&plan.before.site, plan.changed) {
+        (None, _) => format!("first publication, for {all}"),
+        (_, 0) => format!("{all} are told what they were told"),
+        (_, changed) => format!("{changed} of {all} change: {}", parts.join(", ")),
+    };
+    let moved: usize = plan.moves.iter().map(|moved| moved.devices.count()).sum();
+    if moved > 0 {
+        line += &format!("; {moved} find their JAD elsewhere");
+    }
+    line
+}
+
+/// Everything that changes; nothing that does not.
+pub(super) fn sections(plan: &Plan) -> Vec<Section<'_>> {
+    let all = [
+        ("Devices", devices(plan)),
+        ("Waves", plan.waves.iter().map(wave).collect()),
+        ("Rules", plan.rules.iter().map(rule).collect()),
+        ("Settings", plan.settings.iter().map(setting).collect()),
+        ("Site", site(plan)),
+        ("JARs", plan.jars.iter().map(jar).collect()),
+        ("Expected", expected(plan)),
+        ("Files", files(&plan.files)),
+    ];
+    all.into_iter()
+        .map(|(title, rows)| Section { title, rows })
+        .filter(|part| !part.rows.is_empty())
+        .collect()
+}
+
+fn devices(plan: &Plan) -> Vec<Row<'_>> {
+    let changes = plan.transitions.iter().filter(|transition| transition.kind() != Kind::Stays);
+    let mut rows: Vec<_> = changes.map(transition).collect();
+    let removed = plan.count(Kind::Removed);
+    if is_mass_removal(removed, plan.before.devices) {
+        let text = format!(
+            "{removed} of {} are removed, which is more than 10 %: `build` refuses that without ",
+            count(plan.before.devices, "device")
+        );
+        rows.push(Row::new(Mark::Danger, Words::said(text).and_value("--allow-mass-removal")));
+    }
+    rows
+}
+
+fn site(plan: &Plan) -> Vec<Row<'_>> {
+    let ask =
+        |what: &str| format!("devices go on asking where they were told to, until their {what} is set anew");
+    let mut rows = Vec::new();
+    if let (Some(before), Some(after)) = (&plan.before.site, &plan.after.site) {
+        if before.site != after.site {
+            let what = Words::said("site: ").and_value(&before.site);
+            rows.push(Row::new(Mark::Changed, what.becomes(Words::value(&after.site))).note(ask("otapURI")));
+        }
+        for (name, old, new) in [
+            ("versionURI", &before.version_paths, &after.version_paths),
+            ("notifyURI", &before.notify_paths, &after.notify_paths),
+        ] {
+            for path in new.iter().filter(|path| !old.contains(path)) {
+                rows.push(Row::new(Mark::Added, Words::said(format!("{name}: ")).and_value(path)));
+            }
+            for path in old.iter().filter(|path| !new.contains(path)) {
+                let what = Words::said(format!("{name}: ")).and_value(path);
+                rows.push(Row::new(Mark::Removed, what).note(ask(name)));
+            }
+        }
+        if before.auth != after.auth {
+            let what =
+                if after.auth { "JADs and JARs need a password" } else { "JADs and JARs are open to all" };
+            rows.push(Row::new(Mark::Changed, Words::said(what)));
+        }
+    }
+    for moved in &plan.moves {
+        let before = moved.before.as_ref().map_or_else(|| Words::said("elsewhere"), Words::value);
+        let what = Words::said("JADs move: ").then(before).becomes(Words::value(&moved.after));
+        rows.push(Row::new(Mark::Changed, what).of(&moved.devices).note(ask("otapURI")));
+    }
+    let rewritten = plan.files.jads_rewritten;
+    if rewritten > 0 {
+        let what = format!("{} of the same version with another text", count(rewritten, "JAD"));
+        rows.push(Row::new(Mark::Changed, Words::said(what)));
+    }
+    rows
+}
+
+fn expected(plan: &Plan) -> Vec<Row<'_>> {
+    let upgrades = &plan.upgrades;
+    let mut rows = Vec::new();
+    if upgrades.devices > 0 {
+        let what = format!(
+            "{} to download {} in all, each with a reboot",
+            count(upgrades.devices, "device"),
+            bytes(upgrades.bytes)
+        );
+        rows.push(Row::new(Mark::Plain, Words::said(what)));
+    }
+    if upgrades.unsure > 0 {
+        let more = if upgrades.devices > 0 { " more" } else { "" };
+        let what = format!(
+            "{}{more} to download up to {}: those that do not run their target already",
+            count(upgrades.unsure, "device"),
+            bytes(upgrades.unsure_bytes)
+        );
+        rows.push(Row::new(Mark::Plain, Words::said(what)));
+    }
+    rows
+}

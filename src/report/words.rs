@@ -1,0 +1,60 @@
+//! Numbers and texts as people are shown them.
+
+/// `1 device`, `2 devices`.
+pub fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// `999 bytes`, `1.0 kB`, `36.0 MB`.
+pub fn bytes(n: u64) -> String {
+    if n < 1000 {
+        return count(n as usize, "byte");
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let mut amount = n as f64 / 1000.0;
+    let mut units = ["kB", "MB", "GB", "TB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for next in units {
+        // What would be rounded to 1000.0 of them.
+        if amount < 999.95 {
+            break;
+        }
+        (amount, unit) = (amount / 1000.0, next);
+    }
+    format!("{amount:.1} {unit}")
+}
+
+/// A text in one line: control characters of the input stay out of the terminal.
+pub fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_short() {
+        let texts: Vec<_> =
+            [0, 1, 999, 1000, 12_345, 999_949, 999_950, 36_000_000, u64::MAX].map(bytes).into();
+        assert_eq!(
+            texts,
+            [
+                "0 bytes",
+                "1 byte",
+                "999 bytes",
+                "1.0 kB",
+                "12.3 kB",
+                "999.9 kB",
+                "1.0 MB",
+                "36.0 MB",
+                "18446744.1 TB"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_control_character_is_left() {
+        assert_eq!(one_line("a\x1b[31m\nä"), "a\\u{1b}[31m\\nä");
+    }
+}
