@@ -43,7 +43,7 @@ pub struct Global {
         env = "OTAPRESS_STATE",
         // It may hold a password.
         hide_env_values = true,
-        value_parser = LocationParser
+        value_parser = Discreet(|text| Location::parse(text.to_owned()).map_err(|error| error.to_string()))
     )]
     state: Option<Location>,
     /// Say nothing but errors
@@ -100,24 +100,29 @@ impl Global {
     }
 }
 
-/// Reads where the records are. What clap itself says of a wrong value would show the password in it.
-#[derive(Clone)]
-struct LocationParser;
+/// Reads a value that may hold a password. What clap itself says of a wrong one would show it.
+#[derive(Clone, Copy)]
+pub struct Discreet<T>(pub fn(&OsStr) -> Result<T, String>);
 
-impl TypedValueParser for LocationParser {
-    type Value = Location;
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Discreet<T> {
+    type Value = T;
 
     fn parse_ref(
         &self,
         command: &clap::Command,
-        _: Option<&clap::Arg>,
+        arg: Option<&clap::Arg>,
         value: &OsStr,
-    ) -> Result<Location, clap::Error> {
-        Location::parse(value.to_owned()).map_err(|error| {
-            let message = format!("--state: {error}\n");
-            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+    ) -> Result<T, clap::Error> {
+        (self.0)(value).map_err(|error| {
+            let name = arg.and_then(clap::Arg::get_long).unwrap_or_default();
+            clap::Error::raw(ErrorKind::ValueValidation, format!("--{name}: {error}\n")).with_cmd(command)
         })
     }
+}
+
+/// Ends the process because of its arguments, as clap does.
+pub fn wrong_usage(message: &str) -> ! {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n")).with_cmd(&Cli::command()).exit()
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,6 +145,8 @@ enum Command {
     Simulate(cmd::simulate::Args),
     /// Show where the fleet stands: who runs what, what failed, and why nothing happens
     Status(cmd::status::Args),
+    /// Publish what happens over MQTT, take start messages as proof of versions, tell devices to upgrade
+    Relay(cmd::relay::Args),
     /// Give devices new attempts
     Retry(cmd::retry::Args),
     /// Release the brake of a rollout
@@ -203,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => cmd::probe::run(&global, &args),
         Command::Simulate(args) => cmd::simulate::run(&global, &args),
         Command::Status(args) => cmd::status::run(&global, &args),
+        Command::Relay(args) => cmd::relay::run(&global, &args),
         Command::Retry(args) => cmd::retry::run(&global, &args),
         Command::Resume(args) => cmd::resume::run(&global, &args),
         Command::Config(args) => cmd::config::run(&global, &args),

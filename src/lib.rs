@@ -20,7 +20,7 @@
 //! | 1 | [`wire`], [`settings`], [`jar`], [`jad`], [`catalog`], [`fleet`], [`tree`] | parsing and the types of the domain |
 //! | 2 | [`rollout`], [`resolve`], [`template`], [`render`], [`plan`], [`import`], [`responder::code`], [`responder::record`], [`responder::message`], [`responder::offer`], [`responder::outcome`], [`responder::decide`] | decisions; no I/O but reading a template |
 //! | 3 | [`publish`], [`store`], [`responder::service`] + `responder::plan`, [`responder::operate`], [`responder::files`], [`responder::cgi`], [`responder::http`] | the world |
-//! | 4 | [`device`], [`report`] | a simulated device; what people are shown |
+//! | 4 | [`device`], [`report`], [`relay`] | a simulated device; what people are shown; events over MQTT |
 //! | 5 | [`probe`], [`simulate`] | simulated devices against a live site |
 //! | 6 | [`cli`] + [`cmd`] | the commands |
 //!
@@ -60,6 +60,8 @@ pub mod plan;
 pub mod probe;
 #[cfg(feature = "cli")]
 pub mod publish;
+#[cfg(feature = "cli")]
+pub mod relay;
 #[cfg(feature = "cli")]
 pub mod render;
 #[cfg(feature = "cli")]

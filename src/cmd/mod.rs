@@ -12,6 +12,7 @@ pub mod plan;
 pub mod probe;
 pub mod project;
 mod provision;
+pub mod relay;
 pub mod resume;
 pub mod retry;
 pub mod serve;
@@ -21,6 +22,7 @@ pub mod simulate;
 mod state;
 pub mod status;
 mod tracker;
+mod trigger;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

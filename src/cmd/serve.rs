@@ -131,7 +131,8 @@ fn limits() -> Limits {
     }
 }
 
-fn log(global: &Global) {
+/// Writes the log to the standard error.
+pub(super) fn log(global: &Global) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
         (_, true) => LevelFilter::DEBUG,

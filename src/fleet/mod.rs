@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use load::{Loaded, load};
 pub use provisioning::{Limits, Provisioning};
-pub use scalars::BasisPoints;
+pub use scalars::{BasisPoints, per_hour};
 
 use crate::diag::Span;
 use crate::id::{ClientId, Imei};

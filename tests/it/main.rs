@@ -25,6 +25,7 @@ mod parity;
 mod plan;
 mod probe;
 mod properties;
+mod relay;
 mod scale;
 mod schema;
 mod serve;

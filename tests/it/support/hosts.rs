@@ -171,7 +171,7 @@ pub fn program(name: &str) -> PathBuf {
         .unwrap_or_else(|| {
             panic!(
                 "`{name}` is not installed: \
-                 apt-get install nginx-light fcgiwrap spawn-fcgi apache2 lighttpd busybox"
+                 apt-get install nginx-light fcgiwrap spawn-fcgi apache2 lighttpd busybox mosquitto"
             )
         })
 }

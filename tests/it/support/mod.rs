@@ -5,6 +5,7 @@ pub mod canned;
 pub mod hosted;
 pub mod hosts;
 pub mod jar;
+pub mod mosquitto;
 pub mod process;
 pub mod project;
 pub mod proxy;

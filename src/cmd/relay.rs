@@ -1,0 +1,148 @@
+//! `otapress relay`: events over MQTT.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::serve::{self, password};
+use super::state::serving_store;
+use super::{now, trigger};
+use crate::catalog::read_file;
+use crate::cli::{Discreet, Global, Outcome, wrong_usage};
+use crate::relay::Jitter;
+use crate::relay::broker::{Address, Broker, Login, Pem};
+use crate::relay::daemon::{self, Until};
+use crate::relay::topic::Topics;
+
+/// The variable with the password at the broker.
+const PASSWORD: &str = "OTAPRESS_MQTT_PASSWORD";
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The broker: mqtt://HOST[:PORT], or with TLS mqtts://HOST[:PORT]
+    #[arg(long, value_name = "URL", env = "OTAPRESS_MQTT", hide_env_values = true, value_parser = Discreet(address))]
+    mqtt: Address,
+    /// The user at the broker
+    #[arg(long, env = "OTAPRESS_MQTT_USER")]
+    user: Option<String>,
+    /// The file with the user's password in one line [default: the variable OTAPRESS_MQTT_PASSWORD]
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+    /// Trust the authorities in this PEM file [default: those that the system trusts]
+    #[arg(long, value_name = "FILE")]
+    cafile: Option<PathBuf>,
+    /// Our own certificate and its chain, PEM
+    #[arg(long, value_name = "FILE", requires = "key", requires = "cafile")]
+    cert: Option<PathBuf>,
+    /// The key of our certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Our own clientID; who takes over must have the same, and nobody else
+    #[arg(long, value_name = "ID", default_value = "otapress-relay")]
+    client_id: String,
+    /// Publish events as PREFIX/otap/<kind>
+    #[arg(long, default_value = "events")]
+    prefix: String,
+    /// What devices put before their clientID: start messages are PUBLISH<clientID>/start
+    #[arg(long, default_value = "owntracks/gw/")]
+    publish: String,
+    /// Publish what is recorded, take what the broker has, and exit
+    #[arg(long, conflicts_with = "trigger")]
+    once: bool,
+    #[command(flatten)]
+    trigger: trigger::Selection,
+}
+
+fn address(text: &std::ffi::OsStr) -> Result<Address, String> {
+    text.to_string_lossy().parse().map_err(|error: crate::relay::broker::AddressError| error.to_string())
+}
+
+/// Runs the command, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If the files that TLS or the login take cannot be used; with `--once` and `--trigger`, if anything fails.
+pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+    let topics = match Topics::new(&args.prefix, &args.publish) {
+        Ok(topics) => topics,
+        Err((option, error)) => wrong_usage(&format!("--{option}: {error}")),
+    };
+    if args.client_id.is_empty() {
+        wrong_usage("--client-id: it is empty, and the broker could not know us again");
+    }
+    serve::log(global);
+    let broker = broker(args)?;
+    if args.trigger.is_wanted() {
+        return trigger::run(global, &args.trigger, broker, format!("{}-trigger", args.client_id), topics);
+    }
+    let config = daemon::Config {
+        out: global.out(),
+        open_store: serving_store(global),
+        broker,
+        client_id: args.client_id.clone(),
+        topics,
+        clock: Arc::new(now),
+        jitter: jitter(),
+    };
+    let until = if args.once { Until::Drained } else { Until::Stopped };
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        daemon::run(config, until, until_signalled()?).await.map_err(anyhow::Error::from)
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// A runtime for the connection, beside the thread that works with the records.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Holds true from the first SIGTERM or SIGINT on.
+pub(super) fn until_signalled() -> io::Result<watch::Receiver<bool>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shutting down");
+        let _ = sender.send(true);
+    });
+    Ok(receiver)
+}
+
+/// Random numbers from 0 to 1.
+pub(super) fn jitter() -> Jitter {
+    Box::new(|| getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX)))
+}
+
+fn broker(args: &Args) -> anyhow::Result<Broker> {
+    let login = match (&args.user, &args.password_file) {
+        (Some(user), Some(file)) => Some((user, password(Path::new(""), file)?)),
+        (Some(user), None) => {
+            let password = std::env::var(PASSWORD).ok().filter(|password| !password.is_empty());
+            let missing =
+                || format!("the password of `{user}` is missing: use --password-file, or set {PASSWORD}");
+            Some((user, password.with_context(missing)?))
+        }
+        (None, _) => None,
+    };
+    let address = args.mqtt.clone();
+    let files = args.cafile.is_some() || args.cert.is_some();
+    if files && !address.tls {
+        bail!("{address} is not TLS: --cafile and --cert take mqtts://");
+    }
+    if login.is_some() && !address.tls && address.is_remote() {
+        let _ = writeln!(io::stderr(), "warning: the password goes to {address} in clear text: use mqtts://");
+    }
+    let read = |file: &Option<PathBuf>| file.as_deref().map(read_file).transpose();
+    let pem = Pem { authorities: read(&args.cafile)?, identity: read(&args.cert)?.zip(read(&args.key)?) };
+    let login = login.map(|(user, password)| Login { user: user.clone(), password });
+    Broker::new(address, login, pem).context("TLS")
+}

@@ -1,0 +1,228 @@
+//! `otapress relay --trigger`: chosen devices are told to upgrade.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+
+use super::project::Project;
+use super::relay::{jitter, runtime, until_signalled};
+use super::{count, existing_store, now};
+use crate::catalog::Catalog;
+use crate::cli::{Global, Outcome, print, wrong_usage};
+
+use crate::fleet::{Device, Fleet, per_hour};
+use crate::id::{ClientId, Imei};
+use crate::relay::broker::Broker;
+use crate::relay::topic::Topics;
+use crate::relay::trigger::{self, Told};
+use crate::resolve::assign;
+use crate::responder::decide::Attempt;
+use crate::responder::operate;
+use crate::responder::service::Responder;
+use crate::store::Store;
+use crate::version::Version;
+
+/// Which devices, and how fast.
+#[derive(Debug, clap::Args)]
+pub struct Selection {
+    /// Tell these devices to upgrade, by clientID or IMEI, instead of relaying; without a name, those that --channel,
+    /// --group and --release choose
+    #[arg(long, value_name = "DEVICE", num_args = 0..)]
+    trigger: Option<Vec<String>>,
+    /// Only devices of this channel
+    #[arg(long, requires = "trigger")]
+    channel: Option<String>,
+    /// Only devices of this group
+    #[arg(long, requires = "trigger")]
+    group: Option<String>,
+    /// Only devices that are to run this release
+    #[arg(long, requires = "trigger")]
+    release: Option<Version>,
+    /// How many devices are told in an hour
+    #[arg(long, requires = "trigger", value_name = "N/h", default_value = "60/h", value_parser = rate)]
+    rate: u32,
+    /// Do not ask
+    #[arg(long, requires = "trigger")]
+    yes: bool,
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    per_hour(text).ok_or_else(|| "write a number per hour, such as `60/h`".to_owned())
+}
+
+impl Selection {
+    /// Whether devices are to be told.
+    pub fn is_wanted(&self) -> bool {
+        self.trigger.is_some()
+    }
+
+    /// The devices of the fleet that are meant, each one once, in the order of the fleet.
+    fn devices<'a>(&self, fleet: &'a Fleet) -> anyhow::Result<Vec<&'a Device>> {
+        let names = self.trigger.as_deref().unwrap_or_default();
+        let known = |name: &String| {
+            fleet.find(name).with_context(|| format!("no device `{name}` in `{}`", fleet.file().display()))
+        };
+        let named = names.iter().map(known).collect::<anyhow::Result<Vec<_>>>()?;
+        if let Some(channel) = &self.channel
+            && !fleet.channels().iter().any(|known| known.name == *channel)
+        {
+            bail!("no channel `{channel}` in `{}`", fleet.file().display());
+        }
+        if let Some(group) = &self.group
+            && !fleet.groups().iter().any(|known| known.name.as_ref() == Some(group))
+        {
+            bail!("no group `{group}` in `{}`", fleet.file().display());
+        }
+        let is_meant = |device: &&Device| {
+            let channel = fleet.channel(device).map(|channel| &channel.name);
+            (named.is_empty() || named.iter().any(|named| named.imei == device.imei))
+                && self.channel.as_ref().is_none_or(|wanted| channel == Some(wanted))
+                && self.group.as_ref().is_none_or(|wanted| fleet.group(device).name.as_ref() == Some(wanted))
+                && self.release.is_none_or(|wanted| assign(fleet, device).target == Some(wanted))
+        };
+        Ok(fleet.devices().iter().filter(is_meant).collect())
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If there is nobody to tell, it is not confirmed, or the records cannot be written.
+pub(super) fn run(
+    global: &Global,
+    selection: &Selection,
+    broker: Broker,
+    client_id: String,
+    topics: Topics,
+) -> anyhow::Result<Outcome> {
+    let named = selection.trigger.as_ref().is_some_and(|names| !names.is_empty());
+    if !named && selection.channel.is_none() && selection.group.is_none() && selection.release.is_none() {
+        wrong_usage("--trigger: name devices, or choose them with --channel, --group or --release");
+    }
+    let project = Project::load(global);
+    let Some((fleet, catalog)) = project.fleet() else {
+        project.show_diagnostics(global)?;
+        return Ok(Outcome::Failed);
+    };
+    let mut store = existing_store(global)?.with_context(|| {
+        format!("there is no state in `{}`: nobody has reported a version yet", global.state())
+    })?;
+    let lease = store
+        .lease(trigger::NAME)?
+        .context("another one triggers upgrades at this moment: wait for its end")?;
+    let chosen = announce(global, &mut *store, fleet, selection)?;
+    if chosen.is_empty() {
+        bail!("no device is to be told");
+    }
+    eprint(&cost(&chosen, catalog, selection.rate))?;
+    if !selection.yes && !confirmed()? {
+        eprint("nobody was told\n")?;
+        return Ok(Outcome::Failed);
+    }
+    let mut config = trigger::Config {
+        out: global.out(),
+        store,
+        broker,
+        client_id,
+        topics,
+        rate: selection.rate,
+        clock: Arc::new(now),
+        jitter: jitter(),
+    };
+    let devices: Vec<_> = chosen.into_iter().map(|(client, imei, _)| (client, imei)).collect();
+    let (mut sent, mut unknown, mut left_out) = (0, 0, 0);
+    let mut report = |client: &ClientId, told: Told| {
+        let said = match told {
+            Told::Sent(attempt) => {
+                sent += 1;
+                print(format!("{client} was told to upgrade: {}\n", attempt_text(&attempt)).as_bytes())
+                    .map(drop)
+            }
+            Told::LeftOut(why) => {
+                left_out += 1;
+                eprint(&format!("{client} is left out: {why}\n"))
+            }
+            Told::Unknown(attempt, why) => {
+                unknown += 1;
+                eprint(&format!("{client} may have been told: {}: {why}\n", attempt_text(&attempt)))
+            }
+        };
+        // Devices are told even if nobody reads any more who was.
+        let _ = said;
+    };
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        trigger::run(&mut config, &devices, until_signalled()?, &mut report)
+            .await
+            .map_err(anyhow::Error::from)
+    })?;
+    drop(lease);
+    let rest = devices.len() - sent - unknown - left_out;
+    eprint(&format!(
+        "told {}, {left_out} left out, {unknown} unknown, {rest} not reached\n",
+        count(sent, "device")
+    ))?;
+    Ok(if unknown + rest == 0 { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Who would be told now. Says of every one that is meant what is done, and why not.
+fn announce(
+    global: &Global,
+    store: &mut dyn Store,
+    fleet: &Fleet,
+    selection: &Selection,
+) -> anyhow::Result<Vec<(ClientId, Imei, Attempt)>> {
+    let responder = Responder::new(global.out());
+    let (mut chosen, mut text) = (Vec::new(), String::new());
+    for device in selection.devices(fleet)? {
+        let client = &device.client_id;
+        match operate::could_trigger(store, &responder, device.imei, now())? {
+            Ok(attempt) => {
+                text += &format!("{client}: {}\n", attempt_text(&attempt));
+                chosen.push((client.clone(), device.imei, attempt));
+            }
+            Err(why) => text += &format!("{client} is left out: {why}\n"),
+        }
+    }
+    eprint(&text)?;
+    Ok(chosen)
+}
+
+fn attempt_text(attempt: &Attempt) -> String {
+    format!("{} → {}, attempt {}", attempt.from, attempt.target, attempt.number)
+}
+
+/// What it takes: reboots, downloads and time.
+fn cost(chosen: &[(ClientId, Imei, Attempt)], catalog: &Catalog, rate: u32) -> String {
+    let mut targets: BTreeMap<Version, usize> = BTreeMap::new();
+    for (_, _, attempt) in chosen {
+        *targets.entry(attempt.target).or_default() += 1;
+    }
+    let bytes = |(target, devices): (&Version, &usize)| {
+        catalog.get(*target).map_or(0, |entry| entry.jar().size()) * *devices as u64
+    };
+    let kilobytes = targets.iter().map(bytes).sum::<u64>().div_ceil(1000);
+    let minutes = (chosen.len() as u64 - 1) * 60 / u64::from(rate);
+    let devices = count(chosen.len(), "device");
+    format!(
+        "{devices} to be told, at most {rate} in an hour: it takes {minutes} minutes; each one uses an attempt up, downloads \
+         its release ({kilobytes} kB in all) and reboots\n"
+    )
+}
+
+fn confirmed() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        bail!("nobody is there to confirm it: say --yes");
+    }
+    eprint("Tell them? [y/N] ")?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+fn eprint(text: &str) -> anyhow::Result<()> {
+    io::stderr().write_all(text.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The relay itself: publishes what is recorded, records what devices say, and comes back whenever the broker does.
+//!
+//! One of those that use the same records is active, by a lease; the others wait for it to end. Since they share the
+//! clientID and the session at the broker, too, the next one takes over where the last one was.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+use tokio::time::{Instant, sleep};
+
+use super::Jitter;
+use super::backoff::Backoff;
+use super::broker::{Broker, Keep};
+use super::link::{Link, LinkError};
+use super::session::{End, Session, Trouble};
+use super::topic::Topics;
+use crate::responder::http::OpenStore;
+use crate::store::StoreError;
+
+/// The name of the lease, and of the cursor.
+pub(super) const NAME: &str = "relay";
+
+/// How often one that is not active looks whether it may be.
+const TURN: Duration = Duration::from_secs(1);
+
+/// A connection that has lived so long was a success.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// What the relay needs.
+pub struct Config {
+    /// The published directory.
+    pub out: PathBuf,
+    /// Opens the records.
+    pub open_store: OpenStore,
+    /// The broker.
+    pub broker: Broker,
+    /// Who we are there.
+    pub client_id: String,
+    /// The topics.
+    pub topics: Topics,
+    /// Seconds since 1970-01-01 UTC.
+    pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// For the waits.
+    pub jitter: Jitter,
+}
+
+/// For how long it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until it is stopped.
+    Stopped,
+    /// Until everything that is recorded is published and nothing arrives any more. What fails is not tried again.
+    Drained,
+}
+
+/// Why it cannot go on for now.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The connection.
+    #[error("{broker}: {source}")]
+    Link {
+        /// Where.
+        broker: String,
+        /// What.
+        source: LinkError,
+    },
+    /// The records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Start messages came that the records did not take.
+    #[error("{0} start messages could not be recorded; the broker keeps them")]
+    Unrecorded(usize),
+    /// Somebody else does it.
+    #[error("another relay of these records is active")]
+    Active,
+}
+
+/// Runs until `stop` holds true, or as [`Until`] says. Needs a runtime with several threads: the records are read and
+/// written on the calling one.
+///
+/// # Errors
+/// Only with [`Until::Drained`].
+pub async fn run(
+    mut config: Config,
+    until: Until,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), RelayError> {
+    let mut backoff = Backoff::default();
+    let mut waits_for_its_turn = false;
+    loop {
+        let begin = Instant::now();
+        let ended = turn(&mut config, until, &mut stop).await;
+        let pause = match ended {
+            Ok(End::Stopped | End::Drained) => return Ok(()),
+            Ok(End::Taken) if until == Until::Drained => return Err(RelayError::Active),
+            Ok(End::Taken) => {
+                if !std::mem::replace(&mut waits_for_its_turn, true) {
+                    tracing::info!("another relay of these records is active: waiting for its end");
+                }
+                TURN
+            }
+            Err(error) if until == Until::Drained => return Err(error),
+            Err(error) => {
+                waits_for_its_turn = false;
+                if begin.elapsed() >= STABLE {
+                    backoff.reset();
+                }
+                let pause = backoff.next((config.jitter)());
+                tracing::warn!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+                pause
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stopped(&mut stop) => return Ok(()),
+        }
+    }
+}
+
+/// Waits until it is to stop; who may say so and is gone has said so.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// From the lease to the end of one connection.
+async fn turn(
+    config: &mut Config,
+    until: Until,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<End, RelayError> {
+    let mut store = block_in_place(&mut config.open_store)?;
+    let Some(lease) = block_in_place(|| store.lease(NAME))? else { return Ok(End::Taken) };
+    let failed = |source| RelayError::Link { broker: config.broker.address.to_string(), source };
+    let link = tokio::select! {
+        link = Link::connect(&config.broker, &config.client_id, Keep::Session) => link.map_err(failed)?,
+        () = stopped(stop) => return Ok(End::Stopped),
+    };
+    tracing::info!("connected to {} as `{}`", config.broker.address, config.client_id);
+    let mut session = Session::new(config, store, lease, link)?;
+    let ended = session.work(until, stop).await;
+    // Also if it ended badly: what is acknowledged need not be sent again.
+    let kept = session.keep_cursor();
+    let link = session.link;
+    match ended {
+        Ok(end) => {
+            link.close().await;
+            kept?;
+            Ok(end)
+        }
+        Err(Trouble::Link(LinkError::Ended)) => Err(failed(link.fate().await)),
+        Err(Trouble::Link(error)) => Err(failed(error)),
+        Err(Trouble::Store(error)) => Err(error.into()),
+        Err(Trouble::Unrecorded(count)) => Err(RelayError::Unrecorded(count)),
+    }
+}

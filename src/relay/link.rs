@@ -1,0 +1,120 @@
+//! One connection to the broker, from its beginning to its end. The next one is a new one: what was not acknowledged on
+//! this one is taken from the store again.
+
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, Packet, Publish, PublishNotice, PublishOptions, QoS,
+    SubscribeNotice,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::broker::{Broker, Keep};
+
+/// How many of our messages are under way at the same time.
+pub(super) const WINDOW: u16 = 64;
+
+/// How many messages wait for us at most; then the broker waits.
+const WAITING: usize = 256;
+
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Why there is no connection any more, or none yet.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// What the protocol's side says.
+    #[error("{0}")]
+    Connection(#[from] ConnectionError),
+    /// It is over, and nobody says why.
+    #[error("the connection has ended")]
+    Ended,
+    /// A message was not acknowledged in time.
+    #[error("the broker does not acknowledge messages")]
+    Silent,
+}
+
+/// A connection.
+pub(super) struct Link {
+    client: AsyncClient,
+    /// What the broker delivers; closed when the connection ends.
+    pub incoming: mpsc::Receiver<Publish>,
+    poller: JoinHandle<LinkError>,
+}
+
+impl Link {
+    /// Connects, and returns when the broker has agreed.
+    pub async fn connect(broker: &Broker, client_id: &str, keep: Keep) -> Result<Link, LinkError> {
+        let mut options = broker.options(client_id, keep);
+        options.set_inflight(WINDOW);
+        let (client, mut events) = AsyncClient::builder(options).capacity(usize::from(WINDOW) * 2).build();
+        loop {
+            if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await? {
+                break;
+            }
+        }
+        let (sender, incoming) = mpsc::channel(WAITING);
+        let poller = tokio::spawn(poll(events, sender));
+        Ok(Link { client, incoming, poller })
+    }
+
+    /// Subscribes, to be told of every message at least once.
+    pub async fn subscribe(&self, filter: String) -> Result<SubscribeNotice, LinkError> {
+        self.client.subscribe_tracked(filter, QoS::AtLeastOnce).await.map_err(|_| LinkError::Ended)
+    }
+
+    /// Publishes, at least once and never retained. The notice tells when the broker has acknowledged it.
+    pub async fn publish(&self, topic: String, payload: String) -> Result<PublishNotice, LinkError> {
+        let options = PublishOptions::at_least_once();
+        self.client.publish_tracked(topic, payload, options).await.map_err(|_| LinkError::Ended)
+    }
+
+    /// Acknowledges a message: the broker may forget that it has to deliver it.
+    pub async fn acknowledge(&self, message: &Publish) -> Result<(), LinkError> {
+        self.client.ack(message).await.map_err(|_| LinkError::Ended)
+    }
+
+    /// Says goodbye, and waits until what was said before has been sent.
+    pub async fn close(mut self) {
+        let polite = async {
+            self.client.disconnect_with_timeout(GOODBYE).await.ok()?;
+            // What still arrives is not acknowledged, and comes again.
+            while self.incoming.recv().await.is_some() {}
+            Some(())
+        };
+        // If that takes too long, the connection ends without.
+        let _ = timeout(GOODBYE * 2, polite).await;
+    }
+
+    /// Why the connection has ended.
+    pub async fn fate(mut self) -> LinkError {
+        self.incoming.close();
+        match timeout(GOODBYE, &mut self.poller).await {
+            Ok(Ok(error)) => error,
+            _ => LinkError::Ended,
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.poller.abort();
+    }
+}
+
+/// Works for the connection until it ends.
+async fn poll(mut events: EventLoop, incoming: mpsc::Sender<Publish>) -> LinkError {
+    loop {
+        match events.poll().await {
+            Ok(Event::Incoming(Packet::Publish(message))) => {
+                if incoming.send(message).await.is_err() {
+                    return LinkError::Ended;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
+    }
+}

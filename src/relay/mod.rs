@@ -1,0 +1,25 @@
+//! Events over MQTT: what is recorded goes out, what devices say of themselves comes in.
+//!
+//! ```text
+//! store ─ events after the cursor ─► payload ─► <prefix>/otap/<kind>          at least once, in their order
+//! <publish><clientID>/start ─► start ─► responder::service ─► store           acknowledged once it is recorded
+//! operate::trigger ─► store ─► <publish><clientID>/cmd                        recorded before it is sent
+//! ```
+//!
+//! [`topic`], [`start`], [`payload`] and [`backoff`] are pure; [`link`] is one connection to the broker, [`daemon`]
+//! and [`trigger`] are what is done over it. Nothing is ever published retained: a retained `upgrade` would be carried
+//! out at every start, for ever.
+
+pub mod backoff;
+pub mod broker;
+pub mod daemon;
+pub mod link;
+mod outbox;
+pub mod payload;
+mod session;
+pub mod start;
+pub mod topic;
+pub mod trigger;
+
+/// Random numbers from 0 to 1, which spread the tries to reach a broker.
+pub type Jitter = Box<dyn FnMut() -> f64 + Send>;

@@ -1,0 +1,276 @@
+//! What is done over one connection: events out, start messages in.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use rumqttc::{Publish, PublishNoticeError, SubAck, SubscribeNoticeError};
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::daemon::{Config, NAME, Until, stopped};
+use super::link::{Link, LinkError, WINDOW};
+use super::outbox::Outbox;
+use super::payload::payload;
+use super::start;
+use crate::responder::message::printable;
+use crate::responder::record::EventKind;
+use crate::responder::service::{Responder, answer};
+use crate::store::{Durability, Lease, Store, StoreError};
+
+/// How often it is looked whether there are new events.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long what could not be recorded waits.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a broker may take to acknowledge.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long the last acknowledgements are waited for at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// For how long nothing must arrive before everything has.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How many start messages are recorded in one transaction at most.
+const BATCH: usize = 256;
+
+/// How a session ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was to stop.
+    Stopped,
+    /// Everything is done.
+    Drained,
+    /// The lease is another one's.
+    Taken,
+}
+
+/// Why it failed.
+pub(super) enum Trouble {
+    Link(LinkError),
+    Store(StoreError),
+    Unrecorded(usize),
+}
+
+impl From<LinkError> for Trouble {
+    fn from(error: LinkError) -> Self {
+        Trouble::Link(error)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Trouble::Store(error)
+    }
+}
+
+type Subscription = Pin<Box<dyn Future<Output = Result<SubAck, SubscribeNoticeError>> + Send>>;
+
+/// The work over one connection.
+pub(super) struct Session<'a> {
+    config: &'a Config,
+    store: Box<dyn Store>,
+    lease: Box<dyn Lease>,
+    /// The connection.
+    pub link: Link,
+    outbox: Outbox<PublishNoticeError>,
+    /// The number in the store.
+    kept: i64,
+    /// When the messages that are under way were sent.
+    sent: Instant,
+    /// Start messages that the store did not take, and when it was tried last.
+    unrecorded: (Vec<Publish>, Instant),
+    /// When something arrived last.
+    heard: Instant,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(
+        config: &'a Config,
+        mut store: Box<dyn Store>,
+        lease: Box<dyn Lease>,
+        link: Link,
+    ) -> Result<Self, StoreError> {
+        let mut kept = 0;
+        block_in_place(|| store.read(&mut |tx| tx.cursor(NAME).map(|cursor| kept = cursor)))?;
+        let now = Instant::now();
+        let outbox = Outbox::new(kept);
+        Ok(Session {
+            config,
+            store,
+            lease,
+            link,
+            outbox,
+            kept,
+            sent: now,
+            unrecorded: (Vec::new(), now),
+            heard: now,
+        })
+    }
+
+    /// Works until it is to stop, the work is done, or something fails.
+    pub async fn work(&mut self, until: Until, stop: &mut watch::Receiver<bool>) -> Result<End, Trouble> {
+        let subscribed = self.link.subscribe(self.config.topics.starts()).await?;
+        let mut subscription: Option<Subscription> = Some(Box::pin(subscribed.wait_async()));
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                () = stopped(stop) => {
+                    self.last_acknowledgements().await;
+                    return Ok(End::Stopped);
+                }
+                acknowledged = self.outbox.next() => {
+                    acknowledged.map_err(|_| LinkError::Ended)?;
+                    // A page is sent when the one before has arrived: that keeps the order, whatever is repeated.
+                    if self.outbox.is_empty() {
+                        self.keep_cursor()?;
+                        if !self.send_page().await? {
+                            return Ok(End::Taken);
+                        }
+                    }
+                }
+                arrived = self.link.incoming.recv_many(&mut batch, BATCH) => {
+                    if arrived == 0 {
+                        return Err(LinkError::Ended.into());
+                    }
+                    self.heard = Instant::now();
+                    self.record(std::mem::take(&mut batch)).await?;
+                }
+                result = wait_for(&mut subscription) => {
+                    subscription = None;
+                    self.heard = Instant::now();
+                    self.look_at_subscription(result)?;
+                }
+                _ = look.tick() => {
+                    if self.outbox.is_empty() && !self.send_page().await? {
+                        return Ok(End::Taken);
+                    }
+                    if !self.outbox.is_empty() && self.sent.elapsed() > SILENCE {
+                        return Err(LinkError::Silent.into());
+                    }
+                    let idle = self.outbox.is_empty() && subscription.is_none() && self.heard.elapsed() >= QUIET;
+                    match (until, self.unrecorded.0.len()) {
+                        (Until::Drained, 0) if idle => return Ok(End::Drained),
+                        (Until::Drained, unrecorded) if idle => return Err(Trouble::Unrecorded(unrecorded)),
+                        (Until::Stopped, 1..) if self.unrecorded.1.elapsed() >= AGAIN => {
+                            let again = std::mem::take(&mut self.unrecorded.0);
+                            self.record(again).await?;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the next events, if there are any and if it still is ours to do. Returns whether it is.
+    async fn send_page(&mut self) -> Result<bool, Trouble> {
+        let after = self.outbox.acknowledged();
+        let mut page: Vec<(i64, EventKind, String)> = Vec::new();
+        let holds = block_in_place(|| {
+            self.store.read(&mut |tx| {
+                page.clear();
+                for (seq, event) in tx.events(after, WINDOW.into())? {
+                    let device = event.imei.map_or(Ok(None), |imei| tx.device(imei, None))?;
+                    let client = device.and_then(|device| device.client);
+                    page.push((seq, event.kind, payload(seq, &event, client.as_ref())));
+                }
+                Ok(())
+            })?;
+            Ok::<_, StoreError>(self.lease.holds())
+        })?;
+        if !holds {
+            return Ok(false);
+        }
+        self.sent = Instant::now();
+        for (seq, kind, payload) in page {
+            let notice = self.link.publish(self.config.topics.event(kind), payload).await?;
+            self.outbox.push(seq, Box::pin(async { notice.wait_async().await.map(drop) }));
+        }
+        Ok(true)
+    }
+
+    /// Writes down how far the broker has acknowledged. A loss of power may take it back: then some events are sent twice.
+    pub fn keep_cursor(&mut self) -> Result<(), StoreError> {
+        let seq = self.outbox.acknowledged();
+        if seq != self.kept {
+            block_in_place(|| self.store.write(Durability::Process, &mut |tx| tx.put_cursor(NAME, seq)))?;
+            self.kept = seq;
+        }
+        Ok(())
+    }
+
+    async fn last_acknowledgements(&mut self) {
+        let all = async { while !self.outbox.is_empty() && self.outbox.next().await.is_ok() {} };
+        if timeout(GRACE, all).await.is_err() {
+            tracing::warn!("the broker did not acknowledge the last events: they will be sent again");
+        }
+    }
+
+    /// Records start messages, and acknowledges those that are recorded or are none.
+    async fn record(&mut self, messages: Vec<Publish>) -> Result<(), Trouble> {
+        let responder = Responder::new(&self.config.out);
+        let mut asked = Vec::new();
+        for message in messages {
+            match self.read(&message) {
+                Ok(start) => asked.push((message, responder.started(start))),
+                Err(why) => {
+                    let topic = printable(&message.topic, 100);
+                    tracing::warn!(
+                        "ignored a message on `{topic}`: {why}: `{}`",
+                        printable(&message.payload, 100)
+                    );
+                    self.link.acknowledge(&message).await?;
+                }
+            }
+        }
+        let (messages, questions): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let now = (self.config.clock)();
+        let replies = block_in_place(|| answer(&mut *self.store, Durability::Process, &questions, now));
+        self.unrecorded.1 = Instant::now();
+        for (message, reply) in messages.into_iter().zip(replies) {
+            if let Some(log) = reply.log {
+                tracing::warn!("{log}");
+            }
+            if reply.status == 200 {
+                self.link.acknowledge(&message).await?;
+            } else {
+                self.unrecorded.0.push(message);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, message: &Publish) -> Result<crate::responder::service::Start, String> {
+        let client = self.config.topics.starter(&message.topic).ok_or("it is no topic of start messages")?;
+        start::parse(client, &message.payload).map_err(|error| error.to_string())
+    }
+
+    fn look_at_subscription(&self, result: Result<SubAck, SubscribeNoticeError>) -> Result<(), LinkError> {
+        match result {
+            Ok(_) => Ok(()),
+            Err(SubscribeNoticeError::V4SubAckFailure(_)) => {
+                let filter = self.config.topics.starts();
+                tracing::error!(
+                    "the broker refuses the subscription to `{filter}`: versions that devices report at their start \
+                     are not seen; allow it to `{}`",
+                    self.config.client_id
+                );
+                Ok(())
+            }
+            Err(_) => Err(LinkError::Ended),
+        }
+    }
+}
+
+/// Waits for the broker's word, once.
+async fn wait_for(subscription: &mut Option<Subscription>) -> Result<SubAck, SubscribeNoticeError> {
+    match subscription {
+        Some(subscription) => subscription.await,
+        None => std::future::pending().await,
+    }
+}

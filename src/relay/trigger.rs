@@ -1,0 +1,132 @@
+//! Tells chosen devices to upgrade, one after the other.
+//!
+//! Each attempt is recorded before the message is sent, and the message is sent once: one that may have arrived and is
+//! sent again costs the device another reboot and another download. What becomes of it shows as with every attempt: a
+//! device that does not come back in time counts as failed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Jitter;
+use super::backoff::Backoff;
+use super::broker::{Broker, Keep};
+use super::daemon::stopped;
+use super::link::{Link, LinkError};
+use super::topic::Topics;
+use crate::id::{ClientId, Imei};
+use crate::responder::decide::{Attempt, LeftOut};
+use crate::responder::operate;
+use crate::responder::service::Responder;
+use crate::store::{Store, StoreError};
+
+/// The name of the lease: two that run at the same time would exceed the rate.
+pub const NAME: &str = "trigger";
+
+/// What a device is told.
+const COMMAND: &str = "upgrade";
+
+/// How long a broker may take to acknowledge.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// What is needed to tell devices.
+pub struct Config {
+    /// The published directory.
+    pub out: PathBuf,
+    /// The records.
+    pub store: Box<dyn Store>,
+    /// The broker.
+    pub broker: Broker,
+    /// Who we are there.
+    pub client_id: String,
+    /// The topics.
+    pub topics: Topics,
+    /// How many devices are told in an hour.
+    pub rate: u32,
+    /// Seconds since 1970-01-01 UTC.
+    pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// For the waits.
+    pub jitter: Jitter,
+}
+
+/// What became of one device.
+#[derive(Debug)]
+pub enum Told {
+    /// The broker has the message.
+    Sent(Attempt),
+    /// Its rollout does not allow it any more.
+    LeftOut(LeftOut),
+    /// The attempt is recorded, and nobody knows whether the message was delivered.
+    Unknown(Attempt, LinkError),
+}
+
+/// Tells the devices in their order, at the rate, until `stop` holds true. `report` is told of each one.
+///
+/// # Errors
+/// If the store fails: without a record nobody is told.
+pub async fn run(
+    config: &mut Config,
+    devices: &[(ClientId, Imei)],
+    mut stop: watch::Receiver<bool>,
+    report: &mut dyn FnMut(&ClientId, Told),
+) -> Result<(), StoreError> {
+    let pause = Duration::from_secs(3600) / config.rate.max(1);
+    let mut next = Instant::now();
+    for (client, imei) in devices {
+        tokio::select! {
+            () = stopped(&mut stop) => return Ok(()),
+            () = sleep_until(next) => {}
+        }
+        let Some(link) = connect(config, &mut stop).await else { return Ok(()) };
+        let responder = Responder::new(&config.out);
+        let now = (config.clock)();
+        let told = match block_in_place(|| operate::trigger(&mut *config.store, &responder, *imei, now))? {
+            Err(left_out) => Told::LeftOut(left_out),
+            Ok(attempt) => {
+                next = Instant::now() + pause;
+                match tell(&link, config.topics.command(client)).await {
+                    Ok(()) => Told::Sent(attempt),
+                    Err(error) => Told::Unknown(attempt, error),
+                }
+            }
+        };
+        report(client, told);
+        link.close().await;
+    }
+    Ok(())
+}
+
+/// Connects, however long it takes: nothing is recorded before. None if it is to stop.
+async fn connect(config: &mut Config, stop: &mut watch::Receiver<bool>) -> Option<Link> {
+    let mut backoff = Backoff::default();
+    loop {
+        let connected = tokio::select! {
+            () = stopped(stop) => return None,
+            connected = Link::connect(&config.broker, &config.client_id, Keep::Nothing) => connected,
+        };
+        let error = match connected {
+            Ok(link) => return Some(link),
+            Err(error) => error,
+        };
+        let pause = backoff.next((config.jitter)());
+        tracing::warn!("{}: {error}; trying again in {:.1} s", config.broker.address, pause.as_secs_f64());
+        tokio::select! {
+            () = stopped(stop) => return None,
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// Sends the command, once.
+async fn tell(link: &Link, topic: String) -> Result<(), LinkError> {
+    let notice = link.publish(topic, COMMAND.to_owned()).await?;
+    match timeout(SILENCE, notice.wait_async()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(LinkError::Ended),
+        Err(_) => Err(LinkError::Silent),
+    }
+}
