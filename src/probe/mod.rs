@@ -49,13 +49,13 @@ pub fn probe(site: &Site, subjects: &[Subject], progress: &mut dyn FnMut(usize))
     let mut walk = Walk { site, report: Report::default(), jars: BTreeSet::new(), missing: 0 };
     let one_with_jad = subjects.iter().find(|subject| subject.jad.is_some());
     for (done, subject) in subjects.iter().enumerate() {
+        progress(done);
+        walk.device(subject);
+        walk.report.devices += 1;
         if walk.report.gave_up.is_some() {
             break;
         }
-        progress(done);
-        walk.device(subject);
     }
-    walk.report.devices = subjects.len();
     if let (None, Some(subject)) = (&walk.report.gave_up, one_with_jad.or(subjects.first())) {
         // What hardly depends on the device is asked for once.
         walk.through_a_cache(subject);
@@ -98,6 +98,9 @@ impl Walk<'_> {
             && let Some(jad) = self.jad(&device, published)
         {
             self.jar(&device, &jad);
+        }
+        if self.report.gave_up.is_some() {
+            return;
         }
         self.version_check(&mut device, subject.jad.is_some());
         self.result(&device);

@@ -26,6 +26,7 @@ mod plan;
 mod probe;
 mod properties;
 mod relay;
+mod rsync;
 mod scale;
 mod schema;
 mod serve;

@@ -2,13 +2,16 @@
 
 mod busybox;
 mod htpasswd;
+mod reach;
 mod systemd;
 mod templates;
 mod values;
 
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use super::probe;
@@ -131,10 +134,29 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         Host::Systemd(args) => systemd::text(global, fleet, args)?,
         Host::Htpasswd => htpasswd::lines(fleet)?,
     };
+    if !global.quiet {
+        for warning in reach::warnings(&args.host.reached(global)) {
+            writeln!(io::stderr(), "warning: {warning}")?;
+        }
+    }
     print(text.as_bytes())
 }
 
 impl Host {
+    /// What the server's user must reach.
+    fn reached(&self, global: &Global) -> Vec<PathBuf> {
+        let (place, has_program) = match self {
+            Host::Nginx { site, upstream, .. } => (&site.place, upstream.is_none()),
+            Host::Apache { site, .. } | Host::Lighttpd { site, .. } => (&site.place, true),
+            Host::Busybox(args) => (&args.place, true),
+            // The daemon's user is often a member of the right group.
+            Host::Systemd(_) | Host::Htpasswd => return Vec::new(),
+        };
+        let program = has_program.then(|| place.program().ok()).flatten();
+        let absolute = |path| std::path::absolute(path).ok();
+        [Some(global.out()), program].into_iter().flatten().filter_map(absolute).collect()
+    }
+
     /// Where to probe, if that is what is wanted: at a URL, or at the site itself.
     fn to_check(&self) -> Option<Option<String>> {
         match self {
@@ -149,6 +171,16 @@ impl Host {
 }
 
 impl Place {
+    /// The program for the devices' POSTs.
+    fn program(&self) -> anyhow::Result<PathBuf> {
+        match &self.cgi {
+            Some(cgi) => Ok(cgi.clone()),
+            None => {
+                Ok(std::env::current_exe().context("where this program is")?.with_file_name("otapress-cgi"))
+            }
+        }
+    }
+
     fn to_check(&self) -> Option<Option<String>> {
         let url = self.check.as_ref()?;
         Some(url.clone().or_else(|| Some(self.listen?.url())))

@@ -119,10 +119,7 @@ impl Site {
         let uri = fleet.site().uri();
         let own_port = uri.origin().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(80);
         let listen = place.listen.unwrap_or(Listen { address: None, port: own_port });
-        let cgi = match &place.cgi {
-            Some(cgi) => cgi.clone(),
-            None => std::env::current_exe().context("where this program is")?.with_file_name("otapress-cgi"),
-        };
+        let cgi = place.program()?;
         let groups = || fleet.groups().iter().map(|group| &group.provisioning);
         let htpasswd = match groups().any(|provisioning| provisioning.auth.is_some()) {
             false => None,
