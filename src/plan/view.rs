@@ -2,6 +2,7 @@
 //!
 //! Files with the same bytes share one [`Blob`], which is parsed once however many devices it answers.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -130,9 +131,11 @@ impl View {
         let of = |part| {
             let files = self.files.iter().filter(|(path, _)| Part::of(path) == part);
             let answers = self.answers.iter().filter(|_| part == Part::Answers);
-            let files = files.map(|(path, id)| (path.to_string(), *id));
-            let answers = answers.map(|(imei, id)| (answer_path(*imei), *id));
-            let line = |(path, id)| format!("{}  {path}\n", self.blob(id).sha256);
+            let files = files.map(|(path, id)| (Cow::Borrowed(path.as_str()), *id));
+            let answers = answers.map(|(imei, id)| (Cow::Owned(imei.to_string()), *id));
+            let line = |(name, id): (Cow<'_, str>, BlobId)| {
+                [self.blob(id).sha256.as_bytes(), name.as_bytes(), b"\n"].concat()
+            };
             Sha256::of_parts(files.chain(answers).map(line))
         };
         Fingerprint(Part::ALL.map(of))
@@ -157,10 +160,6 @@ impl Fingerprint {
         let [jars, jads, answers, site] = Part::ALL.map(of);
         Ok(Fingerprint([jars?, jads?, answers?, site?]))
     }
-}
-
-fn answer_path(imei: Imei) -> String {
-    format!("vc/{imei}.json")
 }
 
 fn imei_of(path: &OutPath) -> Option<Imei> {

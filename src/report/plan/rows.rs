@@ -67,7 +67,7 @@ pub(super) fn wave(wave: &Wave) -> Row<'_> {
     let mark = if wave.new > 0 { Mark::Changed } else { Mark::Plain };
     let row = Row::new(mark, Words::value(&wave.rollout).and(" ").then(from)).of(&wave.devices);
     match wave.new {
-        0 => row.note("as before"),
+        0 => row.note("nobody new in it"),
         n if n == wave.devices.count() => row,
         n => row.note(format!("{n} of them new in it")),
     }
@@ -81,8 +81,9 @@ pub(super) fn rule(change: &RuleChange) -> Row<'_> {
         (Some(channel), _) => Words::said(format!("{name} of ")).and_value(channel).and(": "),
     };
     let row = Row::new(Mark::Changed, of.then(before).becomes(after)).of(&change.devices);
-    match change.rule {
-        Rule::Channel(..) => row.note("attempts and failures are counted anew"),
+    match &change.rule {
+        Rule::Channel(_, Some(_)) => row.note("with its rules; attempts and failures are counted anew"),
+        Rule::Channel(_, None) => row.note("attempts and failures are counted anew"),
         _ => row,
     }
 }
