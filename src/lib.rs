@@ -6,6 +6,7 @@
 //! ```text
 //! fleet.yaml ─ raw ─► validate ─► Fleet ─► resolve ─► render ─► Tree ─► diff(out/) ─► apply
 //! jars/ ─ jar ─► Catalog ─┘                 template ─┘
+//! out/ ─► View ─► plan ◄─ View ◄─ Tree       (what a build would change)
 //! out/vc ─ wire ─► decide ◄─ store          (request ─► answer + events)
 //! ```
 //!

@@ -96,7 +96,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// `out` with the links on the way to it followed, so that what is built beside it is on its file system.
-fn real_path(out: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn real_path(out: &Path) -> anyhow::Result<PathBuf> {
     match out.canonicalize() {
         Ok(path) => Ok(path),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use super::build::real_path;
 use super::files::replace;
 use super::look_at_store;
 use super::project::{Project, progress_bar};
@@ -38,7 +39,7 @@ pub struct Args {
     /// Print Markdown, for a comment on a merge request
     #[arg(long)]
     markdown: bool,
-    /// Compare two published directories, without the fleet: from DIR (old) to out/ (new)
+    /// Compare two published directories, from DIR (old) to out/ (new); the fleet only names the devices
     #[arg(long, value_name = "DIR", conflicts_with = "save")]
     against: Option<PathBuf>,
     /// Save the plan for `otapress build --plan FILE`, which refuses if anything has moved by then
@@ -80,7 +81,10 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     project.show_diagnostics(global)?;
     let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else { return Ok(Outcome::Failed) };
     let names = Names::of(fleet);
-    let plan = compare(&view(&global.out())?, &View::of(&tree), &names);
+    let after = View::of(&tree);
+    // A large fleet's tree is large, and all that is needed of it is in the view.
+    drop(tree);
+    let plan = compare(&view(&real_path(&global.out())?)?, &after, &names);
     show(global, args, plan, &names)
 }
 
