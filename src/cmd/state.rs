@@ -1,13 +1,15 @@
 //! Opens the records, wherever they are.
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 
 use crate::cli::Global;
 use crate::responder::http::OpenStore;
 use crate::store::location::Location;
+use crate::store::postgres::{PostgresStore, Server};
 use crate::store::sqlite::{FILE, SqliteStore};
 use crate::store::{Store, StoreError};
 
@@ -20,38 +22,52 @@ const SERVING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The store, if there is one, for changing it: a command does not create it.
 pub fn existing_store(global: &Global) -> anyhow::Result<Option<Box<dyn Store>>> {
-    if_there(global, SqliteStore::open)
+    if_there(global, SqliteStore::open, PostgresStore::existing)
 }
 
-/// The store, if there is one, for a look at it, which changes nothing in its directory.
+/// The store, if there is one, for a look at it, which changes nothing in it.
 pub fn look_at_store(global: &Global) -> anyhow::Result<Option<Box<dyn Store>>> {
-    if_there(global, SqliteStore::look)
+    if_there(global, SqliteStore::look, PostgresStore::look)
 }
 
 /// Opens the store for answering devices, and makes it if need be.
 pub fn serving_store(global: &Global) -> OpenStore {
     let location = global.state();
-    Box::new(move || match &location {
+    let passfile = passfile();
+    Box::new(move |until| match &location {
         Location::Directory(state) => Ok(Box::new(SqliteStore::open(state, SERVING_PATIENCE)?)),
-        Location::Postgres(_) => Err(not_yet(&location)),
+        Location::Postgres(url) => {
+            let (passfile, patience) = (passfile.as_deref(), SERVING_PATIENCE);
+            Ok(Box::new(PostgresStore::open(&Server { url, passfile, patience, until: Some(until) })?))
+        }
     })
 }
 
+type OpenDirectory = fn(&Path, Duration) -> Result<SqliteStore, StoreError>;
+type OpenDatabase = fn(&Server<'_>) -> Result<Option<PostgresStore>, StoreError>;
+
 fn if_there(
     global: &Global,
-    open: fn(&Path, Duration) -> Result<SqliteStore, StoreError>,
+    open_directory: OpenDirectory,
+    open_database: OpenDatabase,
 ) -> anyhow::Result<Option<Box<dyn Store>>> {
     let location = global.state();
     let opened = match &location {
-        Location::Directory(state) if !state.join(FILE).exists() => return Ok(None),
-        Location::Directory(state) => open(state, PATIENCE),
-        Location::Postgres(_) => Err(not_yet(&location)),
+        Location::Directory(state) if !state.join(FILE).exists() => Ok(None),
+        Location::Directory(state) => open_directory(state, PATIENCE).map(|store| Some(Box::new(store) as _)),
+        Location::Postgres(url) => {
+            let passfile = passfile();
+            let server = Server { url, passfile: passfile.as_deref(), patience: PATIENCE, until: None };
+            let opened = open_database(&server);
+            opened.map(|store| store.map(|store| Box::new(store) as _))
+        }
     };
-    opened
-        .map(|store| Some(Box::new(store) as Box<dyn Store>))
-        .with_context(|| format!("state in `{location}`"))
+    // Its text says where and why, its source why once more.
+    opened.map_err(|error: StoreError| anyhow!("{error}"))
 }
 
-fn not_yet(location: &Location) -> StoreError {
-    StoreError::Engine { path: location.to_string().into(), source: "PostgreSQL is not known yet".into() }
+/// Where passwords of databases are, as for PostgreSQL's own programs.
+fn passfile() -> Option<PathBuf> {
+    let named = env::var_os("PGPASSFILE").map(PathBuf::from);
+    named.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".pgpass")))
 }

@@ -20,6 +20,9 @@ use super::topic::Topics;
 use crate::responder::http::OpenStore;
 use crate::store::StoreError;
 
+/// How long a server of the records may take to be reached.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The name of the lease, and of the cursor.
 pub(super) const NAME: &str = "relay";
 
@@ -131,7 +134,7 @@ async fn turn(
     until: Until,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<End, RelayError> {
-    let mut store = block_in_place(&mut config.open_store)?;
+    let mut store = block_in_place(|| (config.open_store)((Instant::now() + PATIENCE).into()))?;
     let Some(lease) = block_in_place(|| store.lease(NAME))? else { return Ok(End::Taken) };
     let failed = |source| RelayError::Link { broker: config.broker.address.to_string(), source };
     let link = tokio::select! {

@@ -83,6 +83,16 @@ impl TryFrom<VcFile> for Offer {
     }
 }
 
+impl Offer {
+    /// The rollout of its target.
+    pub fn rollout(&self) -> Option<&str> {
+        match self {
+            Offer::Managed(managed) => managed.target.as_ref().map(|target| &*target.rollout),
+            Offer::Held => None,
+        }
+    }
+}
+
 impl Managed {
     /// How long success is awaited after an offer: two checks may be missed, and an hour for the rest.
     pub fn patience(&self) -> i64 {

@@ -13,6 +13,9 @@ use crate::store::{Durability, Store, StoreError, Tx};
 /// asks meanwhile does not wait.
 const PAGE: u32 = 500;
 
+/// How many such transactions are made at a time before others have their turn.
+const PAGES: usize = 8;
+
 /// Gives devices new attempts in every rollout. Returns those that had used some.
 ///
 /// # Errors
@@ -122,13 +125,14 @@ pub fn trigger(
 }
 
 /// Judges every attempt that is overdue, so that a brake is pulled even if no other device asks. A server
-/// does so now and then; under CGI the next offer of the rollout does. Returns how many were overdue.
+/// does so now and then; under CGI the next offer of the rollout does. Returns how many were; of very many the rest is
+/// left for the next time.
 ///
 /// # Errors
 /// If the store fails; some may be judged then.
 pub fn judge_overdue(store: &mut dyn Store, now: i64) -> Result<usize, StoreError> {
     let mut judged = 0;
-    loop {
+    for _ in 0..PAGES {
         let mut overdue: Vec<(String, Imei)> = Vec::new();
         let find = &mut |tx: &mut dyn Tx| {
             overdue.clear();
@@ -166,4 +170,5 @@ pub fn judge_overdue(store: &mut dyn Store, now: i64) -> Result<usize, StoreErro
         }
         judged += page;
     }
+    Ok(judged)
 }

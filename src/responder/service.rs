@@ -9,11 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::message::{self, Agent, Posted, Program, Request, Route};
-use super::offer::Offer;
+use super::offer::{Offer, reads_json};
 use super::plan::{self, Plan};
 use super::record::Refusal;
 use crate::id::{ClientId, Imei};
-use crate::store::{Durability, Store, StoreError, Tx};
+use crate::store::{Asked, Durability, Store, StoreError, Tx};
 use crate::version::Version;
 use crate::wire::{self, Answer, Site, VcFile};
 
@@ -233,6 +233,24 @@ fn cannot_read(file: &Path, why: &dyn std::fmt::Display) -> String {
 }
 
 impl Question {
+    /// Whose records it takes, and those of which rollout.
+    fn device(&self) -> Option<(Imei, Option<&str>)> {
+        match &self.kind {
+            Kind::Check { imei, offer, .. } => Some((*imei, offer.as_ref().ok().and_then(Offer::rollout))),
+            Kind::Notify(notice) => notice.imei.map(|imei| (imei, None)),
+            Kind::Start { start, .. } => Some((start.imei, None)),
+        }
+    }
+
+    /// The clientID that it names.
+    fn client(&self) -> Option<&ClientId> {
+        match &self.kind {
+            Kind::Check { .. } => None,
+            Kind::Notify(notice) => notice.client.as_ref(),
+            Kind::Start { start, .. } => Some(&start.client),
+        }
+    }
+
     /// How the log names it.
     pub(super) fn name(&self) -> String {
         match &self.kind {
@@ -292,8 +310,12 @@ fn try_answer<S: Store + ?Sized>(
     now: i64,
     replies: &mut [Option<Reply>],
 ) -> Result<(), StoreError> {
+    let devices: Vec<_> = questions.iter().filter_map(Question::device).collect();
+    let clients: Vec<_> = questions.iter().filter_map(Question::client).collect();
+    let asked = Asked { devices: &devices, clients: &clients };
     // Most checks change nothing. Told apart first, they wait for nobody's lock.
     store.read(&mut |tx| {
+        tx.expect(&asked)?;
         for (question, reply) in questions.iter().zip(&mut *replies) {
             let plan = plan::plan(tx, question, now)?;
             let settled = question.traceless || plan.changes.is_empty();
@@ -307,9 +329,10 @@ fn try_answer<S: Store + ?Sized>(
     let open: Vec<_> = (0..questions.len()).filter(|&i| replies[i].is_none()).collect();
     while !open.is_empty() {
         let mut too_weak = false;
-        let mut written = Vec::with_capacity(open.len());
+        let mut written: Vec<(Reply, Answer)> = Vec::with_capacity(open.len());
         let outcome = store.write(durability, &mut |tx: &mut dyn Tx| {
             written.clear();
+            tx.expect(&asked)?;
             for question in open.iter().map(|&i| &questions[i]) {
                 let plan = plan::plan(tx, question, now)?;
                 // Somebody may have changed the records since they were read.
@@ -318,20 +341,38 @@ fn try_answer<S: Store + ?Sized>(
                     return Err(StoreError::Abandoned);
                 }
                 plan.changes.apply(tx)?;
-                written.push(question.reply(&plan));
+                written.push((question.reply(&plan), plan.answer));
             }
             Ok(())
         });
         match outcome {
             Err(_) if too_weak => durability = Durability::Power,
+            Err(error @ StoreError::InDoubt { .. }) => {
+                for (&i, (_, answer)) in open.iter().zip(&written) {
+                    replies[i] = Some(answer_in_doubt(&questions[i], answer, &error.to_string()));
+                }
+                return Err(error);
+            }
             other => {
                 other?;
-                open.iter().zip(written).for_each(|(&i, reply)| replies[i] = Some(reply));
+                open.iter().zip(written).for_each(|(&i, (reply, _))| replies[i] = Some(reply));
                 break;
             }
         }
     }
     Ok(())
+}
+
+/// The reply where nobody knows whether what was planned is recorded, so that it is right in both cases. An upgrade might
+/// be one too many, and the attempt that is counted in vain is only one too few. Settings are sent: if they are not
+/// recorded, they are sent once more; held back, they might be taken to have arrived.
+fn answer_in_doubt(question: &Question, planned: &Answer, why: &str) -> Reply {
+    let Kind::Check { reported, .. } = &question.kind else { return answer_without_store(question, why) };
+    let may_have_ones = !planned.upgrade || reported.as_ref().is_ok_and(|&version| reads_json(version));
+    let settings =
+        planned.settings.iter().filter(|setting| may_have_ones || !setting.to_json().contains('1'));
+    let answer = Answer { upgrade: false, settings: settings.cloned().collect() };
+    Reply::check(&answer, Some(format!("{}: {}: {why}", question.name(), Refusal::NoState)))
 }
 
 /// The reply where there is no store: no upgrade to a check, 500 to a result and a start message.

@@ -4,6 +4,7 @@
 //! keeps rows. Several processes, and with some engines several machines, share one store.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::id::{ClientId, Imei};
 use crate::responder::record::{DeviceRecord, Event, EventKind, RolloutRecord, UnknownRecord};
@@ -30,6 +31,14 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
         /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The engine did not say whether the changes are kept.
+    #[error("cannot tell whether `{path}` keeps the changes: {source}")]
+    InDoubt {
+        /// The database.
+        path: PathBuf,
+        /// What happened instead.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Somebody else kept it locked for too long.
@@ -98,8 +107,16 @@ pub trait Store: Send {
     /// them are, or none. `work` may be run again from the start.
     ///
     /// # Errors
-    /// What `work` returns, or what the engine says; nothing was changed then.
+    /// What `work` returns, or what the engine says; nothing was changed then, unless it is
+    /// [`StoreError::InDoubt`].
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError>;
+
+    /// Lets no transaction from now on take longer than until then: who asked has to be answered. Returns whether
+    /// it does; an engine in the same machine has its patience and takes no notice.
+    fn hurry(&mut self, until: Instant) -> bool {
+        let _ = until;
+        false
+    }
 
     /// Takes the lease of that name, which one process at a time has, among all that use these records; `None`
     /// while another one has it. It ends when it is dropped, and with the process, whatever ends that.
@@ -131,6 +148,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
         (**self).write(durability, work)
     }
 
+    fn hurry(&mut self, until: Instant) -> bool {
+        (**self).hurry(until)
+    }
+
     fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
         (**self).lease(name)
     }
@@ -143,8 +164,26 @@ impl<S: Store + ?Sized> Store for Box<S> {
 /// What a transaction does.
 pub type Work<'a> = dyn FnMut(&mut dyn Tx) -> Result<(), StoreError> + 'a;
 
+/// Records that a transaction is going to ask for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// Devices, each with the rollout whose offer matters.
+    pub devices: &'a [(Imei, Option<&'a str>)],
+    /// Devices by their clientIDs.
+    pub clients: &'a [&'a ClientId],
+}
+
 /// The rows, inside a transaction.
 pub trait Tx {
+    /// Says what is going to be asked for, so that an engine which is far away fetches it at once.
+    ///
+    /// # Errors
+    /// What the engine says.
+    fn expect(&mut self, asked: &Asked<'_>) -> Result<(), StoreError> {
+        let _ = asked;
+        Ok(())
+    }
+
     /// A device, with its latest offer and that of `rollout`; `None` if it was never recorded.
     ///
     /// # Errors

@@ -50,14 +50,16 @@ fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-fn verdict_name(verdict: Verdict) -> &'static str {
+/// How a verdict is stored.
+pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Succeeded => "succeeded",
         Verdict::Failed => "failed",
     }
 }
 
-fn verdict_of(name: &str) -> Option<Verdict> {
+/// The verdict that is stored so.
+pub(super) fn verdict_of(name: &str) -> Option<Verdict> {
     [Verdict::Succeeded, Verdict::Failed].into_iter().find(|&verdict| verdict_name(verdict) == name)
 }
 

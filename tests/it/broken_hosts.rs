@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::hosted::Host;
-use crate::support::hosts::{Process, Site, free_address};
+use crate::support::hosts::{Process, Site};
+use crate::support::ports::free_address;
 use crate::support::servers;
 
 /// Changes what stands in a file.

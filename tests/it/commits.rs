@@ -52,8 +52,8 @@ fn waiting_results_share_a_commit() {
     let open = {
         let (gate, commits) = (gate.clone(), commits.clone());
         let mut open = sqlite(&tree);
-        Box::new(move || {
-            Ok(Box::new(Gated { store: open()?, gate: gate.clone(), commits: commits.clone() })
+        Box::new(move |until| {
+            Ok(Box::new(Gated { store: open(until)?, gate: gate.clone(), commits: commits.clone() })
                 as Box<dyn Store>)
         })
     };

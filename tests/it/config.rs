@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use crate::support::hosts::{Process, Site, free_address, program};
+use crate::support::hosts::{Process, Site, program};
+use crate::support::ports::free_address;
 
 fn config(site: &Site, args: &[&str]) -> Output {
     site.command().arg("config").args(args).output().unwrap()

@@ -1,7 +1,8 @@
 //! Real servers, configured by what `otapress config` prints and nothing else, under the example fleet.
 
 use crate::support::hosted::{Host, STRANGER};
-use crate::support::hosts::{Process, Site, free_address};
+use crate::support::hosts::{Process, Site};
+use crate::support::ports::free_address;
 use crate::support::servers;
 
 /// What is tried on a server.

@@ -64,11 +64,11 @@ fn busy() -> StoreError {
 }
 
 fn failing(error: fn() -> StoreError) -> OpenStore {
-    Box::new(move || Ok(Box::new(Failing(error))))
+    Box::new(move |_| Ok(Box::new(Failing(error))))
 }
 
 fn unopened() -> OpenStore {
-    Box::new(|| Err(busy()))
+    Box::new(|_| Err(busy()))
 }
 
 /// Checks that a device is told no, in the only form that never hurts, and that nothing is odd about it.
@@ -449,9 +449,13 @@ fn without_a_store_checks_get_no_and_results_are_not_acknowledged() {
         sqlite(&tree)
     };
     let panics: fn() -> StoreError = || panic!("made by the test");
-    for open in
-        [unopened(), failing(busy), failing(panics), state_is_a_file, Box::new(|| panic!("made by the test"))]
-    {
+    for open in [
+        unopened(),
+        failing(busy),
+        failing(panics),
+        state_is_a_file,
+        Box::new(|_| panic!("made by the test")),
+    ] {
         let server = Server::start_with(&tree, Limits::default(), open);
         for _ in 0..3 {
             let check = server.device("dev1", IMEI, "0.10.65").check();
@@ -473,7 +477,7 @@ fn a_store_that_recovers_is_used_again() {
     let open: OpenStore = {
         let broken = broken.clone();
         let mut open = sqlite(&tree);
-        Box::new(move || if broken.load(Ordering::SeqCst) { Err(busy()) } else { open() })
+        Box::new(move |until| if broken.load(Ordering::SeqCst) { Err(busy()) } else { open(until) })
     };
     let server = Server::start_with(&tree, Limits::default(), open);
     let mut device = server.device("dev1", IMEI, "0.10.65");

@@ -23,6 +23,7 @@ mod load;
 mod operator;
 mod parity;
 mod plan;
+mod postgres;
 mod probe;
 mod properties;
 mod relay;

@@ -3,7 +3,7 @@
 //! It takes all questions that are waiting, answers them in one transaction (one commit, one fsync if a
 //! result is among them) and then sends the replies. So a reply is never sent before what it
 //! acknowledges is kept, and many answers cost as much as one. Whatever happens to the store, every
-//! question gets a reply.
+//! question gets a reply, and where the store is far away soon enough for the device that waits for it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,8 +18,15 @@ use crate::responder::operate;
 use crate::responder::service::{Question, Reply, answer, answer_without_store};
 use crate::store::{Durability, Lease, Store, StoreError, Work};
 
-/// Opens the store; called again after trouble.
-pub type OpenStore = Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>;
+/// Opens the store, and takes until then at most if it is far away; called again after trouble.
+pub type OpenStore = Box<dyn FnMut(Instant) -> Result<Box<dyn Store>, StoreError> + Send>;
+
+/// How long a question may wait for its answer, if the store can be hurried.
+const ANSWER: Duration = Duration::from_millis(1_500);
+
+/// Who has waited so long for the transactions of others that less is left is answered without the store: with so
+/// little time a slow server would fail for all who have come since, too.
+const ENOUGH: Duration = Duration::from_millis(500);
 
 /// How many questions one transaction takes at most, so that nobody waits long for the others.
 const BATCH: usize = 1024;
@@ -27,11 +34,14 @@ const BATCH: usize = 1024;
 /// How long it waits before it tries to open a store that could not be opened.
 const REOPEN: Duration = Duration::from_secs(1);
 
+/// How long that may take, if the store is far away.
+const CONNECT: Duration = Duration::from_millis(500);
+
 /// How often the store is maintained at most.
 const MAINTAIN: Duration = Duration::from_secs(1);
 
-/// A question and where its reply goes.
-type Waiting = (Question, oneshot::Sender<Reply>);
+/// A question, when it was asked, and where its reply goes.
+type Waiting = (Question, Instant, oneshot::Sender<Reply>);
 
 /// The sending end: asks the thread.
 #[derive(Clone, Debug)]
@@ -41,7 +51,7 @@ impl Questions {
     /// Asks, and waits for the reply; `None` if the thread is gone, which only happens after a shutdown.
     pub async fn ask(&self, question: Question) -> Option<Reply> {
         let (sender, receiver) = oneshot::channel();
-        self.0.send((question, sender)).ok()?;
+        self.0.send((question, Instant::now(), sender)).ok()?;
         receiver.await.ok()
     }
 }
@@ -97,11 +107,29 @@ impl Writer {
         }
     }
 
-    fn answer(&mut self, batch: Vec<Waiting>) {
+    fn answer(&mut self, mut batch: Vec<Waiting>) {
         if self.store.is_none() {
             self.reopen();
         }
-        let (questions, senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        if self.store.as_mut().is_some_and(|store| store.hurry(Instant::now() + ANSWER)) {
+            let late: Vec<_> =
+                batch.extract_if(.., |(_, asked, _)| asked.elapsed() + ENOUGH > ANSWER).collect();
+            for (question, _, sender) in late {
+                let _ = sender.send(answer_without_store(&question, "the store is slow"));
+            }
+            // They come in the order in which they were asked.
+            let Some((_, first, _)) = batch.first() else { return };
+            let until = *first + ANSWER;
+            if let Some(store) = &mut self.store {
+                store.hurry(until);
+            }
+        }
+        let mut questions = Vec::with_capacity(batch.len());
+        let mut senders = Vec::with_capacity(batch.len());
+        for (question, _, sender) in batch {
+            questions.push(question);
+            senders.push(sender);
+        }
         let replies = self.replies(&questions);
         for (sender, reply) in senders.into_iter().zip(replies) {
             // A client that does not wait any longer is no trouble.
@@ -131,13 +159,16 @@ impl Writer {
     fn maintain(&mut self) {
         self.maintained = Instant::now();
         let Some(store) = &mut self.store else { return };
+        store.hurry(Instant::now() + ANSWER);
         let now = (self.clock)();
         // Devices that never ask again are judged, too, so that a brake is pulled even if nobody else asks.
         let work = || operate::judge_overdue(&mut **store, now).and_then(|_| store.maintain());
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => {}
             // The next question opens it anew; until then there is nothing to maintain, and nothing to complain of.
-            Ok(Err(error @ StoreError::Engine { .. })) => self.give_up(&error.to_string()),
+            Ok(Err(error @ (StoreError::Engine { .. } | StoreError::InDoubt { .. }))) => {
+                self.give_up(&error.to_string())
+            }
             Ok(Err(error)) => tracing::warn!(%error, "the store cannot be maintained"),
             Err(_) => self.give_up("the store panicked"),
         }
@@ -156,12 +187,13 @@ impl Writer {
         if self.tried.is_some_and(|tried| tried.elapsed() < REOPEN) {
             return;
         }
-        self.tried = Some(Instant::now());
-        match catch_unwind(AssertUnwindSafe(|| (self.open)())) {
+        match catch_unwind(AssertUnwindSafe(|| (self.open)(Instant::now() + CONNECT))) {
             Ok(Ok(store)) => self.store = Some(store),
             Ok(Err(error)) => self.give_up(&error.to_string()),
             Err(_) => self.give_up("opening the store panicked"),
         }
+        // It may have taken long; those who came meanwhile do not wait for one more try.
+        self.tried = Some(Instant::now());
     }
 }
 
@@ -174,7 +206,7 @@ struct Watched<'a> {
 impl Watched<'_> {
     fn notice(&mut self, result: Result<(), StoreError>) -> Result<(), StoreError> {
         // The others are no fault of the store: a lock of somebody else, a record that cannot be read.
-        if let Err(error @ StoreError::Engine { .. }) = &result {
+        if let Err(error @ (StoreError::Engine { .. } | StoreError::InDoubt { .. })) = &result {
             self.trouble = Some(error.to_string());
         }
         result

@@ -1,12 +1,11 @@
 //! Real web servers on loopback ports, with the example fleet published behind them.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -145,19 +144,6 @@ pub fn give(path: &Path) {
 /// `text` if the servers are started by root, who must say whom they become.
 pub fn if_root(text: &str) -> &str {
     if geteuid().is_root() { text } else { "" }
-}
-
-/// A loopback address where nobody listens, and that is given to no other test. It is below the ports that
-/// the system gives to connections, one of which could take it before the server does.
-pub fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let begin = std::process::id().wrapping_mul(50) % 20_000;
-    (0..1000)
-        .map(|_| 12_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000)
-        .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap())).ok())
-        .map(|listener| listener.local_addr().unwrap())
-        .next()
-        .expect("a port is free")
 }
 
 /// The path of a program that must be installed.

@@ -6,6 +6,8 @@ pub mod hosted;
 pub mod hosts;
 pub mod jar;
 pub mod mosquitto;
+pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod project;
 pub mod proxy;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use rumqttc::{Client, Event, MqttOptions, Packet, PublishOptions, QoS};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::hosts::{free_address, if_root, program};
+use super::hosts::{if_root, program};
+use super::ports::free_address;
 use super::process::wait_until;
 
 /// A broker that keeps its sessions and retained messages in a directory of its own.

@@ -129,5 +129,5 @@ impl Drop for Server {
 /// Opens the database in the directory's `state/`.
 pub fn sqlite(tree: &Tree) -> OpenStore {
     let state = tree.state();
-    Box::new(move || Ok(Box::new(SqliteStore::open(&state, Duration::from_secs(1))?)))
+    Box::new(move |_| Ok(Box::new(SqliteStore::open(&state, Duration::from_secs(1))?)))
 }
