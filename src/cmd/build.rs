@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::{Context as _, bail};
 
 use super::count;
+use super::depfile::Depfile;
 use super::project::{Project, progress_bar};
 use crate::cli::{Global, Outcome};
 use crate::publish::diff::{Changes, all, diff};
@@ -28,6 +29,9 @@ pub struct Args {
     /// Read every file in out/ instead of trusting what is remembered of those that nobody has touched
     #[arg(long)]
     verify: bool,
+    /// Write a rule for make that names everything that was read; it is for FILE without its ending `.d`
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    depfile: Option<PathBuf>,
     /// Publish even if more than 10 % of the devices would be dropped
     #[arg(long)]
     allow_mass_removal: bool,
@@ -74,10 +78,17 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     if let Existing::Published(published) = &existing {
         guard_mass_removal(published, &changes, args.allow_mass_removal)?;
     }
+    let busy = [global.fleet.parent(), out.parent(), args.depfile.as_deref().and_then(Path::parent)];
+    let busy: Vec<&Path> = busy.into_iter().flatten().collect();
+    let depfile = args.depfile.as_deref();
+    let depfile = depfile.map(|file| Depfile::new(file, &project.inputs(global), &busy)).transpose()?;
     publish(global, &out, &tree, &existing, &changes)?;
     if let Err(error) = hashes.save(&hashes_file, now) {
         // It costs the next build some time, and nothing else.
         tracing::debug!("`{}` cannot be written: {error}", hashes_file.display());
+    }
+    if let Some(depfile) = depfile {
+        depfile.write()?;
     }
     let devices = count(fleet.devices().len(), "device");
     let took = begin.elapsed();

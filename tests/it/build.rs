@@ -353,51 +353,6 @@ fn a_jad_can_become_a_directory_and_a_directory_a_jad() {
     project.run("build --check -q").expect(0, "", "");
 }
 
-/// Every JAD in a directory names a JAR in it that has its size, and every answer with a target has its JAD.
-fn consistent(project: &Project, devices: u32) {
-    let out = project.out();
-    for (path, bytes) in out.iter().filter(|(path, _)| path.ends_with(".jad")) {
-        let jad = otapress::jad::parse(bytes).unwrap();
-        let url = jad.get("MIDlet-Jar-URL").unwrap();
-        let jar = &out[url.strip_prefix("http://ota.example.com/").unwrap()];
-        assert_eq!(jar.len().to_string(), jad.get("MIDlet-Jar-Size").unwrap(), "{path}");
-    }
-    for n in 0..devices {
-        if let Some(answer) = out.get(&format!("vc/3520990{n:07}.json")) {
-            otapress::wire::VcFile::parse(answer).unwrap();
-            assert!(out.contains_key(&format!("files/dev{n}/OwnTracks.jad")), "{n}");
-        }
-    }
-}
-
-#[test]
-fn a_build_that_is_killed_leaves_a_consistent_directory_and_the_next_completes() {
-    const DEVICES: u32 = 1500;
-    let head = SMALL.split("devices:").next().unwrap().to_owned() + "inventory: [d.csv]\n";
-    let list: String = (0..DEVICES).map(|n| format!("dev{n},3520990{n:07}\n")).collect();
-    let project = Project::new(&head).file("d.csv", format!("clientID,imei\n{list}"));
-    let mut killed = 0;
-    for (round, milliseconds) in [5, 20, 40, 60, 80, 100, 130, 160].into_iter().enumerate() {
-        // Every round changes every file, and some rounds begin with nothing.
-        let release = if round % 2 == 0 { "stable: 0.10.66" } else { "stable: 0.10.65" };
-        project.write("fleet.yaml", head.replace("stable: 0.10.65", release));
-        let mut build = project.command().args(["build", "-q"]).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
-        build.kill().unwrap();
-        killed += u32::from(!build.wait().unwrap().success());
-        if project.path("out").exists() {
-            consistent(&project, DEVICES);
-        }
-        if round % 3 == 2 {
-            project.build();
-            project.run("build --check -q").expect(0, "", "");
-            consistent(&project, DEVICES);
-            assert_eq!(project.out().len() as u32, 2 * DEVICES + 4);
-        }
-    }
-    assert!(killed > 0);
-}
-
 #[test]
 fn two_builds_at_once_give_one_tree() {
     let project = Project::example();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tempfile::TempDir;
+use crate::support::project::in_memory;
 
 const DEVICES: usize = 100_000;
 
@@ -54,8 +54,7 @@ fn build(dir: &Path) -> Output {
 #[test]
 fn a_hundred_thousand_devices_are_built_within_400_mb() {
     // In memory if there is such a place: 200,000 files are a matter of the disk, not of the program.
-    let shared = Path::new("/dev/shm");
-    let dir = if shared.is_dir() { TempDir::new_in(shared) } else { TempDir::new() }.unwrap();
+    let dir = in_memory();
     fleet(dir.path());
     let first = build(dir.path());
     let said = String::from_utf8_lossy(&first.stderr).into_owned();

@@ -11,6 +11,7 @@ pub mod postgres;
 pub mod process;
 pub mod project;
 pub mod proxy;
+pub mod release;
 pub mod server;
 pub mod servers;
 pub mod story;

@@ -41,6 +41,12 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A temporary directory, in memory if there is such a place.
+pub fn in_memory() -> TempDir {
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() { TempDir::new_in(shared) } else { TempDir::new() }.unwrap()
+}
+
 /// A directory with a fleet.
 #[must_use]
 pub struct Project {
@@ -51,6 +57,11 @@ impl Project {
     /// An empty directory.
     pub fn empty() -> Self {
         Project { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// An empty directory in memory.
+    pub fn empty_in_memory() -> Self {
+        Project { dir: in_memory() }
     }
 
     /// A fleet with the JARs of 0.10.65 and 0.10.66.
