@@ -74,7 +74,7 @@ pub enum RelayError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Start messages came that the records did not take.
-    #[error("{0} start messages could not be recorded; the broker keeps them")]
+    #[error("{0} of the start messages could not be recorded: the broker keeps them")]
     Unrecorded(usize),
     /// Somebody else does it.
     #[error("another relay of these records is active")]
@@ -145,6 +145,7 @@ async fn turn(
     let mut session = Session::new(config, store, lease, link)?;
     let ended = session.work(until, stop).await;
     // Also if it ended badly: what is acknowledged need not be sent again.
+    session.await_acknowledgements(Duration::ZERO).await;
     let kept = session.keep_cursor();
     let link = session.link;
     match ended {

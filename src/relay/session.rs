@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use rumqttc::{Publish, PublishNoticeError, SubAck, SubscribeNoticeError};
+use rumqttc::{Publish, PublishNoticeError, SubscribeNoticeError};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -66,7 +66,7 @@ impl From<StoreError> for Trouble {
     }
 }
 
-type Subscription = Pin<Box<dyn Future<Output = Result<SubAck, SubscribeNoticeError>> + Send>>;
+type Subscription = Pin<Box<dyn Future<Output = Result<(), SubscribeNoticeError>> + Send>>;
 
 /// The work over one connection.
 pub(super) struct Session<'a> {
@@ -113,14 +113,16 @@ impl<'a> Session<'a> {
     /// Works until it is to stop, the work is done, or something fails.
     pub async fn work(&mut self, until: Until, stop: &mut watch::Receiver<bool>) -> Result<End, Trouble> {
         let subscribed = self.link.subscribe(self.config.topics.starts()).await?;
-        let mut subscription: Option<Subscription> = Some(Box::pin(subscribed.wait_async()));
+        let mut subscription: Option<Subscription> = Some(Box::pin(subscribed.wait_completion_async()));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
         loop {
             tokio::select! {
                 () = stopped(stop) => {
-                    self.last_acknowledgements().await;
+                    if !self.await_acknowledgements(GRACE).await {
+                        tracing::warn!("the broker did not acknowledge the last events: they will be sent again");
+                    }
                     return Ok(End::Stopped);
                 }
                 acknowledged = self.outbox.next() => {
@@ -204,11 +206,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn last_acknowledgements(&mut self) {
+    /// Waits for what is under way. Returns whether all of it was acknowledged; what was not is sent again one day.
+    pub async fn await_acknowledgements(&mut self, patience: Duration) -> bool {
         let all = async { while !self.outbox.is_empty() && self.outbox.next().await.is_ok() {} };
-        if timeout(GRACE, all).await.is_err() {
-            tracing::warn!("the broker did not acknowledge the last events: they will be sent again");
-        }
+        // Without patience it is only seen what has arrived.
+        let _ = timeout(patience, all).await;
+        self.outbox.is_empty()
     }
 
     /// Records start messages, and acknowledges those that are recorded or are none.
@@ -250,9 +253,9 @@ impl<'a> Session<'a> {
         start::parse(client, &message.payload).map_err(|error| error.to_string())
     }
 
-    fn look_at_subscription(&self, result: Result<SubAck, SubscribeNoticeError>) -> Result<(), LinkError> {
+    fn look_at_subscription(&self, result: Result<(), SubscribeNoticeError>) -> Result<(), LinkError> {
         match result {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(SubscribeNoticeError::V4SubAckFailure(_)) => {
                 let filter = self.config.topics.starts();
                 tracing::error!(
@@ -268,7 +271,7 @@ impl<'a> Session<'a> {
 }
 
 /// Waits for the broker's word, once.
-async fn wait_for(subscription: &mut Option<Subscription>) -> Result<SubAck, SubscribeNoticeError> {
+async fn wait_for(subscription: &mut Option<Subscription>) -> Result<(), SubscribeNoticeError> {
     match subscription {
         Some(subscription) => subscription.await,
         None => std::future::pending().await,
