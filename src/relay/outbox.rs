@@ -34,15 +34,19 @@ impl<E> Outbox<E> {
         self.under_way.push_back((seq, acknowledgement));
     }
 
-    /// Waits until the first one is acknowledged. Later ones may be before; the number does not pass one that is not.
+    /// Waits until the first one is acknowledged. Later ones may be before; the number does not pass one that is not: if
+    /// it will never be, nothing is under way any more.
     ///
     /// Nothing is lost if it is not waited for to the end.
     pub async fn next(&mut self) -> Result<(), E> {
         let Some((seq, acknowledgement)) = self.under_way.front_mut() else { return pending().await };
-        acknowledgement.as_mut().await?;
-        self.acknowledged = *seq;
+        let (seq, result) = (*seq, acknowledgement.as_mut().await);
         self.under_way.pop_front();
-        Ok(())
+        match result {
+            Ok(()) => self.acknowledged = seq,
+            Err(_) => self.under_way.clear(),
+        }
+        result
     }
 }
 
@@ -77,7 +81,9 @@ mod tests {
         outbox.next().await.unwrap();
         assert_eq!((outbox.acknowledged(), outbox.is_empty()), (5, false));
         drop(senders);
+        outbox.push(7, Box::pin(async { Ok(()) }));
         assert_eq!(outbox.next().await, Err("lost"));
-        assert_eq!(outbox.acknowledged(), 5);
+        assert_eq!((outbox.acknowledged(), outbox.is_empty()), (5, true));
+        assert!(timeout(MOMENT, outbox.next()).await.is_err());
     }
 }

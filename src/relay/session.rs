@@ -208,10 +208,16 @@ impl<'a> Session<'a> {
 
     /// Waits for what is under way. Returns whether all of it was acknowledged; what was not is sent again one day.
     pub async fn await_acknowledgements(&mut self, patience: Duration) -> bool {
-        let all = async { while !self.outbox.is_empty() && self.outbox.next().await.is_ok() {} };
+        let all = async {
+            while !self.outbox.is_empty() {
+                if self.outbox.next().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
         // Without patience it is only seen what has arrived.
-        let _ = timeout(patience, all).await;
-        self.outbox.is_empty()
+        timeout(patience, all).await.unwrap_or(false)
     }
 
     /// Records start messages, and acknowledges those that are recorded or are none.

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::support::broker::{Answer, Packet, acknowledged, broker, connected, subscribed};
 use crate::support::hosts::program;
 use crate::support::mosquitto::{Message, Mosquitto, Relay};
+use crate::support::postgres::Postgres;
 use crate::support::process::{Fleet, PATIENCE, YAML, wait_until};
 use crate::support::project::Ran;
 
@@ -202,6 +203,50 @@ fn no_event_is_lost_whoever_is_stopped_killed_and_restarted() {
     assert_eq!(second.terminate(), Some(0), "{}", second.log());
     assert!(second.log().trim_end().ends_with("shutting down"), "{}", second.log());
     assert_eq!(broker.retained(), []);
+}
+
+#[test]
+fn of_two_on_one_postgresql_database_one_is_active() {
+    let world = World::new();
+    let broker = Mosquitto::start();
+    let listener = broker.listen("listener", "events/#");
+    let server = Postgres::shared();
+    let url = server.database();
+    let relay = |arguments: &[&str]| {
+        let mut command = world.relay(&broker, arguments);
+        command.env("OTAPRESS_STATE", &url);
+        command
+    };
+    let made = Ran::new(relay(&["--once"]).output().unwrap());
+    assert_eq!(made.status, 0, "{}", made.stderr);
+    let happen = |n: usize| {
+        let event = "INSERT INTO events (at, kind, detail) VALUES (1, 'notified', '')";
+        server.psql(&url, &vec![event; n].join("; "));
+    };
+    let cursor = || server.psql(&url, "SELECT coalesce(max(seq), 0) FROM cursors").trim().to_owned();
+    let mut first = Relay::start(relay(&[]), world.0.path("first.log"));
+    first.wait_for("connected to");
+    let mut second = Relay::start(relay(&[]), world.0.path("second.log"));
+    second.wait_for("another relay of these records is active");
+    happen(100);
+    wait_until(|| cursor() == "100", || format!("{}: {}", cursor(), first.log()));
+    assert!(!second.log().contains("connected to"), "{}", second.log());
+    let busy = Ran::new(relay(&["--once"]).output().unwrap());
+    busy.expect(1, "", "error: another relay of these records is active\n");
+
+    // The server cuts the active one off: whoever has the lease then goes on.
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
+               WHERE locktype = 'advisory' AND datname = current_database() AND granted";
+    assert_eq!(server.psql(&url, cut).trim(), "1");
+    happen(100);
+    wait_until(|| cursor() == "200", || format!("{}: {} {}", cursor(), first.log(), second.log()));
+    first.kill();
+    happen(100);
+    wait_until(|| cursor() == "300", || format!("{}: {}", cursor(), second.log()));
+    let heard = || listener.messages().iter().map(seq).collect::<std::collections::BTreeSet<_>>();
+    wait_until(|| heard().len() == 300, || format!("{:?}", heard()));
+    assert!(heard().into_iter().eq(1..=300));
+    assert_eq!(second.terminate(), Some(0), "{}", second.log());
 }
 
 #[test]
