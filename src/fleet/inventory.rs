@@ -59,7 +59,17 @@ pub(super) fn read(reader: &mut Reader, sources: &mut Sources, path: &Path) -> V
             return Vec::new();
         }
     };
-    let source = sources.add(path, text.strip_prefix('\u{feff}').unwrap_or(&text));
+    read_text(reader, sources, path, &text)
+}
+
+/// Reads the text of one file.
+pub(super) fn read_text(
+    reader: &mut Reader,
+    sources: &mut Sources,
+    path: &Path,
+    text: &str,
+) -> Vec<RawDevice> {
+    let source = sources.add(path, text.strip_prefix('\u{feff}').unwrap_or(text));
     Table { source, text: &sources.get(source).text }.read(reader)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::devices::Collector;
+use super::devices::{Collector, RawDevice};
 use super::raw::{self, Node, Text, Top, Value};
 use super::reader::Reader;
 use super::validate::{self, Validated};
@@ -67,10 +67,24 @@ impl Loaded {
 
 /// Reads `file` and everything that it names but the JARs.
 pub fn load(file: &Path) -> Loaded {
+    loaded(|sources, reader| read(file, sources, reader))
+}
+
+/// Reads the text of a fleet file, and that of an inventory in place of those that it names.
+pub fn parse(text: String, inventory: Option<String>) -> Loaded {
+    loaded(|sources, reader| {
+        let table = |reader: &mut Reader, sources: &mut Sources, _: &Top| match inventory {
+            Some(text) => inventory::read_text(reader, sources, Path::new("inventory.csv"), &text),
+            None => Vec::new(),
+        };
+        read_text(Path::new("fleet.yaml"), text, sources, reader, table)
+    })
+}
+
+fn loaded(read: impl FnOnce(&mut Sources, &mut Reader) -> Option<Validated>) -> Loaded {
     let mut sources = Sources::default();
     let mut reader = Reader::default();
-    let Validated { fleet, midlet, jars, releases } =
-        read(file, &mut sources, &mut reader).unwrap_or_default();
+    let Validated { fleet, midlet, jars, releases } = read(&mut sources, &mut reader).unwrap_or_default();
     let mut loaded = Loaded { fleet, midlet, jars, releases, sources, diagnostics: Vec::new() };
     loaded.report(reader.found);
     loaded
@@ -105,6 +119,31 @@ fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Valid
             return None;
         }
     };
+    let from_disk = |reader: &mut Reader, sources: &mut Sources, top: &Top| {
+        let mut devices = Vec::new();
+        for pattern in inventory_patterns(top) {
+            match inventory::files(file.parent().unwrap_or(Path::new("")), &pattern) {
+                Ok(paths) => {
+                    for path in paths {
+                        devices.extend(inventory::read(reader, sources, &path));
+                    }
+                }
+                Err(diagnostic) => reader.report(diagnostic),
+            }
+        }
+        devices
+    };
+    read_text(file, text, sources, reader, from_disk)
+}
+
+/// Reads the text of the fleet file; `inventories` gives the devices of its inventories.
+fn read_text(
+    file: &Path,
+    text: String,
+    sources: &mut Sources,
+    reader: &mut Reader,
+    inventories: impl FnOnce(&mut Reader, &mut Sources, &Top) -> Vec<RawDevice>,
+) -> Option<Validated> {
     let source = sources.add(file, text);
     let mut collector = Collector { reader, devices: Vec::new() };
     let top = raw::read(sources, source, &mut collector);
@@ -117,16 +156,7 @@ fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Valid
             return None;
         }
     };
-    for pattern in inventory_patterns(&top) {
-        match inventory::files(file.parent().unwrap_or(Path::new("")), &pattern) {
-            Ok(paths) => {
-                for path in paths {
-                    devices.extend(inventory::read(reader, sources, &path));
-                }
-            }
-            Err(diagnostic) => reader.report(diagnostic),
-        }
-    }
+    devices.extend(inventories(reader, sources, &top));
     let start = Span { source, start: 0, end: 0 };
     Some(validate::fleet(reader, sources, file, top, start, devices))
 }

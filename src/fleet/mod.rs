@@ -22,7 +22,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, parse};
 pub use provisioning::{Limits, Provisioning};
 pub use scalars::{BasisPoints, per_hour};
 

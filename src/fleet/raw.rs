@@ -82,7 +82,8 @@ pub fn read(sources: &Sources, source: SourceId, devices: &mut dyn Devices) -> R
             max_reader_input_bytes: None,
             max_events: 200_000_000,
             max_nodes: 100_000_000,
-            max_total_scalar_bytes: 2 << 30,
+            // What no alias repeats is no longer than the file.
+            max_total_scalar_bytes: text.len().saturating_mul(2).saturating_add(16 << 20),
             max_documents: 1,
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,

@@ -5,8 +5,8 @@
 
 use super::fault::{Fault, shown};
 
-/// What the JDK's reader takes as one line, in bytes; writers fold at 72.
-const MAX_LINE: usize = 512;
+/// What the JDK's reader takes as one line, in bytes: 512 with the line end, which may be a CRLF. Writers fold at 72.
+const MAX_LINE: usize = 510;
 
 /// The attributes of the main section: name and trimmed value, in the order of the file.
 pub(super) type Attributes = Vec<(String, String)>;
@@ -113,6 +113,14 @@ fn main_section(lines: &[(usize, Vec<u8>)], faults: &mut Vec<Fault>) -> Attribut
 /// A section about an entry. Attributes of the suite in it override the main section in Sun's reader.
 fn foreign_section(lines: &[(usize, Vec<u8>)], faults: &mut Vec<Fault>) {
     let about = lines.first().map(|(_, line)| shown(line)).unwrap_or_default();
+    if let Some((number, first)) = lines.first()
+        && attribute(*number, first).is_ok_and(|(name, _)| !name.eq_ignore_ascii_case("Name"))
+    {
+        faults.push(
+            Fault::manifest(format!("the section at line {number} of the manifest starts with `{about}`"))
+                .hint("a section behind the first blank line is about an entry, and starts with its `Name`"),
+        );
+    }
     for (number, line) in lines {
         match attribute(*number, line) {
             Err(fault) => faults.push(fault),
@@ -185,10 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn sections_start_with_a_name() {
+        assert_eq!(attributes(b"A: 1\n\n\nname: x\nB: 2\n\n"), [("A".into(), "1".into())]);
+        assert_eq!(
+            messages(b"A: 1\n\nB: 2\nName: x\n"),
+            ["the section at line 3 of the manifest starts with `B: 2`"]
+        );
+    }
+
+    #[test]
     fn lines_have_a_longest_length() {
         let line = |len: usize| format!("A: {}\n", "x".repeat(len - 3)).into_bytes();
-        assert_eq!(attributes(&line(512))[0].1.len(), 509);
-        assert_eq!(messages(&line(513)), ["line 1 of the manifest has 513 bytes"]);
+        assert_eq!(attributes(&line(510))[0].1.len(), 507);
+        assert_eq!(messages(&line(511)), ["line 1 of the manifest has 511 bytes"]);
     }
 
     #[test]

@@ -163,6 +163,14 @@ pub fn read(bytes: &[u8]) -> Result<Jar, Vec<Fault>> {
     }
 }
 
+/// The attributes of a manifest's main section, with trimmed values, in the order of the file.
+///
+/// # Errors
+/// Everything that is wrong with its form.
+pub fn main_section(manifest: &[u8]) -> Result<Vec<(String, String)>, Vec<Fault>> {
+    manifest::parse(manifest)
+}
+
 /// As many faults as somebody reads; a hostile archive holds one per entry.
 fn limited(mut faults: Vec<Fault>) -> Vec<Fault> {
     if let Some(more) = faults.len().checked_sub(MAX_FAULTS).filter(|&more| more > 0) {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod add;
+mod bounds;
 mod broken_hosts;
 mod build;
 mod cases;
@@ -18,6 +19,7 @@ mod import;
 mod interrupted;
 mod invalid;
 mod jars;
+mod java;
 mod kill;
 mod life;
 mod load;
