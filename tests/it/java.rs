@@ -59,6 +59,8 @@ fn java(texts: &[Vec<u8>]) -> Vec<Result<Attributes, String>> {
         .arg(repository().join("tests/java/ReadManifests.java"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        // It tells there what it thinks of attributes given twice.
+        .stderr(Stdio::piped())
         .spawn()
         .expect(
             "`java` cannot be started: install a JDK from 17 on, such as Debian's openjdk-17-jdk-headless",
