@@ -4,13 +4,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::asked::ask;
 use crate::support::process::{Fleet, YAML};
-use crate::support::project::{Project, Ran, SMALL, make_jar, repository};
+use crate::support::project::{Project, SMALL, make_jar, repository};
 
 /// Makes a test of each, and a list of their names.
 macro_rules! commands {
@@ -59,6 +58,18 @@ fn shown(project: &Project, args: &str) -> String {
     ran.stdout
 }
 
+/// The clientIDs of the devices that a search finds.
+fn found(project: &Project, text: &str) -> Vec<String> {
+    let json: Value =
+        serde_json::from_str(&shown(project, &format!("status --search {text} --json"))).unwrap();
+    json["devices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|device| device["clientID"].as_str().unwrap().into())
+        .collect()
+}
+
 #[track_caller]
 fn assert_has(text: &str, line: &str) {
     assert!(text.lines().any(|is| is.trim() == line), "`{line}` is not in\n{text}");
@@ -89,22 +100,15 @@ commands! {
     }
 
     "find" => fn find() {
-        let project = with("tid: D1, comment: in Kreuzberg").file("devices/vans.csv", "clientID,tid\nvan1,V1\n");
-        let found = |word: &str| {
-            let mut grep = Command::new("grep");
-            let output = grep.args(["-rw", word, "fleet.yaml", "devices/"]).current_dir(project.path(".")).output();
-            Ran::new(output.unwrap())
-        };
-        let line = "fleet.yaml:  dev1: { imei: \"352099001761481\", tid: D1, comment: in Kreuzberg }\n";
-        found("D1").expect(0, line, "");
-        found("Kreuzberg").expect(0, line, "");
-        found("V1").expect(0, "devices/vans.csv:van1,V1\n", "");
-        found("D").expect(1, "", "");
+        let project = with("tid: D1, comment: in Kreuzberg");
+        assert_eq!([found(&project, "D1"), found(&project, "Kreuzberg")], [["dev1"], ["dev1"]]);
+        assert_eq!(found(&project, "Schoeneberg"), [""; 0]);
     }
 
     "imei" => fn imei() {
-        let json: Value = serde_json::from_str(&shown(&fleet(), "show dev2 --json")).unwrap();
-        assert_eq!(json["imei"], OTHER);
+        let project = with("tid: D1");
+        let json: Value = serde_json::from_str(&shown(&project, "status --search D1 --json")).unwrap();
+        assert_eq!(json["devices"][0]["imei"], IMEI);
     }
 
     "setcomment" => fn setcomment() {
@@ -113,9 +117,13 @@ commands! {
 
     "setflags" => fn setflags() {
         let project = fleet();
-        assert!(shown(&project, "show dev1").ends_with("\nstate      it has not asked yet\n"));
+        let heard = || {
+            let json: Value = serde_json::from_str(&shown(&project, "status --devices --json")).unwrap();
+            json["devices"][0]["lastSeen"].is_number()
+        };
+        assert!(!heard());
         assert_eq!(check(&project, 0, IMEI, "0.10.65"), NO);
-        assert_has(&shown(&project, "show dev1"), "reports    0.10.65");
+        assert!(heard());
     }
 
     "jars" => fn jars() {
@@ -210,9 +218,10 @@ commands! {
         let project = fleet();
         assert_eq!(check(&project, 600, IMEI, "0.10.60"), YES);
         assert_eq!(check(&project, 300, IMEI, "0.10.65"), NO);
-        let text = shown(&project, "show dev1");
-        assert_has(&text, "reports    0.10.65");
-        assert!(text.contains("\noffers     1 of 0.10.65 in ") && text.contains(": succeeded\n"), "{text}");
+        let text = shown(&project, "status --events");
+        // Behind the time of each.
+        let kinds: Vec<_> = text.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(kinds, ["version-changed", "upgraded", "offered", "first-seen"], "{text}");
     }
 
     "define" => fn define() {
@@ -259,11 +268,12 @@ commands! {
 
     "dbjson" => fn dbjson() {
         let project = with("tid: D1, release: 0.10.66, comment: first");
-        let json: Value = serde_json::from_str(&shown(&project, "show dev1 --json")).unwrap();
+        let json: Value = serde_json::from_str(&shown(&project, "status --devices --json")).unwrap();
+        let device = &json["devices"][0];
         for (key, value) in [("clientID", "dev1"), ("imei", IMEI), ("target", "0.10.66"), ("comment", "first")] {
-            assert_eq!(json[key], value);
+            assert_eq!(device[key], value);
         }
-        assert_eq!(json["provision"]["tid"], "D1");
+        assert_eq!(json["devices"].as_array().unwrap().len(), 2);
     }
 }
 
