@@ -1,0 +1,26 @@
+//! An answer file that somebody else has put into out/vc: what is sent to a device is an answer all the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use otapress::responder::decide::decide;
+use otapress::responder::offer::Offer;
+use otapress::responder::record::{DeviceRecord, RolloutRecord};
+use otapress::wire::VcFile;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(file) = VcFile::parse(bytes) else { return };
+    let Ok(offer) = Offer::try_from(file) else { return };
+    let device = DeviceRecord::new("352099001761481".parse().expect("an IMEI"), 1_796_000_000);
+    for reported in ["0.8.37", "0.10.65"] {
+        let reported = reported.parse().expect("a version");
+        let decision = decide(&offer, reported, &device, &RolloutRecord::new("next/0.10.66"), 0, 1_796_126_400);
+        let answer = decision.answer.to_body();
+        assert!(answer.is_ascii() && answer.starts_with("{\"upgrade\":"), "{answer}");
+        let upgrades = answer.starts_with("{\"upgrade\":1");
+        assert_eq!(upgrades, decision.refusal.is_none(), "{answer}");
+        if !upgrades && reported.to_string() == "0.8.37" {
+            // It upgrades on any `1`.
+            assert!(!answer.contains('1'), "{answer}");
+        }
+    }
+});
