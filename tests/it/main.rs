@@ -12,6 +12,7 @@ mod cgi;
 mod commits;
 mod config;
 mod device;
+mod gitops;
 mod golden;
 mod hosting;
 mod http;

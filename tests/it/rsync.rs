@@ -1,6 +1,5 @@
 //! `examples/rsync.sh` copies out/ as it must be copied: after every pass of it, what is served is whole.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,35 +10,19 @@ use otapress::jad;
 use otapress::wire::VcFile;
 
 use crate::support::hosts::{Site, program};
-
-/// Every file below a directory, with its content.
-fn files(dir: &Path) -> BTreeSet<(PathBuf, Vec<u8>)> {
-    fn walk(root: &Path, dir: &Path, found: &mut BTreeSet<(PathBuf, Vec<u8>)>) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(root, &path, found);
-            } else {
-                found.insert((path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap()));
-            }
-        }
-    }
-    let mut found = BTreeSet::new();
-    walk(dir, dir, &mut found);
-    found
-}
+use crate::support::project::{difference, files};
 
 /// Every JAD has its JAR, of exactly its size and content, and so has every answer.
 fn is_whole(served: &Path) {
     let files = files(served);
-    for (path, bytes) in files.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "jad")) {
+    for (path, bytes) in files.iter().filter(|(path, _)| path.ends_with(".jad")) {
         let parsed = jad::parse(bytes).unwrap();
         let jar = parsed.get("MIDlet-Jar-URL").unwrap().strip_prefix("http://ota.example.com/").unwrap();
         let content = fs::read(served.join(jar)).unwrap_or_else(|error| panic!("{path:?}: {jar}: {error}"));
         assert_eq!(parsed.get("MIDlet-Jar-Size"), Some(&*content.len().to_string()), "{path:?}");
         assert!(jar.contains(&Sha256::of(&content).to_string()[..16]), "{path:?}: {jar}");
     }
-    for (path, bytes) in files.iter().filter(|(path, _)| path.starts_with("vc")) {
+    for (path, bytes) in files.iter().filter(|(path, _)| path.starts_with("vc/")) {
         if let Some(target) = VcFile::parse(bytes).unwrap().offer.target {
             assert!(served.join("jars").join(target.version.to_string()).exists(), "{path:?}");
         }
@@ -94,7 +77,8 @@ fn what_is_served_is_whole_after_every_pass() {
     fs::rename(&newer, site.path("tmp/newer.jar")).unwrap();
     fs::remove_dir_all(site.path("out")).unwrap();
     site.otapress(&["build"]);
-    let same = |site: &Site| assert_eq!(files(&site.path("out")), files(&site.path("served")));
+    let same =
+        |site: &Site| assert_eq!(difference(&files(&site.path("served")), &files(&site.path("out"))), "");
     copy(&site, 0).iter().for_each(|shot| is_whole(shot));
     same(&site);
 
