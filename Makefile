@@ -2,8 +2,10 @@
 
 CARGO    ?= cargo
 OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
+TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
+PREFIX   ?= /usr/local
 
-.PHONY: help demo test build release
+.PHONY: help demo test build release cgi install
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +16,14 @@ demo: ## Publish the example fleet in a temporary directory and watch simulated 
 
 test: ## Everything that CI runs
 	.ci/run
+
+cgi: ## Make otapress-cgi, linked statically, so that it starts faster
+	$(CARGO) cgi
+
+install: ## Install otapress and the static otapress-cgi below PREFIX (/usr/local)
+	$(CARGO) build --release --locked --bin otapress
+	$(CARGO) cgi
+	install -D -t "$(DESTDIR)$(PREFIX)/bin" "$(TARGET)/release/otapress" "$(TARGET)/release/otapress-cgi"
 
 build: ## Publish fleet.yaml to out/
 	$(OTAPRESS) build
