@@ -1,5 +1,5 @@
-# otapress-cgi under nginx and fcgiwrap, 8 clients, against the least that a CGI program can be. Every request is the first
-# check of a device: it writes the device and an event.
+# otapress-cgi under nginx and fcgiwrap, 8 clients, against the least that a CGI program can be. Every request is a check
+# with another version than before: it writes the device and an event.
 # Sourced by benches/run.
 # shellcheck source=/dev/null
 . benches/servers
@@ -8,34 +8,31 @@ cargo cgi --quiet 2> /dev/null || cargo cgi
 cgi=$(dirname "$otapress")/otapress-cgi
 cc -O2 -static -s -o "$work/hello" benches/hello.c
 
-fleet=$work/fleet-nested
-[ -d "$fleet" ] || benches/fleet "$fleet" "$N"
-[ -d "$work/tree-nested" ] || "$otapress" -q -f "$fleet/fleet.yaml" -o "$work/tree-nested" build
+fleet=$work/fleet-cgi
+fleet_to_serve "$fleet" 10000
 
 port=$(free_port)
 pass() {
     echo "location /$1 { fastcgi_pass unix:$work/fcgi; fastcgi_param SCRIPT_FILENAME $2; fastcgi_param REQUEST_URI /otap/version;
         fastcgi_param REQUEST_METHOD \$request_method; fastcgi_param CONTENT_LENGTH \$content_length;
-        fastcgi_param OTAPRESS_OUT $work/tree-nested; fastcgi_param OTAPRESS_STATE $work/cgi-state; }"
+        fastcgi_param OTAPRESS_OUT $fleet/out; fastcgi_param OTAPRESS_STATE $fleet/state; }"
 }
 start fcgiwrap -c 8 -s "unix:$work/fcgi"
 start_nginx "$port" 1 "$(pass hello "$work/hello")" "$(pass check "$cgi")"
 
 rounds=5
-# The devices on the stable channel, a part of them for each round.
-first=$((N / 2))
 for ((round = 0; round < rounds; round++)); do
     for path in hello check; do
-        load "$path" "$work/cgi" -t1 -c8 -d2s -s benches/check.lua "http://127.0.0.1:$port" -- "/$path" "$first" "$N" 0.10.65
+        load "$path" "$work/cgi" -t1 -c8 -d2s -s benches/check.lua "http://127.0.0.1:$port" -- \
+            "/$path" 5000 10000 "0.10.$((66 + 2 * round))" "0.10.$((67 + 2 * round))"
     done
-    first=$((first + N / 2 / rounds))
 done
 end_started
 
 hello=$(median hello "$work/cgi")
 check=$(median check "$work/cgi")
 row "CGI: static hello in C" "$hello/s"
-row "CGI: first version check, recorded" "$check/s" "$(ratio "$hello" "$check") × its time" "1.80"
+row "CGI: version check, recorded" "$check/s" "$(ratio "$hello" "$check") × its time" "1.80"
 row "CGI: peak memory" "$(printf 0.10.65 | peak env REQUEST_METHOD=POST CONTENT_LENGTH=7 REQUEST_URI=/otap/version \
-    HTTP_USER_AGENT=GW/352090000000002 OTAPRESS_OUT="$work/tree-nested" OTAPRESS_STATE="$work/cgi-state" "$cgi") MB" "" "8 MB"
+    HTTP_USER_AGENT=GW/352090000000000 OTAPRESS_OUT="$fleet/out" OTAPRESS_STATE="$fleet/state" "$cgi") MB" "" "8 MB"
 row "CGI: size of the program" "$(stat -c %s "$cgi" | awk '{ printf "%.1f MB", $1 / 1e6 }')" "" "3 MB"
