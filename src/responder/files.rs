@@ -4,7 +4,8 @@
 //!
 //! 1. a path that leads out of `out/` (`..`, encoded or not, backslashes, NUL): a path is looked up only
 //!    if it is an [`OutPath`], which has none of these; nothing is ever decoded;
-//! 2. a symbolic link out of `out/`: the file's real path must lie below the real path of `out/`;
+//! 2. a symbolic link out of `out/`: the kernel is told to follow none; where there is one, the file's real path must
+//!    lie below the real path of `out/`;
 //! 3. what is not a device's business (`vc/`, `otapress.json`, temporary files): only the three kinds of
 //!    [`Kind`] are served;
 //! 4. a JAR that changes while it is sent: a file is sent from where it was opened once, and files are
@@ -13,6 +14,9 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use crate::out_path::OutPath;
 
@@ -93,6 +97,27 @@ pub fn open(out: &Path, path: &OutPath) -> io::Result<Option<(File, Metadata)>> 
 }
 
 fn try_open(out: &Path, path: &OutPath) -> io::Result<Option<(File, Metadata)>> {
+    let file = match open_unlinked(out, path) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        // There is a symbolic link on the way, or the kernel is too old to say.
+        Err(_) => return open_linked(out, path),
+        Ok(file) => file,
+    };
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then_some((file, metadata)))
+}
+
+/// Opens what lies below `out` without any symbolic link in between: nearly everything, in one step.
+fn open_unlinked(out: &Path, path: &OutPath) -> rustix::io::Result<File> {
+    let out = rustix::fs::open(out, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    // Opening a pipe would wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    Ok(rustix::fs::openat2(out, path.as_str(), flags, Mode::empty(), within)?.into())
+}
+
+/// The same by looking at the real paths, which takes a look at every directory on the way.
+fn open_linked(out: &Path, path: &OutPath) -> io::Result<Option<(File, Metadata)>> {
     let real = fs::canonicalize(path.below(out))?;
     if !real.starts_with(fs::canonicalize(out)?) {
         return Ok(None);
@@ -183,6 +208,7 @@ mod tests {
         symlink("d/x.jad", out.join("files/inner.jad")).unwrap();
         symlink("../../secret.jad", out.join("files/outer.jad")).unwrap();
         symlink("..", out.join("up")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, out.join("pipe.jad"), Mode::RUSR | Mode::WUSR).unwrap();
         // `out/` itself may be a link: releases are often switched that way.
         symlink("out", dir.path().join("current")).unwrap();
         for root in [out, dir.path().join("current")] {
@@ -194,9 +220,14 @@ mod tests {
             };
             assert_eq!(read("files/d/x.jad").as_deref(), Some(&b"inside"[..]));
             assert_eq!(read("files/inner.jad").as_deref(), Some(&b"inside"[..]));
-            for absent in
-                ["files/outer.jad", "up/secret.jad", "files/d", "files/d/x.jad/y.jad", "nothing.jad"]
-            {
+            for absent in [
+                "files/outer.jad",
+                "up/secret.jad",
+                "files/d",
+                "files/d/x.jad/y.jad",
+                "nothing.jad",
+                "pipe.jad",
+            ] {
                 assert_eq!(read(absent), None, "{absent}");
             }
         }

@@ -224,6 +224,9 @@ fn configure(db: &Connection) -> rusqlite::Result<()> {
     // [`retrying`] waits instead.
     db.busy_timeout(Duration::ZERO)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // A plan does not depend on the values that are bound: the engine would make some plans anew at each use otherwise,
+    // to see whether a partial index fits.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

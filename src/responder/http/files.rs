@@ -75,10 +75,11 @@ impl Files {
         if keep && let Some(bytes) = self.kept().find(stamp) {
             return Ok(bytes);
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        file.read_to_end(&mut bytes)?;
+        // Exactly as long as it was when it was opened, without asking where it ends.
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        file.read_exact(&mut bytes)?;
         let bytes = Bytes::from(bytes);
-        if keep && bytes.len() as u64 == size {
+        if keep {
             self.kept().put(stamp, bytes.clone());
         }
         Ok(bytes)
