@@ -16,12 +16,12 @@ per_check() {
     port=$(free_port)
     start "$otapress" -q -f "$dir/fleet.yaml" -s "$dir/state" serve --no-build --listen "127.0.0.1:$port"
     await "$port"
-    # The vans: until each is recorded, then with other versions.
+    # Until each is recorded, then with other versions.
     ask() {
         load "$1" "$dir/load" -t1 -c64 -d"$2s" -s benches/check.lua "http://127.0.0.1:$port" -- \
-            /otap/version "$((devices / 2))" "$devices" "$3" "$4"
+            /otap/version 0 "$devices" "$3" "$4"
     }
-    ask fill "$((2 + devices / 15000))" 0.10.66 0.10.67
+    ask fill "$((2 + devices / 10000))" 0.10.66 0.10.67
     used=$(ticks "${started[-1]}")
     ask measured 5 0.10.68 0.10.69
     checks=$(awk '$1 == "measured" { print $2 * 5 }' "$dir/load")
