@@ -24,11 +24,13 @@ from() {
     load "$name" "$work/serve" -t1 -c64 -d"${time}s" -s "benches/$script.lua" "http://127.0.0.1:$port" -- "$@"
 }
 
-small=vc/$(ls -f "$out/vc" | grep -m1 json)
+answers=("$out"/vc/*.json)
+small=vc/${answers[0]##*/}
 jad=files/dev7/OwnTracks.jad
 jar=$(cd "$out" && echo jars/0.10.65/*/*.jar)
 rounds=5
 for ((round = 0; round < rounds; round++)); do
+    from "$nginx" nginx-small 2 get "/$small"
     # Every check is recorded, and every offer is kept before it is answered, whatever happens.
     from "$serve" check 2 check /otap/version "$((N / 2))" "$N" "0.10.$((66 + 2 * round))" "0.10.$((67 + 2 * round))"
     part=$((N / 2 / rounds))
