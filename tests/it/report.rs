@@ -4,13 +4,19 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
+use otapress::report::status::Status;
 use otapress::report::status::html::{self, INDEX};
+use otapress::report::status::records::{Changes, Records};
 use otapress::report::status::summary::Summary;
+use otapress::responder::record::DeviceRecord;
+use otapress::store::sqlite::SqliteStore;
+use otapress::store::{Durability, Store as _};
 use serde_json::{Value, json};
 
 use crate::support::browser::{Browser, Screen};
-use crate::support::process::{Fleet, Serve, YAML};
+use crate::support::process::{Fleet, PATIENCE, Serve, YAML, wait_until};
 use crate::support::story::{self, NOW, Story};
 
 /// Writes the report of a story; returns its directory and the URL of its page.
@@ -239,4 +245,83 @@ fn the_status_is_served_live() {
     assert_eq!(serve.check("352099001769997", "0.1").status, 200);
     assert_eq!(ask("GET", "/metrics", admin).text(), metrics.text());
     assert_eq!(serve.terminate().code, Some(0));
+}
+
+/// A fleet of 100,000 devices that have all been heard of.
+fn large() -> (Fleet, SqliteStore) {
+    let fleet = Fleet::new(
+        &YAML
+            .replace(
+                "channels: { next: 0.10.66 }",
+                "channels: { next: { release: 0.10.66, otherwise: 0.10.65, rollout: 30% } }",
+            )
+            .replace("devices:\n  dev1: { imei: \"352099001761481\" }\n", "inventory: [all.csv]\n"),
+    );
+    let imei = |n: u32| format!("1000000001{n:05}");
+    let lines = (0..LARGE).map(|n| format!("unit-{n:05},{},comment of {n}\n", imei(n)));
+    fleet.write("all.csv", "clientID,imei,comment\n".to_owned() + &lines.collect::<String>());
+    let mut store = SqliteStore::open(&fleet.path("state"), PATIENCE).unwrap();
+    let record = |n: u32| DeviceRecord {
+        last_seen: NOW - i64::from(n % 9000),
+        reported: Some(if n.is_multiple_of(4) { "0.10.66" } else { "0.10.65" }.parse().unwrap()),
+        ..DeviceRecord::new(imei(n).parse().unwrap(), NOW - 2_000_000 + i64::from(n))
+    };
+    store
+        .write(Durability::Process, &mut |tx| (0..LARGE).try_for_each(|n| tx.put_device(&record(n))))
+        .unwrap();
+    (fleet, store)
+}
+
+const LARGE: u32 = 100_000;
+
+#[test]
+fn a_hundred_thousand_devices_stay_usable() {
+    let (fleet, mut store) = large();
+    let loaded = otapress::fleet::load(&fleet.path("fleet.yaml")).fleet.unwrap();
+    let mut changes = Changes::default();
+    let records = Records::read(&mut store, &loaded, &mut changes, NOW).unwrap();
+    let status = Status::new(&loaded, records, NOW);
+    let directory = fleet.path("report");
+    fs::create_dir(&directory).unwrap();
+    for page in html::pages(&loaded, &status, &Summary::of_all(&loaded, &status), changes.all()).unwrap() {
+        fs::write(directory.join(page.name), page.content).unwrap();
+    }
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 21);
+    let page = fs::metadata(directory.join(INDEX)).unwrap().len();
+    assert!(page < 150_000, "the page itself has {page} bytes, whatever the size of the fleet");
+    let browser = Browser::start();
+    browser.on(Screen::Desktop, "light");
+    let begun = Instant::now();
+    browser.open(&format!("file://{}", directory.join(INDEX).display()));
+    let found = |wanted: &str| wait_until(|| text(&browser, "#found") == wanted, || text(&browser, "#found"));
+    found("100,000 devices");
+    eprintln!("100,000 devices: {:?} until all are there", begun.elapsed());
+    browser.picture("large-desktop-light");
+    assert_eq!(shown(&browser).len(), 100, "a page of them");
+    fill(&browser, "search", "unit-54321");
+    found("1 of 100,000 devices");
+    assert_eq!(shown(&browser), ["unit-54321"]);
+    click(&browser, "#clear");
+    found("100,000 devices");
+    click(&browser, "[data-sort='8']");
+    assert_eq!(shown(&browser)[..2], ["unit-00000", "unit-09000"]);
+    click(&browser, "#next");
+    assert_eq!(text(&browser, "#page"), "2 of 1,000");
+    // How long a reader waits, with room for a busy machine.
+    for (what, script) in [
+        (
+            "to search",
+            "document.getElementById('search').value = 'comment of 777'; document.getElementById('state').dispatchEvent(new Event('change'))",
+        ),
+        (
+            "to sort",
+            "document.getElementById('clear').click(); document.querySelector(\"[data-sort='4']\").click()",
+        ),
+    ] {
+        let took = browser
+            .run(&format!("const begun = performance.now(); {script}; return performance.now() - begun"));
+        eprintln!("100,000 devices: {took} ms {what}");
+        assert!(took.as_f64().unwrap() < 3000.0, "{took} ms {what}");
+    }
+    assert_quiet(&browser, &format!("file://{}/", directory.display()));
 }

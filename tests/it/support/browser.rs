@@ -4,12 +4,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-
-use super::process::PATIENCE;
 
 /// A browser with one page; it ends with the value.
 pub struct Browser {
@@ -17,12 +17,20 @@ pub struct Browser {
     address: SocketAddr,
     session: String,
     _profile: tempfile::TempDir,
+    /// One browser at a time: it takes several processors, and so do other tests. Given back last.
+    _turn: MutexGuard<'static, ()>,
 }
+
+/// How long a single command may take. To start a browser takes seconds, and minutes where everything is slow.
+const SLOW: Duration = Duration::from_secs(180);
 
 impl Browser {
     /// Starts one. Fails if Chromium or chromedriver are missing.
     pub fn start() -> Self {
         use std::os::unix::process::CommandExt as _;
+        static TURN: Mutex<()> = Mutex::new(());
+        // A test that failed has ended its browser all the same.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             // With all that it starts it is one group, which ends as one.
@@ -50,6 +58,7 @@ impl Browser {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             session: String::new(),
             _profile: profile,
+            _turn: turn,
         };
         let arguments = [
             "--headless",
@@ -80,7 +89,7 @@ impl Browser {
         let path = format!("{}{path}", self.session);
         let body = body.to_string();
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(SLOW)).unwrap();
         // It answers only those who call it by this name.
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
