@@ -30,3 +30,18 @@ pub fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     draft.persist(path).with_context(failed)?;
     Ok(())
 }
+
+/// Removes the files of a directory whose names `goes` names.
+///
+/// # Errors
+/// If the directory cannot be read, or a file not be removed.
+pub fn remove(dir: &Path, goes: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read `{}`", dir.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(&goes) {
+            let path = entry.path();
+            fs::remove_file(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
+        }
+    }
+    Ok(())
+}

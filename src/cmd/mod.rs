@@ -3,12 +3,14 @@
 //! Here the clock and the environment are read; everything below is told.
 
 pub mod add;
+mod admin;
 pub mod build;
 pub mod check;
 pub mod config;
 mod depfile;
 mod files;
 pub mod import;
+mod inputs;
 pub mod plan;
 pub mod probe;
 pub mod project;

@@ -1,11 +1,9 @@
 //! `otapress serve`: out/ and the responder over HTTP.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
+use super::inputs::Inputs;
 use super::project::Project;
 use super::state::serving_store;
-use super::{build, now};
+use super::{admin, build, now};
 use crate::catalog::read_file;
 use crate::cli::{Global, Outcome};
 use crate::fleet::Fleet;
@@ -35,6 +34,9 @@ pub struct Args {
     /// Serve out/ as it is, without building it first
     #[arg(long, conflicts_with = "watch")]
     no_build: bool,
+    /// Show the status of the fleet there, with /metrics and /healthz: to operators, never to devices
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
     /// Build again whenever the fleet file, an inventory, a JAR or the template changes
     #[arg(long)]
     watch: bool,
@@ -58,6 +60,9 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         return Ok(built);
     }
     let (sender, credentials) = watch::channel(credentials(global)?);
+    if let Some(address) = args.admin {
+        admin::start(global, address)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = match handed {
@@ -215,45 +220,4 @@ fn watch(global: &Global, mut inputs: Inputs, credentials_of: &watch::Sender<Cre
             Err(error) => tracing::error!("{error:#}"),
         }
     }
-}
-
-/// What the fleet is made of, as it was at one moment. To compare costs a look at each file's metadata; only a change
-/// is worth reading everything.
-struct Inputs(BTreeMap<PathBuf, Option<Stamp>>);
-
-/// Device, inode, length, and when content and metadata were changed, to the nanosecond.
-type Stamp = (u64, u64, u64, [i64; 4]);
-
-impl Inputs {
-    /// Reads the fleet to know what it is made of.
-    fn of(global: &Global) -> Self {
-        // Stamped before it is read: what it names depends on it.
-        let fleet = (global.fleet.clone(), stamp(&global.fleet));
-        let project = Project::load(global);
-        let mut paths: BTreeSet<PathBuf> = project.inputs(global);
-        if let Some((fleet, _)) = project.fleet() {
-            let auths = fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref());
-            paths.extend(auths.map(|auth| fleet.dir().join(&auth.password_file)));
-        }
-        let mut stamps: BTreeMap<_, _> = paths
-            .into_iter()
-            .map(|path| {
-                let stamp = stamp(&path);
-                (path, stamp)
-            })
-            .collect();
-        stamps.extend([fleet]);
-        Inputs(stamps)
-    }
-
-    fn have_changed(&self) -> bool {
-        self.0.iter().any(|(path, then)| stamp(path) != *then)
-    }
-}
-
-/// None if there is no such file.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = fs::metadata(path).ok()?;
-    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
-    Some((found.dev(), found.ino(), found.len(), times))
 }

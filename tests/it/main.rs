@@ -33,6 +33,7 @@ mod probe;
 mod properties;
 mod publish;
 mod relay;
+mod report;
 mod rsync;
 mod scale;
 mod schema;

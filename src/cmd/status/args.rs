@@ -24,7 +24,7 @@ runs its target, or that has failed. Exit code 4 if it is missed.";
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = STATES)]
-#[command(group(ArgGroup::new("what").args(["device", "unknown", "gate", "prometheus"])))]
+#[command(group(ArgGroup::new("what").args(["device", "unknown", "gate", "prometheus", "html"])))]
 #[command(group(ArgGroup::new("filters").args(["group", "channel", "release", "is", "search"]).multiple(true)))]
 #[command(group(ArgGroup::new("limits").args(["min_success", "max_failures"]).multiple(true)))]
 pub struct Args {
@@ -52,19 +52,22 @@ pub struct Args {
     pub(super) devices: bool,
     /// What happened, the latest first: the last 50 events, or so many
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "50", require_equals = true)]
-    #[arg(conflicts_with_all = ["unknown", "gate", "prometheus"])]
+    #[arg(conflicts_with_all = ["unknown", "gate", "prometheus", "html"])]
     pub(super) events: Option<u32>,
     /// Those who ask and are not in the fleet
     #[arg(long, conflicts_with = "filters")]
     pub(super) unknown: bool,
     /// Print JSON
-    #[arg(long, conflicts_with = "prometheus")]
+    #[arg(long, conflicts_with_all = ["prometheus", "html"])]
     pub(super) json: bool,
     /// Print metrics in the text format of Prometheus
     #[arg(long)]
     pub(super) prometheus: bool,
+    /// Write a report for a browser into a directory; open its index.html
+    #[arg(long, value_name = "DIR", conflicts_with = "filters")]
+    pub(super) html: Option<PathBuf>,
     /// Write to a file instead, by renaming, so that nobody reads half of it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "html")]
     pub(super) write: Option<PathBuf>,
     /// Judge every rollout, or those that the filters select; exit code 4 if one misses a condition
     #[arg(long, requires = "limits")]

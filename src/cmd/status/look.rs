@@ -3,7 +3,7 @@
 use crate::fleet::Fleet;
 use crate::id::Imei;
 use crate::report::status::Status;
-use crate::report::status::records::{Changes, Records};
+use crate::report::status::records::{Change, Changes, Records};
 use crate::responder::record::Event;
 use crate::store::{Store, StoreError};
 
@@ -30,6 +30,11 @@ impl Look {
             None => Records::default(),
         };
         Ok(Status::new(fleet, records, now))
+    }
+
+    /// Every change of a version, as far as it was seen.
+    pub fn changes(&self) -> &[Change] {
+        self.changes.all()
     }
 }
 

@@ -4,6 +4,8 @@ mod answers;
 mod args;
 mod look;
 
+use std::path::Path;
+
 use anyhow::bail;
 
 pub use args::Args;
@@ -12,8 +14,8 @@ pub use look::Look;
 use super::project::Project;
 use super::{files, look_at_store, now};
 use crate::cli::{Global, Outcome, print};
-use crate::report::status::prometheus;
 use crate::report::status::summary::Summary;
+use crate::report::status::{html, prometheus};
 use answers::Asked;
 
 /// Runs the command.
@@ -40,6 +42,10 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         asked.strangers()
     } else {
         let summary = Summary::new(fleet, &status, |device| filter.keeps(fleet, &status, device));
+        if let Some(dir) = &args.html {
+            report(dir, &html::pages(fleet, &status, &summary, look.changes())?)?;
+            return Ok(Outcome::Done);
+        }
         if args.prometheus {
             prometheus::metrics(&status, &summary)
         } else if let Some(gate) = args.gate() {
@@ -60,4 +66,12 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         None => drop(print(text.as_bytes())?),
     }
     Ok(outcome)
+}
+
+/// Writes a report, and takes away what the report of a larger fleet has left there.
+fn report(dir: &Path, pages: &[html::Page]) -> anyhow::Result<()> {
+    for page in pages {
+        files::replace(&dir.join(&page.name), &page.content)?;
+    }
+    files::remove(dir, |name| html::is_left_over(name, pages))
 }

@@ -46,9 +46,9 @@ states! {
     /// The rollout's brake is pulled.
     Halted = "halted", "rollout halted";
     /// Its last attempt failed; it has more.
-    Failed = "failed", "failed, has attempts left";
+    Failed = "failed", "failed, will retry";
     /// Its attempts are used up.
-    Exhausted = "exhausted", "failed, no attempts left";
+    Exhausted = "exhausted", "failed for good";
     /// It runs something higher, and is not to be downgraded.
     DowngradeDenied = "downgrade-denied", "runs a higher version";
     /// It has never asked.

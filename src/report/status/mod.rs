@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! fleet ─ resolve ─┐
-//! store ─ records ─┴─► Status ─ filter ─► Summary ─► text, json, prometheus
+//! store ─ records ─┴─► Status ─ filter ─► Summary ─► text, json, prometheus, html
 //! ```
 //!
 //! One model for all renderers. It is what would hold if every device asked at `now`: attempts whose time is over are
@@ -11,6 +11,7 @@
 pub mod filter;
 pub mod gate;
 pub mod history;
+pub mod html;
 pub mod json;
 mod judge;
 pub mod prometheus;

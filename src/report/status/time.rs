@@ -7,17 +7,18 @@ pub fn moment(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
-/// A span as its two largest units: `3 d 4 h`.
+/// A span as its two largest units down to minutes: `3 d 4 h`; seconds only if there are no minutes.
 pub fn span(seconds: i64) -> String {
-    const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
-    let seconds = seconds.max(0);
-    let first = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    const UNITS: [(i64, &str); 3] = [(86_400, "d"), (3600, "h"), (60, "min")];
+    let Some(first) = UNITS.iter().position(|(unit, _)| seconds >= *unit) else {
+        return format!("{} s", seconds.max(0));
+    };
     let mut rest = seconds;
     let mut parts = Vec::new();
     for (unit, name) in UNITS.iter().skip(first).take(2) {
         let n = rest / unit;
         rest %= unit;
-        if n > 0 || parts.is_empty() {
+        if n > 0 {
             parts.push(format!("{n} {name}"));
         }
     }

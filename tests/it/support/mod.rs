@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod broker;
+pub mod browser;
 pub mod canned;
 pub mod hosted;
 pub mod hosts;

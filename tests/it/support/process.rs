@@ -219,6 +219,14 @@ impl Serve {
         Client::connect(self.address).unwrap()
     }
 
+    /// Sends one request without a body to an address, under any name.
+    pub fn ask_at(address: SocketAddr, method: &str, path: &str, host: &str) -> Reply {
+        let mut client = Client::connect(address).unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+        client.0.get_mut().write_all(request.as_bytes()).unwrap();
+        client.read().unwrap()
+    }
+
     /// Sends one request on a connection of its own; `extra` are whole header lines.
     pub fn ask(&self, method: &str, path: &str, agent: &str, extra: &str, body: &str) -> Reply {
         self.connect().send(method, path, agent, extra, body.as_bytes()).unwrap()

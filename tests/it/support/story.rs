@@ -91,9 +91,7 @@ impl Story {
         let mut story = Story::new(&before);
         story.gone();
         story.fleet.write("fleet.yaml", before.replace(GONE, "").replace("  old: 0.10.66\n", ""));
-        let built = story.fleet.run(&["build"]);
-        assert!(built.status.success(), "{built:?}");
-        story.responder = Responder::new(story.fleet.path("out"));
+        story.publish();
         story.cars();
         story.others();
         story
@@ -162,7 +160,12 @@ impl Story {
 
     /// A device asks.
     pub fn check(&mut self, imei: &str, reported: &str, at: i64) {
-        self.post("/otap/version", &format!("GW/{imei}"), reported, at);
+        self.is_told(imei, reported, at);
+    }
+
+    /// A device asks; whether it is told to upgrade.
+    fn is_told(&mut self, imei: &str, reported: &str, at: i64) -> bool {
+        self.post("/otap/version", &format!("GW/{imei}"), reported, at).contains("\"upgrade\":1")
     }
 
     /// A modem posts a result.
@@ -171,7 +174,7 @@ impl Story {
         self.post(&format!("/otap/notify?id={client}"), &agent, text, at);
     }
 
-    fn post(&mut self, target: &str, agent: &str, body: &str, at: i64) {
+    fn post(&mut self, target: &str, agent: &str, body: &str, at: i64) -> String {
         let request = Request {
             method: "POST",
             target,
@@ -182,6 +185,7 @@ impl Story {
         let Step::Ask(question) = self.responder.prepare(&request) else { panic!("{target}") };
         let reply = answer(&mut self.store, Durability::Process, &[question], at).swap_remove(0);
         assert_eq!(reply.status, 200, "{reply:?}");
+        reply.body.into_owned()
     }
 
     /// The fleet as it stands at a moment, without what is written down being changed.
@@ -209,5 +213,119 @@ impl Story {
     /// A path in the fleet's directory.
     pub fn path(&self, path: &str) -> PathBuf {
         self.fleet.path(path)
+    }
+}
+
+/// A fleet of the size that most operators have, in the middle of a rollout that does not go well everywhere.
+pub fn of_a_rollout() -> Story {
+    let mut devices = String::new();
+    for n in 0..420 {
+        let group = ["couriers", "vans", "trailers"][n % 3];
+        let comment = match n {
+            7 => ", comment: in the workshop since Tuesday",
+            21 => ", comment: \"</script><img src=x onerror=fail()>\"",
+            _ if n % 29 == 0 => ", comment: spare",
+            _ => "",
+        };
+        let hold = if n % 97 == 7 { ", hold: true" } else { "" };
+        devices += &format!(
+            "  {}-{:03}: {{ imei: \"{}\", group: {group}{hold}{comment} }}\n",
+            group.trim_end_matches('s'),
+            n / 3 + 1,
+            unit(n)
+        );
+    }
+    let yaml = |channels: &str| {
+        let (head, _) = HEAD.split_once("channels:\n").unwrap();
+        format!(
+            "{head}channels:\n{channels}groups:\n  couriers: {{ channel: next }}\n  vans: {{ channel: vans }}\n  \
+             trailers: {{ channel: stable }}\ndefault: {{ channel: stable }}\ndevices:\n{devices}"
+        )
+    };
+    let mut story = Story::new(&yaml("  next: 0.10.65\n  vans: 0.10.65\n  stable: 0.10.65\n"));
+    // They come one by one, and most go from 0.10.64 to 0.10.65 three weeks ago.
+    for n in (0..420).filter(|n| n % 41 != 40) {
+        let (imei, at) = (unit(n), NOW - 40 * DAY + (n as i64 * 7919) % (18 * DAY));
+        story.check(&imei, "0.10.64", at);
+        let later = NOW - 21 * DAY + (n as i64 * 104_729) % (6 * DAY);
+        if n % 31 != 30 {
+            story.check(&imei, "0.10.65", later.max(at + 600));
+        }
+    }
+    story.fleet.write(
+        "fleet.yaml",
+        yaml(
+            "  next:\n    release: 0.10.66\n    otherwise: 0.10.65\n    rollout:\n      \
+             - { at: 2026-11-18T08:00:00Z, percent: 15% }\n      - { at: 2026-11-20T08:00:00Z, percent: 60% }\n      \
+             - { at: 2026-11-25T08:00:00Z, percent: 100% }\n    rate: 500/h\n  \
+             vans: { release: 0.10.66, window: { days: [mon, tue, wed, thu, fri], from: \"09:00\", minutes: 240 } }\n  \
+             stable: 0.10.65\n",
+        ),
+    );
+    story.publish();
+    for n in (0..420).filter(|n| n % 41 != 40 && n % 31 != 30) {
+        story.one_of_a_rollout(n);
+    }
+    for n in 0..5 {
+        story.check(&format!("35209900999{n:04}"), "0.10.60", NOW - 4000 - n * 77_000);
+    }
+    story
+}
+
+const DAY: i64 = 86_400;
+
+fn unit(n: usize) -> String {
+    format!("35209900176{n:04}")
+}
+
+impl Story {
+    /// Publishes the fleet as it is now.
+    fn publish(&mut self) {
+        let built = self.fleet.run(&["build"]);
+        assert!(built.status.success(), "{built:?}");
+        self.responder = Responder::new(self.fleet.path("out"));
+    }
+
+    /// What becomes of a device since the rollouts began; those that are told nothing stay as they are.
+    fn one_of_a_rollout(&mut self, n: usize) {
+        let (imei, i) = (unit(n), n as i64);
+        let client = format!("{}-{:03}", ["courier", "van", "trailer"][n % 3], n / 3 + 1);
+        let last = NOW - (i * 7919) % 10_000;
+        match n % 3 {
+            0 => {
+                let at = NOW - 3 * DAY + 8000 + (i * 3571) % (DAY * 5 / 2);
+                let told = self.is_told(&imei, "0.10.65", at);
+                match (told, n / 3 % 37) {
+                    (false, _) => self.check(&imei, "0.10.65", last),
+                    (true, 3) => {
+                        self.notify(&client, &imei, "903 Loss of service", at + 200);
+                        self.check(&imei, "0.10.65", last);
+                    }
+                    (true, 5) => {
+                        for again in 1..=3 {
+                            self.notify(&client, &imei, "901 Insufficient memory", at + again * 4000 - 3000);
+                            self.check(&imei, "0.10.65", at + again * 4000);
+                        }
+                        self.check(&imei, "0.10.65", last);
+                    }
+                    // Never heard of again.
+                    (true, 7) => {}
+                    (true, 9) => self.notify(&client, &imei, "900 Success", last),
+                    (true, _) => {
+                        self.notify(&client, &imei, "900 Success", at + 150);
+                        self.check(&imei, "0.10.66", at + 240);
+                        self.check(&imei, "0.10.66", last);
+                    }
+                }
+            }
+            // The window has been open for an hour.
+            1 if n < 20 => {
+                let at = NOW - 3000 + i * 10;
+                if self.is_told(&imei, "0.10.65", at) {
+                    self.notify(&client, &imei, "904 JAR size mismatch", at + 120);
+                }
+            }
+            _ => self.check(&imei, "0.10.65", last),
+        }
     }
 }

@@ -1,0 +1,46 @@
+//! `otapress serve --admin`: the status of the fleet, live, on an address of its own.
+//!
+//! It must never disturb the devices' answers: it has a thread, a runtime and a handle on the store of its own, reads only,
+//! and looks at the records so seldom that nobody can load the machine by asking.
+
+mod server;
+mod view;
+
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context as _, bail};
+
+use super::project::Project;
+use crate::cli::Global;
+use view::View;
+
+/// Listens there, in a thread that ends with the process.
+///
+/// # Errors
+/// If the address is taken, or the fleet file, by which it judges, cannot be read.
+pub fn start(global: &Global, address: SocketAddr) -> anyhow::Result<()> {
+    let project = Project::load(global);
+    if project.fleet().is_none() {
+        project.show_diagnostics(global)?;
+        bail!("`--admin` judges by `{}`, which has errors", global.fleet.display());
+    }
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address} (`--admin`)"))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            "`--admin {address}` can be reached from other machines, and asks nobody who they are: it shows every clientID and IMEI"
+        );
+    }
+    // As for the devices' address: said even with `--quiet`.
+    let _ = writeln!(io::stderr(), "status on http://{address}");
+    let global = global.clone();
+    std::thread::Builder::new().name("admin".into()).spawn(move || {
+        if let Err(error) = server::run(listener, View::new(global, project)) {
+            tracing::error!(%error, "the status is not served any more");
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! What a fleet is made of, watched for changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::project::Project;
+use crate::cli::Global;
+
+/// What the fleet is made of, as it was at one moment. To compare costs a look at each file's metadata; only a change
+/// is worth reading everything.
+pub struct Inputs(BTreeMap<PathBuf, Option<Stamp>>);
+
+/// Device, inode, length, and when content and metadata were changed, to the nanosecond.
+type Stamp = (u64, u64, u64, [i64; 4]);
+
+impl Inputs {
+    /// Reads the fleet to know what it is made of.
+    pub fn of(global: &Global) -> Self {
+        // Stamped before it is read: what it names depends on it.
+        let fleet = (global.fleet.clone(), stamp(&global.fleet));
+        let project = Project::load(global);
+        let mut paths: BTreeSet<PathBuf> = project.inputs(global);
+        if let Some((fleet, _)) = project.fleet() {
+            let auths = fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref());
+            paths.extend(auths.map(|auth| fleet.dir().join(&auth.password_file)));
+        }
+        let mut stamps: BTreeMap<_, _> = paths
+            .into_iter()
+            .map(|path| {
+                let stamp = stamp(&path);
+                (path, stamp)
+            })
+            .collect();
+        stamps.extend([fleet]);
+        Inputs(stamps)
+    }
+
+    /// Whether any of it is not as it was.
+    pub fn have_changed(&self) -> bool {
+        self.0.iter().any(|(path, then)| stamp(path) != *then)
+    }
+}
+
+/// None if there is no such file.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+    Some((found.dev(), found.ino(), found.len(), times))
+}

@@ -1,0 +1,159 @@
+//! Which versions the fleet ran when, as curves, and which it runs now, as shares.
+
+use serde_json::{Value, json};
+
+use super::percent;
+use crate::fleet::Fleet;
+use crate::report::status::Status;
+use crate::report::status::gate::share;
+use crate::report::status::history::adoption;
+use crate::report::status::records::Change;
+use crate::report::status::summary::Summary;
+use crate::report::status::time::moment;
+use crate::version::Version;
+
+/// How many versions have a colour of their own; the others share one.
+const COLOURS: usize = 6;
+
+/// The points of a curve.
+const STEPS: usize = 160;
+
+/// The size of a drawing, which is stretched to the width of the page.
+const SIZE: (f64, f64) = (1000.0, 240.0);
+
+const DAY: i64 = 86_400;
+
+/// The spans that are drawn: their names, and how many days, or all.
+const SPANS: [(&str, Option<i64>); 3] = [("7 days", Some(7)), ("30 days", Some(30)), ("all", None)];
+
+/// A drawing for each span that is not longer than the fleet's history.
+pub(super) fn charts(
+    fleet: &Fleet,
+    status: &Status,
+    changes: &[Change],
+    beginning: &Option<i64>,
+    versions: &[Version],
+) -> Vec<Value> {
+    let Some(beginning) = *beginning else { return Vec::new() };
+    let spans = SPANS.iter().filter_map(|(name, days)| match days {
+        Some(days) => {
+            let from = status.now - days * DAY;
+            (from > beginning).then_some((*name, from))
+        }
+        None => Some((*name, beginning.min(status.now - 3600))),
+    });
+    let spans: Vec<_> = spans.collect();
+    let wanted = spans.len().saturating_sub(1).min(1);
+    spans
+        .iter()
+        .enumerate()
+        .map(|(n, (name, from))| {
+            let mut chart = chart(fleet, status, changes, *from, versions);
+            chart["name"] = (*name).into();
+            chart["wanted"] = (n == wanted).into();
+            chart
+        })
+        .collect()
+}
+
+/// The colour of a version: the newest ones have their own.
+fn colour(version: Version, versions: &[Version]) -> usize {
+    versions.iter().position(|other| *other == version).unwrap_or(COLOURS).min(COLOURS)
+}
+
+fn chart(fleet: &Fleet, status: &Status, changes: &[Change], from: i64, versions: &[Version]) -> Value {
+    let adoption = adoption(fleet, status, changes, from, STEPS);
+    let points = adoption.times.len();
+    let mut series = vec![vec![0u32; points]; COLOURS + 1];
+    for (version, counts) in &adoption.versions {
+        let of_colour = &mut series[colour(*version, versions)];
+        of_colour.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
+    }
+    let total = |at: usize| series.iter().map(|counts| counts[at]).sum::<u32>();
+    let most = top((0..points).map(total).max().unwrap_or(0));
+    let x = |at: usize| SIZE.0 * at as f64 / (points - 1).max(1) as f64;
+    let y = |n: u32| SIZE.1 * (1.0 - f64::from(n) / f64::from(most));
+    let mut below = vec![0u32; points];
+    let mut areas = Vec::new();
+    // The newest version is at the bottom, where its growth is read best.
+    for (number, counts) in series.iter().enumerate().filter(|(_, counts)| counts.iter().any(|n| *n > 0)) {
+        let above: Vec<u32> = below.iter().zip(counts).map(|(below, n)| below + n).collect();
+        let upper = (0..points).map(|at| format!("{:.1},{:.1}", x(at), y(above[at])));
+        let lower = (0..points).rev().map(|at| format!("{:.1},{:.1}", x(at), y(below[at])));
+        let path: Vec<_> = upper.chain(lower).collect();
+        areas.push(json!({ "points": path.join(" "), "colour": number, "name": name(number, versions) }));
+        below = above;
+    }
+    let span = status.now - from;
+    let labels: Vec<_> = (0..=4).map(|n| label(from + span * n / 4, span)).collect();
+    let shown: Vec<_> = (0..=COLOURS).filter(|n| series[*n].iter().any(|count| *count > 0)).collect();
+    let data = json!({
+        "times": adoption.times.iter().map(|time| label(*time, 0)).collect::<Vec<_>>(),
+        "series": shown.iter().map(|n| json!([name(*n, versions), n, series[*n]])).collect::<Vec<_>>(),
+    });
+    json!({
+        "width": SIZE.0, "height": SIZE.1, "areas": areas, "labels": labels,
+        "ticks": [most, most / 2, 0], "data": data.to_string(),
+        "from": moment(from), "devices": total(points - 1),
+    })
+}
+
+fn name(colour: usize, versions: &[Version]) -> String {
+    match versions.get(colour).filter(|_| colour < COLOURS) {
+        Some(version) => version.to_string(),
+        None => "older and others".into(),
+    }
+}
+
+/// The least round number from which a scale can go down to half of it.
+fn top(most: u32) -> u32 {
+    let mut unit = 2;
+    for step in [5, 2].into_iter().cycle() {
+        if let Some(factor) = (1..=5).find(|factor| unit * factor >= most) {
+            return unit * factor;
+        }
+        unit *= step;
+    }
+    most
+}
+
+/// A moment without what goes without saying: the day, and the hour unless days are what matters.
+fn label(at: i64, span: i64) -> String {
+    let text = moment(at);
+    let day = text.get(..10).unwrap_or(&text);
+    if span > 6 * DAY { day.to_owned() } else { format!("{day} {}", text.get(11..16).unwrap_or_default()) }
+}
+
+/// The versions that are reported now.
+pub(super) fn shares(summary: &Summary, versions: &[Version]) -> Vec<Value> {
+    summary
+        .versions
+        .iter()
+        .rev()
+        .map(|(version, n)| {
+            json!({
+                "name": version.map_or("not reported".into(), |version| version.to_string()),
+                "colour": version.map_or(COLOURS, |version| colour(version, versions)),
+                "known": version.is_some(),
+                "n": n, "share": share(*n, summary.devices), "width": percent(*n, summary.devices),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_end_at_round_numbers() {
+        let tops: Vec<_> = [0, 1, 2, 3, 7, 9, 10, 11, 26, 99, 100, 101, 7300, 99_999].map(top).into();
+        assert_eq!(tops, [2, 2, 2, 4, 8, 10, 10, 20, 30, 100, 100, 200, 8000, 100_000]);
+    }
+
+    #[test]
+    fn labels_say_what_matters() {
+        assert_eq!(label(1_795_428_000, 7 * DAY), "2026-11-23");
+        assert_eq!(label(1_795_428_000, DAY), "2026-11-23 10:00");
+    }
+}

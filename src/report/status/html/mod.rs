@@ -1,0 +1,281 @@
+//! The status as a report for a browser: `index.html`, and the devices of a large fleet beside it.
+//!
+//! Nothing is fetched from anywhere else, and it works from a file. The page is a template in `templates/report/`, which
+//! escapes every text; the devices are data for the script of the page.
+
+mod chart;
+mod data;
+
+use serde_json::{Value, json};
+use tera::{Context, Tera};
+
+use super::gate::share;
+use super::records::Change;
+use super::summary::{RolloutSummary, Summary};
+use super::time::{moment, span};
+use super::{State, Status, history};
+use crate::fleet::Fleet;
+use crate::responder::offer::{is_open, opens_at};
+use crate::version::Version;
+
+/// The name of the page.
+pub const INDEX: &str = "index.html";
+
+/// How the names of the files beside it begin.
+const DEVICES: &str = "devices-";
+
+/// Fleets up to this size are in the page itself, so that it is one file.
+const INLINE: usize = 2000;
+
+/// How many devices are in a file beside the page.
+const CHUNK: usize = 5000;
+
+/// How many of those who are not in the fleet are shown.
+const STRANGERS: usize = 100;
+
+/// A file of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub content: Vec<u8>,
+}
+
+/// Makes the report. The page itself is the last file: what it names is there before it.
+///
+/// # Errors
+/// If the template that is built in fails.
+pub fn pages(
+    fleet: &Fleet,
+    status: &Status,
+    summary: &Summary,
+    changes: &[Change],
+) -> Result<Vec<Page>, tera::Error> {
+    let size = if status.devices.len() <= INLINE { INLINE } else { CHUNK };
+    let chunks: Vec<String> =
+        status.devices.chunks(size).map(|part| data::chunk(fleet, status, part)).collect();
+    let inline = chunks.len() < 2;
+    let name = |n: usize| format!("{DEVICES}{n:04}.js");
+    let names: Vec<_> = if inline { Vec::new() } else { (0..chunks.len()).map(name).collect() };
+    let mut values = values(fleet, status, summary, changes);
+    values["dictionary"] = data::dictionary(fleet, status, &names).into();
+    values["inline"] = if inline { chunks.clone().into() } else { json!([]) };
+    let mut tera = Tera::default();
+    tera.add_raw_template(INDEX, include_str!("../../../../templates/report/index.html"))?;
+    let index = tera.render(INDEX, &Context::from_serialize(&values)?)?;
+    let mut pages = Vec::new();
+    if !inline {
+        let file = |(n, chunk): (usize, String)| Page { name: name(n), content: chunk.into_bytes() };
+        pages.extend(chunks.into_iter().enumerate().map(file));
+    }
+    pages.push(Page { name: INDEX.into(), content: index.into_bytes() });
+    Ok(pages)
+}
+
+/// Whether a file of that name belongs to a report, and to none of these pages: a larger fleet left it behind.
+pub fn is_left_over(name: &str, pages: &[Page]) -> bool {
+    let number = name.strip_prefix(DEVICES).and_then(|rest| rest.strip_suffix(".js"));
+    number.is_some_and(|number| number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit()))
+        && pages.iter().all(|page| page.name != name)
+}
+
+/// What the template sees.
+fn values(fleet: &Fleet, status: &Status, summary: &Summary, changes: &[Change]) -> Value {
+    let versions: Vec<Version> = summary.versions.keys().rev().flatten().copied().collect();
+    json!({
+        "css": include_str!("../../../../templates/report/report.css"),
+        "js": include_str!("../../../../templates/report/report.js"),
+        "program": env!("CARGO_PKG_VERSION"),
+        "site": fleet.site().uri().as_str(),
+        "now": moment(status.now),
+        "contact": summary.last_contact.map(|last| span(status.now - last)),
+        "tiles": tiles(summary),
+        "bar": bar(&|state| summary.in_state(state), summary.devices),
+        "rollouts": summary.rollouts.iter().map(|counts| rollout(status, counts)).collect::<Vec<_>>(),
+        "failures": failures(status, summary),
+        "charts": chart::charts(fleet, status, changes, &history::beginning(status), &versions),
+        "versions": chart::shares(summary, &versions),
+        "past": past(status),
+        "strangers": strangers(status),
+        "more_strangers": status.strangers.len().saturating_sub(STRANGERS),
+    })
+}
+
+/// What states have in common, by how they are painted.
+fn class(state: State) -> &'static str {
+    use State::*;
+    match state {
+        Current => "good",
+        Installed | Offered | Due => "going",
+        WaitingForWave | OutsideWindow | RateLimited => "waiting",
+        Halted | DowngradeDenied => "stopped",
+        Failed | Exhausted => "bad",
+        NeverHeard | NoVersion => "unheard",
+        NoTarget | Held => "aside",
+    }
+}
+
+/// The classes with their names, in the order of a bar.
+const CLASSES: [(&str, &str); 7] = [
+    ("good", "on target"),
+    ("going", "under way"),
+    ("waiting", "waiting"),
+    ("stopped", "stopped"),
+    ("bad", "failed"),
+    ("unheard", "never heard of"),
+    ("aside", "held or without target"),
+];
+
+fn bar(count: &dyn Fn(State) -> usize, whole: usize) -> Vec<Value> {
+    let part = |(name, title): &(&str, &str)| {
+        let n: usize =
+            State::ALL.iter().filter(|state| class(**state) == *name).map(|state| count(*state)).sum();
+        json!({ "class": name, "title": title, "n": n, "width": percent(n, whole) })
+    };
+    CLASSES.iter().map(part).filter(|part| part["n"] != 0).collect()
+}
+
+/// For a style, with a point whatever the reader's language.
+fn percent(part: usize, whole: usize) -> String {
+    if whole == 0 { "0".into() } else { format!("{:.3}", part as f64 * 100.0 / whole as f64) }
+}
+
+fn tiles(summary: &Summary) -> Vec<Value> {
+    let sum = |class_name: &str| -> usize {
+        let states = summary.states.iter();
+        states.filter(|(state, _)| class(**state) == class_name).map(|(_, n)| n).sum()
+    };
+    let tile = |title: &str, filter: &str, n: usize, tone: &str| {
+        json!({
+            "title": title, "filter": filter, "n": n, "share": share(n, summary.devices),
+            "tone": if n == 0 { "" } else { tone },
+        })
+    };
+    vec![
+        tile("devices", "", summary.devices, ""),
+        tile("on target", "good", sum("good"), "good"),
+        tile("under way", "going", sum("going"), "going"),
+        tile("waiting or stopped", "waiting", sum("waiting") + sum("stopped"), "stopped"),
+        tile("failed", "bad", sum("bad"), "bad"),
+        tile("never heard of", "unheard", sum("unheard"), ""),
+        tile("silent", "silent", summary.silent, "bad"),
+    ]
+}
+
+fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
+    let rollout = &status.rollouts[counts.place];
+    let record = &rollout.record;
+    let now = status.now;
+    let states: Vec<_> = State::ALL
+        .iter()
+        .filter(|state| counts.in_state(**state) > 0)
+        .map(|state| {
+            json!({
+                "name": state.as_str(),
+                "title": state.title(),
+                "class": class(*state),
+                "n": counts.in_state(*state),
+            })
+        })
+        .collect();
+    let mut so_far = 0;
+    let waves: Vec<_> = counts
+        .waves
+        .iter()
+        .enumerate()
+        .map(|(n, wave)| {
+            so_far += wave.devices;
+            let open = wave.at.is_none_or(|at| now >= at);
+            let opens = match wave.at {
+                Some(at) if now < at => format!("opens in {}", span(at - now)),
+                Some(at) => format!("open for {}", span(now - at)),
+                None => "open".into(),
+            };
+            json!({
+                "n": n + 1, "percent": wave.percent.to_string(), "open": open, "opens": opens,
+                "at": wave.at.map(moment), "devices": wave.devices, "current": wave.current, "failed": wave.failed,
+                "good": percent(wave.current, wave.devices), "bad": percent(wave.failed, wave.devices),
+                "end": percent(so_far, counts.target), "last": n + 1 == counts.waves.len(),
+            })
+        })
+        .collect();
+    let window = rollout.rules.window.as_ref().map(|window| match opens_at(window, now) {
+        _ if is_open(window, now) => "window open".to_owned(),
+        Some(at) => format!("window opens in {}", span(at - now)),
+        None => "window never opens".to_owned(),
+    });
+    let rate = rollout.recent.zip(rollout.rules.rate);
+    let (pill, tone) = match &record.halted {
+        Some(_) => ("halted", "bad"),
+        None if counts.current() == counts.target => ("complete", "good"),
+        None if counts.failed() > 0 => ("going on, with failures", "stopped"),
+        None => ("going on", "going"),
+    };
+    json!({
+        "id": record.id,
+        "channel": rollout.rules.channel,
+        "release": rollout.rules.version.to_string(),
+        "pill": pill,
+        "tone": tone,
+        "halted": record.halted.as_ref().map(|halt| json!({ "why": halt.reason, "at": moment(halt.at), "ago": span(now - halt.at) })),
+        "target": counts.target,
+        "current": counts.current(),
+        "share": share(counts.current(), counts.target),
+        "offered": counts.offered,
+        "silent": counts.silent,
+        "bar": bar(&|state| counts.in_state(state), counts.target),
+        "states": states,
+        "waves": waves,
+        "window": window,
+        "rate": rate.map(|(recent, rate)| format!("{recent} of {rate} offers in the last hour")),
+    })
+}
+
+fn failures(status: &Status, summary: &Summary) -> Vec<Value> {
+    let mut failures: Vec<_> = summary
+        .rollouts
+        .iter()
+        .flat_map(|counts| {
+            counts.failures.iter().map(|(failure, n)| (*n, &status.rollouts[counts.place], *failure))
+        })
+        .collect();
+    failures.sort_by(|a, b| b.0.cmp(&a.0).then(a.2.cmp(&b.2)));
+    let most = failures.first().map_or(1, |(n, ..)| *n);
+    failures
+        .into_iter()
+        .map(|(n, rollout, failure)| {
+            json!({
+                "n": n, "rollout": rollout.record.id, "name": failure.name(), "meaning": failure.meaning(),
+                "fault": failure.fault(), "width": percent(n, most),
+            })
+        })
+        .collect()
+}
+
+fn past(status: &Status) -> Vec<Value> {
+    status
+        .past
+        .iter()
+        .map(|past| {
+            json!({
+                "id": past.record.id, "succeeded": past.standing.succeeded, "failed": past.standing.failed,
+                "open": past.standing.open, "halted": past.record.halted.as_ref().map(|halt| &halt.reason),
+            })
+        })
+        .collect()
+}
+
+fn strangers(status: &Status) -> Vec<Value> {
+    status
+        .strangers
+        .iter()
+        .take(STRANGERS)
+        .map(|stranger| {
+            json!({
+                "name": stranger.name, "said": stranger.said, "heard": span(status.now - stranger.last_seen),
+                "at": moment(stranger.last_seen), "departed": stranger.departed,
+            })
+        })
+        .collect()
+}
