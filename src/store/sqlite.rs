@@ -7,10 +7,11 @@
 //! process that comes reads it whole.
 
 use std::cmp::Ordering;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -265,7 +266,8 @@ fn is_missing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
 fn create(path: &Path) -> Result<(), StoreError> {
     let io = |error: io::Error| StoreError::Engine { path: path.into(), source: error.into() };
     let state = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(state).map_err(io)?;
+    // IMEIs are all that a version check names itself by: others have no business with them.
+    DirBuilder::new().recursive(true).mode(0o750).create(state).map_err(io)?;
     let unique = RandomState::new().hash_one(std::process::id());
     let draft = state.join(format!(".{FILE}.{unique:016x}"));
     let drafted = draft_at(&draft).map_err(|error| failure(path, error));
