@@ -6,6 +6,7 @@ pub mod add;
 pub mod build;
 pub mod check;
 pub mod config;
+pub mod copy;
 mod depfile;
 mod files;
 pub mod import;
