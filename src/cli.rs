@@ -43,7 +43,7 @@ pub struct Global {
         env = "OTAPRESS_STATE",
         // It may hold a password.
         hide_env_values = true,
-        value_parser = Discreet(|text| Location::parse(text.to_owned()).map_err(|error| error.to_string()))
+        value_parser = Discreet(location)
     )]
     state: Option<Location>,
     /// Say nothing but errors
@@ -114,10 +114,22 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Discreet<T> {
         value: &OsStr,
     ) -> Result<T, clap::Error> {
         (self.0)(value).map_err(|error| {
-            let name = arg.and_then(clap::Arg::get_long).unwrap_or_default();
-            clap::Error::raw(ErrorKind::ValueValidation, format!("--{name}: {error}\n")).with_cmd(command)
+            let name = arg.map(|arg| match arg.get_long() {
+                Some(long) => format!("--{long}"),
+                None => arg.get_id().as_str().to_uppercase(),
+            });
+            let message = format!("{}: {error}\n", name.unwrap_or_default());
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
         })
     }
+}
+
+/// Reads where records are.
+///
+/// # Errors
+/// If that is nowhere; what is said of it shows no password.
+pub fn location(text: &OsStr) -> Result<Location, String> {
+    Location::parse(text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Ends the process because of its arguments, as clap does.
@@ -151,6 +163,9 @@ enum Command {
     Retry(cmd::retry::Args),
     /// Release the brake of a rollout
     Resume(cmd::resume::Args),
+    /// Take the records elsewhere: from a directory to a database, or back
+    #[command(subcommand)]
+    State(cmd::copy::State),
     /// Print the configuration of a host that fits this fleet
     Config(cmd::config::Args),
     /// Make a fleet file of what the predecessor's `otc dbjson` prints
@@ -213,6 +228,7 @@ pub fn main() -> ExitCode {
         Command::Relay(args) => cmd::relay::run(&global, &args),
         Command::Retry(args) => cmd::retry::run(&global, &args),
         Command::Resume(args) => cmd::resume::run(&global, &args),
+        Command::State(args) => cmd::copy::run(&global, &args),
         Command::Config(args) => cmd::config::run(&global, &args),
         Command::Import(args) => cmd::import::run(&global, &args),
         Command::Schema => print(crate::fleet::schema::text().as_bytes()),

@@ -7,6 +7,7 @@ mod admin;
 pub mod build;
 pub mod check;
 pub mod config;
+pub mod copy;
 mod depfile;
 mod files;
 pub mod import;

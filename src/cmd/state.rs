@@ -22,12 +22,30 @@ const SERVING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The store, if there is one, for changing it: a command does not create it.
 pub fn existing_store(global: &Global) -> anyhow::Result<Option<Box<dyn Store>>> {
-    if_there(global, SqliteStore::open, PostgresStore::existing)
+    if_there(&global.state(), SqliteStore::open, PostgresStore::existing)
 }
 
 /// The store, if there is one, for a look at it, which changes nothing in it.
 pub fn look_at_store(global: &Global) -> anyhow::Result<Option<Box<dyn Store>>> {
-    if_there(global, SqliteStore::look, PostgresStore::look)
+    look_at(&global.state())
+}
+
+/// The same anywhere.
+pub fn look_at(location: &Location) -> anyhow::Result<Option<Box<dyn Store>>> {
+    if_there(location, SqliteStore::look, PostgresStore::look)
+}
+
+/// The store, which is made if need be.
+pub fn make(location: &Location) -> anyhow::Result<Box<dyn Store>> {
+    let opened = match location {
+        Location::Directory(state) => SqliteStore::open(state, PATIENCE).map(|store| Box::new(store) as _),
+        Location::Postgres(url) => {
+            let passfile = passfile();
+            let server = Server { url, passfile: passfile.as_deref(), patience: PATIENCE, until: None };
+            PostgresStore::open(&server).map(|store| Box::new(store) as _)
+        }
+    };
+    opened.map_err(said)
 }
 
 /// Opens the store for answering devices, and makes it if need be.
@@ -47,12 +65,11 @@ type OpenDirectory = fn(&Path, Duration) -> Result<SqliteStore, StoreError>;
 type OpenDatabase = fn(&Server<'_>) -> Result<Option<PostgresStore>, StoreError>;
 
 fn if_there(
-    global: &Global,
+    location: &Location,
     open_directory: OpenDirectory,
     open_database: OpenDatabase,
 ) -> anyhow::Result<Option<Box<dyn Store>>> {
-    let location = global.state();
-    let opened = match &location {
+    let opened = match location {
         Location::Directory(state) if !state.join(FILE).exists() => Ok(None),
         Location::Directory(state) => open_directory(state, PATIENCE).map(|store| Some(Box::new(store) as _)),
         Location::Postgres(url) => {
@@ -62,8 +79,12 @@ fn if_there(
             opened.map(|store| store.map(|store| Box::new(store) as _))
         }
     };
-    // Its text says where and why, its source why once more.
-    opened.map_err(|error: StoreError| anyhow!("{error}"))
+    opened.map_err(said)
+}
+
+/// The text says where and why; the source would say why once more.
+fn said(error: StoreError) -> anyhow::Error {
+    anyhow!("{error}")
 }
 
 /// Where passwords of databases are, as for PostgreSQL's own programs.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::thread;
+use std::time::Duration;
 
 use super::{Durability, Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
 use crate::id::Imei;
@@ -11,6 +12,13 @@ use crate::responder::record::{
     SettingsRecord, UnknownRecord, Verdict,
 };
 use crate::wire::{Brake, Target};
+
+mod whole;
+
+pub(crate) use whole::{
+    events_are_never_seen_before_lower_ones, everything_is_copied_to_and_fro,
+    what_was_put_is_read_in_the_same_transaction,
+};
 
 /// An implementation under test.
 pub(crate) trait Subject: Sync {
@@ -32,6 +40,8 @@ macro_rules! conformance {
             unknown_devices_are_bounded, standings_are_counted, devices_come_in_pages, devices_come_with_all_their_offers,
             attempts_hold_among_many, rates_hold_among_many, the_brake_holds_among_many,
             a_result_is_recorded_once_among_many, settings_are_confirmed_once_among_many,
+            events_are_never_seen_before_lower_ones, what_was_put_is_read_in_the_same_transaction,
+            everything_is_copied_to_and_fro,
         }
     };
 }
@@ -306,7 +316,7 @@ pub(crate) fn one_has_a_lease<S: Subject>() {
         if taken.is_some() {
             break;
         }
-        thread::sleep(std::time::Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
     assert!(taken.expect("it was given back").holds());
 

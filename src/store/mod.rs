@@ -12,6 +12,8 @@ use crate::responder::record::{DeviceRecord, Event, EventKind, RolloutRecord, Un
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(feature = "cli")]
+pub mod copy;
+#[cfg(feature = "cli")]
 pub mod location;
 #[cfg(feature = "cli")]
 pub mod postgres;
@@ -262,6 +264,29 @@ pub trait Tx {
 
     /// How the devices of each rollout stand, by id.
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError>;
+
+    /// Every count of offers, by channel and minute.
+    fn rates(&mut self) -> Result<Vec<Rate>, StoreError>;
+
+    /// Every cursor, by name.
+    fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError>;
+
+    /// Writes a count of offers where there is none.
+    fn put_rate(&mut self, rate: &Rate) -> Result<(), StoreError>;
+
+    /// Writes an event under a number that is higher than all others; what is appended later gets higher ones.
+    fn put_event_as(&mut self, seq: i64, event: &Event) -> Result<(), StoreError>;
+}
+
+/// How many offers a channel made in a minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// The channel.
+    pub channel: String,
+    /// The minute, counted from 1970-01-01 UTC.
+    pub minute: i64,
+    /// The offers.
+    pub offers: u32,
 }
 
 /// How many devices of a rollout stand how, whatever was resumed in between.

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
-use super::{Standing, StoreError, Tx, UNKNOWN_LIMIT};
+use super::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT};
 use crate::id::{ClientId, Imei};
 use crate::responder::record::{
     DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
@@ -420,5 +420,27 @@ impl Tx for Rows<'_> {
             };
             Ok((row.get(0)?, standing))
         })
+    }
+
+    fn rates(&mut self) -> Result<Vec<Rate>, StoreError> {
+        self.all("SELECT channel, minute, offers FROM rates ORDER BY channel, minute", [], |row| {
+            Ok(Rate { channel: row.get(0)?, minute: row.get(1)?, offers: row.get(2)? })
+        })
+    }
+
+    fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError> {
+        self.all("SELECT name, seq FROM cursors ORDER BY name", [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    fn put_rate(&mut self, rate: &Rate) -> Result<(), StoreError> {
+        self.execute("INSERT INTO rates VALUES (?, ?, ?)", params![rate.channel, rate.minute, rate.offers])
+    }
+
+    fn put_event_as(&mut self, seq: i64, e: &Event) -> Result<(), StoreError> {
+        let imei = e.imei.map(|imei| imei.to_string());
+        self.execute(
+            "INSERT INTO events (seq, at, kind, imei, rollout, code, detail) VALUES (?,?,?,?,?,?,?)",
+            params![seq, e.at, e.kind.as_str(), imei, e.rollout, e.code, e.detail],
+        )
     }
 }

@@ -17,6 +17,7 @@ mod golden;
 mod hosting;
 mod http;
 mod import;
+mod instances;
 mod interrupted;
 mod invalid;
 mod jars;

@@ -23,7 +23,11 @@ fn serve(fleet: &Fleet, url: &str) -> Serve {
 
 /// What a command says on the standard output, or else on the standard error.
 fn says(fleet: &Fleet, url: &str, arguments: &[&str]) -> String {
-    let output = fleet.command(arguments).env("OTAPRESS_STATE", url).output().unwrap();
+    let mut command = fleet.command(arguments);
+    if !url.is_empty() {
+        command.env("OTAPRESS_STATE", url);
+    }
+    let output = command.output().unwrap();
     let text = if output.status.success() { output.stdout } else { output.stderr };
     String::from_utf8(text).unwrap()
 }
@@ -101,4 +105,36 @@ fn devices_are_answered_while_the_database_is_gone_or_silent_and_it_is_used_agai
     database.restart(FORGETFUL);
     recovers();
     wait_until(|| upgrades(&early.check(IMEI, "0.10.65")), || format!("no recovery:\n{}", early.log()));
+}
+
+#[test]
+fn the_records_are_copied_into_a_database_and_back() {
+    let (fleet, url) = fleet(Postgres::shared());
+    let state = fleet.path("state").display().to_string();
+    let server = fleet.serve(&["--no-build"]);
+    assert!(upgrades(&server.check(IMEI, "0.10.65")));
+    assert_eq!(server.notify("dev1", IMEI, "907 Invalid JAR").status, 200);
+    server.check("999999999999999", "0.10.65");
+    assert_eq!(server.terminate().code, Some(0));
+
+    let there = says(&fleet, "", &["state", "copy", &state, &url]);
+    let (first, sums) = there.split_once('\n').unwrap();
+    assert_eq!(first, format!("copied `{state}` to `{url}`; both are the same:"));
+    let counts: Vec<_> = sums.lines().map(|line| line.split("sha256").next().unwrap().trim()).collect();
+    let kinds = ["1 devices", "1 rollouts", "0 rates", "3 events", "1 unknown devices", "0 cursors"];
+    assert_eq!(counts, kinds);
+    assert_eq!(says(&fleet, &url, &["show", "dev1"]), says(&fleet, &state, &["show", "dev1"]));
+    let back = fleet.path("back").display().to_string();
+    let copied = says(&fleet, "", &["state", "copy", &url, &back]);
+    assert_eq!(copied, format!("copied `{url}` to `{back}`; both are the same:\n{sums}"));
+
+    let again = says(&fleet, "", &["state", "copy", &state, &url]);
+    assert_eq!(again, format!("error: there are records in `{url}` already: name an empty place\n"));
+    let nothing = says(&fleet, "", &["state", "copy", "nowhere", &url]);
+    assert_eq!(nothing, "error: there is no state in `nowhere`\n");
+    let wrong = says(&fleet, "", &["state", "copy", "postgres://ota:geheim@db:x/ota", &url]);
+    assert!(
+        wrong.starts_with("error: FROM: the URL of the database: ") && !wrong.contains("geheim"),
+        "{wrong}"
+    );
 }

@@ -70,6 +70,10 @@ const EVENTS: &str = "INSERT INTO events (at, kind, imei, rollout, code, detail)
      detail FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[]) WITH ORDINALITY AS e \
      (at, kind, imei, rollout, code, detail, n) ORDER BY n";
 
+/// Events with numbers of their own.
+const NUMBERED: &str = "INSERT INTO events (seq, at, kind, imei, rollout, code, detail) SELECT * FROM \
+     unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])";
+
 /// Makes a statement of rows and what is in each column.
 macro_rules! bulk {
     ($sql:expr, $rows:expr, $($value:expr),+ $(,)?) => {{
@@ -190,5 +194,21 @@ pub(super) fn events<'a>(rows: Vec<&'a Event>) -> Bulk<'a> {
         |e: &'a Event| e.rollout.as_deref(),
         |e: &'a Event| code(e.code),
         |e: &'a Event| &*e.detail,
+    )
+}
+
+/// Writes events under their numbers.
+pub(super) fn numbered<'a>(rows: Vec<(i64, &'a Event)>) -> Bulk<'a> {
+    type Row<'a> = (i64, &'a Event);
+    bulk!(
+        NUMBERED,
+        rows,
+        |(seq, _): Row<'a>| seq,
+        |(_, e): Row<'a>| e.at,
+        |(_, e): Row<'a>| e.kind.as_str(),
+        |(_, e): Row<'a>| e.imei.map(|imei| imei.to_string()),
+        |(_, e): Row<'a>| e.rollout.as_deref(),
+        |(_, e): Row<'a>| code(e.code),
+        |(_, e): Row<'a>| &*e.detail,
     )
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bulk::{self, Bulk};
 use crate::id::{ClientId, Imei};
 use crate::responder::record::{DeviceRecord, Event, OfferRecord, RolloutRecord, UnknownRecord};
+use crate::store::Rate;
 
 /// So many records are written at a time, so that a long transaction needs little memory.
 const PENDING: usize = 2_000;
@@ -26,6 +27,15 @@ struct Device {
     offers: BTreeMap<String, Option<Kept<OfferRecord>>>,
 }
 
+/// What is to be done once everything is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Afterwards {
+    /// Unknown devices that are too many are to be forgotten.
+    pub forget: bool,
+    /// Further events are to be numbered behind those that had their numbers.
+    pub advance: bool,
+}
+
 /// Everything that is held.
 #[derive(Debug, Default)]
 pub(super) struct Held {
@@ -40,6 +50,8 @@ pub(super) struct Held {
     /// By channel and minute.
     counted: BTreeMap<(String, i64), i64>,
     events: Vec<Event>,
+    /// Events that have their numbers.
+    numbered: Vec<(i64, Event)>,
     pending: usize,
 }
 
@@ -237,6 +249,19 @@ impl Held {
         self.pending += 1;
     }
 
+    /// Puts an event under its number.
+    pub(super) fn put_event_as(&mut self, seq: i64, event: &Event) {
+        self.numbered.push((seq, event.clone()));
+        self.pending += 1;
+    }
+
+    /// Puts a count of offers.
+    pub(super) fn put_rate(&mut self, rate: &Rate) {
+        self.in_hour.clear();
+        *self.counted.entry((rate.channel.clone(), rate.minute)).or_default() += i64::from(rate.offers);
+        self.pending += 1;
+    }
+
     /// Whether anything is to be written.
     pub(super) fn is_dirty(&self) -> bool {
         self.pending > 0
@@ -247,9 +272,8 @@ impl Held {
         self.pending >= PENDING
     }
 
-    /// The statements that write what was put, each in the order of its keys; and whether unknown devices are
-    /// among it.
-    pub(super) fn bulks(&self) -> (Vec<Bulk<'_>>, bool) {
+    /// The statements that write what was put, each in the order of its keys; and what is to be done then.
+    pub(super) fn bulks(&self) -> (Vec<Bulk<'_>>, Afterwards) {
         fn dirty<'a, T: 'a>(kept: impl Iterator<Item = &'a Kept<T>>) -> Vec<&'a T> {
             kept.filter(|kept| kept.dirty).map(|kept| &kept.record).collect()
         }
@@ -280,11 +304,14 @@ impl Held {
             bulks.push(bulk::events(self.events.iter().collect()));
         }
         let unknown = dirty(self.unknown.values().flatten());
-        let forgets = !unknown.is_empty();
-        if forgets {
+        let afterwards = Afterwards { forget: !unknown.is_empty(), advance: !self.numbered.is_empty() };
+        if afterwards.forget {
             bulks.push(bulk::unknown(unknown));
         }
-        (bulks, forgets)
+        if afterwards.advance {
+            bulks.push(bulk::numbered(self.numbered.iter().map(|(seq, event)| (*seq, event)).collect()));
+        }
+        (bulks, afterwards)
     }
 
     /// Notes that everything was written.
@@ -303,6 +330,7 @@ impl Held {
         self.unknown.clear();
         self.counted.clear();
         self.events.clear();
+        self.numbered.clear();
         self.pending = 0;
     }
 }

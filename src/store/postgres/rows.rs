@@ -10,8 +10,8 @@ use crate::responder::record::{
     DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
     SettingsRecord, UnknownRecord,
 };
-use crate::store::Standing;
 use crate::store::rows::verdict_of;
+use crate::store::{Rate, Standing};
 use crate::wire::Brake;
 
 /// What was read, or which value is none of ours.
@@ -178,4 +178,14 @@ pub(super) fn standing(row: &Row) -> Read<(String, Standing)> {
         failed: number(row, "failed")?,
     };
     Ok((get(row, "rollout")?, standing))
+}
+
+/// A count of offers.
+pub(super) fn rate(row: &Row) -> Read<Rate> {
+    Ok(Rate { channel: get(row, "channel")?, minute: get(row, "minute")?, offers: number(row, "offers")? })
+}
+
+/// A cursor.
+pub(super) fn cursor(row: &Row) -> Read<(String, i64)> {
+    Ok((get(row, "name")?, seq(row)?))
 }

@@ -11,7 +11,7 @@ use super::held::Held;
 use super::rows::{self, Read};
 use crate::id::{ClientId, Imei};
 use crate::responder::record::{DeviceRecord, Event, EventKind, RolloutRecord, UnknownRecord};
-use crate::store::{Asked, Standing, StoreError, Tx, UNKNOWN_LIMIT};
+use crate::store::{Asked, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT};
 
 const DEVICES: &str = "SELECT * FROM devices WHERE imei = ANY($1)";
 
@@ -30,6 +30,9 @@ const CLIENTS: &str = "SELECT imei, client FROM devices WHERE client = ANY($1)";
 /// Forgets those that were not heard of for longest.
 const FORGET: &str = "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name LIMIT \
      greatest(0, (SELECT count(*) FROM unknown) - $1))";
+
+/// Lets events be numbered from the last number on.
+const ADVANCE: &str = "SELECT setval(pg_get_serial_sequence('events', 'seq'), max(seq)) FROM events";
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +113,7 @@ impl Transaction<'_> {
         if !self.held.is_dirty() {
             return Ok(());
         }
-        let (bulks, forgets) = self.held.bulks();
+        let (bulks, afterwards) = self.held.bulks();
         let deadline = self.limits.deadline();
         let done = self.connector.run(self.connection, deadline, async |connection| {
             let mut statements = Vec::with_capacity(bulks.len());
@@ -118,15 +121,18 @@ impl Transaction<'_> {
                 let [statement] = connection.prepare([bulk.sql]).await?;
                 statements.push(statement);
             }
-            let [forget] = connection.prepare([FORGET]).await?;
+            let [forget, advance] = connection.prepare([FORGET, ADVANCE]).await?;
             let parameters: Vec<_> = bulks.iter().map(|bulk| bulk.parameters()).collect();
             let client = connection.client();
             // All are on their way before the first is answered.
             let writes =
                 statements.iter().zip(&parameters).map(|(statement, of)| client.execute(statement, of));
             futures_util::future::try_join_all(writes).await?;
-            if forgets {
+            if afterwards.forget {
                 client.execute(&forget, &[&i64::from(UNKNOWN_LIMIT)]).await?;
+            }
+            if afterwards.advance {
+                client.query(&advance, &[]).await?;
             }
             Ok(())
         });
@@ -362,5 +368,23 @@ impl Tx for Transaction<'_> {
              NULL AND code = 900) AS installed, count(*) FILTER (WHERE verdict = 'succeeded') AS succeeded, count(*) \
              FILTER (WHERE verdict = 'failed') AS failed FROM offers GROUP BY rollout ORDER BY rollout";
         self.all(sql, &[], rows::standing)
+    }
+
+    fn rates(&mut self) -> Result<Vec<Rate>, StoreError> {
+        self.all("SELECT * FROM rates ORDER BY channel, minute", &[], rows::rate)
+    }
+
+    fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError> {
+        self.all("SELECT * FROM cursors ORDER BY name", &[], rows::cursor)
+    }
+
+    fn put_rate(&mut self, rate: &Rate) -> Result<(), StoreError> {
+        self.held.put_rate(rate);
+        self.flush_if_full()
+    }
+
+    fn put_event_as(&mut self, seq: i64, event: &Event) -> Result<(), StoreError> {
+        self.held.put_event_as(seq, event);
+        self.flush_if_full()
     }
 }

@@ -1,6 +1,7 @@
 //! What several tests are built with.
 
 pub mod asked;
+pub mod balancers;
 pub mod broker;
 pub mod browser;
 pub mod canned;

@@ -1,0 +1,52 @@
+//! `otapress state copy`: takes the records elsewhere.
+
+use anyhow::{Context as _, anyhow, bail};
+use indicatif::ProgressBar;
+
+use super::state::{look_at, make};
+use crate::cli::{Discreet, Global, Outcome, location, print};
+use crate::store::copy::{CopyError, copy};
+use crate::store::location::Location;
+
+/// What is done with the records as a whole.
+#[derive(Debug, clap::Subcommand)]
+pub enum State {
+    /// Copy everything into a place that holds nothing yet, and compare; nobody may use the records meanwhile
+    Copy {
+        /// A directory, or postgres://USER@HOST/DATABASE
+        #[arg(value_parser = Discreet(location))]
+        from: Location,
+        /// An empty one, or one that does not exist yet
+        #[arg(value_parser = Discreet(location))]
+        to: Location,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If there is nothing to copy, there are records where they should go, or one of the two cannot be used.
+pub fn run(global: &Global, State::Copy { from, to }: &State) -> anyhow::Result<Outcome> {
+    let mut source = look_at(from)?.with_context(|| format!("there is no state in `{from}`"))?;
+    let mut target = make(to)?;
+    let bar = if global.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let sums = copy(&mut *source, &mut *target, |sum| show(&bar, sum.kind, sum.count));
+    bar.finish_and_clear();
+    let sums = match sums {
+        Ok(sums) => sums,
+        Err(CopyError::NotEmpty) => bail!("there are records in `{to}` already: name an empty place"),
+        Err(error) => return Err(anyhow!("{error}")),
+    };
+    let mut text = format!("copied `{from}` to `{to}`; both are the same:\n");
+    for sum in sums {
+        text += &format!("{:>10} {:<16} sha256 {}\n", sum.count, sum.kind, sum.digest.short());
+    }
+    print(text.as_bytes())
+}
+
+/// Says now and then how far it is; how much there will be is not known.
+fn show(bar: &ProgressBar, kind: &str, count: u64) {
+    if count.is_multiple_of(1_000) {
+        bar.set_message(format!("{count} {kind}"));
+    }
+}
