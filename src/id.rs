@@ -87,7 +87,14 @@ impl Imei {
 
 impl fmt::Display for Imei {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{:0len$}", self.digits, len = usize::from(self.len)))
+        // Every file of a fleet is named by one, so there is no general formatting.
+        let mut text = [b'0'; 16];
+        let mut rest = self.digits;
+        for digit in text.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        f.pad(std::str::from_utf8(&text[16 - usize::from(self.len)..]).unwrap_or_default())
     }
 }
 

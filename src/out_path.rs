@@ -70,10 +70,12 @@ impl FromStr for OutPath {
             }
         }
         // RFC 3986's unreserved characters, and those of pchar that no server or shell rewrites.
-        let allowed =
-            |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '.' | '_' | '~' | '@' | '+' | '=');
-        match text.chars().find(|&c| !allowed(c)) {
-            Some(c) => Err(OutPathError::Character(c)),
+        let allowed = |b: u8| {
+            b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~' | b'@' | b'+' | b'=')
+        };
+        // The first byte that is not allowed begins a character: all before it are ASCII.
+        match text.bytes().position(|b| !allowed(b)) {
+            Some(at) => Err(OutPathError::Character(text[at..].chars().next().unwrap_or_default())),
             None => Ok(OutPath(text.into())),
         }
     }

@@ -58,6 +58,13 @@ impl Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentId(u32);
 
+impl ContentId {
+    /// Its number, from 0.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
@@ -107,6 +114,11 @@ impl Tree {
 
     /// A content.
     pub fn content(&self, id: ContentId) -> &Content {
-        &self.contents[id.0 as usize]
+        &self.contents[id.index()]
+    }
+
+    /// How many contents there are.
+    pub fn contents(&self) -> usize {
+        self.contents.len()
     }
 }

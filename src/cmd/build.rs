@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
@@ -50,11 +52,16 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let out = real_path(&global.out())?;
     let _lock = if args.check { None } else { Some(lock(&out, global)?) };
-    let mut project = Project::load(global);
-    project.check_published(global);
-    let bar = progress_bar(global, "rendering");
-    let tree = project.render(&bar);
-    bar.finish_and_clear();
+    // What is in out/ is looked at while the fleet is read and rendered: both take their time.
+    let (project, tree, existing) = thread::scope(|scope| {
+        let scanning = scope.spawn(|| scan(&out));
+        let mut project = Project::load(global);
+        project.check_published(global);
+        let bar = progress_bar(global, "rendering");
+        let tree = project.render(&bar);
+        bar.finish_and_clear();
+        (project, tree, scanning.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
     project.show_diagnostics(global)?;
     let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else {
         let (errors, _) = project.counts();
@@ -62,7 +69,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Failed);
     };
 
-    let existing = scan(&out)?;
+    let existing = existing?;
     let hashes_file = Hashes::beside(&out);
     let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
     if let Some(file) = &args.plan {

@@ -1,6 +1,5 @@
 //! How out/ differs from the tree that it is to hold.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -67,7 +66,7 @@ pub fn diff<'a>(
     hashes: &mut Hashes,
 ) -> Result<Changes<'a>, PublishError> {
     let mut changes = Changes::default();
-    let mut wanted = Wanted { tree, digests: HashMap::new() };
+    let mut wanted = Wanted { tree, digests: vec![None; tree.contents()] };
     let mut there = published.files.iter().peekable();
     for file in tree.files() {
         while let Some(old) = there.next_if(|old| old.path < file.path) {
@@ -77,7 +76,7 @@ pub fn diff<'a>(
             None => changes.write.push(Write { file, replaces: None, is_new: true }),
             Some(old) => {
                 let has_size = old.stamp.size() == tree.content(file.content).size();
-                if has_size && digest(old, out, hashes)? == wanted.digest(file.content) {
+                if has_size && old.digest(out, hashes)? == wanted.digest(file.content) {
                     changes.unchanged += 1;
                 } else {
                     let replaces = has_size.then(|| old.stamp.modified());
@@ -90,20 +89,15 @@ pub fn diff<'a>(
     Ok(changes)
 }
 
-fn digest(old: &PublishedFile, out: &Path, hashes: &mut Hashes) -> Result<Sha256, PublishError> {
-    let path = old.path.below(out);
-    hashes.digest(&path, old.stamp).map_err(PublishError::io("read", &path))
-}
-
 /// The digests of what out/ is to hold, each found once.
 struct Wanted<'a> {
     tree: &'a Tree,
-    digests: HashMap<ContentId, Sha256>,
+    digests: Vec<Option<Sha256>>,
 }
 
 impl Wanted<'_> {
     fn digest(&mut self, id: ContentId) -> Sha256 {
-        *self.digests.entry(id).or_insert_with(|| match self.tree.content(id) {
+        *self.digests[id.index()].get_or_insert_with(|| match self.tree.content(id) {
             Content::Bytes(bytes) => Sha256::of(bytes),
             Content::CopyOf { sha256, .. } => *sha256,
         })

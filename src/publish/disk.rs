@@ -10,6 +10,8 @@ use std::time::SystemTime;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use super::lanes;
+
 /// What [`super::apply`] needs.
 pub trait Disk: Sync {
     /// Creates a directory and those above it.
@@ -93,6 +95,6 @@ impl Disk for RealDisk {
     }
 
     fn is_concurrent(&self) -> bool {
-        std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+        lanes::pay()
     }
 }

@@ -89,17 +89,21 @@ impl Hashes {
         Hashes { known, used: HashMap::new() }
     }
 
-    /// The digest of a file that has this stamp.
+    /// The digest of a file with this stamp; `read` gives its bytes if need be.
     ///
     /// # Errors
     /// If it has to be read, and cannot be.
-    pub fn digest(&mut self, path: &Path, stamp: Stamp) -> io::Result<Sha256> {
+    pub fn digest<E>(
+        &mut self,
+        stamp: Stamp,
+        read: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Sha256, E> {
         if let Some(digest) = self.used.get(&stamp) {
             return Ok(*digest);
         }
         let digest = match self.known.get(&stamp) {
             Some(digest) => *digest,
-            None => Sha256::of(&fs::read(path)?),
+            None => Sha256::of(&read()?),
         };
         self.used.insert(stamp, digest);
         Ok(digest)
@@ -154,4 +158,110 @@ fn parse(bytes: &[u8]) -> Option<HashMap<Stamp, Sha256>> {
         Some((stamp, Sha256::from_bytes(*digest)))
     };
     entries.map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Long after everything was written.
+    fn later() -> SystemTime {
+        SystemTime::now() + Duration::from_secs(3600)
+    }
+
+    fn file(dir: &Path, name: &str, content: &[u8]) -> Stamp {
+        fs::write(dir.join(name), content).unwrap();
+        Stamp::of(&fs::metadata(dir.join(name)).unwrap())
+    }
+
+    fn unread() -> io::Result<Vec<u8>> {
+        panic!("it was to be remembered")
+    }
+
+    fn forgotten(hashes: &mut Hashes, stamp: Stamp) -> bool {
+        hashes.digest(stamp, || Err(())).is_err()
+    }
+
+    #[test]
+    fn what_was_read_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, stamp) = (dir.path().join("cache"), file(dir.path(), "a", b"abc"));
+        let mut hashes = Hashes::load(&cache);
+        let digest = hashes.digest(stamp, || fs::read(dir.path().join("a"))).unwrap();
+        assert_eq!(digest, Sha256::of(b"abc"));
+        // Another name of the same file, and another run.
+        assert_eq!(hashes.digest(stamp, unread).unwrap(), digest);
+        hashes.save(&cache, later()).unwrap();
+        assert_eq!(Hashes::load(&cache).digest(stamp, unread).unwrap(), digest);
+    }
+
+    #[test]
+    fn another_state_is_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, stamp) = (dir.path().join("cache"), file(dir.path(), "a", b"abc"));
+        let mut hashes = Hashes::default();
+        hashes.digest(stamp, || io::Result::Ok(b"abc".into())).unwrap();
+        hashes.save(&cache, later()).unwrap();
+        let others = [
+            Stamp { device: stamp.device + 1, ..stamp },
+            Stamp { inode: stamp.inode + 1, ..stamp },
+            Stamp { size: stamp.size + 1, ..stamp },
+            Stamp { modified: stamp.modified + 1, ..stamp },
+            Stamp { changed: stamp.changed + 1, ..stamp },
+        ];
+        for other in others {
+            assert!(forgotten(&mut Hashes::load(&cache), other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_still_change_within_a_tick_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, stamp) = (dir.path().join("cache"), file(dir.path(), "a", b"abc"));
+        let changed = UNIX_EPOCH + Duration::from_nanos(stamp.changed as u64);
+        for (begun, is_remembered) in [(TICK, false), (TICK + Duration::from_nanos(1), true)] {
+            let mut hashes = Hashes::default();
+            hashes.digest(stamp, || io::Result::Ok(b"abc".into())).unwrap();
+            hashes.save(&cache, changed + begun).unwrap();
+            assert_eq!(forgotten(&mut Hashes::load(&cache), stamp), !is_remembered);
+        }
+    }
+
+    #[test]
+    fn what_is_not_asked_for_any_more_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cache");
+        let [a, b] = ["a", "b"].map(|name| file(dir.path(), name, name.as_bytes()));
+        let mut hashes = Hashes::default();
+        for stamp in [a, b] {
+            hashes.digest(stamp, || io::Result::Ok(Vec::new())).unwrap();
+        }
+        hashes.save(&cache, later()).unwrap();
+        let mut hashes = Hashes::load(&cache);
+        hashes.digest(a, unread).unwrap();
+        hashes.save(&cache, later()).unwrap();
+        assert!(!forgotten(&mut Hashes::load(&cache), a));
+        assert!(forgotten(&mut Hashes::load(&cache), b));
+    }
+
+    #[test]
+    fn a_damaged_cache_is_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, stamp) = (dir.path().join("cache"), file(dir.path(), "a", b"abc"));
+        let mut hashes = Hashes::load(&cache);
+        hashes.digest(stamp, || io::Result::Ok(b"abc".into())).unwrap();
+        hashes.save(&cache, later()).unwrap();
+        let good = fs::read(&cache).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            fs::write(&cache, &bad).unwrap();
+            assert!(forgotten(&mut Hashes::load(&cache), stamp), "byte {at} flipped");
+            fs::write(&cache, &good[..at]).unwrap();
+            assert!(forgotten(&mut Hashes::load(&cache), stamp), "{at} bytes of it");
+        }
+        fs::remove_file(&cache).unwrap();
+        fs::create_dir(&cache).unwrap();
+        assert!(forgotten(&mut Hashes::load(&cache), stamp), "a directory");
+    }
 }

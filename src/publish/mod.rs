@@ -10,6 +10,7 @@ pub mod apply;
 pub mod diff;
 pub mod disk;
 pub mod hashes;
+mod lanes;
 pub mod scan;
 pub mod view;
 

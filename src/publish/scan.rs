@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::PublishError;
-use super::hashes::Stamp;
+use super::hashes::{Hashes, Stamp};
+use super::lanes;
+use crate::digest::Sha256;
 use crate::out_path::OutPath;
 use crate::wire::{SITE_FILE, Site};
 
@@ -40,6 +42,25 @@ pub struct PublishedFile {
     pub stamp: Stamp,
 }
 
+impl PublishedFile {
+    /// The digest of its bytes, which are read if need be.
+    ///
+    /// # Errors
+    /// If it has to be read, and cannot be.
+    pub fn digest(&self, out: &Path, hashes: &mut Hashes) -> Result<Sha256, PublishError> {
+        hashes.digest(self.stamp, || self.read(out))
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(&self, out: &Path) -> Result<Vec<u8>, PublishError> {
+        let path = self.path.below(out);
+        fs::read(&path).map_err(PublishError::io("read", &path))
+    }
+}
+
 /// Looks at `out` without changing anything.
 ///
 /// # Errors
@@ -55,42 +76,65 @@ pub fn scan(out: &Path) -> Result<Existing, PublishError> {
         }
     }
     let site = read_site(out)?.ok_or_else(|| PublishError::NotOurs(out.into()))?;
-    let mut published = Published { site, files: Vec::new(), leftovers: Vec::new() };
-    walk(out, out, &mut published)?;
-    published.files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Existing::Published(published))
+    let Found { mut files, leftovers } = walk(out, "", lanes::pay())?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Existing::Published(Published { site, files, leftovers }))
 }
 
-/// Looks at what is in a directory; whether there is a file in it or below.
-fn walk(dir: &Path, out: &Path, published: &mut Published) -> Result<bool, PublishError> {
-    let mut holds_files = false;
-    for entry in fs::read_dir(dir).map_err(PublishError::io("read", dir))? {
-        let entry = entry.map_err(PublishError::io("read", dir))?;
-        let path = entry.path();
-        let file_type = entry.file_type().map_err(PublishError::io("read", &path))?;
+/// What is in a directory and below.
+#[derive(Default)]
+struct Found {
+    files: Vec<PublishedFile>,
+    leftovers: Vec<PathBuf>,
+}
+
+/// Looks at what is in the directory `below` out/, with two threads if it has many others in it and these may be used.
+fn walk(out: &Path, below: &str, concurrent: bool) -> Result<Found, PublishError> {
+    let dir = out.join(below);
+    let (mut found, mut dirs) = (Found::default(), Vec::new());
+    for entry in fs::read_dir(&dir).map_err(PublishError::io("read", &dir))? {
+        let entry = entry.map_err(PublishError::io("read", &dir))?;
+        let file_type = entry.file_type().map_err(PublishError::io("read", &dir))?;
+        let name = entry.file_name();
         if file_type.is_symlink() {
-            return Err(PublishError::Symlink(path));
+            return Err(PublishError::Symlink(entry.path()));
         }
-        if entry.file_name().as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes()) {
-            published.leftovers.push(path);
-        } else if file_type.is_dir() {
-            if walk(&path, out, published)? {
-                holds_files = true;
-            } else {
-                published.leftovers.push(path);
-            }
-        } else {
-            let below = path.strip_prefix(out).ok().and_then(|below| below.to_str());
-            let ours = below.and_then(|text| text.parse().ok()).filter(is_ours);
-            let (Some(ours), true) = (ours, file_type.is_file()) else {
-                return Err(PublishError::Foreign { file: path, out: out.into() });
-            };
-            let metadata = entry.metadata().map_err(PublishError::io("read", &path))?;
-            published.files.push(PublishedFile { path: ours, stamp: Stamp::of(&metadata) });
-            holds_files = true;
+        if name.as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes()) {
+            found.leftovers.push(entry.path());
+            continue;
         }
+        let foreign = || PublishError::Foreign { file: entry.path(), out: out.into() };
+        let name = name.to_str().ok_or_else(foreign)?;
+        let below = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+        if file_type.is_dir() {
+            dirs.push(below);
+            continue;
+        }
+        let path =
+            below.parse().ok().filter(|path| file_type.is_file() && is_ours(path)).ok_or_else(foreign)?;
+        let metadata = entry.metadata().map_err(PublishError::io("read", &dir))?;
+        found.files.push(PublishedFile { path, stamp: Stamp::of(&metadata) });
     }
-    Ok(holds_files)
+    let in_lanes = concurrent && lanes::are_worth(dirs.len());
+    let lanes = lanes::work(in_lanes, &dirs, |dirs| {
+        let mut found = Found::default();
+        for below in dirs {
+            let Found { files, leftovers } = walk(out, below, concurrent && !in_lanes)?;
+            found.leftovers.extend(leftovers);
+            if files.is_empty() {
+                found.leftovers.push(out.join(below));
+            }
+            found.files.extend(files);
+        }
+        // Here each lane sorts its part; what is then left to do is to merge them.
+        found.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    })?;
+    for Found { files, leftovers } in lanes {
+        found.files.extend(files);
+        found.leftovers.extend(leftovers);
+    }
+    Ok(found)
 }
 
 /// What `otapress.json` in a directory says; none if there is no such file.

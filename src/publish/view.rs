@@ -1,6 +1,5 @@
 //! A published directory as a plan compares it.
 
-use std::fs;
 use std::path::Path;
 
 use super::PublishError;
@@ -28,12 +27,11 @@ pub fn view_of(out: &Path, existing: &Existing, hashes: &mut Hashes) -> Result<V
     let mut builder = Builder::new(published.site.clone());
     for file in &published.files {
         let part = Part::of(&file.path);
-        let path = file.path.below(out);
-        let sha256 = hashes.digest(&path, file.stamp).map_err(PublishError::io("read", &path))?;
+        let sha256 = file.digest(out, hashes)?;
         let id = match (builder.known(part, sha256), part) {
             (Some(id), _) => id,
             (None, Part::Jars | Part::Site) => builder.opaque(part, sha256, file.stamp.size()),
-            (None, _) => builder.blob(part, &fs::read(&path).map_err(PublishError::io("read", &path))?),
+            (None, _) => builder.blob(part, &file.read(out)?),
         };
         builder.file(&file.path, id);
     }

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use walkdir::WalkDir;
 
+use crate::support::process::wait_until;
 use crate::support::project::{Project, Ran, SMALL, difference, files, make_jar, modes};
 
 /// Inode and time of every file and directory.
@@ -175,6 +176,38 @@ fn every_edit_that_matters_is_noticed() {
         assert_eq!(project.out_or_nothing(), before, "{what}: --check writes nothing");
         let ran = project.run("build -q");
         assert_eq!((ran.status, &*ran.stderr), (0, ""), "{what}");
+        project.run("build --check -q").expect(0, "", "");
+    }
+}
+
+/// The bytes of a file are changed in place, and everything of it that can be put back is: size and time.
+#[test]
+fn a_hidden_change_of_what_is_remembered_is_noticed() {
+    let project = Project::new(SMALL);
+    project.build();
+    let remembered = project.path(".out.otapress-hashes");
+    wait_until(
+        // What was written a moment ago is not remembered yet.
+        || {
+            project.build();
+            fs::metadata(&remembered).is_ok_and(|metadata| metadata.len() > 5 * 72)
+        },
+        || "nothing is remembered".into(),
+    );
+    let before = project.out();
+    let path = project.path("out/files/dev1/OwnTracks.jad");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    for args in ["build --check -q", "build --check -q --verify"] {
+        assert_eq!(project.run(args).status, 3, "{args}");
+    }
+    project.build();
+    assert_eq!(difference(&project.out(), &before), "");
+    for damage in ["", "otapress hashes 1\n"] {
+        project.write(".out.otapress-hashes", damage);
         project.run("build --check -q").expect(0, "", "");
     }
 }

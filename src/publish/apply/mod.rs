@@ -21,7 +21,6 @@
 //!
 //! One thing is not covered: two JADs, each of which moves below the path of the other, are both missing for a moment.
 
-mod lanes;
 mod moves;
 mod writer;
 
@@ -34,6 +33,7 @@ use self::writer::Writer;
 use super::PublishError;
 use super::diff::{Changes, Write};
 use super::disk::Disk;
+use super::lanes;
 use super::scan::TEMP_PREFIX;
 use crate::digest::Sha256;
 use crate::out_path::OutPath;

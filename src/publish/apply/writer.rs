@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Progress;
-use super::lanes;
 use crate::digest::Sha256;
 use crate::publish::PublishError;
 use crate::publish::diff::Write;
 use crate::publish::disk::Disk;
+use crate::publish::lanes;
 use crate::tree::{Content, ContentId, Tree};
 
 /// What the files are made of, and the least time that a content is given.
@@ -33,7 +33,8 @@ impl Writer<'_> {
                 lane.put(write.file.content, place(write))?;
             }
             Ok(())
-        })
+        })?;
+        Ok(())
     }
 }
 

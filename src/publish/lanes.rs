@@ -5,20 +5,30 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::publish::PublishError;
+use super::PublishError;
 
 /// How many items a lane takes at a time.
 const CHUNK: usize = 64;
 
-/// Lets `work` do every item; the first failure ends it. `work` gets items in order or, in the second lane, pieces of
-/// some items in order.
-pub(super) fn work<T: Sync>(
+/// Whether two threads are faster than one.
+pub(super) fn pay() -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
+/// Whether so many items are worth a second thread.
+pub(super) fn are_worth(items: usize) -> bool {
+    items > CHUNK
+}
+
+/// Lets one or two lanes do all items, and gives what they have come to; the first failure ends it. A lane gets items in
+/// order or, if it is the second, pieces of some items in order.
+pub(super) fn work<T: Sync, R: Send>(
     concurrent: bool,
     items: &[T],
-    lane: impl Fn(&mut dyn Iterator<Item = &T>) -> Result<(), PublishError> + Sync,
-) -> Result<(), PublishError> {
-    if !concurrent || items.len() <= CHUNK {
-        return lane(&mut items.iter());
+    lane: impl Fn(&mut dyn Iterator<Item = &T>) -> Result<R, PublishError> + Sync,
+) -> Result<Vec<R>, PublishError> {
+    if !concurrent || !are_worth(items.len()) {
+        return Ok(vec![lane(&mut items.iter())?]);
     }
     let rest = Mutex::new(items);
     let run = |from_the_back: bool| {
@@ -43,7 +53,8 @@ pub(super) fn work<T: Sync>(
     std::thread::scope(|scope| {
         let second = scope.spawn(|| run(true));
         let first = run(false);
-        first.and(second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let second = second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok(vec![first?, second?])
     })
 }
 
