@@ -3,14 +3,21 @@
 
 bare=$examples/bare_writer
 
-# one WHERE LAYOUT PATH-OF-JAD DIRECTORY FRESH: the figures of one layout on one file system; FRESH prepares it.
+# A file system in memory without a limit of inodes, for the million.
+space=$work/space
+mkdir "$space"
+if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=90%,nr_inodes=0 tmpfs "$space" 2> /dev/null; then
+    cleanups+=("umount '$space'")
+fi
+
+# build_on WHERE LAYOUT PATH-OF-JAD DIRECTORY FRESH: the figures of one layout on one file system; FRESH prepares it.
 build_on() {
-    local where=$1 layout=$2 jad=$3 dir=$4 fresh=$5 fleet written links untar first again changed
-    fleet=$work/fleet-$layout
+    local where=$1 layout=$2 jad=$3 dir=$4 fresh=$5 fleet written links untar first again changed said
+    fleet=$space/fleet-$layout
     [ -d "$fleet" ] || benches/fleet "$fleet" "$N" "$jad"
-    local source=$work/tree-$layout
+    local source=$space/tree-$layout
     [ -d "$source" ] || "$otapress" -q -f "$fleet/fleet.yaml" -o "$source" build
-    [ -f "$work/$layout.tar" ] || tar cf "$work/$layout.tar" -C "$source" .
+    [ -f "$space/$layout.tar" ] || tar cf "$space/$layout.tar" -C "$source" .
 
     "$fresh"
     written=$("$bare" "$source" "$dir/bare")
@@ -18,16 +25,17 @@ build_on() {
     links=$("$bare" "$source" "$dir/bare" links)
     "$fresh"
     mkdir "$dir/tar"
-    untar=$(seconds sh -c "tar xf '$work/$layout.tar' -C '$dir/tar' && sync -f '$dir/tar'")
+    untar=$(seconds sh -c "tar xf '$space/$layout.tar' -C '$dir/tar' && sync -f '$dir/tar'")
     "$fresh"
     first=$(seconds "$otapress" -q -f "$fleet/fleet.yaml" -o "$dir/out" build)
     # The second one learns what the files are; what was written a moment ago is not trusted.
     sleep 2.1
     seconds "$otapress" -q -f "$fleet/fleet.yaml" -o "$dir/out" build > /dev/null
+    # It was also the first to read the new directories, which the file system notes in each of them.
+    sync -f "$dir"
     again=$(seconds "$otapress" -q -f "$fleet/fleet.yaml" -o "$dir/out" build)
     sed -i 's/^  dev7: { /&release: 0.10.65, /' "$fleet/fleet.yaml"
     changed=$(seconds "$otapress" -f "$fleet/fleet.yaml" -o "$dir/out" build)
-    local said
     said=$(sed 's/, in .*//' "$work/said")
     sed -i 's/release: 0.10.65, //' "$fleet/fleet.yaml"
 
@@ -41,18 +49,18 @@ build_on() {
 }
 
 in_memory() {
-    rm -rf "$work/memory"
-    mkdir "$work/memory"
+    rm -rf "$space/memory"
+    mkdir "$space/memory"
 }
 
 # A new journalled ext4, without what an earlier run has left in its directories and its journal.
 on_ext4() {
     if mountpoint -q "$work/ext4"; then umount "$work/ext4"; fi
-    rm -f "$work/ext4.img"
-    truncate -s "$((2 + N / 40000))G" "$work/ext4.img"
-    mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -N "$((N * 4 + 10000))" "$work/ext4.img"
+    rm -f "$space/ext4.img"
+    truncate -s "$((2 + N / 40000))G" "$space/ext4.img"
+    mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -N "$((N * 4 + 10000))" "$space/ext4.img"
     mkdir -p "$work/ext4"
-    mount -o loop "$work/ext4.img" "$work/ext4"
+    mount -o loop "$space/ext4.img" "$work/ext4"
 }
 
 layouts() {
@@ -60,13 +68,13 @@ layouts() {
     build_on "$1" flat 'files/@.jad' "$2" "$3"
 }
 
-layouts memory "$work/memory" in_memory
+layouts memory "$space/memory" in_memory
 if [ "$(id -u)" -eq 0 ] && command -v mkfs.ext4 > /dev/null && on_ext4 2> /dev/null; then
-    cleanups+=("umount '$work/ext4'")
+    cleanups+=("if mountpoint -q '$work/ext4'; then umount '$work/ext4'; fi")
     layouts ext4 "$work/ext4" on_ext4
     umount "$work/ext4"
 else
     skip "ext4" "needs root, mkfs.ext4 and loop devices"
 fi
 
-row "peak memory of a fresh build" "$(peak "$otapress" -q -f "$work/fleet-nested/fleet.yaml" -o "$work/peak-out" build) MB"
+row "peak memory of a fresh build" "$(peak "$otapress" -q -f "$space/fleet-nested/fleet.yaml" -o "$space/peak-out" build) MB"
