@@ -5,7 +5,7 @@ OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
 TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX   ?= /usr/local
 
-.PHONY: help demo test build release cgi install
+.PHONY: help demo test build release cgi install deb dist
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,3 +37,10 @@ release: ## Validate a JAR and take it into jars/: make release JAR=path
 	@echo '  2. otapress check'
 	@echo '  3. otapress build        (or: make build)'
 	@echo '  4. git add fleet.yaml jars out && git commit'
+
+deb: ## Make a Debian package of the programs, in dist/
+	packaging/build target/dist
+	packaging/deb target/dist/release dist
+
+dist: deb ## The same, an archive for other systems, and their checksums
+	packaging/archive target/dist/release dist

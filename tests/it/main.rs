@@ -27,6 +27,7 @@ mod life;
 mod load;
 mod make;
 mod operator;
+mod packaging;
 mod parity;
 mod plan;
 mod postgres;
