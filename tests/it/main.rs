@@ -44,6 +44,7 @@ mod serve;
 mod show;
 mod simulate;
 mod status;
+mod supply;
 mod support;
 mod threats;
 mod tidy;

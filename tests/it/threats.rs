@@ -17,7 +17,7 @@ fn exists(name: &str) -> bool {
     ]
     .iter()
     .filter_map(|file| fs::read_to_string(repository().join(file)).ok())
-    .any(|text| text.contains(&format!("fn {test}()")))
+    .any(|text| text.contains(&format!("fn {test}(")))
 }
 
 #[test]
