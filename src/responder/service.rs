@@ -316,6 +316,7 @@ fn try_answer<S: Store + ?Sized>(
     // What changes nothing waits for nobody's lock. From the first that does on, all wait for it together: to tell them
     // apart would cost as much again as to answer them.
     store.read(&mut |tx| {
+        tx.expect(&asked)?;
         for (question, reply) in questions.iter().zip(&mut *replies) {
             let plan = plan::plan(tx, question, now)?;
             if !question.traceless && !plan.changes.is_empty() {

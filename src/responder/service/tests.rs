@@ -7,6 +7,7 @@ use crate::responder::fixture::{self, NOW, Out, aimed, check, imei, is_upgrade, 
 use crate::responder::operate;
 use crate::responder::record::{Event, EventKind};
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Lease, Work};
 use crate::wire::{NO, Target};
 
 struct World {
@@ -70,6 +71,77 @@ impl World {
 }
 
 const LATER: i64 = NOW + 10_800;
+
+/// A store whose commits are not answered: they are done, or they are not.
+struct Doubtful<'a> {
+    store: &'a mut SqliteStore,
+    done: bool,
+}
+
+impl Store for Doubtful<'_> {
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        self.store.read(work)
+    }
+
+    fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let undone = || StoreError::Abandoned;
+        let done = self.done;
+        let written =
+            self.store.write(durability, &mut |tx| work(tx).and(if done { Ok(()) } else { Err(undone()) }));
+        assert_eq!(written.is_ok(), done);
+        Err(StoreError::InDoubt { path: "db".into(), source: "silence".into() })
+    }
+
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        self.store.lease(name)
+    }
+
+    fn maintain(&mut self) -> Result<(), StoreError> {
+        self.store.maintain()
+    }
+}
+
+#[test]
+fn an_answer_in_doubt_is_right_whether_it_is_recorded_or_not() {
+    let settings = r#""settings":[{"key":"qos","val":"2"},{"key":"tid","val":"D1"}]"#;
+    for done in [true, false] {
+        let mut world = World::new();
+        let mut file = aimed(target("0.10.66"));
+        file.settings = fixture::settings("g", &[("qos", "2"), ("tid", "D1")]).settings;
+        file.offer.generation = Some("g".into());
+        world.out.publish(1, &file);
+        world.out.publish(2, &file);
+        let responder = world.out.responder();
+        let mut doubtful = Doubtful { store: &mut world.store, done };
+        // The settings may be taken to have arrived later on, so they are sent. An upgrade might be one too many.
+        let reply = check(&responder, &mut doubtful, 1, "0.10.65", NOW);
+        assert_eq!((reply.status, &*reply.body), (200, &*format!(r#"{{"upgrade":0,{settings}}}"#)));
+        let log = reply.log.unwrap();
+        assert!(log.ends_with("no-state: cannot tell whether `db` keeps the changes: silence"), "{log}");
+        // Old firmware upgrades on any 1.
+        let old = check(&responder, &mut doubtful, 2, "0.8.37", NOW);
+        assert_eq!(old.body, r#"{"upgrade":0,"settings":[{"key":"qos","val":"2"}]}"#);
+        assert_eq!(notify(&responder, &mut doubtful, 1, "903 Loss of service", NOW + 1).status, 500);
+        // If it was recorded, this is the same attempt; if not, it is the first one. The result is posted again.
+        if !done {
+            assert!(is_upgrade(&world.check(1, "0.10.65", NOW + 2)));
+        }
+        assert_eq!(world.notify(1, "903 Loss of service", NOW + 3).status, 200);
+        let kinds: Vec<_> =
+            world.kinds().into_iter().filter(|kind| *kind != EventKind::SettingsSent).collect();
+        let first = if done { vec![EventKind::FirstSeen; 2] } else { vec![EventKind::FirstSeen] };
+        assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::FirstSeen).count(), first.len());
+        assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::Failed).count(), 1);
+        let mut attempts = 0;
+        let mut read = |tx: &mut dyn Tx| {
+            let device = tx.device(imei(1).parse().unwrap(), None)?.unwrap();
+            attempts = device.latest_offer().unwrap().attempts;
+            Ok(())
+        };
+        world.store.read(&mut read).unwrap();
+        assert_eq!(attempts, 1);
+    }
+}
 
 #[test]
 fn a_device_lives_through_an_upgrade() {
