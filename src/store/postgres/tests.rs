@@ -268,3 +268,22 @@ fn a_password_from_a_file_and_certificates_that_are_looked_at() {
         assert!(error.contains(why) && !error.contains("heim"), "{query}: {error}");
     }
 }
+
+#[test]
+fn new_tables_are_not_read_whole() {
+    use transaction::{CLIENTS, DEVICES, OFFERS, ROLLOUTS, UNKNOWN};
+
+    let database = Database::new();
+    let mut store = database.store().unwrap();
+    let mut connection = store.connection.take().unwrap();
+    for sql in [DEVICES, OFFERS, ROLLOUTS, UNKNOWN, CLIENTS] {
+        let explain = format!("EXPLAIN {}", sql.replace("$1", "'{a}'").replace("$2", "'{b}'"));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let plan = store.connector.run(&mut connection, deadline, async |connection| {
+            let lines = connection.client().query(&explain, &[]).await?;
+            lines.iter().map(|line| line.try_get::<_, String>(0)).collect::<Result<Vec<_>, _>>()
+        });
+        let plan = plan.unwrap().join("\n");
+        assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{sql}:\n{plan}");
+    }
+}

@@ -13,19 +13,22 @@ use crate::id::{ClientId, Imei};
 use crate::responder::record::{DeviceRecord, Event, EventKind, RolloutRecord, UnknownRecord};
 use crate::store::{Asked, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT};
 
-const DEVICES: &str = "SELECT * FROM devices WHERE imei = ANY($1)";
+/// Devices by their IMEIs.
+pub(super) const DEVICES: &str = "SELECT * FROM devices WHERE imei = ANY($1)";
 
 /// The latest offer of each device, and that of the rollout that was asked for.
-const OFFERS: &str = "SELECT o.* FROM unnest($1::text[], $2::text[]) AS asked (imei, rollout) LEFT JOIN devices d USING \
+pub(super) const OFFERS: &str = "SELECT o.* FROM unnest($1::text[], $2::text[]) AS asked (imei, rollout) LEFT JOIN devices d USING \
      (imei) JOIN offers o ON o.imei = asked.imei AND (o.rollout = asked.rollout OR o.rollout = d.latest)";
 
 /// The rollouts that were asked for, and those of the latest offers.
-const ROLLOUTS: &str = "SELECT * FROM rollouts WHERE id = ANY($2) OR id IN (SELECT latest FROM devices WHERE imei = \
-     ANY($1))";
+pub(super) const ROLLOUTS: &str = "SELECT * FROM rollouts WHERE id = ANY($2::text[] || ARRAY(SELECT latest FROM devices WHERE \
+     imei = ANY($1)))";
 
-const UNKNOWN: &str = "SELECT * FROM unknown WHERE name = ANY($1)";
+/// Unknown devices by their names.
+pub(super) const UNKNOWN: &str = "SELECT * FROM unknown WHERE name = ANY($1)";
 
-const CLIENTS: &str = "SELECT imei, client FROM devices WHERE client = ANY($1)";
+/// Who has the clientIDs.
+pub(super) const CLIENTS: &str = "SELECT imei, client FROM devices WHERE client = ANY($1)";
 
 /// Forgets those that were not heard of for longest.
 const FORGET: &str = "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name LIMIT \
