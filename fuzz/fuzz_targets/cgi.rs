@@ -60,9 +60,9 @@ fuzz_target!(|bytes: &[u8]| {
         input.rewind().expect("at its start");
         input.write_all(body).expect("written");
         input.rewind().expect("at its start");
-        let outcome = cgi::run(&env, input, || 1_796_126_400);
+        let mut outcome = cgi::run(&env, input, || 1_796_126_400);
         let mut sent = Vec::new();
-        cgi::write(&outcome.reply, &mut sent).expect("in memory");
+        outcome.send(&mut sent).expect("in memory");
         let text = String::from_utf8(sent).expect("an answer is text");
         assert!(text.starts_with("Status: ") && text.is_ascii(), "{text:?}");
         assert!(!text.contains(SECRET) && !text.contains("rollout"), "{text:?}");
@@ -71,7 +71,7 @@ fuzz_target!(|bytes: &[u8]| {
         if is_post && Agent::parse(agent.as_deref()).program == Program::Midlet {
             assert!(text.starts_with("Status: 200 OK\r\n") && text.contains("{\"upgrade\":"), "{text:?}");
         }
-        if let Some(log) = &outcome.reply.log {
+        if let Some(log) = outcome.log() {
             assert!(!log.chars().any(char::is_control), "{log:?}");
         }
         outcome.finish();

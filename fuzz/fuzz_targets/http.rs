@@ -48,7 +48,7 @@ impl World {
         let state = dir.path().join("state");
         let config = Config {
             out: dir.path().join("out"),
-            open_store: Box::new(move || Ok(Box::new(SqliteStore::open(&state, Duration::from_secs(1))?))),
+            open_store: Box::new(move |_| Ok(Box::new(SqliteStore::open(&state, Duration::from_secs(1))?))),
             credentials: receiver,
             limits: Limits {
                 idle: Duration::from_millis(200),
