@@ -132,6 +132,11 @@ pub trait Store: Send {
     /// # Errors
     /// What the engine says; nothing is lost then.
     fn maintain(&mut self) -> Result<(), StoreError>;
+
+    /// Whether so much has come together since that housekeeping should not wait for its time.
+    fn is_cluttered(&self) -> bool {
+        false
+    }
 }
 
 /// The right to do what one process at a time may do.
@@ -160,6 +165,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn maintain(&mut self) -> Result<(), StoreError> {
         (**self).maintain()
+    }
+
+    fn is_cluttered(&self) -> bool {
+        (**self).is_cluttered()
     }
 }
 

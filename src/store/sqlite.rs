@@ -31,6 +31,9 @@ pub const FILE: &str = "otapress.db";
 /// From how many pages (4 KiB each) on the log is copied into the database.
 const LOG_PAGES: i32 = 256;
 
+/// From how many pages on that should not wait: a flood of requests would fill the disk.
+const LONG_LOG_PAGES: i32 = 4096;
+
 /// An open database.
 pub struct SqliteStore {
     db: Connection,
@@ -204,6 +207,10 @@ impl Store for SqliteStore {
         }
         self.log_pages.store(0, atomic::Ordering::Relaxed);
         Ok(())
+    }
+
+    fn is_cluttered(&self) -> bool {
+        self.log_pages.load(atomic::Ordering::Relaxed) >= LONG_LOG_PAGES
     }
 }
 

@@ -37,8 +37,11 @@ const REOPEN: Duration = Duration::from_secs(1);
 /// How long that may take, if the store is far away.
 const CONNECT: Duration = Duration::from_millis(500);
 
-/// How often the store is maintained at most.
+/// How often the store is maintained.
 const MAINTAIN: Duration = Duration::from_secs(1);
+
+/// How often at most, if it is cluttered: somebody who reads for long can keep it so.
+const TIDY: Duration = Duration::from_millis(50);
 
 /// A question, when it was asked, and where its reply goes.
 type Waiting = (Question, Instant, oneshot::Sender<Reply>);
@@ -101,7 +104,9 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if self.maintained.elapsed() >= MAINTAIN {
+            let since = self.maintained.elapsed();
+            let is_cluttered = || self.store.as_ref().is_some_and(|store| store.is_cluttered());
+            if since >= MAINTAIN || (since >= TIDY && is_cluttered()) {
                 self.maintain();
             }
         }
