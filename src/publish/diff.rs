@@ -8,8 +8,8 @@ use super::hashes::Hashes;
 use super::scan::{Published, PublishedFile};
 use crate::digest::Sha256;
 use crate::out_path::OutPath;
+use crate::plan::view::Part;
 use crate::tree::{Content, ContentId, File, Tier, Tree};
-use crate::wire::SITE_FILE;
 
 /// What has to be done.
 #[derive(Debug, Default)]
@@ -106,11 +106,11 @@ impl Wanted<'_> {
 
 fn removal(old: &PublishedFile) -> Remove {
     let path = old.path.clone();
-    let tier = match path.as_str() {
-        SITE_FILE => Tier::Site,
-        text if text.starts_with("jars/") => Tier::Jar,
-        text if text.starts_with("vc/") => Tier::Answer,
-        _ => Tier::Jad,
+    let tier = match Part::of(&path) {
+        Part::Site => Tier::Site,
+        Part::Jars => Tier::Jar,
+        Part::Answers => Tier::Answer,
+        Part::Jads => Tier::Jad,
     };
     Remove { path, tier }
 }
