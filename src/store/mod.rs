@@ -133,11 +133,20 @@ pub trait Store: Send {
     /// What the engine says; nothing is lost then.
     fn maintain(&mut self) -> Result<(), StoreError>;
 
+    /// The part of [`Store::maintain`] that takes long and hinders no transaction: who is asked all the time does it on
+    /// another thread before, and the rest is short. `None` if there is nothing of that kind to do.
+    fn errand(&mut self) -> Option<Errand> {
+        None
+    }
+
     /// Whether so much has come together since that housekeeping should not wait for its time.
     fn is_cluttered(&self) -> bool {
         false
     }
 }
+
+/// Work on the same records that needs no [`Store`]; what it returns is as with [`Store::maintain`].
+pub type Errand = Box<dyn FnOnce() -> Result<(), StoreError> + Send>;
 
 /// The right to do what one process at a time may do.
 pub trait Lease: Send {
@@ -165,6 +174,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn maintain(&mut self) -> Result<(), StoreError> {
         (**self).maintain()
+    }
+
+    fn errand(&mut self) -> Option<Errand> {
+        (**self).errand()
     }
 
     fn is_cluttered(&self) -> bool {

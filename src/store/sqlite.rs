@@ -1,10 +1,10 @@
 //! The records in an SQLite database, `otapress.db` in the state directory.
 //!
 //! Write-ahead logging, so that readers and the one writer do not wait for each other. The log is copied
-//! into the database ("checkpoint") by [`Store::maintain`] alone, after answers were sent: a CGI process
-//! that did it on its way would make a device wait for two fsyncs, and one that did it at its exit would do
-//! so at every request, being the last to leave each time. The log is kept short all the same: the first
-//! process that comes reads it whole.
+//! into the database ("checkpoint") by [`Store::maintain`] and its [`Store::errand`] alone, after answers
+//! were sent: a CGI process that did it on its way would make a device wait for two fsyncs, and one that did
+//! it at its exit would do so at every request, being the last to leave each time. The log is kept short all
+//! the same: the first process that comes reads it whole.
 
 use std::cmp::Ordering;
 use std::fs::{self, DirBuilder};
@@ -23,7 +23,7 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
 use super::rows::Rows;
-use super::{Durability, Lease, Store, StoreError, Work, schema};
+use super::{Durability, Errand, Lease, Store, StoreError, Work, schema};
 
 /// The database's name in the state directory.
 pub const FILE: &str = "otapress.db";
@@ -45,6 +45,10 @@ pub struct SqliteStore {
     durability: Option<Durability>,
     /// The length of the log after the last commit.
     log_pages: Arc<AtomicI32>,
+    /// Whether somebody has errands done: then it is open for long, and remembers what was copied.
+    stays: bool,
+    /// Whether the log was copied and its file kept its length.
+    is_log_stale: bool,
 }
 
 /// What tells a file from another one that takes its name later: device and inode.
@@ -93,7 +97,16 @@ impl SqliteStore {
                 Ordering::Greater => return Err(StoreError::Schema { path: path.clone(), found, known }),
             }
             let log_pages = Arc::default();
-            Ok(SqliteStore { db, path: path.clone(), patience, file: None, durability: None, log_pages })
+            Ok(SqliteStore {
+                db,
+                path: path.clone(),
+                patience,
+                file: None,
+                durability: None,
+                log_pages,
+                stays: false,
+                is_log_stale: false,
+            })
         })
     }
 
@@ -122,7 +135,16 @@ impl SqliteStore {
                 schema::migrate(&db).and_then(|()| db.execute_batch("COMMIT")).map_err(failed)?;
             }
         }
-        Ok(SqliteStore { db, path: path.into(), patience, file, durability: None, log_pages })
+        Ok(SqliteStore {
+            db,
+            path: path.into(),
+            patience,
+            file,
+            durability: None,
+            log_pages,
+            stays: false,
+            is_log_stale: false,
+        })
     }
 
     /// Opens the database anew if its name has gone to another file, or to none: the engine would go on
@@ -193,25 +215,44 @@ impl Store for SqliteStore {
     }
 
     fn maintain(&mut self) -> Result<(), StoreError> {
-        if self.log_pages.load(atomic::Ordering::Relaxed) < LOG_PAGES {
+        if self.log_pages.load(atomic::Ordering::Relaxed) < LOG_PAGES && !self.is_log_stale {
             return Ok(());
         }
         // Truncates, because only an empty file tells the next process that all of it was copied: what a
         // checkpoint achieved is otherwise remembered by those who have the database open, and under CGI
-        // that is often nobody. Copies what it can without waiting for anybody.
-        let failed = |error| failure(&self.path, error);
+        // that is often nobody. Who stays may leave that for a quieter time: to write over a file is less
+        // work than to let it grow again. Either copies what it can without waiting for anybody.
+        let keep = self.stays && self.is_cluttered();
         let checkpoint =
-            self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-        if checkpoint.map_err(failed)? {
-            return Ok(());
+            if keep { "PRAGMA wal_checkpoint(RESTART)" } else { "PRAGMA wal_checkpoint(TRUNCATE)" };
+        let is_hindered = self.db.query_row(checkpoint, [], |row| row.get::<_, bool>(0));
+        if !is_hindered.map_err(|error| failure(&self.path, error))? {
+            self.log_pages.store(0, atomic::Ordering::Relaxed);
+            self.is_log_stale = keep;
         }
-        self.log_pages.store(0, atomic::Ordering::Relaxed);
         Ok(())
+    }
+
+    fn errand(&mut self) -> Option<Errand> {
+        self.stays = true;
+        if self.log_pages.load(atomic::Ordering::Relaxed) < LOG_PAGES {
+            return None;
+        }
+        let path = self.path.clone();
+        Some(Box::new(move || copy_log(&path).map_err(|error| failure(&path, error))))
     }
 
     fn is_cluttered(&self) -> bool {
         self.log_pages.load(atomic::Ordering::Relaxed) >= LONG_LOG_PAGES
     }
+}
+
+/// Copies what is in the log into the database. Who writes meanwhile is not held up, so the log is as long as before.
+fn copy_log(path: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    configure(&db)?;
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// A lease: a locked file beside the database. The kernel unlocks it when it is closed.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::Clock;
 use crate::responder::operate;
 use crate::responder::service::{Question, Reply, answer, answer_without_store};
-use crate::store::{Durability, Lease, Store, StoreError, Work};
+use crate::store::{Durability, Errand, Lease, Store, StoreError, Work};
 
 /// Opens the store, and takes until then at most if it is far away; called again after trouble.
 pub type OpenStore = Box<dyn FnMut(Instant) -> Result<Box<dyn Store>, StoreError> + Send>;
@@ -77,6 +77,8 @@ struct Writer {
     tried: Option<Instant>,
     trouble: String,
     maintained: Instant,
+    /// Somebody who is on an errand for the store.
+    errand: Option<JoinHandle<()>>,
 }
 
 impl Writer {
@@ -88,6 +90,7 @@ impl Writer {
             tried: None,
             trouble: String::new(),
             maintained: Instant::now(),
+            errand: None,
         };
         writer.reopen();
         writer
@@ -104,10 +107,28 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let since = self.maintained.elapsed();
-            let is_cluttered = || self.store.as_ref().is_some_and(|store| store.is_cluttered());
-            if since >= MAINTAIN || (since >= TIDY && is_cluttered()) {
+            self.tidy();
+        }
+    }
+
+    /// Maintains the store when it is time. What of it takes long is done by an errand before, beside the answers.
+    fn tidy(&mut self) {
+        match &self.errand {
+            Some(errand) if !errand.is_finished() => {}
+            Some(_) => {
+                self.errand = None;
                 self.maintain();
+            }
+            None => {
+                let since = self.maintained.elapsed();
+                let is_cluttered = || self.store.as_ref().is_some_and(|store| store.is_cluttered());
+                if since < MAINTAIN && (since < TIDY || !is_cluttered()) {
+                    return;
+                }
+                self.errand = self.store.as_mut().and_then(|store| store.errand()).and_then(send);
+                if self.errand.is_none() {
+                    self.maintain();
+                }
             }
         }
     }
@@ -200,6 +221,19 @@ impl Writer {
         // It may have taken long; those who came meanwhile do not wait for one more try.
         self.tried = Some(Instant::now());
     }
+}
+
+/// Sends somebody on an errand; `None` if there can be no thread.
+fn send(errand: Errand) -> Option<JoinHandle<()>> {
+    let run = || {
+        // What is really wrong with the store shows in its maintenance, which follows.
+        match catch_unwind(AssertUnwindSafe(errand)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the store's log is not copied"),
+            Err(_) => tracing::debug!("the errand panicked"),
+        }
+    };
+    Builder::new().name("errand".into()).spawn(run).ok()
 }
 
 /// A store whose troubles are noticed; [`answer`] keeps them to itself.

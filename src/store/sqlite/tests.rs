@@ -5,6 +5,7 @@ use std::thread;
 
 use super::*;
 use crate::responder::fixture::{NOW, Out, aimed, check, is_upgrade, notify, target};
+use crate::responder::record::{Event, EventKind};
 use crate::store::conformance::{Subject, conformance};
 
 struct Directory(tempfile::TempDir);
@@ -133,6 +134,72 @@ fn leaving_does_not_checkpoint_and_maintenance_keeps_the_log_short() {
     let mut read = 0;
     store.read(&mut |tx| tx.offers_in_hour("c", NOW + 1001 * 60).map(|n| read = n)).unwrap();
     assert_eq!(read, 61);
+}
+
+/// Appends events until the log is that long.
+fn lengthen(store: &mut SqliteStore, pages: i32) {
+    let (kind, detail) = (EventKind::FirstSeen, "x".repeat(20_000));
+    let event = Event { at: NOW, kind, imei: None, rollout: None, code: None, detail };
+    while store.log_pages.load(atomic::Ordering::Relaxed) < pages {
+        store.write(Durability::Process, &mut |tx| tx.put_event(&event)).unwrap();
+    }
+}
+
+/// The number of the last event, as somebody sees it who comes now.
+fn last(directory: &Directory) -> i64 {
+    let mut last = 0;
+    let read =
+        directory.open().read(&mut |tx| tx.events_before(i64::MAX, 1).map(|events| last = events[0].0));
+    read.map(|()| last).unwrap()
+}
+
+#[test]
+fn an_errand_copies_the_log_beside_the_writes() {
+    let directory = Directory::new();
+    let mut store = directory.store(Duration::from_secs(1)).unwrap();
+    assert!(store.errand().is_none(), "there is nothing to copy");
+    lengthen(&mut store, LOG_PAGES);
+    let (before, errand, barrier) = (last(&directory), store.errand().unwrap(), Barrier::new(2));
+    thread::scope(|scope| {
+        let errand = scope.spawn(|| {
+            barrier.wait();
+            errand()
+        });
+        barrier.wait();
+        lengthen(&mut store, 2 * LOG_PAGES);
+        errand.join().unwrap().unwrap();
+    });
+    // The database without its log has what there was before.
+    let alone = Directory::new();
+    fs::create_dir(alone.0.path().join("state")).unwrap();
+    fs::copy(directory.file(), alone.file()).unwrap();
+    assert!(last(&alone) >= before, "{} of {before}", last(&alone));
+    assert!(last(&directory) > before);
+}
+
+#[test]
+fn a_long_log_keeps_its_length_only_with_one_who_stays() {
+    for stays in [true, false] {
+        let directory = Directory::new();
+        let log = directory.file().with_file_name(format!("{FILE}-wal"));
+        let length = || fs::metadata(&log).unwrap().len();
+        let mut store = directory.store(Duration::from_secs(1)).unwrap();
+        lengthen(&mut store, LONG_LOG_PAGES);
+        let (long, before) = (length(), last(&directory));
+        if stays {
+            store.errand().unwrap()().unwrap();
+        }
+        store.maintain().unwrap();
+        assert_eq!(length(), if stays { long } else { 0 });
+        // It is begun anew, however long it is.
+        lengthen(&mut store, 1);
+        assert!(length() <= long);
+        assert_eq!(last(&directory), before + 1);
+        // There is little in it now.
+        store.maintain().unwrap();
+        assert_eq!(length() == 0, stays);
+        assert_eq!(last(&directory), before + 1);
+    }
 }
 
 #[test]
