@@ -7,40 +7,11 @@ use std::fmt::Display;
 use super::raw::{self, Node, Text};
 use super::reader::{Reader, did_you_mean};
 use super::settings_sets::SettingsSet;
+use super::written::{More, RawDevice};
 use super::{ChannelIndex, Device, EffectiveSettings, GroupIndex, SettingsIndex, Spanned, keys};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::id::{ClientId, Imei};
 use crate::version::Version;
-
-/// A device as written, in fleet.yaml or in a line of an inventory.
-#[derive(Clone, Debug)]
-pub(super) struct RawDevice {
-    pub client_id: Text,
-    pub imei: Option<Text>,
-    pub group: Option<Text>,
-    pub channel: Option<Text>,
-    pub release: Option<Text>,
-    pub hold: Option<Text>,
-    pub settings: Vec<Text>,
-    pub tid: Option<Text>,
-    pub comment: Option<Text>,
-}
-
-impl RawDevice {
-    pub(super) fn new(client_id: Text) -> Self {
-        RawDevice {
-            client_id,
-            imei: None,
-            group: None,
-            channel: None,
-            release: None,
-            hold: None,
-            settings: Vec::new(),
-            tid: None,
-            comment: None,
-        }
-    }
-}
 
 /// Takes the devices of fleet.yaml while it is read.
 #[derive(Debug)]
@@ -55,22 +26,14 @@ impl raw::Devices for Collector<'_> {
         let Some(client_id) = reader.text(client_id, "a clientID") else { return };
         let what = format!("device `{}`", client_id.text);
         let Some(mut fields) = reader.fields(device, keys::DEVICE, &what, client_id.span) else { return };
-        let mut text = |name: &str| {
-            let node = fields.take(name)?;
-            reader.text(node, &format!("`{name}`"))
-        };
-        let mut device = RawDevice {
-            imei: text("imei"),
-            group: text("group"),
-            channel: text("channel"),
-            release: text("release"),
-            hold: text("hold"),
-            tid: text("tid"),
-            comment: text("comment"),
-            ..RawDevice::new(client_id)
-        };
-        device.settings =
-            fields.take("settings").map(|node| reader.texts(node, "settings sets")).unwrap_or_default();
+        let mut device = RawDevice::new(client_id);
+        for key in keys::DEVICE {
+            let Some(node) = fields.take(key.name) else { continue };
+            match device.text(key.name) {
+                Some(place) => *place = reader.text(node, &format!("`{}`", key.name)),
+                None => device.set_settings(reader.texts(node, "settings sets")),
+            }
+        }
         self.devices.push(device);
     }
 }
@@ -219,12 +182,14 @@ fn device(
         Some(name) => names.group(reader, name),
         None => Some(default_group),
     };
-    let channel = raw.channel.as_ref().map(|name| names.channel(reader, name));
-    let release = raw.release.as_ref().map(|text| {
+    let none = More::default();
+    let more = raw.more().unwrap_or(&none);
+    let channel = more.channel.as_ref().map(|name| names.channel(reader, name));
+    let release = more.release.as_ref().map(|text| {
         let value = reader.parse(text, "a version", Code::BadVersion)?;
         Some(Spanned { value, span: text.span })
     });
-    let hold = match raw.hold.as_ref().map(|text| (text, &*text.text)) {
+    let hold = match more.hold.as_ref().map(|text| (text, &*text.text)) {
         None | Some((_, "false")) => Some(false),
         Some((_, "true")) => Some(true),
         Some((text, _)) => {
@@ -232,7 +197,7 @@ fn device(
             None
         }
     };
-    if let Some(tid) = &raw.tid
+    if let Some(tid) = &more.tid
         && let Some(why) = crate::settings::corrupting_text(&tid.text)
     {
         reader.report(
@@ -240,7 +205,7 @@ fn device(
                 .hint("it becomes a line of the device's settings file, which is ASCII"),
         );
     }
-    let own_sets = names.sets(reader, &raw.settings);
+    let own_sets = names.sets(reader, &more.settings);
     let span = raw.client_id.span;
     let rejected = Rejected { client_id: client_id.clone(), imei, release: release.flatten(), span };
     match (client_id, imei, group, channel.map_or(Some(None), |channel| channel.map(Some)), hold) {
@@ -253,8 +218,8 @@ fn device(
                 release: release.flatten(),
                 hold,
                 settings: list(group, &own_sets),
-                tid: raw.tid.map(|text| text.text),
-                comment: raw.comment.map(|text| text.text),
+                tid: more.tid.as_ref().map(|text| text.text.clone()),
+                comment: more.comment.as_ref().map(|text| text.text.clone()),
                 span,
             })
         }

@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::devices::RawDevice;
 use super::keys;
 use super::raw::Text;
 use super::reader::{Reader, did_you_mean};
+use super::written::RawDevice;
 use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
 
 /// The files that a pattern beside fleet.yaml matches, sorted, and what is wrong with the pattern.
@@ -72,6 +72,9 @@ pub(super) fn read_text(
     let source = sources.add(path, text.strip_prefix('\u{feff}').unwrap_or(text));
     Table { source, text: &sources.get(source).text }.read(reader)
 }
+
+/// The column that every inventory has.
+const CLIENT_ID: &str = "clientID";
 
 struct Table<'a> {
     source: SourceId,
@@ -165,7 +168,6 @@ fn cell_places(text: &str) -> Vec<(usize, usize)> {
 
 /// The name of each column; none of them if the header is not good.
 fn columns(reader: &mut Reader, header: Vec<Text>, start: Span) -> Option<Vec<&'static str>> {
-    const CLIENT_ID: &str = "clientID";
     let known = || [CLIENT_ID].into_iter().chain(keys::DEVICE.iter().map(|key| key.name));
     let before = reader.found.len();
     let mut columns = Vec::with_capacity(header.len());
@@ -209,33 +211,15 @@ fn device(reader: &mut Reader, columns: &[&'static str], cells: Vec<Text>) -> Op
         );
         return None;
     }
-    let mut device: Option<RawDevice> = None;
-    let mut rest = Vec::new();
-    for (&column, cell) in columns.iter().zip(cells) {
-        match column {
-            "clientID" => device = Some(RawDevice::new(cell)),
-            _ if cell.text.is_empty() => {}
-            _ => rest.push((column, cell)),
-        }
-    }
-    let mut device = device?;
-    for (column, cell) in rest {
-        match column {
-            "imei" => device.imei = Some(cell),
-            "group" => device.group = Some(cell),
-            "channel" => device.channel = Some(cell),
-            "release" => device.release = Some(cell),
-            "hold" => device.hold = Some(cell),
-            "tid" => device.tid = Some(cell),
-            "comment" => device.comment = Some(cell),
-            _ => {
-                device.settings = cell
-                    .text
-                    .split(';')
-                    .map(str::trim)
-                    .filter(|name| !name.is_empty())
-                    .map(|name| Text { text: name.into(), span: cell.span })
-                    .collect();
+    let client_id = columns.iter().position(|column| *column == CLIENT_ID)?;
+    let mut device = RawDevice::new(cells.get(client_id)?.clone());
+    for (column, cell) in columns.iter().zip(cells).filter(|(_, cell)| !cell.text.is_empty()) {
+        match device.text(column) {
+            Some(place) => *place = Some(cell),
+            None if *column == CLIENT_ID => {}
+            None => {
+                let names = cell.text.split(';').map(str::trim).filter(|name| !name.is_empty());
+                device.set_settings(names.map(|name| Text { text: name.into(), span: cell.span }).collect());
             }
         }
     }

@@ -7,8 +7,10 @@
 //! Only [`load`] makes a [`Fleet`].
 
 mod devices;
+mod excerpt;
 mod inventory;
 pub mod keys;
+mod lines;
 mod load;
 mod provisioning;
 pub mod raw;
@@ -18,6 +20,7 @@ pub mod schema;
 mod settings_sets;
 pub mod uri;
 mod validate;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,8 @@ use std::fmt;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Spanned, budget, options, options::DuplicateKeyPolicy};
 
-use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
+use super::excerpt::Excerpt;
+use crate::diag::{Code, Diagnostic, SourceId, Span};
 
 /// A piece of text and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,13 +70,12 @@ pub struct Top {
     pub entries: Vec<(Node, Node)>,
 }
 
-/// Reads the text of `source`.
+/// Reads the text of `source`, or what is left of it.
 ///
 /// # Errors
 /// If it is not YAML, not a mapping at its top, or beyond the limits that keep a hostile file from filling the
 /// memory.
-pub fn read(sources: &Sources, source: SourceId, devices: &mut dyn Devices) -> Result<Top, Diagnostic> {
-    let text = &sources.get(source).text;
+pub fn read(source: SourceId, text: &Excerpt<'_>, devices: &mut dyn Devices) -> Result<Top, Diagnostic> {
     // The defaults end at about 28,000 devices; nesting and aliases stay as tight as they are.
     let options = options! {
         budget: budget! {
@@ -83,7 +83,7 @@ pub fn read(sources: &Sources, source: SourceId, devices: &mut dyn Devices) -> R
             max_events: 200_000_000,
             max_nodes: 100_000_000,
             // What no alias repeats is no longer than the file.
-            max_total_scalar_bytes: text.len().saturating_mul(2).saturating_add(16 << 20),
+            max_total_scalar_bytes: text.left().len().saturating_mul(2).saturating_add(16 << 20),
             max_documents: 1,
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -92,7 +92,7 @@ pub fn read(sources: &Sources, source: SourceId, devices: &mut dyn Devices) -> R
     };
     let file = File { source, text };
     let mut top = None;
-    serde_yaml::with_deserializer_from_str_with_options(text, options, |de| {
+    serde_yaml::with_deserializer_from_str_with_options(text.left(), options, |de| {
         top = Some(TopSeed { file, devices }.deserialize(de)?);
         Ok(())
     })
@@ -103,13 +103,15 @@ pub fn read(sources: &Sources, source: SourceId, devices: &mut dyn Devices) -> R
 #[derive(Clone, Copy)]
 struct File<'a> {
     source: SourceId,
-    text: &'a str,
+    text: &'a Excerpt<'a>,
 }
 
 impl File<'_> {
     fn span_at(self, start: u64, len: u64) -> Span {
-        let clamp = |n: u64| u32::try_from(n.min(self.text.len() as u64)).unwrap_or(u32::MAX);
-        Span { source: self.source, start: clamp(start), end: clamp(start + len) }
+        let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let place = self.text.place(index(start)..index(start.saturating_add(len)));
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Span { source: self.source, start: clamp(place.start), end: clamp(place.end) }
     }
 
     /// A raw node with its place; scalars that YAML reads as numbers and the like get their text back.
@@ -118,7 +120,7 @@ impl File<'_> {
         let span = self.span_at(span.byte_offset().unwrap_or(0), span.byte_len().unwrap_or(0));
         let value = match spanned.value {
             Raw::Null => Value::Null,
-            Raw::Typed => Value::Scalar(self.text[span.start as usize..span.end as usize].into()),
+            Raw::Typed => Value::Scalar(self.text.text()[span.start as usize..span.end as usize].into()),
             Raw::Text(text) => Value::Scalar(text),
             Raw::Seq(items) => Value::Seq(items.into_iter().map(|item| self.node(item)).collect()),
             Raw::Map(entries) => Value::Map(
@@ -132,13 +134,10 @@ impl File<'_> {
         let (start, message) = match error.location() {
             Some(at) => {
                 // The parser knows line and column (in characters) but not always the byte.
-                let line_start: usize = self
-                    .text
-                    .split_inclusive('\n')
-                    .take(at.line().saturating_sub(1) as usize)
-                    .map(str::len)
-                    .sum();
-                let column: usize = self.text[line_start..]
+                let text = self.text.left();
+                let line_start: usize =
+                    text.split_inclusive('\n').take(at.line().saturating_sub(1) as usize).map(str::len).sum();
+                let column: usize = text[line_start..]
                     .chars()
                     .take(at.column().saturating_sub(1) as usize)
                     .map(char::len_utf8)

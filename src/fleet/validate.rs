@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::devices::{self, Names, RawDevice, Resolved};
+use super::devices::{self, Names, Resolved};
 use super::provisioning::{self, Draft, Limits};
 use super::raw::{Node, Text, Top, Value};
 use super::reader::Reader;
 use super::scalars::{BasisPoints, is_name, minute_of_day, per_hour};
 use super::uri::{HttpUri, Site, expand};
+use super::written::RawDevice;
 use super::{
     Channel, ChannelIndex, Device, EffectiveSettings, Fleet, Group, GroupIndex, Midlet, Spanned, Wave, keys,
     settings_sets,
@@ -486,9 +487,9 @@ impl Used {
             channel_names: BTreeSet::new(),
             sets: group_sets.iter().flatten().cloned().collect(),
         };
-        for device in devices {
+        for more in devices.iter().filter_map(RawDevice::more) {
             for (names, set) in
-                [(device.channel.as_slice(), &mut used.channel_names), (&device.settings, &mut used.sets)]
+                [(more.channel.as_slice(), &mut used.channel_names), (&more.settings, &mut used.sets)]
             {
                 for name in names.iter().filter(|name| !set.contains(&*name.text)).collect::<Vec<_>>() {
                     set.insert(name.text.to_string());

@@ -1,0 +1,59 @@
+//! A device as written, in fleet.yaml or in a line of an inventory.
+
+use super::raw::Text;
+
+/// A device as written. A million of them are in memory at once, so that what most of them do not have takes no room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RawDevice {
+    pub client_id: Text,
+    pub imei: Option<Text>,
+    pub group: Option<Text>,
+    more: Option<Box<More>>,
+}
+
+/// What is said of few devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct More {
+    pub channel: Option<Text>,
+    pub release: Option<Text>,
+    pub hold: Option<Text>,
+    pub settings: Vec<Text>,
+    pub tid: Option<Text>,
+    pub comment: Option<Text>,
+}
+
+impl RawDevice {
+    pub(super) fn new(client_id: Text) -> Self {
+        RawDevice { client_id, imei: None, group: None, more: None }
+    }
+
+    /// The place of the text that stands behind a key of [`super::keys::DEVICE`]; none for `settings`, which is a list.
+    pub(super) fn text(&mut self, key: &str) -> Option<&mut Option<Text>> {
+        match key {
+            "imei" => Some(&mut self.imei),
+            "group" => Some(&mut self.group),
+            "channel" => Some(&mut self.more_mut().channel),
+            "release" => Some(&mut self.more_mut().release),
+            "hold" => Some(&mut self.more_mut().hold),
+            "tid" => Some(&mut self.more_mut().tid),
+            "comment" => Some(&mut self.more_mut().comment),
+            _ => None,
+        }
+    }
+
+    /// Sets the names of its settings sets.
+    pub(super) fn set_settings(&mut self, names: Vec<Text>) {
+        if !names.is_empty() {
+            self.more_mut().settings = names;
+        }
+    }
+
+    /// What is said of few devices, if it is said of this one.
+    pub(super) fn more(&self) -> Option<&More> {
+        self.more.as_deref()
+    }
+
+    fn more_mut(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+}
