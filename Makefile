@@ -5,7 +5,7 @@ OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
 TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX   ?= /usr/local
 
-.PHONY: help demo test build release cgi install deb dist
+.PHONY: help demo test build release cgi install deb dist reproducible
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,3 +44,6 @@ deb: ## Make a Debian package of the programs, in dist/
 
 dist: deb ## The same, an archive for other systems, and their checksums
 	packaging/archive target/dist/release dist
+
+reproducible: ## Build the release twice, in two places, and compare every byte; what was compared is in dist/
+	packaging/reproducible dist
