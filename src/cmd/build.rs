@@ -52,9 +52,13 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let out = real_path(&global.out())?;
     let _lock = if args.check { None } else { Some(lock(&out, global)?) };
+    let hashes_file = Hashes::beside(&out);
     // What is in out/ is looked at while the fleet is read and rendered: both take their time.
-    let (project, tree, existing) = thread::scope(|scope| {
-        let scanning = scope.spawn(|| scan(&out));
+    let (project, tree, (existing, mut hashes)) = thread::scope(|scope| {
+        let scanning = scope.spawn(|| {
+            let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
+            (scan(&out, &mut hashes), hashes)
+        });
         let mut project = Project::load(global);
         project.check_published(global);
         let bar = progress_bar(global, "rendering");
@@ -70,8 +74,6 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     };
 
     let existing = existing?;
-    let hashes_file = Hashes::beside(&out);
-    let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
     if let Some(file) = &args.plan {
         super::plan::hold_to(file, &out, &existing, &mut hashes, &tree)?;
     }

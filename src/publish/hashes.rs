@@ -1,28 +1,31 @@
-//! What the files in out/ hold, without reading them again: a cache of digests beside out/.
+//! What the files in out/ hold, without reading them again: a cache of digests beside out/; and what is in its small directories.
 //!
 //! It only accelerates. A digest is remembered with what the system says of the file: device, inode, size and, to the
 //! nanosecond, when content and metadata were last changed. Nobody can write to a file without changing the last of these, unless
 //! within one tick of the file system's clock; so what was changed shortly before it was read is not remembered. A cache that is lost,
-//! damaged or another version's is an empty one.
+//! damaged or another version's is an empty one. What is in a directory is remembered in the same way ([`super::listings`]).
 //!
 //! Files that are links to one inode are read once even without it.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
+use std::collections::hash_map::Entry;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::Stat;
+
+use super::listings::{Listing, Listings};
 use crate::digest::Sha256;
 
 /// The first bytes of the file.
-const MAGIC: &[u8] = b"otapress hashes 1\n";
+const MAGIC: &[u8] = b"otapress hashes 2\n";
 
 /// No file system's clock has a longer tick.
 const TICK: Duration = Duration::from_secs(2);
 
-/// What tells one state of a file from every other.
+/// What tells one state of a file or directory from every other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     device: u64,
@@ -34,15 +37,17 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a file.
-    pub fn of(metadata: &Metadata) -> Self {
+    /// The stamp of what the system says this of.
+    // The types of the fields are not the same on every platform.
+    #[allow(clippy::unnecessary_cast)]
+    pub fn of(stat: &Stat) -> Self {
         let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
         Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: nanos(metadata.mtime(), metadata.mtime_nsec()),
-            changed: nanos(metadata.ctime(), metadata.ctime_nsec()),
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            size: stat.st_size as u64,
+            modified: nanos(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed: nanos(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
         }
     }
 
@@ -59,21 +64,49 @@ impl Stamp {
         }
     }
 
-    fn words(&self) -> [u64; 5] {
-        [self.device, self.inode, self.size, self.modified as u64, self.changed as u64]
+    /// How many bytes it takes in the cache.
+    pub(super) const LEN: usize = 5 * 8;
+
+    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
+        let words = [self.device, self.inode, self.size, self.modified as u64, self.changed as u64];
+        words.iter().for_each(|word| bytes.extend(word.to_be_bytes()));
+    }
+
+    pub(super) fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let mut word = || {
+            let (word, rest) = bytes.split_first_chunk()?;
+            *bytes = rest;
+            Some(u64::from_be_bytes(*word))
+        };
+        Some(Stamp {
+            device: word()?,
+            inode: word()?,
+            size: word()?,
+            modified: word()? as i64,
+            changed: word()? as i64,
+        })
+    }
+
+    /// Whether the change before this moment was the last one under this stamp: a later one would show.
+    pub(super) fn is_settled(&self, moment: i64) -> bool {
+        self.changed < moment
     }
 }
 
-/// The length of an entry: the words of its stamp, and its digest.
-const ENTRY: usize = 5 * 8 + 32;
-
-/// Digests of files.
+/// Digests of files, and what is in small directories.
 #[derive(Debug, Default)]
 pub struct Hashes {
-    /// What was remembered.
-    known: HashMap<Stamp, Sha256>,
-    /// What was asked for in this run.
-    used: HashMap<Stamp, Sha256>,
+    digests: HashMap<Stamp, Digest>,
+    listings: Listings,
+}
+
+#[derive(Debug)]
+struct Digest {
+    sha256: Sha256,
+    /// Whether it was remembered.
+    is_known: bool,
+    /// Whether it was asked for in this run.
+    is_used: bool,
 }
 
 impl Hashes {
@@ -85,8 +118,17 @@ impl Hashes {
 
     /// Reads what was remembered.
     pub fn load(file: &Path) -> Self {
-        let known = fs::read(file).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default();
-        Hashes { known, used: HashMap::new() }
+        fs::read(file).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default()
+    }
+
+    /// What is in small directories.
+    pub(super) fn listings(&self) -> &Listings {
+        &self.listings
+    }
+
+    /// Notes what was found in directories of which that was not known.
+    pub(super) fn learn(&mut self, found: Vec<(Stamp, Listing)>) {
+        self.listings.learn(found);
     }
 
     /// The digest of a file with this stamp; `read` gives its bytes if need be.
@@ -98,15 +140,14 @@ impl Hashes {
         stamp: Stamp,
         read: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Sha256, E> {
-        if let Some(digest) = self.used.get(&stamp) {
-            return Ok(*digest);
-        }
-        let digest = match self.known.get(&stamp) {
-            Some(digest) => *digest,
-            None => Sha256::of(&read()?),
+        let digest = match self.digests.entry(stamp) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(Digest { sha256: Sha256::of(&read()?), is_known: false, is_used: false })
+            }
         };
-        self.used.insert(stamp, digest);
-        Ok(digest)
+        digest.is_used = true;
+        Ok(digest.sha256)
     }
 
     /// Remembers what was asked for; `begun` is a time before the first file was read.
@@ -116,19 +157,21 @@ impl Hashes {
     pub fn save(&self, file: &Path, begun: SystemTime) -> io::Result<()> {
         let settled = begun.checked_sub(TICK).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let settled = settled.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
-        let mut entries: Vec<_> = self.used.iter().filter(|(stamp, _)| stamp.changed < settled).collect();
-        if entries.len() == self.known.len()
-            && entries.iter().all(|(stamp, _)| self.known.contains_key(stamp))
-        {
+        let is_kept = |(stamp, digest): &(&Stamp, &Digest)| digest.is_used && stamp.is_settled(settled);
+        let is_as_it_was =
+            self.digests.iter().all(|(stamp, digest)| is_kept(&(stamp, digest)) == digest.is_known);
+        if is_as_it_was && self.listings.are_as_they_were(settled) {
             return Ok(());
         }
-        entries.sort();
-        let mut bytes = Vec::with_capacity(MAGIC.len() + entries.len() * ENTRY + 32);
-        bytes.extend(MAGIC);
-        for (stamp, digest) in entries {
-            stamp.words().iter().for_each(|word| bytes.extend(word.to_be_bytes()));
-            bytes.extend(digest.as_bytes());
+        let mut digests: Vec<_> = self.digests.iter().filter(is_kept).collect();
+        digests.sort_unstable_by_key(|(stamp, _)| **stamp);
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((digests.len() as u64).to_be_bytes());
+        for (stamp, digest) in digests {
+            stamp.write(&mut bytes);
+            bytes.extend(digest.sha256.as_bytes());
         }
+        self.listings.write(settled, &mut bytes);
         bytes.extend(Sha256::of(&bytes).as_bytes());
         // Builds hold the lock, so nobody else writes it.
         let new = file.with_extension("otapress-hashes-new");
@@ -137,27 +180,20 @@ impl Hashes {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<HashMap<Stamp, Sha256>> {
+fn parse(bytes: &[u8]) -> Option<Hashes> {
     let (bytes, sum) = bytes.split_last_chunk::<32>()?;
     if Sha256::of(bytes).as_bytes() != sum {
         return None;
     }
-    let entries = bytes.strip_prefix(MAGIC)?.chunks_exact(ENTRY);
-    let entry = |entry: &[u8]| {
-        let (words, digest) = entry.split_last_chunk::<32>()?;
-        let mut words =
-            words.chunks_exact(8).filter_map(|word| Some(u64::from_be_bytes(word.try_into().ok()?)));
-        let mut word = || words.next();
-        let stamp = Stamp {
-            device: word()?,
-            inode: word()?,
-            size: word()?,
-            modified: word()? as i64,
-            changed: word()? as i64,
-        };
-        Some((stamp, Sha256::from_bytes(*digest)))
-    };
-    entries.map(entry).collect()
+    let (count, mut rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+    let mut digests = HashMap::new();
+    for _ in 0..u64::from_be_bytes(*count) {
+        let stamp = Stamp::read(&mut rest)?;
+        let (sha256, after) = rest.split_first_chunk()?;
+        rest = after;
+        digests.insert(stamp, Digest { sha256: Sha256::from_bytes(*sha256), is_known: true, is_used: false });
+    }
+    Some(Hashes { digests, listings: Listings::read(rest)? })
 }
 
 #[cfg(test)]
@@ -171,7 +207,7 @@ mod tests {
 
     fn file(dir: &Path, name: &str, content: &[u8]) -> Stamp {
         fs::write(dir.join(name), content).unwrap();
-        Stamp::of(&fs::metadata(dir.join(name)).unwrap())
+        Stamp::of(&rustix::fs::stat(dir.join(name)).unwrap())
     }
 
     fn unread() -> io::Result<Vec<u8>> {

@@ -11,6 +11,7 @@ pub mod diff;
 pub mod disk;
 pub mod hashes;
 mod lanes;
+mod listings;
 pub mod scan;
 pub mod view;
 

@@ -12,7 +12,9 @@ use crate::plan::view::{Builder, Part, View};
 /// # Errors
 /// If it is not ours, holds what is not ours, or cannot be read.
 pub fn view(out: &Path) -> Result<View, PublishError> {
-    view_of(out, &scan(out)?, &mut Hashes::load(&Hashes::beside(out)))
+    let mut hashes = Hashes::load(&Hashes::beside(out));
+    let existing = scan(out, &mut hashes)?;
+    view_of(out, &existing, &mut hashes)
 }
 
 /// The same for a directory that was scanned.

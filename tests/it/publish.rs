@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use otapress::publish::hashes::Hashes;
 use otapress::publish::scan::{Existing, scan};
 use otapress::simulate::Prng;
 use tempfile::TempDir;
@@ -106,7 +107,7 @@ impl Site {
     /// How it differs from what a good build of a release leaves.
     fn not_complete(&self, release: &Release) -> Vec<String> {
         let mut found = vec![difference(&self.files(), &release.files)];
-        if let Existing::Published(published) = scan(&self.out()).unwrap() {
+        if let Existing::Published(published) = scan(&self.out(), &mut Hashes::default()).unwrap() {
             found.extend(published.leftovers.iter().map(|path| format!("left over: {}", path.display())));
         }
         let beside = WalkDir::new(self.0.path()).max_depth(1).min_depth(1);

@@ -63,7 +63,7 @@ impl Release {
 
     /// Brings a directory to this release, as `otapress build` does.
     pub fn publish(&self, disk: &dyn Disk, out: &Path) -> Result<(), PublishError> {
-        match scan(out)? {
+        match scan(out, &mut Hashes::default())? {
             Existing::Nothing => apply::fresh(disk, out, &self.tree, &all(&self.tree), &|| ()),
             Existing::Published(published) => {
                 let changes = diff(&self.tree, out, &published, &mut Hashes::default())?;
