@@ -67,18 +67,15 @@ impl Imei {
         if self.len != 15 {
             return true;
         }
-        let sum: u32 = self
-            .to_string()
-            .bytes()
-            .rev()
+        let from_the_back =
+            std::iter::successors(Some(self.digits), |rest| Some(rest / 10)).map(|rest| rest % 10);
+        let sum: u64 = from_the_back
+            .take(15)
             .enumerate()
-            .map(|(i, b)| {
-                let d = u32::from(b - b'0');
-                match (i % 2, d) {
-                    (0, d) => d,
-                    (_, d) if d > 4 => d * 2 - 9,
-                    (_, d) => d * 2,
-                }
+            .map(|(i, d)| match (i % 2, d) {
+                (0, d) => d,
+                (_, d) if d > 4 => d * 2 - 9,
+                (_, d) => d * 2,
             })
             .sum();
         sum.is_multiple_of(10)

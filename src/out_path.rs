@@ -61,25 +61,34 @@ impl FromStr for OutPath {
     type Err = OutPathError;
 
     fn from_str(text: &str) -> Result<Self, OutPathError> {
-        for component in text.split('/') {
+        for component in text.as_bytes().split(|&b| b == b'/') {
             match component {
-                "" => return Err(OutPathError::Empty),
-                "." | ".." => return Err(OutPathError::Dots),
+                b"" => return Err(OutPathError::Empty),
+                b"." | b".." => return Err(OutPathError::Dots),
                 _ if component.len() > 255 => return Err(OutPathError::TooLong),
                 _ => {}
             }
         }
-        // RFC 3986's unreserved characters, and those of pchar that no server or shell rewrites.
-        let allowed = |b: u8| {
-            b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~' | b'@' | b'+' | b'=')
-        };
         // The first byte that is not allowed begins a character: all before it are ASCII.
-        match text.bytes().position(|b| !allowed(b)) {
+        match text.bytes().position(|b| !ALLOWED[usize::from(b)]) {
             Some(at) => Err(OutPathError::Character(text[at..].chars().next().unwrap_or_default())),
             None => Ok(OutPath(text.into())),
         }
     }
 }
+
+/// RFC 3986's unreserved characters, and those of pchar that no server or shell rewrites. A table, because every path of a large
+/// fleet is looked at.
+const ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut b = 0;
+    while b < 128 {
+        allowed[b] = (b as u8).is_ascii_alphanumeric()
+            || matches!(b as u8, b'/' | b'-' | b'.' | b'_' | b'~' | b'@' | b'+' | b'=');
+        b += 1;
+    }
+    allowed
+};
 
 #[cfg(test)]
 mod tests {

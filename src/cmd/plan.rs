@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context as _, bail};
 
@@ -73,19 +75,22 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         let names = loaded.fleet.as_ref().map(Names::of).unwrap_or_default();
         return show(global, args, compare(&before, &after, &names), &names);
     }
-    let mut project = Project::load(global);
-    project.check_published(global);
-    let bar = progress_bar(global, "rendering");
-    let tree = project.render(&bar);
-    bar.finish_and_clear();
+    let out = real_path(&global.out());
+    // What is in out/ is looked at while the fleet is read and rendered: both take their time.
+    let (project, after, before) = thread::scope(|scope| {
+        let looking = scope.spawn(|| out.and_then(|out| Ok(view(&out)?)));
+        let mut project = Project::load(global);
+        project.check_published(global);
+        let bar = progress_bar(global, "rendering");
+        // A large fleet's tree is large, and all that is needed of it is in the view.
+        let after = project.render(&bar).map(|tree| View::of(&tree));
+        bar.finish_and_clear();
+        (project, after, looking.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
     project.show_diagnostics(global)?;
-    let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else { return Ok(Outcome::Failed) };
+    let (Some(after), Some((fleet, _))) = (after, project.fleet()) else { return Ok(Outcome::Failed) };
     let names = Names::of(fleet);
-    let after = View::of(&tree);
-    // A large fleet's tree is large, and all that is needed of it is in the view.
-    drop(tree);
-    let plan = compare(&view(&real_path(&global.out())?)?, &after, &names);
-    show(global, args, plan, &names)
+    show(global, args, compare(&before?, &after, &names), &names)
 }
 
 /// A directory in which something must be published.
