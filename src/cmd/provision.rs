@@ -14,7 +14,7 @@ use crate::settings::corrupting_text;
 /// The form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {
-    /// Commands of the console (with a `$` in front) and of MQTT, one in each line
+    /// Commands of the console (with its dollar sign) and of MQTT, one in each line
     Set,
     /// Lines of a:/file/OwnTracks.properties
     Properties,

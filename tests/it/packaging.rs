@@ -211,7 +211,7 @@ ls: cannot access '/usr/share/doc/otapress': No such file or directory
     assert_eq!(printed, expected);
 }
 
-/// systemd itself, in a container of its own, starts the units in their sandbox, goes on with a new package, and ends with it.
+/// systemd itself, in a container of its own, one at a time on this machine, starts the units in their sandbox, goes on with a new package, and ends with it.
 #[test]
 fn systemd_starts_the_units_in_their_sandbox() {
     let _alone = heavy();
@@ -263,7 +263,7 @@ END
         [ -e /proc/$pid ] || echo 'it has ended'
         dpkg --purge otapress
         "#,
-        "systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe --directory=$over --machine=otapress \
+        "flock /run/lock/otapress-nspawn systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe --directory=$over --machine=otapress-$$ \
             /usr/lib/systemd/systemd --unit=commands.target < /dev/null > $0/console 2>&1 || cat $0/console; cat $over/output",
     );
     let expected = "\

@@ -1,5 +1,8 @@
 //! The command line: exit codes, completions and the manual.
 
+use std::process::Command;
+
+use crate::support::hosts::program;
 use crate::support::project::{Project, Ran, SMALL};
 
 #[test]
@@ -23,6 +26,37 @@ fn warnings_fail_only_when_strict() {
     Project::new(SMALL).run("check --strict").expect(0, "", "checked 2 devices: no mistakes\n");
     Project::new(SMALL).run("check --format json").expect(0, "[]\n", "");
     Project::new(SMALL).run("check --format github").expect(0, "", "");
+}
+
+/// Each shell reads what is printed for it, and knows then what begins with `pla`.
+#[test]
+fn shells_take_their_completions() {
+    let project = Project::empty();
+    for (shell, file, script, known) in [
+        (
+            "bash",
+            "otapress",
+            ". ./otapress; COMP_WORDS=(otapress pla); COMP_CWORD=1; _otapress otapress pla otapress; echo ${COMPREPLY[@]}",
+            "plan",
+        ),
+        (
+            "zsh",
+            "_otapress",
+            "zsh -n _otapress; fpath=($PWD $fpath); autoload -U compinit; compinit -D -u; echo ${_comps[otapress]}",
+            "_otapress",
+        ),
+        ("fish", "otapress.fish", "source otapress.fish; complete -C 'otapress pla' | cut -f 1", "plan"),
+    ] {
+        project.write(file, project.run(&format!("completions {shell}")).stdout);
+        let output = Command::new(program(shell))
+            .args(["-c", script])
+            .env("HOME", project.path(""))
+            .current_dir(project.path(""))
+            .output();
+        let output = output.unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        assert_eq!(said, [format!("{known}\n"), String::new()], "{shell}");
+    }
 }
 
 #[test]
