@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
@@ -53,19 +51,11 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let out = real_path(&global.out())?;
     let _lock = if args.check { None } else { Some(lock(&out, global)?) };
     let hashes_file = Hashes::beside(&out);
-    // What is in out/ is looked at while the fleet is read and rendered: both take their time.
-    let (project, tree, (existing, mut hashes)) = thread::scope(|scope| {
-        let scanning = scope.spawn(|| {
-            let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
-            (scan(&out, &mut hashes), hashes)
-        });
-        let mut project = Project::load(global);
-        project.check_published(global);
-        let bar = progress_bar(global, "rendering");
-        let tree = project.render(&bar);
-        bar.finish_and_clear();
-        (project, tree, scanning.join().unwrap_or_else(|panic| resume_unwind(panic)))
-    });
+    let look = || {
+        let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
+        (scan(&out, &mut hashes), hashes)
+    };
+    let (project, tree, (existing, mut hashes)) = Project::load_beside(global, look, |tree| tree);
     project.show_diagnostics(global)?;
     let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else {
         let (errors, _) = project.counts();

@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use anyhow::{Context as _, bail};
 
 use super::build::real_path;
 use super::files::replace;
 use super::look_at_store;
-use super::project::{Project, progress_bar};
+use super::project::Project;
 use crate::cli::{Global, Outcome, print};
 use crate::fleet;
 use crate::id::Imei;
@@ -76,17 +74,8 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         return show(global, args, compare(&before, &after, &names), &names);
     }
     let out = real_path(&global.out());
-    // What is in out/ is looked at while the fleet is read and rendered: both take their time.
-    let (project, after, before) = thread::scope(|scope| {
-        let looking = scope.spawn(|| out.and_then(|out| Ok(view(&out)?)));
-        let mut project = Project::load(global);
-        project.check_published(global);
-        let bar = progress_bar(global, "rendering");
-        // A large fleet's tree is large, and all that is needed of it is in the view.
-        let after = project.render(&bar).map(|tree| View::of(&tree));
-        bar.finish_and_clear();
-        (project, after, looking.join().unwrap_or_else(|panic| resume_unwind(panic)))
-    });
+    let look = || out.and_then(|out| Ok(view(&out)?));
+    let (project, after, before) = Project::load_beside(global, look, |tree| View::of(&tree));
     project.show_diagnostics(global)?;
     let (Some(after), Some((fleet, _))) = (after, project.fleet()) else { return Ok(Outcome::Failed) };
     let names = Names::of(fleet);

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -65,6 +67,24 @@ impl Project {
         } else {
             self.loaded.fleet.as_ref().map(|fleet| (fleet, &self.catalog))
         }
+    }
+
+    /// Reads a fleet and renders it, while `look` looks at what is published: both take their time. `rendered` takes what
+    /// is needed of the tree, if nothing is wrong that stops a build: that of a large fleet is large.
+    pub fn load_beside<L: Send, R>(
+        global: &Global,
+        look: impl FnOnce() -> L + Send,
+        rendered: impl FnOnce(Tree) -> R,
+    ) -> (Self, Option<R>, L) {
+        thread::scope(|scope| {
+            let looking = scope.spawn(look);
+            let mut project = Project::load(global);
+            project.check_published(global);
+            let bar = progress_bar(global, "rendering");
+            let rendered = project.render(&bar).map(rendered);
+            bar.finish_and_clear();
+            (project, rendered, looking.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })
     }
 
     /// Renders out/, if nothing is wrong that stops a build.
