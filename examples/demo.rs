@@ -11,10 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
-use otapress::device::{Device, Exchange, Faults, Purpose, Turn};
-use otapress::digest::Sha256;
-use otapress::fleet::{self, Fleet};
-use otapress::resolve::assign;
+use otapress_core::digest::Sha256;
+use otapress_devices::device::{Device, Exchange, Faults, Purpose, Turn};
+use otapress_publish::fleet::{self, Fleet};
+use otapress_publish::resolve::assign;
 
 /// What every device runs when the story begins.
 const BEFORE: &str = "0.10.64";

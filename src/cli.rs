@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd;
-use crate::store::location::Location;
+use otapress_server::location::Location;
 
 /// Publishes releases for Greenwich GPS trackers: fleet.yaml, JARs and templates become a directory that any HTTP server can host.
 #[derive(Debug, Parser)]
@@ -231,7 +231,7 @@ pub fn main() -> ExitCode {
         Command::State(args) => cmd::copy::run(&global, &args),
         Command::Config(args) => cmd::config::run(&global, &args),
         Command::Import(args) => cmd::import::run(&global, &args),
-        Command::Schema => print(crate::fleet::schema::text().as_bytes()),
+        Command::Schema => print(otapress_publish::fleet::schema::text().as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "otapress", &mut script);

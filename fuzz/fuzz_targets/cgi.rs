@@ -8,8 +8,8 @@ use std::io::{Seek as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 
 use libfuzzer_sys::fuzz_target;
-use otapress::responder::cgi;
-use otapress::responder::message::{Agent, Program};
+use otapress_responder::cgi;
+use otapress_responder::message::{Agent, Program};
 
 /// What no answer may hold.
 const SECRET: &str = "swordfish";

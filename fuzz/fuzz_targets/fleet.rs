@@ -4,10 +4,10 @@
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
-use otapress::diag::Diagnostic;
-use otapress::fleet::{Device, Fleet, Loaded, parse};
+use otapress_publish::diag::Diagnostic;
+use otapress_publish::fleet::{Device, Fleet, Loaded, parse};
 use otapress::report::diagnostics;
-use otapress::{render, resolve};
+use otapress_publish::{render, resolve};
 
 /// What is said of each device, but for where.
 fn essence(fleet: &Fleet) -> Vec<impl PartialEq + Debug> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use otapress::responder::http::{Config, Credentials, Limits, serve};
-use otapress::store::sqlite::SqliteStore;
+use otapress_server::http::{Config, Credentials, Limits, serve};
+use otapress_responder::store::sqlite::SqliteStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;

@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use otapress::diag::{Diagnostic, Sources};
-use otapress::fleet::parse;
-use otapress::fleet::uri::{HttpUri, Site};
+use otapress_publish::diag::{Diagnostic, Sources};
+use otapress_publish::fleet::parse;
+use otapress_publish::fleet::uri::{HttpUri, Site};
 use otapress::import::{Origin, convert, fleet_file, inventory, read_dbjson, read_showsets};
 use otapress::report::diagnostics;
 

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use otapress::diag::Diagnostic;
-use otapress::fleet::{Loaded, parse};
+use otapress_publish::diag::Diagnostic;
+use otapress_publish::fleet::{Loaded, parse};
 use otapress::report::diagnostics;
 
 const FLEET: &str = "site: http://ota.example.com

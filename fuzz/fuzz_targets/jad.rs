@@ -4,11 +4,11 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use otapress::jad;
-use otapress::jar::Jar;
+use otapress_publish::jad;
+use otapress_publish::jar::Jar;
 
 static JAR: LazyLock<Jar> = LazyLock::new(|| {
-    otapress::jar::read(include_bytes!("../../jars/OwnTracks-0.10.65.jar"))
+    otapress_publish::jar::read(include_bytes!("../../jars/OwnTracks-0.10.65.jar"))
         .expect("the example's JAR is good")
 });
 

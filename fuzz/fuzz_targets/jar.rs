@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(jar) = otapress::jar::read(bytes) {
+    if let Ok(jar) = otapress_publish::jar::read(bytes) {
         assert_eq!(jar.size(), bytes.len() as u64);
         assert_eq!(jar.attribute("MIDlet-Name"), Some(jar.name()));
         assert!(jar.version_text().parse() == Ok(jar.version()));

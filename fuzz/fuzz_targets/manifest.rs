@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(attributes) = otapress::jar::main_section(bytes) {
+    if let Ok(attributes) = otapress_publish::jar::main_section(bytes) {
         for (name, value) in attributes {
             assert!(!name.is_empty() && name.is_ascii());
             assert!(!value.chars().any(char::is_control));

@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use otapress::responder::decide::decide;
-use otapress::responder::offer::Offer;
-use otapress::responder::record::{DeviceRecord, RolloutRecord};
-use otapress::wire::VcFile;
+use otapress_responder::decide::decide;
+use otapress_responder::offer::Offer;
+use otapress_responder::record::{DeviceRecord, RolloutRecord};
+use otapress_core::wire::VcFile;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = VcFile::parse(bytes) else { return };

@@ -9,13 +9,13 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::project::Project;
-use crate::catalog::{self, Catalog, read_file};
 use crate::cli::{Global, Outcome, print};
-use crate::diag::{Code, Diagnostic, Sources};
-use crate::jar::{self, Jar};
-use crate::publish::scan::read_site;
 use crate::report::diagnostics;
-use crate::version::Version;
+use otapress_core::version::Version;
+use otapress_publish::catalog::{self, Catalog, read_file};
+use otapress_publish::diag::{Code, Diagnostic, Sources};
+use otapress_publish::jar::{self, Jar};
+use otapress_publish::publish::scan::read_site;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -110,7 +110,7 @@ fn validate(
     name: &str,
     vendor: &str,
     catalog: &Catalog,
-    published: &impl Fn(&Jar) -> Option<crate::digest::Sha256>,
+    published: &impl Fn(&Jar) -> Option<otapress_core::digest::Sha256>,
 ) -> Result<(Jar, Vec<u8>), Vec<Diagnostic>> {
     let bytes = read_file(path).map_err(|error| {
         vec![Diagnostic::new(Code::JarUnreadable, path, format!("the file {}", error.kind))]

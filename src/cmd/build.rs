@@ -13,12 +13,12 @@ use super::count;
 use super::depfile::Depfile;
 use super::project::{Project, progress_bar};
 use crate::cli::{Global, Outcome};
-use crate::publish::diff::{Changes, all, diff};
-use crate::publish::disk::RealDisk;
-use crate::publish::hashes::Hashes;
-use crate::publish::scan::{Existing, Published, scan};
-use crate::publish::{apply, is_mass_removal};
-use crate::tree::{Tier, Tree};
+use otapress_publish::publish::diff::{Changes, all, diff};
+use otapress_publish::publish::disk::RealDisk;
+use otapress_publish::publish::hashes::Hashes;
+use otapress_publish::publish::scan::{Existing, Published, scan};
+use otapress_publish::publish::{apply, is_mass_removal};
+use otapress_publish::tree::{Tier, Tree};
 
 /// The arguments.
 #[derive(Debug, Default, clap::Args)]

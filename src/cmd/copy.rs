@@ -5,8 +5,8 @@ use indicatif::ProgressBar;
 
 use super::state::{look_at, make};
 use crate::cli::{Discreet, Global, Outcome, location, print};
-use crate::store::copy::{CopyError, copy};
-use crate::store::location::Location;
+use otapress_responder::store::copy::{CopyError, copy};
+use otapress_server::location::Location;
 
 /// What is done with the records as a whole.
 #[derive(Debug, clap::Subcommand)]

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 
 use super::count;
-use crate::catalog::{self, Catalog};
 use crate::cli::{Global, Outcome, print};
-use crate::diag::{Diagnostic, SourceId, Sources};
-use crate::fleet::uri::{HttpUri, Site};
 use crate::import::{Imported, Jars, Origin, convert, fleet_file, inventory, read_dbjson, read_showsets};
 use crate::report::diagnostics;
+use otapress_publish::catalog::{self, Catalog};
+use otapress_publish::diag::{Diagnostic, SourceId, Sources};
+use otapress_publish::fleet::uri::{HttpUri, Site};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]

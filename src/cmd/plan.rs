@@ -11,20 +11,20 @@ use super::files::replace;
 use super::look_at_store;
 use super::project::Project;
 use crate::cli::{Global, Outcome, print};
-use crate::fleet;
-use crate::id::Imei;
-use crate::plan::names::Names;
-use crate::plan::view::{Fingerprint, Part, View};
-use crate::plan::{Plan, compare};
-use crate::publish::hashes::Hashes;
-use crate::publish::scan::Existing;
-use crate::publish::view::{view, view_of};
 use crate::report::plan::json::{fingerprints, json};
 use crate::report::plan::markdown::markdown;
 use crate::report::plan::{Style, text::text};
-use crate::store::Store as _;
-use crate::tree::Tree;
-use crate::version::Version;
+use otapress_core::id::Imei;
+use otapress_core::version::Version;
+use otapress_publish::fleet;
+use otapress_publish::plan::names::Names;
+use otapress_publish::plan::view::{Fingerprint, Part, View};
+use otapress_publish::plan::{Plan, compare};
+use otapress_publish::publish::hashes::Hashes;
+use otapress_publish::publish::scan::Existing;
+use otapress_publish::publish::view::{view, view_of};
+use otapress_publish::tree::Tree;
+use otapress_responder::store::Store as _;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::project::{Project, progress_bar};
 use super::tracker::{self, Cast, Tracker, Wanted};
 use crate::cli::{Global, Outcome, print};
-use crate::probe::{Code, Published, Subject, probe};
+use otapress_devices::probe::{Code, Published, Subject, probe};
 
 /// How many seconds a reply may take.
 const TIMEOUT: u64 = 20;

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::catalog::{self, Catalog};
 use crate::cli::Global;
-use crate::diag::{Code, Diagnostic, Severity};
-use crate::fleet::{self, Fleet, Loaded};
-use crate::publish::scan::read_site;
-use crate::render;
 use crate::report::diagnostics;
-use crate::template::{self, Template};
-use crate::tree::Tree;
+use otapress_publish::catalog::{self, Catalog};
+use otapress_publish::diag::{Code, Diagnostic, Severity};
+use otapress_publish::fleet::{self, Fleet, Loaded};
+use otapress_publish::publish::scan::read_site;
+use otapress_publish::render;
+use otapress_publish::template::{self, Template};
+use otapress_publish::tree::Tree;
 
 /// How many warnings of one kind people are shown: a large fleet can have one for every device.
 const WARNINGS_SHOWN: usize = 100;

@@ -9,7 +9,7 @@
 
 use clap::ValueEnum;
 
-use crate::settings::corrupting_text;
+use otapress_publish::settings::corrupting_text;
 
 /// The form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use super::serve::{self, password};
 use super::state::serving_store;
 use super::{now, trigger};
-use crate::catalog::read_file;
 use crate::cli::{Discreet, Global, Outcome, wrong_usage};
 use crate::relay::Jitter;
 use crate::relay::broker::{Address, Broker, Login, Pem};
 use crate::relay::daemon::{self, Until};
 use crate::relay::topic::Topics;
+use otapress_publish::catalog::read_file;
 
 /// The variable with the password at the broker.
 const PASSWORD: &str = "OTAPRESS_MQTT_PASSWORD";

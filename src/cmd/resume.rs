@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 
 use super::{existing_store, now};
 use crate::cli::{Global, Outcome, print};
-use crate::responder::operate;
+use otapress_responder::operate;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]

@@ -5,8 +5,8 @@ use anyhow::{Context as _, bail};
 use super::project::Project;
 use super::{count, existing_store, now};
 use crate::cli::{Global, Outcome, print};
-use crate::id::Imei;
-use crate::responder::operate;
+use otapress_core::id::Imei;
+use otapress_responder::operate;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]

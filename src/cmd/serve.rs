@@ -19,11 +19,11 @@ use super::inputs::Inputs;
 use super::project::Project;
 use super::state::serving_store;
 use super::{admin, build, now};
-use crate::catalog::read_file;
 use crate::cli::{Global, Outcome};
-use crate::fleet::Fleet;
-use crate::publish::scan::read_site;
-use crate::responder::http::{Config, Credentials, Limits, serve};
+use otapress_publish::catalog::read_file;
+use otapress_publish::fleet::Fleet;
+use otapress_publish::publish::scan::read_site;
+use otapress_server::http::{Config, Credentials, Limits, serve};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]

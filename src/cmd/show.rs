@@ -10,14 +10,14 @@ use super::provision::{self, Form};
 use super::show_text;
 use super::{look_at_store, now, serve};
 use crate::cli::{Global, Outcome, print};
-use crate::fleet::uri::expand;
-use crate::fleet::{Device, Fleet};
-use crate::render::{answer, answer_path, jad_path, jar_path};
-use crate::resolve::{Assignment, Rule, assign};
-use crate::responder::decide::decide;
-use crate::responder::offer::Offer;
-use crate::responder::record::{DeviceRecord, Refusal, RolloutRecord};
-use crate::store::Store as _;
+use otapress_publish::fleet::uri::expand;
+use otapress_publish::fleet::{Device, Fleet};
+use otapress_publish::render::{answer, answer_path, jad_path, jar_path};
+use otapress_publish::resolve::{Assignment, Rule, assign};
+use otapress_responder::decide::decide;
+use otapress_responder::offer::Offer;
+use otapress_responder::record::{DeviceRecord, Refusal, RolloutRecord};
+use otapress_responder::store::Store as _;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]

@@ -6,9 +6,9 @@ use super::provision::commands;
 use super::show::{StateView, View};
 use crate::report::refusal::explain;
 use crate::report::status::time::moment;
-use crate::resolve::Rule;
-use crate::responder::code::lookup;
-use crate::responder::record::Verdict;
+use otapress_publish::resolve::Rule;
+use otapress_responder::code::lookup;
+use otapress_responder::record::Verdict;
 
 /// The whole view.
 pub(super) fn text(view: &View<'_>) -> String {

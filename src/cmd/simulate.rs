@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use super::project::{Project, progress_bar};
 use super::tracker::{self, Cast, Tracker, Wanted};
 use crate::cli::{Global, Outcome, print};
-use crate::fleet::BasisPoints;
-use crate::jad;
-use crate::simulate::{Play, Player, play, starts_with};
+use otapress_devices::simulate::{Play, Player, play, starts_with};
+use otapress_publish::fleet::BasisPoints;
+use otapress_publish::jad;
 
 /// How long the play sleeps at most before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(100);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use crate::cli::Global;
-use crate::responder::http::OpenStore;
-use crate::store::location::Location;
-use crate::store::postgres::{PostgresStore, Server};
-use crate::store::sqlite::{FILE, SqliteStore};
-use crate::store::{Store, StoreError};
+use otapress_responder::store::sqlite::{FILE, SqliteStore};
+use otapress_responder::store::{Store, StoreError};
+use otapress_server::http::OpenStore;
+use otapress_server::location::Location;
+use otapress_server::postgres::{PostgresStore, Server};
 
 /// How long an operator's command waits for the responder to release a lock.
 const PATIENCE: Duration = Duration::from_secs(10);

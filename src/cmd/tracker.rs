@@ -12,14 +12,14 @@ use anyhow::{Context as _, bail};
 use super::project::Project;
 use super::{serve, show};
 use crate::cli::Global;
-use crate::device;
-use crate::device::http::{Network, Url};
-use crate::fleet::{Device, Fleet};
-use crate::out_path::OutPath;
-use crate::publish::scan::read_site;
-use crate::render::{answer_path, jad_path};
-use crate::version::Version;
-use crate::wire::{Site, VcFile};
+use otapress_core::out_path::OutPath;
+use otapress_core::version::Version;
+use otapress_core::wire::{Site, VcFile};
+use otapress_devices::device;
+use otapress_devices::device::http::{Network, Url};
+use otapress_publish::fleet::{Device, Fleet};
+use otapress_publish::publish::scan::read_site;
+use otapress_publish::render::{answer_path, jad_path};
 
 /// A simulated device and what out/ has for it.
 #[derive(Debug)]

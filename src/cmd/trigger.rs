@@ -9,20 +9,20 @@ use anyhow::{Context as _, bail};
 use super::project::Project;
 use super::relay::{jitter, runtime, until_signalled};
 use super::{count, existing_store, now};
-use crate::catalog::Catalog;
 use crate::cli::{Global, Outcome, print, wrong_usage};
+use otapress_publish::catalog::Catalog;
 
-use crate::fleet::{Device, Fleet, per_hour};
-use crate::id::{ClientId, Imei};
 use crate::relay::broker::Broker;
 use crate::relay::topic::Topics;
 use crate::relay::trigger::{self, Told};
-use crate::resolve::assign;
-use crate::responder::decide::Attempt;
-use crate::responder::operate;
-use crate::responder::service::Responder;
-use crate::store::Store;
-use crate::version::Version;
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
+use otapress_publish::fleet::{Device, Fleet, per_hour};
+use otapress_publish::resolve::assign;
+use otapress_responder::decide::Attempt;
+use otapress_responder::operate;
+use otapress_responder::service::Responder;
+use otapress_responder::store::Store;
 
 /// Which devices, and how fast.
 #[derive(Debug, clap::Args)]

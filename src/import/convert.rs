@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::dbjson::left_out;
 use super::{Device, Imported, LATEST, RawSet, Row, Set, Target};
-use crate::diag::Diagnostic;
-use crate::fleet::raw::Text;
-use crate::id::Imei;
-use crate::settings::{INTERNAL, corrupting_key, corrupting_text, find, value_fault};
-use crate::version::Version;
+use otapress_core::id::Imei;
+use otapress_core::version::Version;
+use otapress_publish::diag::Diagnostic;
+use otapress_publish::fleet::raw::Text;
+use otapress_publish::settings::{INTERNAL, corrupting_key, corrupting_text, find, value_fault};
 
 /// The JARs that the new fleet is to have, if they are known.
 #[derive(Clone, Debug)]

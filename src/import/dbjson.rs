@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
-use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
-use crate::fleet::raw::Text;
+use otapress_publish::diag::{Code, Diagnostic, SourceId, Sources, Span};
+use otapress_publish::fleet::raw::Text;
 
 /// A device of the predecessor; what is null or empty is not there.
 #[derive(Clone, Debug)]
@@ -161,11 +161,11 @@ mod tests {
         let mut sources = Sources::default();
         let source = sources.add("db.json", text);
         let told = |found: &Diagnostic| match found.place {
-            crate::diag::Place::Span(span) => {
+            otapress_publish::diag::Place::Span(span) => {
                 let (line, column) = sources.line_column(span);
                 (line, column, found.message.clone())
             }
-            crate::diag::Place::File(_) => unreachable!(),
+            otapress_publish::diag::Place::File(_) => unreachable!(),
         };
         let (rows, found) = read(&sources, source).map_err(|error| told(&error))?;
         let found = found.iter().map(told).map(|(line, column, text)| format!("{line}:{column}: {text}"));

@@ -29,8 +29,8 @@ pub use write::{Origin, fleet_file, inventory};
 
 use std::collections::BTreeMap;
 
-use crate::id::Imei;
-use crate::version::Version;
+use otapress_core::id::Imei;
+use otapress_core::version::Version;
 
 /// What is carried over.
 #[derive(Clone, Debug, PartialEq, Eq)]

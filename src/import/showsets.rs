@@ -1,8 +1,8 @@
 //! The settings sets of `otc showsets`, with their places.
 
 use super::dbjson::left_out;
-use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
-use crate::fleet::raw::Text;
+use otapress_publish::diag::{Code, Diagnostic, SourceId, Sources, Span};
+use otapress_publish::fleet::raw::Text;
 
 /// A set of the predecessor: what it sends of it.
 #[derive(Clone, Debug)]
@@ -115,11 +115,11 @@ mod tests {
             format!("{}[{}]", set.name.text, settings.collect::<Vec<_>>().join(","))
         });
         let found = found.iter().map(|found| match found.place {
-            crate::diag::Place::Span(span) => {
+            otapress_publish::diag::Place::Span(span) => {
                 let (line, column) = sources.line_column(span);
                 format!("{line}:{column}:{}", &text[span.start as usize..span.end as usize])
             }
-            crate::diag::Place::File(_) => unreachable!(),
+            otapress_publish::diag::Place::File(_) => unreachable!(),
         });
         let found = found.collect();
         (shown.collect::<Vec<_>>().join(" "), found)

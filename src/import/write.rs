@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Device, Imported, LATEST, Target};
-use crate::fleet::uri::Site;
-use crate::id::Imei;
+use otapress_core::id::Imei;
+use otapress_publish::fleet::uri::Site;
 
 /// What the predecessor does not know of a fleet.
 #[derive(Clone, Debug)]

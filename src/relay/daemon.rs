@@ -17,8 +17,8 @@ use super::broker::{Broker, Keep};
 use super::link::{Link, LinkError};
 use super::session::{End, Session, Trouble};
 use super::topic::Topics;
-use crate::responder::http::OpenStore;
-use crate::store::StoreError;
+use otapress_responder::store::StoreError;
+use otapress_server::http::OpenStore;
 
 /// How long a server of the records may take to be reached.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::id::ClientId;
-use crate::responder::code;
-use crate::responder::record::Event;
+use otapress_core::id::ClientId;
+use otapress_responder::code;
+use otapress_responder::record::Event;
 
 /// The message of event `seq`. Its members are always there, and null where there is nothing; what is not known by these
 /// names may be added one day, none of them will change.
@@ -29,7 +29,7 @@ pub fn payload(seq: i64, event: &Event, client: Option<&ClientId>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::responder::record::EventKind;
+    use otapress_responder::record::EventKind;
 
     #[test]
     fn all_members_are_always_there() {

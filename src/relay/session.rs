@@ -13,10 +13,10 @@ use super::link::{Link, LinkError, WINDOW};
 use super::outbox::Outbox;
 use super::payload::payload;
 use super::start;
-use crate::responder::message::printable;
-use crate::responder::record::EventKind;
-use crate::responder::service::{Responder, answer};
-use crate::store::{Durability, Lease, Store, StoreError};
+use otapress_responder::message::printable;
+use otapress_responder::record::EventKind;
+use otapress_responder::service::{Responder, answer};
+use otapress_responder::store::{Durability, Lease, Store, StoreError};
 
 /// How often it is looked whether there are new events.
 const LOOK: Duration = Duration::from_millis(500);
@@ -254,7 +254,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn read(&self, message: &Publish) -> Result<crate::responder::service::Start, String> {
+    fn read(&self, message: &Publish) -> Result<otapress_responder::service::Start, String> {
         let client = self.config.topics.starter(&message.topic).ok_or("it is no topic of start messages")?;
         start::parse(client, &message.payload).map_err(|error| error.to_string())
     }

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::id::{ClientId, Imei};
-use crate::responder::service::Start;
-use crate::version::Version;
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
+use otapress_responder::service::Start;
 
 /// Why a message is no start message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! The topics: the only ones that are ever published to or subscribed.
 
-use crate::id::ClientId;
-use crate::responder::record::EventKind;
+use otapress_core::id::ClientId;
+use otapress_responder::record::EventKind;
 
 /// The two trees of topics.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,11 +18,11 @@ use super::broker::{Broker, Keep};
 use super::daemon::stopped;
 use super::link::{Link, LinkError};
 use super::topic::Topics;
-use crate::id::{ClientId, Imei};
-use crate::responder::decide::{Attempt, LeftOut};
-use crate::responder::operate;
-use crate::responder::service::Responder;
-use crate::store::{Store, StoreError};
+use otapress_core::id::{ClientId, Imei};
+use otapress_responder::decide::{Attempt, LeftOut};
+use otapress_responder::operate;
+use otapress_responder::service::Responder;
+use otapress_responder::store::{Store, StoreError};
 
 /// The name of the lease: two that run at the same time would exceed the rate.
 pub const NAME: &str = "trigger";

@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::json;
 
 use super::words::one_line;
-use crate::diag::{Diagnostic, Place, Severity, Sources};
+use otapress_publish::diag::{Diagnostic, Place, Severity, Sources};
 
 /// Where a diagnostic points, for people.
 struct At<'a> {

@@ -1,6 +1,6 @@
 //! Refusals in words, for every command that tells why a device is not offered its target.
 
-use crate::responder::record::{Refusal, RolloutRecord};
+use otapress_responder::record::{Refusal, RolloutRecord};
 
 /// What a refusal means, and what ends it if the operator can. `rollout` is the one that refuses.
 pub fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {

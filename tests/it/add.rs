@@ -1,6 +1,6 @@
 //! `add`: good JARs come into the catalog, others do not, and all of one call or none.
 
-use otapress::digest::Sha256;
+use otapress_core::digest::Sha256;
 
 use crate::support::project::{Project, SMALL, files, make_jar};
 

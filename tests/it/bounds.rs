@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use otapress::store::UNKNOWN_LIMIT;
+use otapress_responder::store::UNKNOWN_LIMIT;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::jar::{JarBuilder, Member, zip};

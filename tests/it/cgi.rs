@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use otapress::responder::record::EventKind;
-use otapress::store::Store as _;
-use otapress::store::sqlite::SqliteStore;
+use crate::support::programs::otapress_cgi;
+use otapress_responder::record::EventKind;
+use otapress_responder::store::Store as _;
+use otapress_responder::store::sqlite::SqliteStore;
 use serde_json::json;
 
 use crate::cases::{self, Request, Response};
@@ -50,7 +51,7 @@ impl Site {
     }
 
     fn command(&self) -> Command {
-        command(Path::new(env!("CARGO_BIN_EXE_otapress-cgi")), &self.out(), &self.state())
+        command(otapress_cgi(), &self.out(), &self.state())
     }
 
     fn check(&self) -> Left {
@@ -174,9 +175,7 @@ fn is_notify(left: &Left, status: u16) {
 fn replays_the_golden_cases() {
     cases::replay(
         |out, state| (out.to_owned(), state.to_owned()),
-        |(out, state), request| {
-            run(command(Path::new(env!("CARGO_BIN_EXE_otapress-cgi")), out, state), request).0
-        },
+        |(out, state), request| run(command(otapress_cgi(), out, state), request).0,
     );
 }
 
@@ -364,7 +363,7 @@ fn a_state_that_is_a_file_is_no_state() {
 /// A user other than root, and the program where that user can run it: permissions mean nothing to root.
 fn as_nobody(site: &Site) -> impl Fn() -> Command + use<'_> {
     let program = site.directory.path().join("otapress-cgi");
-    fs::copy(env!("CARGO_BIN_EXE_otapress-cgi"), &program).unwrap();
+    fs::copy(otapress_cgi(), &program).unwrap();
     fs::set_permissions(site.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     move || {
         let mut command = command(&program, &site.out(), &site.state());
@@ -412,7 +411,7 @@ fn a_full_disk_is_no_state() {
     let limited = |blocks: u32| {
         let mut command = Command::new("/bin/sh");
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\"");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_otapress-cgi")]);
+        command.args(["-c", &script]).arg(otapress_cgi());
         command.env_clear().env("OTAPRESS_OUT", site.out()).env("OTAPRESS_STATE", site.state());
         command
     };
@@ -428,7 +427,7 @@ fn a_full_disk_is_no_state() {
     is_check(&run(limited(0), &other), NO, "no-state: cannot use");
     is_notify(&site.notify(), 200);
     let mut kinds = Vec::new();
-    let mut read = |tx: &mut dyn otapress::store::Tx| {
+    let mut read = |tx: &mut dyn otapress_responder::store::Tx| {
         kinds = tx.events(0, 10)?.into_iter().map(|(_, event)| event.kind).collect();
         Ok(())
     };

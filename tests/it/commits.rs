@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use otapress::device::http::{Framing, Request};
-use otapress::responder::http::Limits;
-use otapress::store::{Durability, Lease, Store, StoreError, Work};
+use otapress_devices::device::http::{Framing, Request};
+use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
+use otapress_server::http::Limits;
 
 use crate::support::server::{Server, sqlite};
 use crate::support::tree::{SITE, Tree};

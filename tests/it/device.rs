@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use otapress::device::http::{Error, Framing, Network, ReplyFraming};
-use otapress::device::{Device, Faults, NoAnswer, Otap, OtapOutcome, Outcome, Purpose, Refusal};
-use otapress::wire::Release;
+use otapress_core::wire::Release;
+use otapress_devices::device::http::{Error, Framing, Network, ReplyFraming};
+use otapress_devices::device::{Device, Faults, NoAnswer, Otap, OtapOutcome, Outcome, Purpose, Refusal};
 
 use crate::support::canned::Canned;
 use crate::support::jar::JarBuilder;
@@ -52,7 +52,7 @@ fn descriptor(size: usize) -> String {
         version: "0.10.66".into(),
         path: "jars/OwnTracks.jar".into(),
         size: size as u64,
-        sha256: otapress::digest::Sha256::of(b""),
+        sha256: otapress_core::digest::Sha256::of(b""),
     })
 }
 

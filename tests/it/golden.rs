@@ -9,9 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use otapress::digest::Sha256;
-use otapress::wire::{SITE_FILE, Site, VcFile};
-use otapress::{jad, jar};
+use otapress_core::digest::Sha256;
+use otapress_core::wire::{SITE_FILE, Site, VcFile};
+use otapress_publish::{jad, jar};
 
 use crate::support::project::{
     Files, Project, against_golden, difference, directories, files, repository, updating,

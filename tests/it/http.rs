@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use otapress::device::http::{Framing, Network, Reply, ReplyFraming, Request};
-use otapress::device::{Answered, Outcome};
-use otapress::responder::http::{Credentials, Limits, OpenStore};
-use otapress::store::{Durability, Lease, Store, StoreError, Work};
-use otapress::wire::NO;
+use otapress_core::wire::NO;
+use otapress_devices::device::http::{Framing, Network, Reply, ReplyFraming, Request};
+use otapress_devices::device::{Answered, Outcome};
+use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
+use otapress_server::http::{Credentials, Limits, OpenStore};
 
 use crate::support::server::{Server, sqlite};
 use crate::support::tree::{SITE, Tree, offer, setting};
@@ -338,9 +338,9 @@ fn every_version_check_is_answered() {
 }
 
 /// The release that [`published`] made.
-fn otapress_release(tree: &Tree) -> otapress::wire::Release {
+fn otapress_release(tree: &Tree) -> otapress_core::wire::Release {
     let text = std::fs::read(tree.out().join("otapress.json")).unwrap();
-    otapress::wire::Site::parse(&text).unwrap().releases.remove(0)
+    otapress_core::wire::Site::parse(&text).unwrap().releases.remove(0)
 }
 
 #[test]

@@ -8,9 +8,12 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use otapress::fleet::{self, uri::HttpUri, uri::Site};
 use otapress::import::{self, Device, Imported, LATEST, Origin, Set, Target};
-use otapress::settings::{INTERNAL, corrupting_key, find, value_fault};
+use otapress_publish::fleet::{
+    self,
+    uri::{HttpUri, Site},
+};
+use otapress_publish::settings::{INTERNAL, corrupting_key, find, value_fault};
 use proptest::prelude::*;
 
 use crate::support::project::{Project, Ran, against_golden, directories, repository};
@@ -254,7 +257,7 @@ proptest! {
         names in prop::collection::vec(any_text(), 0..4),
         settings in prop::collection::vec(any_text(), 4),
     ) {
-        use otapress::diag::Sources;
+        use otapress_publish::diag::Sources;
         let mut rows = serde_json::to_value(rows).unwrap();
         for (n, row) in rows.as_array_mut().unwrap().iter_mut().enumerate() {
             row["imei"] = format!("35209900176{n:04}").into();

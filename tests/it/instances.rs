@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use otapress::id::Imei;
-use otapress::responder::record::EventKind::{self, *};
-use otapress::store::location::Location;
-use otapress::store::postgres::{PostgresStore, Server};
-use otapress::store::{Store as _, StoreError, Tx};
+use otapress_core::id::Imei;
+use otapress_responder::record::EventKind::{self, *};
+use otapress_responder::store::{Store as _, StoreError, Tx};
+use otapress_server::location::Location;
+use otapress_server::postgres::{PostgresStore, Server};
 
 use crate::support::balancers::{Balancer, haproxy, nginx};
 use crate::support::hosts::Site;

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use otapress::digest::Sha256;
-use otapress::simulate::Prng;
-use otapress::{jad, jar};
+use otapress_core::digest::Sha256;
+use otapress_devices::simulate::Prng;
+use otapress_publish::{jad, jar};
 use rustix::process::geteuid;
 
 use crate::support::process::{Serve, heavy, otapress};

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use otapress::diag::{Code, Severity};
+use otapress_publish::diag::{Code, Severity};
 
 use crate::support::project::{Project, against_golden, directories, repository};
 

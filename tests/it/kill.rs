@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use otapress::responder::record::EventKind;
-use otapress::store::Store as _;
-use otapress::store::sqlite::{FILE, SqliteStore};
+use otapress_responder::record::EventKind;
+use otapress_responder::store::Store as _;
+use otapress_responder::store::sqlite::{FILE, SqliteStore};
 use rusqlite::config::DbConfig;
 
 use crate::support::process::{Client, PATIENCE, Serve, heavy, otapress, wait_until};

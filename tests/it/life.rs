@@ -1,11 +1,11 @@
 //! The lives of simulated devices against a server: what happens to a fleet over days, in seconds.
 
-use otapress::device::{Device, Faults, Otap, Outcome, Purpose, Turn};
-use otapress::responder::outcome;
-use otapress::responder::record::{DeviceRecord, EventKind, Refusal, RolloutRecord};
-use otapress::store::sqlite::SqliteStore;
-use otapress::store::{Durability, Store};
-use otapress::wire::{Day, Release, Window};
+use otapress_core::wire::{Day, Release, Window};
+use otapress_devices::device::{Device, Faults, Otap, Outcome, Purpose, Turn};
+use otapress_responder::outcome;
+use otapress_responder::record::{DeviceRecord, EventKind, Refusal, RolloutRecord};
+use otapress_responder::store::sqlite::SqliteStore;
+use otapress_responder::store::{Durability, Store};
 use std::time::Duration;
 
 use crate::support::server::{NOON, Server};
@@ -386,7 +386,7 @@ fn a_simulator_is_answered_and_leaves_no_trace() {
     tree.offer("dev1", IMEI, &release);
     let server = Server::start(&tree);
     let mut device = server.device("dev1", IMEI, "0.10.65");
-    device.quirks.program = otapress::device::Program::Simu;
+    device.quirks.program = otapress_devices::device::Program::Simu;
     assert!(device.check().outcome.is_upgrade());
     server.stop();
     let mut state = State::of(&tree);

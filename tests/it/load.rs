@@ -6,14 +6,15 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use otapress::id::Imei;
-use otapress::responder::record::EventKind::{self, *};
-use otapress::store::Store as _;
-use otapress::store::sqlite::SqliteStore;
-use otapress::wire::{Brake, NO, Offer, Target, VcFile};
+use otapress_core::id::Imei;
+use otapress_core::wire::{Brake, NO, Offer, Target, VcFile};
+use otapress_responder::record::EventKind::{self, *};
+use otapress_responder::store::Store as _;
+use otapress_responder::store::sqlite::SqliteStore;
 use std::fs;
 
 use crate::support::process::{Client, Serve, heavy, otapress};
+use crate::support::programs::otapress_cgi;
 use crate::support::tree::{Tree, target};
 
 /// How long devices ask.
@@ -234,7 +235,7 @@ impl Transport for Cgi<'_> {
     fn begin(&mut self) {}
 
     fn post(&mut self, path: &str, agent: &str, body: &str) -> (u16, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_otapress-cgi"))
+        let mut child = Command::new(otapress_cgi())
             .env_clear()
             .env("OTAPRESS_OUT", self.0.out())
             .env("OTAPRESS_STATE", self.0.state())

@@ -2,10 +2,10 @@
 
 use std::process::Output;
 
-use otapress::responder::record::{DeviceRecord, EventKind};
-use otapress::responder::service::Reply;
-use otapress::store::Store as _;
-use otapress::store::sqlite::SqliteStore;
+use otapress_responder::record::{DeviceRecord, EventKind};
+use otapress_responder::service::Reply;
+use otapress_responder::store::Store as _;
+use otapress_responder::store::sqlite::SqliteStore;
 
 use crate::support::asked::ask;
 use crate::support::process::{Fleet, PATIENCE, YAML};

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use crate::support::process::{Serve, heavy};
+use crate::support::programs::{otapress, otapress_cgi};
 use crate::support::project::{files, repository};
 
 /// Runs a program to its end, which must be a good one.
@@ -32,9 +33,9 @@ fn package() -> &'static Path {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::create_dir(path("bin")).unwrap();
-        for program in [env!("CARGO_BIN_EXE_otapress"), env!("CARGO_BIN_EXE_otapress-cgi")] {
-            let into = path("bin").join(Path::new(program).file_name().unwrap());
-            run("strip", &["-o", into.to_str().unwrap(), program]);
+        for program in [otapress(), otapress_cgi()] {
+            let into = path("bin").join(program.file_name().unwrap());
+            run("strip", &["-o", into.to_str().unwrap(), program.to_str().unwrap()]);
         }
         let deb = script("deb", &path("bin"), &path("one"));
         let again = script("deb", &path("bin"), &path("two"));

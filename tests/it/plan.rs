@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use otapress::responder::record::DeviceRecord;
-use otapress::store::sqlite::SqliteStore;
-use otapress::store::{Durability, Store as _};
+use otapress_responder::record::DeviceRecord;
+use otapress_responder::store::sqlite::SqliteStore;
+use otapress_responder::store::{Durability, Store as _};
 use serde_json::Value;
 
 use crate::support::project::{

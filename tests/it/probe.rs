@@ -5,13 +5,13 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use otapress::device::Device;
-use otapress::device::http::Network;
-use otapress::probe::{Code, Published, Report, Subject, probe};
-use otapress::responder::http::Credentials;
-use otapress::store::Store as _;
-use otapress::store::sqlite::SqliteStore;
-use otapress::wire::{SITE_FILE, Site};
+use otapress_core::wire::{SITE_FILE, Site};
+use otapress_devices::device::Device;
+use otapress_devices::device::http::Network;
+use otapress_devices::probe::{Code, Published, Report, Subject, probe};
+use otapress_responder::store::Store as _;
+use otapress_responder::store::sqlite::SqliteStore;
+use otapress_server::http::Credentials;
 
 use crate::support::canned::Seen;
 use crate::support::proxy::{Proxy, Reply};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use otapress::fleet::{Loaded, load};
-use otapress::resolve::{Assignment, Rule, assign};
-use otapress::version::Version;
+use otapress_core::version::Version;
+use otapress_publish::fleet::{Loaded, load};
+use otapress_publish::resolve::{Assignment, Rule, assign};
 use proptest::prelude::*;
 
 use crate::support::project::{Project, SMALL, repository};

@@ -5,9 +5,9 @@
 
 use std::path::PathBuf;
 
-use otapress::publish::hashes::Hashes;
-use otapress::publish::scan::{Existing, scan};
-use otapress::simulate::Prng;
+use otapress_devices::simulate::Prng;
+use otapress_publish::publish::hashes::Hashes;
+use otapress_publish::publish::scan::{Existing, scan};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 

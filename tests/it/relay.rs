@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use otapress::id::Imei;
-use otapress::responder::message::Request;
-use otapress::responder::record::{DeviceRecord, Event, EventKind};
-use otapress::responder::service::{Responder, Step, answer};
-use otapress::store::sqlite::SqliteStore;
-use otapress::store::{Durability, Store as _, Tx};
+use otapress_core::id::Imei;
+use otapress_responder::message::Request;
+use otapress_responder::record::{DeviceRecord, Event, EventKind};
+use otapress_responder::service::{Responder, Step, answer};
+use otapress_responder::store::sqlite::SqliteStore;
+use otapress_responder::store::{Durability, Store as _, Tx};
 use serde_json::{Value, json};
 
 use crate::support::broker::{Answer, Packet, acknowledged, broker, connected, subscribed};
@@ -45,7 +45,10 @@ impl World {
         SqliteStore::open(&self.0.path("state"), PATIENCE).unwrap()
     }
 
-    fn read<T>(&self, mut work: impl FnMut(&mut dyn Tx) -> Result<T, otapress::store::StoreError>) -> T {
+    fn read<T>(
+        &self,
+        mut work: impl FnMut(&mut dyn Tx) -> Result<T, otapress_responder::store::StoreError>,
+    ) -> T {
         let mut value = None;
         self.store().read(&mut |tx| work(tx).map(|read| value = Some(read))).unwrap();
         value.unwrap()
@@ -455,7 +458,7 @@ fn what_a_halted_rollout_and_a_lost_broker_leave_out() {
     world.check(1200, IMEI, "0.10.65");
     let halted = |tx: &mut dyn Tx| {
         let mut rollout = tx.rollout("next/0.10.66")?;
-        rollout.halted = Some(otapress::responder::record::Halt { at: 1, reason: "a test".into() });
+        rollout.halted = Some(otapress_responder::record::Halt { at: 1, reason: "a test".into() });
         tx.put_rollout(&rollout)
     };
     world.store().write(Durability::Power, &mut |tx| halted(tx)).unwrap();

@@ -10,9 +10,9 @@ use otapress::report::status::Status;
 use otapress::report::status::html::{self, INDEX};
 use otapress::report::status::records::{Changes, Records};
 use otapress::report::status::summary::Summary;
-use otapress::responder::record::DeviceRecord;
-use otapress::store::sqlite::SqliteStore;
-use otapress::store::{Durability, Store as _};
+use otapress_responder::record::DeviceRecord;
+use otapress_responder::store::sqlite::SqliteStore;
+use otapress_responder::store::{Durability, Store as _};
 use serde_json::{Value, json};
 
 use crate::support::browser::{Browser, Screen};
@@ -277,7 +277,7 @@ const LARGE: u32 = 100_000;
 #[test]
 fn a_hundred_thousand_devices_stay_usable() {
     let (fleet, mut store) = large();
-    let loaded = otapress::fleet::load(&fleet.path("fleet.yaml")).fleet.unwrap();
+    let loaded = otapress_publish::fleet::load(&fleet.path("fleet.yaml")).fleet.unwrap();
     let mut changes = Changes::default();
     let records = Records::read(&mut store, &loaded, &mut changes, NOW).unwrap();
     let status = Status::new(&loaded, records, NOW);

@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use otapress::digest::Sha256;
-use otapress::jad;
-use otapress::wire::VcFile;
+use otapress_core::digest::Sha256;
+use otapress_core::wire::VcFile;
+use otapress_publish::jad;
 
 use crate::support::hosts::{Site, program};
 use crate::support::project::{difference, files};

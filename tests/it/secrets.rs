@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::process::{Fleet, YAML};
+use crate::support::programs::otapress_cgi;
 use crate::support::project::{Files, Project, Ran, SMALL, files};
 
 const PASSWORD: &str = "swordfish";
@@ -97,7 +98,7 @@ fn nothing_is_written_but_out_and_state() {
     // The program that answers, with requests that name files.
     for target in ["/otap/version", "/otap/notify?id=dev1", "/otap/notify?id=../../x", "/../x", "/%2e%2e/x"] {
         for agent in ["GW/352099001761481", "GW/../../../x", "TC65i/352099001761481"] {
-            let output = Command::new(env!("CARGO_BIN_EXE_otapress-cgi"))
+            let output = Command::new(otapress_cgi())
                 .current_dir(project.path("."))
                 .env_clear()
                 .envs([("OTAPRESS_OUT", "out"), ("OTAPRESS_STATE", "state"), ("REQUEST_METHOD", "POST")])
@@ -115,7 +116,7 @@ fn what_is_remembered_is_for_its_user_and_group() {
         let fleet = Fleet::new(YAML);
         assert!(fleet.run(&["build"]).status.success());
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("umask {umask}; exec \"$0\""), env!("CARGO_BIN_EXE_otapress-cgi")]);
+        command.args(["-c", &format!("umask {umask}; exec \"$0\"")]).arg(otapress_cgi());
         command.env("OTAPRESS_OUT", fleet.path("out")).env("OTAPRESS_STATE", fleet.path("state"));
         command.env("REQUEST_METHOD", "POST").env("REQUEST_URI", "/otap/version").env("CONTENT_LENGTH", "0");
         command.env("HTTP_USER_AGENT", "GW/352099001761481");
@@ -157,7 +158,7 @@ fn the_cgi_program_ignores_what_it_does_not_need() {
     assert!(fleet.run(&["build"]).status.success());
     let ask = |more: &BTreeMap<&str, &str>| {
         let _ = fs::remove_dir_all(fleet.path("state"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_otapress-cgi"));
+        let mut command = Command::new(otapress_cgi());
         command.env_clear().env("OTAPRESS_OUT", fleet.path("out")).env("OTAPRESS_STATE", fleet.path("state"));
         command.env("REQUEST_METHOD", "POST").env("REQUEST_URI", "/otap/version").env("CONTENT_LENGTH", "0");
         command.env("HTTP_USER_AGENT", "GW/352099001761481").envs(more);

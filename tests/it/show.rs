@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use crate::support::programs::otapress_cgi;
 use crate::support::project::{Project, SMALL};
 
 const AUTH: &str = "  otapUser: ota\n  otapPasswordFile: secrets/otap\nmidlet:";
@@ -144,7 +145,7 @@ note: [?] not confirmed: that the modem hands on `@` and `_`, so look at the val
 
 /// Posts as a device does, to what `build` has published.
 fn post(project: &Project, uri: &str, agent: &str, body: &str) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_otapress-cgi"))
+    let mut child = Command::new(otapress_cgi())
         .env_clear()
         .env("OTAPRESS_OUT", project.path("out"))
         .env("OTAPRESS_STATE", project.path("state"))

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use otapress::simulate::{Play, Player, Report, play};
-use otapress::store::Store as _;
-use otapress::store::sqlite::SqliteStore;
-use otapress::wire::Release;
+use otapress_core::wire::Release;
+use otapress_devices::simulate::{Play, Player, Report, play};
+use otapress_responder::store::Store as _;
+use otapress_responder::store::sqlite::SqliteStore;
 
 use crate::support::proxy::{Proxy, Reply};
 use crate::support::server::Server;

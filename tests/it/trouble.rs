@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use otapress::device::http::{Framing, Request};
-use otapress::device::{Answered, Outcome};
-use otapress::store::sqlite::FILE;
-use otapress::wire::NO;
+use otapress_core::wire::NO;
+use otapress_devices::device::http::{Framing, Request};
+use otapress_devices::device::{Answered, Outcome};
+use otapress_responder::store::sqlite::FILE;
 
 use crate::support::server::Server;
 use crate::support::tree::{SITE, Tree};

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::values::{self, Backend, Site};
 use super::{Place, htpasswd, templates};
 use crate::cli::Global;
-use crate::fleet::uri::HttpUri;
-use crate::fleet::{Fleet, Provisioning, Spanned};
+use otapress_publish::fleet::uri::HttpUri;
+use otapress_publish::fleet::{Fleet, Provisioning, Spanned};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use sha_crypt::{CustomizedPasswordHasher as _, Params, ShaCrypt};
 
 use super::super::serve::password;
-use crate::fleet::Fleet;
+use otapress_publish::fleet::Fleet;
 
 /// One line `user:hash` for each otapUser of the fleet.
 ///

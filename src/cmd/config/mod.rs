@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::probe;
 use super::project::Project;
 use crate::cli::{Global, Outcome, print};
-use crate::fleet::Fleet;
+use otapress_publish::fleet::Fleet;
 use values::{Backend, Listen, Site};
 
 /// The arguments.

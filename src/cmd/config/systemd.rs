@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::templates;
 use super::values;
 use crate::cli::Global;
-use crate::fleet::Fleet;
+use otapress_publish::fleet::Fleet;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]

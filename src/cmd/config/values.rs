@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use super::Place;
 use crate::cli::Global;
-use crate::fleet::Fleet;
-use crate::store::location::Location;
+use otapress_publish::fleet::Fleet;
+use otapress_server::location::Location;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug)]

@@ -6,14 +6,14 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::look::{Opened, events_of, latest_events};
-use crate::fleet::Fleet;
-use crate::id::Imei;
 use crate::report::status::filter::{Filter, keeps_event};
 use crate::report::status::json as values;
 use crate::report::status::summary::Summary;
 use crate::report::status::{DeviceStatus, Status, gate, text};
-use crate::responder::record::Event;
-use crate::store::StoreError;
+use otapress_core::id::Imei;
+use otapress_publish::fleet::Fleet;
+use otapress_responder::record::Event;
+use otapress_responder::store::StoreError;
 
 /// What is asked of what.
 pub(super) struct Asked<'a> {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::ArgGroup;
 
-use crate::fleet::Fleet;
 use crate::report::status::filter::{Filter, Wanted};
 use crate::report::status::gate::{Amount, Gate, Percent};
-use crate::version::Version;
+use otapress_core::version::Version;
+use otapress_publish::fleet::Fleet;
 
 /// How many events of a single device are shown.
 pub(super) const HISTORY: u32 = 20;
@@ -84,7 +84,7 @@ pub struct Args {
 }
 
 fn version(text: &str) -> Result<Version, String> {
-    text.parse().map_err(|error: crate::version::VersionError| error.to_string())
+    text.parse().map_err(|error: otapress_core::version::VersionError| error.to_string())
 }
 
 impl Args {

@@ -1,11 +1,11 @@
 //! A look at the records, and what is kept from one look to the next.
 
-use crate::fleet::Fleet;
-use crate::id::Imei;
 use crate::report::status::Status;
 use crate::report::status::records::{Change, Changes, Records};
-use crate::responder::record::Event;
-use crate::store::{Store, StoreError};
+use otapress_core::id::Imei;
+use otapress_publish::fleet::Fleet;
+use otapress_responder::record::Event;
+use otapress_responder::store::{Store, StoreError};
 
 /// How many events are read at a time.
 const PAGE: u32 = 1000;

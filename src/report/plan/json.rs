@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::Style;
-use crate::digest::Sha256;
-use crate::plan::view::{Fingerprint, Part};
-use crate::plan::{Devices, Kind, Plan, Pushed, Rule, Side, State};
 use crate::report::status::time::moment;
-use crate::settings::is_secret;
+use otapress_core::digest::Sha256;
+use otapress_publish::plan::view::{Fingerprint, Part};
+use otapress_publish::plan::{Devices, Kind, Plan, Pushed, Rule, Side, State};
+use otapress_publish::settings::is_secret;
 
 /// The number of the format; a saved plan with another number is refused.
 const FORMAT: u32 = 1;
@@ -85,7 +85,7 @@ pub fn json(plan: &Plan, style: Style<'_>) -> Value {
             "devices": names(&moved.devices),
         })
     });
-    let release = |release: &crate::wire::Release| {
+    let release = |release: &otapress_core::wire::Release| {
         json!({
             "version": release.version,
             "size": release.size,

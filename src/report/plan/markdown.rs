@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::sections::{headline, sections};
 use super::{Mark, Row, Style, Word, Words, names};
-use crate::plan::Plan;
 use crate::report::words::{count, one_line};
+use otapress_publish::plan::Plan;
 
 /// How many devices of a row are named: hosts limit how long a comment may be.
 const NAMED: usize = 100;

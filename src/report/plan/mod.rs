@@ -8,8 +8,8 @@ mod rows;
 mod sections;
 pub mod text;
 
-use crate::plan::Plan;
-use crate::plan::names::Names;
+use otapress_publish::plan::Plan;
+use otapress_publish::plan::names::Names;
 
 /// How a plan is shown.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ enum Mark {
 struct Row<'a> {
     mark: Mark,
     what: Words,
-    devices: Option<&'a crate::plan::Devices>,
+    devices: Option<&'a otapress_publish::plan::Devices>,
     notes: Vec<Words>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Row<'a> {
         Row { mark, what, devices: None, notes: Vec::new() }
     }
 
-    fn of(self, devices: &'a crate::plan::Devices) -> Self {
+    fn of(self, devices: &'a otapress_publish::plan::Devices) -> Self {
         Row { devices: Some(devices), ..self }
     }
 
@@ -101,7 +101,12 @@ impl<'a> Row<'a> {
 }
 
 /// The names of at most `most` devices, and how many more there are.
-fn names(plan: &Plan, devices: &crate::plan::Devices, most: usize, style: Style<'_>) -> (Vec<String>, usize) {
+fn names(
+    plan: &Plan,
+    devices: &otapress_publish::plan::Devices,
+    most: usize,
+    style: Style<'_>,
+) -> (Vec<String>, usize) {
     // `and 1 more` is no shorter than the name.
     let most = if style.in_full || devices.count() <= most + 1 { devices.count() } else { most };
     let imeis = plan.imeis(devices, most, style.names);

@@ -1,13 +1,13 @@
 //! Single changes in words.
 
 use super::{Mark, Row, Words};
-use crate::plan::{
-    Change, Files, Kind, Pushed, Rule, RuleChange, Running, SettingChange, State, Transition, Wave,
-};
 use crate::report::status::time::moment;
 use crate::report::words::{bytes, count};
-use crate::settings::is_secret;
-use crate::wire;
+use otapress_core::wire;
+use otapress_publish::plan::{
+    Change, Files, Kind, Pushed, Rule, RuleChange, Running, SettingChange, State, Transition, Wave,
+};
+use otapress_publish::settings::is_secret;
 
 /// Devices that are told something else.
 pub(super) fn transition(transition: &Transition) -> Row<'_> {

@@ -2,9 +2,9 @@
 
 use super::rows::{files, jar, rule, setting, transition, wave};
 use super::{Mark, Row, Section, Words};
-use crate::plan::{Kind, Plan};
-use crate::publish::is_mass_removal;
 use crate::report::words::{bytes, count};
+use otapress_publish::plan::{Kind, Plan};
+use otapress_publish::publish::is_mass_removal;
 
 /// The whole plan in one sentence.
 pub(super) fn headline(plan: &Plan) -> String {

@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use super::{DeviceStatus, State, Status, words};
-use crate::fleet::Fleet;
-use crate::id::Imei;
-use crate::responder::record::Event;
-use crate::version::Version;
+use otapress_core::id::Imei;
+use otapress_core::version::Version;
+use otapress_publish::fleet::Fleet;
+use otapress_responder::record::Event;
 
 /// Conditions, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Status;
 use super::records::Change;
-use crate::fleet::Fleet;
-use crate::id::Imei;
-use crate::version::Version;
+use otapress_core::id::Imei;
+use otapress_core::version::Version;
+use otapress_publish::fleet::Fleet;
 
 /// The counts at some moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::summary::{RolloutSummary, Summary};
 use super::{DeviceStatus, State, Status, Stranger, gate, words};
-use crate::fleet::Fleet;
-use crate::id::Imei;
-use crate::responder::code;
-use crate::responder::record::{Event, Verdict};
+use otapress_core::id::Imei;
+use otapress_publish::fleet::Fleet;
+use otapress_responder::code;
+use otapress_responder::record::{Event, Verdict};
 
 /// The number of the format.
 pub const FORMAT: u32 = 1;

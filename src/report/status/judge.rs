@@ -1,9 +1,9 @@
 //! How one device stands towards its target: pure.
 
-use crate::responder::code;
-use crate::responder::decide::decide;
-use crate::responder::offer::Offer;
-use crate::responder::record::{DeviceRecord, OfferRecord, Refusal, RolloutRecord, Verdict};
+use otapress_responder::code;
+use otapress_responder::decide::decide;
+use otapress_responder::offer::Offer;
+use otapress_responder::record::{DeviceRecord, OfferRecord, Refusal, RolloutRecord, Verdict};
 
 macro_rules! states {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $title:literal;)*) => {

@@ -23,15 +23,15 @@ pub mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::fleet::Fleet;
-use crate::id::Imei;
-use crate::render::{self, Class};
-use crate::resolve::{Assignment, assign};
-use crate::responder::offer::Offer;
-use crate::responder::outcome;
-use crate::responder::record::{DeviceRecord, RolloutRecord, UnknownRecord};
-use crate::store::Standing;
-use crate::wire::{Target, VcFile};
+use otapress_core::id::Imei;
+use otapress_core::wire::{Target, VcFile};
+use otapress_publish::fleet::Fleet;
+use otapress_publish::render::{self, Class};
+use otapress_publish::resolve::{Assignment, assign};
+use otapress_responder::offer::Offer;
+use otapress_responder::outcome;
+use otapress_responder::record::{DeviceRecord, RolloutRecord, UnknownRecord};
+use otapress_responder::store::Standing;
 
 pub use judge::{Failure, State};
 use records::Records;

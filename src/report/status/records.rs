@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::fleet::Fleet;
-use crate::id::Imei;
-use crate::responder::record::{DeviceRecord, EventKind, RolloutRecord, UnknownRecord};
-use crate::store::{Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
-use crate::version::Version;
+use otapress_core::id::Imei;
+use otapress_core::version::Version;
+use otapress_publish::fleet::Fleet;
+use otapress_responder::record::{DeviceRecord, EventKind, RolloutRecord, UnknownRecord};
+use otapress_responder::store::{Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
 
 /// How many rows are read at a time.
 const PAGE: u32 = 2000;

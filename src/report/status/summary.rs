@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{DeviceStatus, Failure, Rollout, State, Status};
-use crate::fleet::{BasisPoints, Channel, Fleet};
-use crate::resolve::Rule;
-use crate::version::Version;
+use otapress_core::version::Version;
+use otapress_publish::fleet::{BasisPoints, Channel, Fleet};
+use otapress_publish::resolve::Rule;
 
 /// Counts of devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Summary {
 
 impl RolloutSummary {
     fn empty(fleet: &Fleet, rollout: &Rollout, place: usize) -> Self {
-        let wave = |wave: &crate::fleet::Wave| WaveSummary {
+        let wave = |wave: &otapress_publish::fleet::Wave| WaveSummary {
             at: wave.at,
             percent: wave.percent,
             devices: 0,

@@ -6,13 +6,13 @@ use super::gate::{self, share};
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
 use super::{DeviceStatus, State, Status, Stranger, words};
-use crate::fleet::Fleet;
-use crate::id::Imei;
 use crate::report::words::one_line;
-use crate::responder::code;
-use crate::responder::offer::{is_open, opens_at};
-use crate::responder::record::{Event, Verdict};
-use crate::version::Version;
+use otapress_core::id::Imei;
+use otapress_core::version::Version;
+use otapress_publish::fleet::Fleet;
+use otapress_responder::code;
+use otapress_responder::offer::{is_open, opens_at};
+use otapress_responder::record::{Event, Verdict};
 
 /// The whole summary.
 pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {

@@ -2,11 +2,11 @@
 
 use super::time::{moment, span};
 use super::{DeviceStatus, Failure, Rollout, State, Status};
-use crate::fleet::{Device, Fleet};
 use crate::report::refusal::explain;
-use crate::resolve::Rule;
-use crate::responder::offer::{is_open, opens_at};
-use crate::responder::record::{OfferRecord, Refusal, RolloutRecord};
+use otapress_publish::fleet::{Device, Fleet};
+use otapress_publish::resolve::Rule;
+use otapress_responder::offer::{is_open, opens_at};
+use otapress_responder::record::{OfferRecord, Refusal, RolloutRecord};
 
 /// The reason of a state.
 #[derive(Clone, Debug, PartialEq, Eq)]

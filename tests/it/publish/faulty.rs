@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use otapress::publish::disk::{Disk, RealDisk};
+use otapress_publish::publish::disk::{Disk, RealDisk};
 
 /// One thing that was asked of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use otapress::responder::message::Request;
-use otapress::responder::service::{Reply, Responder, Step, answer};
-use otapress::store::Durability;
-use otapress::store::sqlite::SqliteStore;
+use otapress_responder::message::Request;
+use otapress_responder::service::{Reply, Responder, Step, answer};
+use otapress_responder::store::Durability;
+use otapress_responder::store::sqlite::SqliteStore;
 
 use super::process::PATIENCE;
 

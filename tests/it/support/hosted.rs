@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 
-use otapress::device::http::{Framing, Reply, ReplyFraming, Request};
-use otapress::device::{Faults, Outcome, Program, Purpose, Quirks};
-use otapress::resolve;
-use otapress::wire::NO;
+use otapress_core::wire::NO;
+use otapress_devices::device::http::{Framing, Reply, ReplyFraming, Request};
+use otapress_devices::device::{Faults, Outcome, Program, Purpose, Quirks};
+use otapress_publish::resolve;
 
 use super::hosts::{PASSWORD, Site, network};
 

@@ -9,9 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use otapress::device::Device;
-use otapress::device::http::Network;
-use otapress::fleet::{self, Fleet};
+use super::programs::otapress_cgi;
+use otapress_devices::device::Device;
+use otapress_devices::device::http::Network;
+use otapress_publish::fleet::{self, Fleet};
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use tempfile::TempDir;
 
@@ -49,7 +50,7 @@ impl Site {
         }
         fs::write(path("secrets/otap"), format!("{PASSWORD}\n")).unwrap();
         // The directory that it was built in may be closed to the servers' user.
-        fs::copy(env!("CARGO_BIN_EXE_otapress-cgi"), path("bin/otapress-cgi")).unwrap();
+        fs::copy(otapress_cgi(), path("bin/otapress-cgi")).unwrap();
         for sub in ["state", "tmp"] {
             give(&path(sub));
         }

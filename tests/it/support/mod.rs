@@ -12,6 +12,7 @@ pub mod mosquitto;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod programs;
 pub mod project;
 pub mod proxy;
 pub mod release;

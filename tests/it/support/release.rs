@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use otapress::digest::Sha256;
-use otapress::jar::Jar;
-use otapress::publish::diff::{all, diff};
-use otapress::publish::disk::Disk;
-use otapress::publish::hashes::Hashes;
-use otapress::publish::scan::{Existing, scan};
-use otapress::publish::{PublishError, apply};
-use otapress::tree::{Content, Tree};
-use otapress::version::Version;
-use otapress::wire::{SITE_FILE, Site, VcFile};
-use otapress::{catalog, fleet, jad, jar, render, resolve, template};
+use otapress_core::digest::Sha256;
+use otapress_core::version::Version;
+use otapress_core::wire::{SITE_FILE, Site, VcFile};
+use otapress_publish::jar::Jar;
+use otapress_publish::publish::diff::{all, diff};
+use otapress_publish::publish::disk::Disk;
+use otapress_publish::publish::hashes::Hashes;
+use otapress_publish::publish::scan::{Existing, scan};
+use otapress_publish::publish::{PublishError, apply};
+use otapress_publish::tree::{Content, Tree};
+use otapress_publish::{catalog, fleet, jad, jar, render, resolve, template};
 
 use super::project::{Files, Project};
 

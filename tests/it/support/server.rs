@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
-use otapress::device::Device;
-use otapress::device::http::Network;
-use otapress::responder::http::{Config, Credentials, Limits, OpenStore, serve};
-use otapress::store::sqlite::SqliteStore;
+use otapress_devices::device::Device;
+use otapress_devices::device::http::Network;
+use otapress_responder::store::sqlite::SqliteStore;
+use otapress_server::http::{Config, Credentials, Limits, OpenStore, serve};
 use tokio::sync::{oneshot, watch};
 
 use super::tree::{SITE, Tree};

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use otapress::fleet;
 use otapress::report::status::Status;
 use otapress::report::status::records::{Changes, Records};
-use otapress::responder::message::Request;
-use otapress::responder::service::{Responder, Step, answer};
-use otapress::store::sqlite::SqliteStore;
-use otapress::store::{Durability, Store as _};
+use otapress_publish::fleet;
+use otapress_responder::message::Request;
+use otapress_responder::service::{Responder, Step, answer};
+use otapress_responder::store::sqlite::SqliteStore;
+use otapress_responder::store::{Durability, Store as _};
 
 use super::process::{Fleet, PATIENCE};
 
@@ -198,7 +198,7 @@ impl Story {
     }
 
     /// The events of the device with that IMEI, the latest first.
-    pub fn events_of(&mut self, imei: &str) -> Vec<otapress::responder::record::Event> {
+    pub fn events_of(&mut self, imei: &str) -> Vec<otapress_responder::record::Event> {
         let mut events = Vec::new();
         self.store
             .read(&mut |tx| {

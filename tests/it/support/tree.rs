@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use otapress::digest::Sha256;
-use otapress::wire::{Brake, FORMAT, Offer, Release, SITE_FILE, Setting, Site, Target, VcFile};
+use otapress_core::digest::Sha256;
+use otapress_core::wire::{Brake, FORMAT, Offer, Release, SITE_FILE, Setting, Site, Target, VcFile};
 use tempfile::TempDir;
 
 use super::jar::{CLASS, JarBuilder};

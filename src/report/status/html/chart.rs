@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::percent;
-use crate::fleet::Fleet;
 use crate::report::status::Status;
 use crate::report::status::gate::share;
 use crate::report::status::history::adoption;
 use crate::report::status::records::Change;
 use crate::report::status::summary::Summary;
 use crate::report::status::time::moment;
-use crate::version::Version;
+use otapress_core::version::Version;
+use otapress_publish::fleet::Fleet;
 
 /// How many versions have a colour of their own; the others share one.
 const COLOURS: usize = 6;

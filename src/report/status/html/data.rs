@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{CLASSES, class};
-use crate::fleet::Fleet;
 use crate::report::status::{DeviceStatus, State, Status, words};
+use otapress_publish::fleet::Fleet;
 
 /// What the rows refer to, and which files hold them.
 pub(super) fn dictionary(fleet: &Fleet, status: &Status, files: &[String]) -> String {

@@ -14,9 +14,9 @@ use super::records::Change;
 use super::summary::{RolloutSummary, Summary};
 use super::time::{moment, span};
 use super::{State, Status, history};
-use crate::fleet::Fleet;
-use crate::responder::offer::{is_open, opens_at};
-use crate::version::Version;
+use otapress_core::version::Version;
+use otapress_publish::fleet::Fleet;
+use otapress_responder::offer::{is_open, opens_at};
 
 /// The name of the page.
 pub const INDEX: &str = "index.html";

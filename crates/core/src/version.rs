@@ -1,0 +1,152 @@
+//! The version of a MIDlet suite, as devices compare it.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+/// `Major.Minor[.Micro]`, each part 0–99 (MIDP 2.0, "MIDlet-Version").
+///
+/// Compared numerically, and a missing micro counts as zero: `1.1` equals `1.1.0`. Leading zeros are
+/// accepted and dropped; the exact text of a manifest, which a JAD must repeat, is kept by
+/// [`otapress_publish::jar`].
+#[derive(Clone, Copy, Debug)]
+pub struct Version {
+    major: u8,
+    minor: u8,
+    micro: Option<u8>,
+}
+
+impl Version {
+    /// Firmware before this version upgrades on any byte `1` in an answer that does not come from
+    /// an upgrade (the device's reader looked for the character, not for the JSON member).
+    pub const READS_JSON: Version = Version { major: 0, minor: 8, micro: Some(73) };
+
+    fn key(self) -> (u8, u8, u8) {
+        (self.major, self.minor, self.micro.unwrap_or(0))
+    }
+}
+
+/// Why a text is not a [`Version`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionError;
+
+impl fmt::Display for VersionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a version is `Major.Minor` or `Major.Minor.Micro`, each a number from 0 to 99")
+    }
+}
+
+impl std::error::Error for VersionError {}
+
+impl FromStr for Version {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        let mut parts = text.split('.').map(part);
+        let mut next = || parts.next().transpose();
+        let version = Version {
+            major: next()?.ok_or(VersionError)?,
+            minor: next()?.ok_or(VersionError)?,
+            micro: next()?,
+        };
+        match parts.next() {
+            None => Ok(version),
+            Some(_) => Err(VersionError),
+        }
+    }
+}
+
+/// One part: one or more digits whose value is at most 99.
+fn part(text: &str) -> Result<u8, VersionError> {
+    if text.is_empty() || text.len() > 9 || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(VersionError);
+    }
+    match text.parse::<u32>() {
+        Ok(n @ 0..=99) => Ok(n as u8),
+        _ => Err(VersionError),
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.micro {
+            Some(micro) => format!("{}.{}.{micro}", self.major, self.minor),
+            None => format!("{}.{}", self.major, self.minor),
+        };
+        f.pad(&text)
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Version {}
+
+impl Hash for Version {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v(text: &str) -> Version {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn compares_numerically_and_fills_the_micro() {
+        assert!(v("0.10.9") < v("0.10.66"));
+        assert!(v("0.9.99") < v("0.10.0"));
+        assert_eq!(v("1.1"), v("1.1.0"));
+        assert_eq!(v("0.10.066"), v("0.10.66"));
+    }
+
+    #[test]
+    fn prints_what_was_meant() {
+        assert_eq!(v("0.10").to_string(), "0.10");
+        assert_eq!(v("00.1.007").to_string(), "0.1.7");
+    }
+
+    #[test]
+    fn rejects_everything_else() {
+        for bad in [
+            "",
+            "1",
+            "1.",
+            ".1",
+            "1.2.3.4",
+            "1.2.",
+            "100.0",
+            "1.-1",
+            "v1.0",
+            "1.0b",
+            " 1.0",
+            "1.0 ",
+            "1..2",
+            "+1.0",
+            "0000000001.0",
+            "१.0",
+        ] {
+            assert!(bad.parse::<Version>().is_err(), "{bad:?}");
+        }
+    }
+}

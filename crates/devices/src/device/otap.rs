@@ -1,0 +1,332 @@
+//! The OTAP procedure: the modem fetches the JAD and the JAR, installs, and posts the result.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+use super::http::{Error, Framing, Reply, Request};
+use super::{Device, Exchange, Purpose};
+use otapress_publish::{jad, jar};
+
+/// The characters that break the unquoted parameters of `AT^SJOTAP`.
+const BREAKS_COMMAND: [char; 3] = [',', '"', ';'];
+
+/// The only type as which a descriptor is taken.
+pub const JAD_TYPE: &str = "text/vnd.sun.j2me.app-descriptor";
+
+/// The types as which an application is taken.
+pub const JAR_TYPES: [&str; 2] = ["application/java-archive", "application/java"];
+
+/// The connection broke while the JAR came.
+const LOSS_OF_SERVICE: u16 = 903;
+
+/// What goes wrong on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Post this result instead of the real one, and install only if both are 900.
+    pub pretend: Option<u16>,
+    /// The answer to the version check does not arrive.
+    pub lose_answer: bool,
+    /// The device stays as it is after the procedure: no reboot, no check at start-up.
+    pub no_reboot: bool,
+    /// Post the result so many times more than once.
+    pub repeat_notify: u32,
+}
+
+/// An OTAP procedure, from the descriptor to the notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Otap {
+    /// What went over the wire.
+    pub exchanges: Vec<Exchange>,
+    /// How it ended.
+    pub outcome: OtapOutcome,
+}
+
+/// How an OTAP procedure ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OtapOutcome {
+    /// Refused before the descriptor was read: nobody is told.
+    Refused(Refusal),
+    /// It came to a result, which is posted to notifyURI.
+    Finished {
+        /// The MIDP status code.
+        code: u16,
+        /// What was found, for the reader.
+        why: String,
+        /// Whether the result was answered with 200 (the device does not care).
+        delivered: bool,
+    },
+}
+
+impl OtapOutcome {
+    /// The code that was posted, if any was.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            OtapOutcome::Refused(_) => None,
+            OtapOutcome::Finished { code, .. } => Some(*code),
+        }
+    }
+}
+
+/// Why a modem gives up without any notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// otapURI is not set.
+    NoOtapUri,
+    /// A parameter would break the AT command.
+    Command(String),
+    /// otapURI is not an `http` URL that ends in `.jad`.
+    OtapUri(String),
+    /// No complete reply to the GET of the JAD.
+    Http(Error),
+    /// A status other than 200.
+    Status(u16),
+    /// Not served as `text/vnd.sun.j2me.app-descriptor`.
+    ContentType(Option<String>),
+}
+
+/// A result of the installer: the code and what was found.
+struct Verdict {
+    code: u16,
+    why: String,
+}
+
+impl Verdict {
+    fn new(code: u16, why: impl Into<String>) -> Verdict {
+        Verdict { code, why: why.into() }
+    }
+
+    /// The first fault that keeps a device from installing, among those whose code counts.
+    fn of(faults: &[jad::Fault], counts: impl Fn(u16) -> bool) -> Option<Verdict> {
+        let fault = faults.iter().find(|f| f.code_on_device != jad::SUCCESS && counts(f.code_on_device))?;
+        Some(Verdict::new(fault.code_on_device, format!("line {}: {}", fault.line, fault.message)))
+    }
+
+    fn descriptor() -> Verdict {
+        Verdict::new(jad::INVALID_DESCRIPTOR, "the descriptor is not complete")
+    }
+}
+
+impl Device {
+    /// Runs the procedure once, whatever the last version check said. The running version changes if
+    /// the application was installed; the reboot is the caller's.
+    pub fn otap(&mut self, faults: &Faults) -> Otap {
+        let mut exchanges = Vec::new();
+        let outcome = self.install(faults, &mut exchanges).unwrap_or_else(OtapOutcome::Refused);
+        Otap { exchanges, outcome }
+    }
+
+    fn install(&mut self, faults: &Faults, log: &mut Vec<Exchange>) -> Result<OtapOutcome, Refusal> {
+        let otap_uri = self.expanded("otapURI").ok_or(Refusal::NoOtapUri)?;
+        self.check_command(&otap_uri)?;
+        let descriptor = self.get_jad(&otap_uri, log)?;
+
+        let mut notify_uri = self.expanded("notifyURI");
+        let verdict = match descriptor {
+            Err(verdict) => verdict,
+            Ok(jad) => {
+                // MIDP 2.0 OTA 2.1.6: the descriptor's own URL goes before any other.
+                if let Some(uri) = jad.get("MIDlet-Install-Notify") {
+                    notify_uri = Some(uri.into());
+                }
+                match self.get_jar(&jad, log) {
+                    Err(verdict) => verdict,
+                    Ok(version) => {
+                        if faults.pretend.is_none_or(|code| code == jad::SUCCESS) {
+                            self.version = version;
+                        }
+                        Verdict::new(jad::SUCCESS, "installed")
+                    }
+                }
+            }
+        };
+        let code = faults.pretend.unwrap_or(verdict.code);
+        let mut delivered = false;
+        for _ in 0..=faults.repeat_notify {
+            if let Some(uri) = notify_uri.as_deref().filter(|uri| !uri.is_empty()) {
+                delivered |= self.notify(uri, code, log);
+            }
+        }
+        Ok(OtapOutcome::Finished { code, why: verdict.why, delivered })
+    }
+
+    /// The parameters of the AT command are not quoted, so that some characters cut it in pieces.
+    fn check_command(&self, otap_uri: &str) -> Result<(), Refusal> {
+        let notify_uri = self.expanded("notifyURI");
+        let breaks = |c: char| !c.is_ascii_graphic() || BREAKS_COMMAND.contains(&c);
+        let set = |key| self.settings.get(key);
+        for parameter in
+            [Some(otap_uri), set("otapUser"), set("otapPassword"), set("apn"), notify_uri.as_deref()]
+        {
+            if let Some(parameter) = parameter.filter(|p| p.contains(breaks)) {
+                return Err(Refusal::Command(parameter.into()));
+            }
+        }
+        if super::http::Url::parse(otap_uri).is_none() || !otap_uri.ends_with(".jad") {
+            return Err(Refusal::OtapUri(otap_uri.into()));
+        }
+        Ok(())
+    }
+
+    /// Fetches and reads the descriptor: a refusal that nobody is told of, or a result.
+    fn get_jad(&self, uri: &str, log: &mut Vec<Exchange>) -> Result<Result<jad::Jad, Verdict>, Refusal> {
+        let reply = self.get(Purpose::Jad, uri, log).map_err(Refusal::Http)?;
+        if reply.status != 200 {
+            return Err(Refusal::Status(reply.status));
+        }
+        let content_type = reply.header("Content-Type").unwrap_or_default();
+        if media_type(content_type) != JAD_TYPE {
+            return Err(Refusal::ContentType(reply.header("Content-Type").map(String::from)));
+        }
+        if let Some(charset) = unknown_charset(content_type) {
+            return Ok(Err(Verdict::new(
+                jad::INVALID_DESCRIPTOR,
+                format!("the charset `{charset}` is unknown"),
+            )));
+        }
+        let jad = match jad::parse(&reply.body) {
+            Ok(jad) => jad,
+            Err(faults) => {
+                return Ok(Err(Verdict::of(&faults, |_| true).unwrap_or_else(Verdict::descriptor)));
+            }
+        };
+        // Signatures are looked at when the JAR is there.
+        let alone = jad::check_alone(&jad);
+        Ok(match Verdict::of(&alone, |code| code == jad::INVALID_DESCRIPTOR) {
+            Some(verdict) => Err(verdict),
+            None => Ok(jad),
+        })
+    }
+
+    /// Fetches the application and compares it with its descriptor; gives the version that it is.
+    fn get_jar(&self, jad: &jad::Jad, log: &mut Vec<Exchange>) -> Result<String, Verdict> {
+        let url = jad.get("MIDlet-Jar-URL").ok_or_else(Verdict::descriptor)?;
+        let reply = self.get(Purpose::Jar, url, log).map_err(|error| match error {
+            Error::Url(_) => Verdict::new(jad::INVALID_JAR, error.to_string()),
+            _ => Verdict::new(LOSS_OF_SERVICE, error.to_string()),
+        })?;
+        if reply.status != 200 {
+            return Err(Verdict::new(
+                jad::INVALID_JAR,
+                format!("the JAR was answered with {}", reply.status),
+            ));
+        }
+        let content_type = media_type(reply.header("Content-Type").unwrap_or_default());
+        if !JAR_TYPES.contains(&content_type.as_str()) {
+            return Err(Verdict::new(jad::INVALID_JAR, format!("the JAR came as `{content_type}`")));
+        }
+        let (size, said) = (reply.body.len().to_string(), jad.get("MIDlet-Jar-Size").unwrap_or_default());
+        if size != said.trim_start_matches('0') {
+            return Err(Verdict::new(jad::SIZE_MISMATCH, format!("{size} bytes instead of {said}")));
+        }
+        let jar = jar::read(&reply.body).map_err(|faults| {
+            let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
+            Verdict::new(jad::INVALID_JAR, messages.join("; "))
+        })?;
+        match Verdict::of(&jad::check(jad, &jar, url), |_| true) {
+            Some(verdict) => Err(verdict),
+            None => Ok(jar.version_text().into()),
+        }
+    }
+
+    /// A GET as the modem makes it: with credentials once it is asked for them.
+    fn get(&self, purpose: Purpose, uri: &str, log: &mut Vec<Exchange>) -> Result<Reply, Error> {
+        let mut exchange = Exchange::make(&self.network, purpose, self.modem_get(uri));
+        let basic = exchange.reply.as_ref().is_ok_and(|reply| {
+            let scheme = reply.header("WWW-Authenticate").and_then(|v| v.split_whitespace().next());
+            reply.status == 401 && scheme.is_some_and(|s| s.eq_ignore_ascii_case("Basic"))
+        });
+        if let (true, Some(request)) = (basic, self.with_credentials(&exchange.request)) {
+            log.push(exchange);
+            exchange = Exchange::make(&self.network, purpose, request);
+        }
+        let reply = exchange.reply.clone();
+        log.push(exchange);
+        reply
+    }
+
+    /// The modem's GET, without credentials.
+    pub fn modem_get(&self, uri: &str) -> Request {
+        Request::get(uri).header("User-Agent", &self.modem_agent()).header("Accept", "*/*")
+    }
+
+    /// The same request with otapUser and otapPassword; `None` if there is no otapUser.
+    pub fn with_credentials(&self, request: &Request) -> Option<Request> {
+        let user = self.settings.get("otapUser")?;
+        let password = self.settings.get("otapPassword").unwrap_or_default();
+        let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        Some(request.clone().header("Authorization", &format!("Basic {credentials}")))
+    }
+
+    /// The modem's post of a result.
+    pub fn modem_post(&self, uri: &str, code: u16) -> Request {
+        let body = format!("{code} {}", text(code));
+        Request::post(uri, body.as_bytes(), Framing::Length).header("User-Agent", &self.modem_agent())
+    }
+
+    fn notify(&self, uri: &str, code: u16, log: &mut Vec<Exchange>) -> bool {
+        let exchange = Exchange::make(&self.network, Purpose::Notify, self.modem_post(uri, code));
+        let delivered = exchange.status() == Some(200);
+        log.push(exchange);
+        delivered
+    }
+
+    fn modem_agent(&self) -> String {
+        format!("{}/{} Profile/IMP-NG Configuration/CLDC-1.1", self.product, self.imei)
+    }
+}
+
+/// The text that goes with a result (MIDP 2.0 OTA, "Installation Status").
+fn text(code: u16) -> &'static str {
+    match code {
+        900 => "Success",
+        901 => "Insufficient Memory",
+        902 => "User Cancelled",
+        903 => "Loss of Service",
+        904 => "JAR size mismatch",
+        905 => "Attribute Mismatch",
+        906 => "Invalid Descriptor",
+        907 => "Invalid JAR",
+        908 => "Incompatible Configuration or Profile",
+        909 => "Application authentication failure",
+        910 => "Application authorization failure",
+        911 => "Push registration failure",
+        912 => "Deletion Notification",
+        913 => "Required package not supported by the device",
+        _ => "Unknown",
+    }
+}
+
+/// The media type that a Content-Type names, in lower case.
+pub fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The charset that a Content-Type names, if the modem does not know it.
+pub fn unknown_charset(content_type: &str) -> Option<&str> {
+    charset(content_type).filter(|charset| !is_known_charset(charset))
+}
+
+/// The charset as it stands: quotes are not taken off, as the modem's parser does not.
+fn charset(content_type: &str) -> Option<&str> {
+    content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then_some(value.trim())
+    })
+}
+
+fn is_known_charset(charset: &str) -> bool {
+    ["utf-8", "iso-8859-1", "us-ascii"].iter().any(|known| known.eq_ignore_ascii_case(charset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_are_read_as_the_modem_does() {
+        assert_eq!(media_type(" Text/Plain ; charset=x"), "text/plain");
+        assert_eq!(charset("a/b; Charset= utf-8 "), Some("utf-8"));
+        assert_eq!(charset("a/b"), None);
+        assert!(is_known_charset("UTF-8"));
+        assert!(!is_known_charset("\"utf-8\""));
+    }
+}

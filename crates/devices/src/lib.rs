@@ -1,0 +1,7 @@
+//! A simulated tracker, and what plays one or many of them against a live site.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod device;
+pub mod probe;
+pub mod simulate;

@@ -1,0 +1,28 @@
+//! What nobody but the responder is to read.
+
+use super::{Code, Subject, Walk};
+use otapress_core::wire::SITE_FILE;
+
+impl Walk<'_> {
+    /// Asks for what must not be given. Everything but 200 is fine; a redirect is none of a device's business.
+    pub(super) fn private(&mut self, subject: &Subject) {
+        let answer = format!("vc/{}.json", subject.device.imei);
+        let asked = [
+            (Code::VcExposed, "the answer file", answer.as_str()),
+            (Code::SiteFileExposed, "the site file", SITE_FILE),
+            (Code::Listing, "a directory", "vc/"),
+            (Code::Listing, "a directory", "jars/"),
+        ];
+        for (code, what, path) in asked {
+            let request = subject.device.modem_get(&format!("{}/{path}", self.site.site));
+            let request = subject.device.with_credentials(&request).unwrap_or(request);
+            let reply = subject.device.network.exchange(&request);
+            self.report.requests += 1;
+            if reply.as_ref().is_ok_and(|reply| reply.status == 200) {
+                let evidence = super::Evidence::of(&request, &reply);
+                let message = format!("a GET of `{path}` is answered with {what}");
+                self.report.add(code, what, &subject.device.client_id(), message, evidence);
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Plays a fleet against a server, to rehearse a rollout.
+//!
+//! # Time
+//!
+//! The devices live in simulated time: a queue of events, ordered by their second and then by device, worked
+//! off by one thread. Only the server's clock is real, and nothing can move it. So whoever plays hours in
+//! seconds must know what is judged by that clock: waves, windows and rates are those of the moment at which
+//! the simulation runs; the minute after an offer, in which a check means that its answer was lost, and the
+//! minute after which settings count as confirmed, are minutes of that clock as well. What a device reports
+//! (its version, its result) is judged the same whenever it comes, so upgrades and failures with a code are
+//! counted as in real life. A failure that is not reported is taken for a lost answer, as long as the device
+//! is back within that minute, and its attempts would never end; so the device counts them itself.
+//!
+//! # Chance
+//!
+//! Every device has a [`Prng`] of its own, seeded by the seed and its IMEI: the same seed gives the same
+//! lives, as long as the server answers the same.
+
+mod prng;
+mod report;
+
+pub use prng::Prng;
+pub use report::Report;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::device::{Device, Faults, Outcome, Program};
+use otapress_core::version::Version;
+use otapress_core::wire::Site;
+use otapress_publish::jad;
+
+/// How often in a row a device posts again before it is played on at its next interval. A real one goes on
+/// every second for ever.
+const POSTS_AGAIN: u32 = 10;
+
+/// After how many requests in a row without any reply the play ends: nobody is there, and each of them costs
+/// the time for one exchange.
+const WITHOUT_REPLY: usize = 10;
+
+/// Seconds from an upgrade answer to the first request of the modem.
+const BEFORE_OTAP: u64 = 5;
+
+/// Seconds that the procedure takes: at least, and how much more at most.
+const OTAP: (u64, u64) = (60, 120);
+
+/// Seconds from the reboot to the version check.
+const START: u64 = 60;
+
+/// What runs where no release is lower than the target.
+const FROM_THE_WORKS: &str = "0.0.1";
+
+/// A device that takes part.
+#[derive(Clone, Debug)]
+pub struct Player {
+    /// The device as it is provisioned, running what it starts with.
+    pub device: Device,
+    /// What it is to run, if anything.
+    pub target: Option<Version>,
+    /// How many attempts it has.
+    pub attempts: u32,
+}
+
+/// What is played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Play {
+    /// What chance begins with.
+    pub seed: u64,
+    /// How long, in simulated seconds.
+    pub seconds: u64,
+    /// Use identities that the responder remembers.
+    pub record: bool,
+    /// How many of the devices with a target fail whenever they install, in basis points, and with which code.
+    pub fail: Option<(u16, u16)>,
+    /// How many answers to version checks are lost, in basis points.
+    pub lose: u16,
+}
+
+/// What happens to a device, in the order in which it happens within a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Check,
+    Otap,
+    Start,
+}
+
+/// A device while it is played.
+struct Life {
+    player: Player,
+    prng: Prng,
+    fails: bool,
+    posts_again: u32,
+    failed: u32,
+    /// Of these: those that nobody was told of.
+    silent: u32,
+}
+
+/// What the device of a target starts with: the release before it, as a fleet has it that is up to date.
+/// Without a target: the newest release.
+pub fn starts_with(site: &Site, target: Option<Version>) -> String {
+    let releases =
+        || site.releases.iter().filter_map(|r| Some((r.version.parse::<Version>().ok()?, &r.version)));
+    let before = releases().filter(|(version, _)| target.is_none_or(|target| *version < target)).max();
+    before.map_or(FROM_THE_WORKS.into(), |(_, text)| text.clone())
+}
+
+/// Plays. `pace` is told each second of simulated time before what happens in it, may wait, and ends the
+/// play by `false`.
+pub fn play(play: &Play, players: Vec<Player>, pace: &mut dyn FnMut(u64) -> bool) -> Report {
+    let mut report = Report::new(play, &players);
+    let mut lives: Vec<Life> = players.into_iter().map(|player| Life::new(play, player)).collect();
+    if let Some((share, _)) = play.fail {
+        choose_failing(&mut lives, share);
+    }
+    let mut queue = BinaryHeap::new();
+    for (index, life) in lives.iter_mut().enumerate() {
+        let begin = life.prng.below(life.interval());
+        queue.push(Reverse((begin, index, Step::Start)));
+    }
+    while let Some(Reverse((at, index, step))) = queue.pop() {
+        if at >= play.seconds {
+            break;
+        }
+        if !pace(at) || report.without_reply >= WITHOUT_REPLY {
+            report.interrupted = Some(at);
+            break;
+        }
+        let life = &mut lives[index];
+        let next = match step {
+            Step::Check | Step::Start => life.check(play, at, index, &mut report),
+            Step::Otap => Some(life.otap(play, at, index, &mut report)),
+        };
+        if let Some((wait, step)) = next {
+            queue.push(Reverse((at + wait, index, step)));
+        }
+    }
+    for (index, life) in lives.iter().enumerate() {
+        report.end(index, &life.player);
+    }
+    report
+}
+
+/// Exactly that share of the devices with a target, rounded up; which ones is up to chance.
+fn choose_failing(lives: &mut [Life], share: u16) {
+    let with_target = lives.iter_mut().filter(|life| life.player.target.is_some());
+    let mut lots: Vec<_> = with_target.map(|life| (life.prng.draw(), life)).collect();
+    let count = (lots.len() * usize::from(share)).div_ceil(10_000);
+    lots.sort_by_key(|(lot, life)| (*lot, life.player.device.imei));
+    lots.into_iter().take(count).for_each(|(_, life)| life.fails = true);
+}
+
+impl Life {
+    fn new(play: &Play, mut player: Player) -> Life {
+        if !play.record {
+            player.device.quirks.program = Program::Simu;
+            player.device.product = Program::Simu.as_str().into();
+        }
+        let imei: u64 = player.device.imei.to_string().parse().unwrap_or_default();
+        // One step of the generator keeps seeds and IMEIs that are neighbours apart.
+        let prng = Prng::new(play.seed ^ Prng::new(imei).draw());
+        Life { player, prng, fails: false, posts_again: 0, failed: 0, silent: 0 }
+    }
+
+    fn interval(&self) -> u64 {
+        u64::try_from(self.player.device.version_interval()).unwrap_or_default().max(1)
+    }
+
+    fn check(&mut self, play: &Play, at: u64, index: usize, report: &mut Report) -> Option<(u64, Step)> {
+        let lost = self.prng.below(10_000) < u64::from(play.lose);
+        let device = &mut self.player.device;
+        let check = if lost { device.check_and_lose_the_answer() } else { device.check() };
+        report.exchanges(at, index, check.exchange.as_ref());
+        let interval = self.interval();
+        match check.outcome {
+            Outcome::Disabled => None,
+            Outcome::Checked(answered) => {
+                self.posts_again = 0;
+                // The responder does not remember a simulated device, so the device counts for it.
+                let counted = if play.record { self.silent } else { self.failed };
+                let spent = counted >= self.player.attempts;
+                if answered.upgrade && !spent {
+                    report.offered(index);
+                    Some((BEFORE_OTAP, Step::Otap))
+                } else {
+                    Some((interval, Step::Check))
+                }
+            }
+            Outcome::RepostsEverySecond(why) => {
+                report.no_answer(&why);
+                self.posts_again += 1;
+                if self.posts_again < POSTS_AGAIN {
+                    return Some((1, Step::Check));
+                }
+                self.posts_again = 0;
+                report.given_up += 1;
+                Some((interval, Step::Check))
+            }
+        }
+    }
+
+    fn otap(&mut self, play: &Play, at: u64, index: usize, report: &mut Report) -> (u64, Step) {
+        let pretend = play.fail.filter(|_| self.fails).map(|(_, code)| code);
+        let faults = Faults { pretend, ..Faults::default() };
+        let otap = self.player.device.otap(&faults);
+        report.exchanges(at, index, &otap.exchanges);
+        if otap.outcome.code() != Some(jad::SUCCESS) {
+            self.failed += 1;
+            self.silent += u32::from(otap.outcome.code().is_none());
+        }
+        report.attempt(index, &otap.outcome, pretend);
+        self.player.device.reboot();
+        report.reboots += 1;
+        (OTAP.0 + self.prng.below(OTAP.1) + START, Step::Start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use otapress_core::digest::Sha256;
+    use otapress_core::wire::{FORMAT, Release};
+
+    fn site(versions: &[&str]) -> Site {
+        let release = |version: &&str| Release {
+            version: (*version).into(),
+            path: format!("jars/{version}/x/OwnTracks.jar"),
+            size: 1,
+            sha256: Sha256::of(b""),
+        };
+        Site {
+            otapress: FORMAT,
+            site: "http://ota.example.com".into(),
+            version_paths: Vec::new(),
+            notify_paths: Vec::new(),
+            auth: false,
+            releases: versions.iter().map(release).collect(),
+        }
+    }
+
+    #[test]
+    fn devices_start_with_the_release_before_their_target() {
+        let site = site(&["0.9.9", "0.10.0", "0.10.66"]);
+        let start = |target: &str| starts_with(&site, Some(target.parse().unwrap()));
+        assert_eq!(start("0.10.66"), "0.10.0");
+        assert_eq!(start("0.10"), "0.9.9");
+        assert_eq!(start("0.9.9"), "0.0.1");
+        assert_eq!(starts_with(&site, None), "0.10.66");
+        assert_eq!(starts_with(&self::site(&[]), None), "0.0.1");
+    }
+}

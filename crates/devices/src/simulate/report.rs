@@ -1,0 +1,256 @@
+//! What happened in a simulation.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{Play, Player};
+use crate::device::{Exchange, NoAnswer, OtapOutcome, Purpose};
+use otapress_core::version::Version;
+use otapress_publish::jad;
+
+/// Columns of the longest bar of the load curve.
+const BAR: usize = 50;
+
+/// The counts. All of them depend on nothing but the play and what the server answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Devices that took part.
+    pub devices: usize,
+    /// Devices with a target.
+    pub with_target: usize,
+    /// Devices that were told to upgrade.
+    pub offered: usize,
+    /// Devices that came to run their target.
+    pub upgraded: usize,
+    /// Devices that failed and do not run their target.
+    pub failed: usize,
+    /// OTAP procedures, by the code that was posted; none: the modem refused, and nobody was told.
+    pub attempts: BTreeMap<Option<u16>, usize>,
+    /// Failures that were not asked for, the first ones in words.
+    pub unexpected: Vec<String>,
+    /// Failures that were not asked for.
+    pub unexpected_failures: usize,
+    /// Answers to version checks that were lost on purpose.
+    pub lost: usize,
+    /// Version checks without an answer that counts, by why.
+    pub no_answers: BTreeMap<String, usize>,
+    /// How often a device was spared more posts; a real one goes on every second.
+    pub given_up: usize,
+    /// Reboots.
+    pub reboots: usize,
+    /// Requests, by purpose.
+    pub requests: BTreeMap<&'static str, usize>,
+    /// Replies with another status than 200, by purpose and status. 401 to a request without credentials is
+    /// as it should be and counted apart.
+    pub not_200: BTreeMap<(&'static str, u16), usize>,
+    /// Requests that were asked for credentials.
+    pub challenges: usize,
+    /// Bytes of the replies' bodies.
+    pub bytes: u64,
+    /// How many devices got the whole JAR how often.
+    pub jar_downloads: BTreeMap<u32, usize>,
+    /// Requests in each simulated hour.
+    pub curve: Vec<usize>,
+    /// The last requests, as far as none of them got any reply.
+    pub without_reply: usize,
+    /// The simulated second in which the play was ended, if it was.
+    pub interrupted: Option<u64>,
+    lives: Vec<Tally>,
+}
+
+/// What happened to one device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    ran_target: bool,
+    offered: bool,
+    failed: bool,
+    jars: u32,
+}
+
+impl Report {
+    pub(super) fn new(play: &Play, players: &[Player]) -> Report {
+        let hours = usize::try_from(play.seconds.div_ceil(3600)).unwrap_or_default();
+        let tally = |player: &Player| Tally { ran_target: runs_target(player), ..Tally::default() };
+        Report {
+            devices: players.len(),
+            with_target: players.iter().filter(|player| player.target.is_some()).count(),
+            curve: vec![0; hours],
+            lives: players.iter().map(tally).collect(),
+            ..Report::default()
+        }
+    }
+
+    pub(super) fn exchanges<'a>(
+        &mut self,
+        at: u64,
+        index: usize,
+        exchanges: impl IntoIterator<Item = &'a Exchange>,
+    ) {
+        for exchange in exchanges {
+            let purpose = name(exchange.purpose);
+            *self.requests.entry(purpose).or_default() += 1;
+            if let Some(hour) = usize::try_from(at / 3600).ok().and_then(|hour| self.curve.get_mut(hour)) {
+                *hour += 1;
+            }
+            self.bytes += exchange.body_size() as u64;
+            self.without_reply = if exchange.reply.is_ok() { 0 } else { self.without_reply + 1 };
+            match exchange.status() {
+                Some(200) if exchange.purpose == Purpose::Jar => self.lives[index].jars += 1,
+                Some(401) if exchange.request.header_value("Authorization").is_none() => self.challenges += 1,
+                Some(200) | None => {}
+                Some(status) => *self.not_200.entry((purpose, status)).or_default() += 1,
+            }
+        }
+    }
+
+    pub(super) fn offered(&mut self, index: usize) {
+        self.lives[index].offered = true;
+    }
+
+    pub(super) fn no_answer(&mut self, why: &NoAnswer) {
+        let why = match why {
+            NoAnswer::Lost => {
+                self.lost += 1;
+                return;
+            }
+            NoAnswer::Http(error) => error.to_string(),
+            NoAnswer::Status(status) => format!("status {status}"),
+            NoAnswer::NoReason => "no reason in the status line".into(),
+            NoAnswer::BadEscape => "a bad escape in the JSON".into(),
+        };
+        *self.no_answers.entry(why).or_default() += 1;
+    }
+
+    pub(super) fn attempt(&mut self, index: usize, outcome: &OtapOutcome, pretended: Option<u16>) {
+        let code = outcome.code();
+        *self.attempts.entry(code).or_default() += 1;
+        if code == Some(jad::SUCCESS) {
+            return;
+        }
+        self.lives[index].failed = true;
+        if code.is_none() || code != pretended {
+            self.unexpected_failures += 1;
+            let words = match outcome {
+                OtapOutcome::Refused(refusal) => format!("the modem refused: {refusal:?}"),
+                OtapOutcome::Finished { code, why, .. } => format!("{code}: {why}"),
+            };
+            if self.unexpected.len() < 5 && !self.unexpected.contains(&words) {
+                self.unexpected.push(words);
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self, index: usize, player: &Player) {
+        let tally = &self.lives[index];
+        let runs = runs_target(player);
+        self.offered += usize::from(tally.offered);
+        self.upgraded += usize::from(runs && !tally.ran_target);
+        self.failed += usize::from(tally.failed && !runs);
+        *self.jar_downloads.entry(tally.jars).or_default() += 1;
+    }
+
+    /// Whether the play came to its end, every version check was answered with 200, and nothing failed but
+    /// what was to fail.
+    pub fn is_clean(&self) -> bool {
+        self.interrupted.is_none()
+            && self.no_answers.is_empty()
+            && self.not_200.is_empty()
+            && self.unexpected_failures == 0
+    }
+
+    /// For people.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let mut row = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<22}{value}");
+        };
+        row("devices", format!("{} ({} with a target)", self.devices, self.with_target));
+        row("offered", self.offered.to_string());
+        row("upgraded", self.upgraded.to_string());
+        row("failed", self.failed.to_string());
+        row(
+            "attempts",
+            counts(&self.attempts, |code| code.map_or("refused".into(), |code| code.to_string())),
+        );
+        self.unexpected.iter().for_each(|words| row("unexpected", words.clone()));
+        row("reboots", self.reboots.to_string());
+        row("requests", counts(&self.requests, |purpose| (*purpose).to_owned()));
+        row("bytes", self.bytes.to_string());
+        row("not 200", counts(&self.not_200, |(purpose, status)| format!("{purpose} {status}")));
+        row("asked for credentials", self.challenges.to_string());
+        row("lost answers", self.lost.to_string());
+        row("no answer", counts(&self.no_answers, Clone::clone));
+        if self.given_up > 0 {
+            row("posting every second", format!("{} times; a real device does not stop", self.given_up));
+        }
+        let downloads = |(times, devices): (&u32, &usize)| format!("{times}× on {devices}");
+        row("JAR downloads", self.jar_downloads.iter().map(downloads).collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "\nrequests per simulated hour");
+        let most = self.curve.iter().copied().max().unwrap_or_default().max(1);
+        for (hour, requests) in self.curve.iter().enumerate() {
+            let bar = "#".repeat((requests * BAR).div_ceil(most));
+            let _ = writeln!(text, "{}", format!("{hour:>5} {requests:>8} {bar}").trim_end());
+        }
+        if let Some(second) = self.interrupted {
+            let _ = writeln!(text, "ended after {second} simulated seconds");
+            if self.without_reply > 0 {
+                let _ = writeln!(text, "the last {} requests got no reply at all", self.without_reply);
+            }
+        }
+        text
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        let not_200: BTreeMap<_, _> =
+            self.not_200.iter().map(|((purpose, status), n)| (format!("{purpose} {status}"), n)).collect();
+        let attempts: BTreeMap<_, _> = self
+            .attempts
+            .iter()
+            .map(|(code, n)| (code.map_or("refused".into(), |code| code.to_string()), n))
+            .collect();
+        json!({
+            "devices": self.devices,
+            "withTarget": self.with_target,
+            "offered": self.offered,
+            "upgraded": self.upgraded,
+            "failed": self.failed,
+            "attempts": attempts,
+            "unexpectedFailures": self.unexpected_failures,
+            "unexpected": self.unexpected,
+            "reboots": self.reboots,
+            "requests": self.requests,
+            "bytes": self.bytes,
+            "not200": not_200,
+            "challenges": self.challenges,
+            "lostAnswers": self.lost,
+            "noAnswers": self.no_answers,
+            "givenUp": self.given_up,
+            "jarDownloads": self.jar_downloads.iter().map(|(times, n)| (times.to_string(), n)).collect::<BTreeMap<_, _>>(),
+            "requestsPerHour": self.curve,
+            "interrupted": self.interrupted,
+        })
+    }
+}
+
+fn runs_target(player: &Player) -> bool {
+    player.target.is_some() && player.device.version.parse::<Version>().ok() == player.target
+}
+
+fn name(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::VersionCheck => "check",
+        Purpose::Jad => "jad",
+        Purpose::Jar => "jar",
+        Purpose::Notify => "notify",
+    }
+}
+
+/// `12: check 6, jad 3, jar 3`.
+fn counts<K>(map: &BTreeMap<K, usize>, name: impl Fn(&K) -> String) -> String {
+    let total: usize = map.values().sum();
+    let parts: Vec<_> = map.iter().map(|(key, n)| format!("{} {n}", name(key))).collect();
+    if parts.is_empty() { total.to_string() } else { format!("{total}: {}", parts.join(", ")) }
+}

@@ -1,0 +1,317 @@
+//! The releases that a fleet can choose from: every JAR below one directory, by version.
+//!
+//! The directory is the operator's: it may hold anything, and nothing in it may hang a build or lead it
+//! elsewhere. What is not a plain file is told of and never opened; a file that turns into something else
+//! between the two is opened without waiting and looked at again.
+
+use std::collections::BTreeMap;
+use std::fs::{File, FileType};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use walkdir::WalkDir;
+
+use crate::diag::{Code, Diagnostic};
+use crate::jar::{self, Jar};
+use otapress_core::digest::Sha256;
+use otapress_core::version::Version;
+
+/// The largest file that is read as a JAR, in bytes. No module in the field has flash for more.
+pub const MAX_JAR: u64 = 16 << 20;
+
+/// The most files and directories that are looked at.
+const MAX_ENTRIES: usize = 100_000;
+
+const ADD: &str = "`otapress add FILE.jar` makes the directory and copies a release into it";
+
+/// Valid JARs of one suite, one for each version.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog(BTreeMap<Version, Entry>);
+
+/// A release. Its bytes are not kept: [`Entry::bytes`] reads them again.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    jar: Jar,
+    path: PathBuf,
+    shown: PathBuf,
+}
+
+impl Catalog {
+    /// The JAR of a version, compared numerically.
+    pub fn get(&self, version: Version) -> Option<&Entry> {
+        self.0.get(&version)
+    }
+
+    /// Every version in ascending order.
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = Version> {
+        self.0.keys().copied()
+    }
+
+    /// Every release in ascending order of version.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.0.values()
+    }
+
+    /// Whether there is no release.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Entry {
+    /// What is in it.
+    pub fn jar(&self) -> &Jar {
+        &self.jar
+    }
+
+    /// Where it was read.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The same as the operator would write it.
+    pub fn shown_as(&self) -> &Path {
+        &self.shown
+    }
+
+    /// The digest of its bytes.
+    pub fn sha256(&self) -> Sha256 {
+        self.jar.sha256()
+    }
+
+    /// Its bytes, which are the ones that were validated.
+    ///
+    /// # Errors
+    /// If the file cannot be read any more, or has become another one.
+    pub fn bytes(&self) -> Result<Vec<u8>, FileError> {
+        let bytes = read_file(&self.path)?;
+        if Sha256::of(&bytes) == self.sha256() {
+            Ok(bytes)
+        } else {
+            Err(FileError { path: self.path.clone(), kind: FileErrorKind::Changed })
+        }
+    }
+}
+
+/// Why a file's bytes cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` {kind}", path.display())]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    #[source]
+    pub kind: FileErrorKind,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileErrorKind {
+    /// The system says no.
+    #[error("cannot be read: {0}")]
+    Io(#[source] io::Error),
+    /// A directory, a pipe, a socket or a device.
+    #[error("is {0}, not a file")]
+    NotAFile(&'static str),
+    /// Larger than [`MAX_JAR`].
+    #[error("has more than {MAX_JAR} bytes")]
+    TooLarge,
+    /// Other bytes than the ones that were validated.
+    #[error("changed while it was being used")]
+    Changed,
+}
+
+/// Reads a plain file of at most [`MAX_JAR`] bytes. Never waits for a pipe or a device.
+///
+/// # Errors
+/// If it is not such a file, or cannot be read.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
+    let failed = |kind| FileError { path: path.into(), kind };
+    let io_failed = |error| failed(FileErrorKind::Io(error));
+
+    // Opening is enough to disturb some devices and to wait at a pipe, so the file is looked at first; and
+    // again when it is open, because it may have been replaced.
+    plain(path.metadata().map_err(io_failed)?.file_type()).map_err(failed)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| io_failed(e.into()))?);
+    let metadata = file.metadata().map_err(io_failed)?;
+    plain(metadata.file_type()).map_err(failed)?;
+    if metadata.len() > MAX_JAR {
+        return Err(failed(FileErrorKind::TooLarge));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    file.take(MAX_JAR + 1).read_to_end(&mut bytes).map_err(io_failed)?;
+    if bytes.len() as u64 > MAX_JAR {
+        return Err(failed(FileErrorKind::TooLarge));
+    }
+    Ok(bytes)
+}
+
+fn plain(file_type: FileType) -> Result<(), FileErrorKind> {
+    let what = match file_type {
+        t if t.is_file() => return Ok(()),
+        t if t.is_dir() => "a directory",
+        t if t.is_fifo() => "a named pipe",
+        t if t.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(FileErrorKind::NotAFile(what))
+}
+
+/// Reads every `*.jar` below `dir`, in the order of their names.
+///
+/// `shown_as` is how the operator would write `dir`; `midlet` is the MIDlet-Name and MIDlet-Vendor that every
+/// JAR must have. The same bytes in two places are one release; the first path wins.
+pub fn load(dir: &Path, shown_as: &Path, midlet: Option<(&str, &str)>) -> (Catalog, Vec<Diagnostic>) {
+    let mut catalog = Catalog::default();
+    let (files, mut diagnostics) = walk(dir, shown_as, MAX_ENTRIES);
+    if files.is_empty() && diagnostics.is_empty() {
+        let message = format!("`{}` holds no file that ends in `.jar`", shown_as.display());
+        diagnostics.push(Diagnostic::new(Code::EmptyCatalog, shown_as, message).hint(ADD));
+    }
+    for (path, shown) in files {
+        let bytes = match read_file(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                diagnostics.push(Diagnostic::new(
+                    Code::JarUnreadable,
+                    shown.as_path(),
+                    format!("`{}` {}", shown.display(), error.kind),
+                ));
+                continue;
+            }
+        };
+        match jar::read(&bytes) {
+            Ok(jar) => add(&mut catalog, Entry { jar, path, shown }, midlet, &mut diagnostics),
+            Err(faults) => diagnostics.extend(faults.into_iter().map(|fault| fault.at(shown.as_path()))),
+        }
+    }
+    diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+    (catalog, diagnostics)
+}
+
+/// A file's path, and how the operator would write it.
+type Named = (PathBuf, PathBuf);
+
+/// Whatever is named `*.jar`, file or not, and what is wrong with the rest. Stops after `limit` entries,
+/// because a link can lead to the root of everything.
+fn walk(dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>, Vec<Diagnostic>) {
+    let shown = |path: &Path| match path.strip_prefix(dir) {
+        Ok(rest) if rest.as_os_str().is_empty() => shown_as.to_path_buf(),
+        Ok(rest) => shown_as.join(rest),
+        Err(_) => path.to_path_buf(),
+    };
+    let mut files = Vec::new();
+    let mut diagnostics = Vec::new();
+    let mut seen = 0;
+    let mut entries = WalkDir::new(dir).follow_links(true).sort_by_file_name().into_iter();
+    while let Some(entry) = entries.next() {
+        seen += 1;
+        if seen > limit {
+            let message = format!("`{}` holds more than {limit} files and directories", shown_as.display());
+            let hint = "keep a directory for JARs alone; does a symbolic link in it lead elsewhere?";
+            diagnostics.push(Diagnostic::new(Code::JarUnreadable, shown_as, message).hint(hint));
+            break;
+        }
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(dir);
+                // Editors leave links to nothing as locks.
+                let ignored = error.depth() > 0 && is_dangling(path) && !is_nearly_jar(path);
+                if !ignored {
+                    diagnostics.push(unwalkable(&error, &shown(path)));
+                }
+                continue;
+            }
+        };
+        let is_dir = entry.file_type().is_dir();
+        if entry.depth() == 0 {
+            if !is_dir {
+                let message = format!("`{}` is not a directory", shown_as.display());
+                diagnostics.push(Diagnostic::new(Code::JarUnreadable, shown_as, message));
+            }
+        } else if is_jar(entry.path()) {
+            // A directory of that name is told of when it is read, and not entered.
+            if is_dir {
+                entries.skip_current_dir();
+            }
+            files.push((entry.path().to_path_buf(), shown(entry.path())));
+        } else if !is_dir && is_nearly_jar(entry.path()) {
+            let shown = shown(entry.path());
+            let message = format!("the name of `{}` does not end in `.jar`", shown.display());
+            diagnostics.push(
+                Diagnostic::new(Code::JarUnreadable, shown.as_path(), message)
+                    .hint("rename it: names are case-sensitive"),
+            );
+        }
+    }
+    (files, diagnostics)
+}
+
+/// What kept the walk from going on at a path.
+fn unwalkable(error: &walkdir::Error, shown: &Path) -> Diagnostic {
+    let path = shown.display();
+    let message = match (error.loop_ancestor(), error.io_error()) {
+        (Some(_), _) => format!("`{path}` is a symbolic link to a directory that it lies in"),
+        (None, Some(error)) => format!("`{path}` cannot be read: {error}"),
+        (None, None) => format!("`{path}` cannot be read"),
+    };
+    let diagnostic = Diagnostic::new(Code::JarUnreadable, shown, message);
+    match error.depth() {
+        0 => diagnostic.hint(ADD),
+        _ => diagnostic,
+    }
+}
+
+fn is_jar(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jar")
+}
+
+fn is_nearly_jar(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jar"))
+}
+
+fn is_dangling(path: &Path) -> bool {
+    path.is_symlink() && path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn add(catalog: &mut Catalog, entry: Entry, midlet: Option<(&str, &str)>, diagnostics: &mut Vec<Diagnostic>) {
+    let place = entry.shown.as_path();
+    if let Some((name, vendor)) = midlet {
+        let pairs = [("MIDlet-Name", entry.jar.name(), name), ("MIDlet-Vendor", entry.jar.vendor(), vendor)];
+        let before = diagnostics.len();
+        for (attribute, has, wanted) in pairs.into_iter().filter(|(_, has, wanted)| has != wanted) {
+            let message = format!("the JAR's `{attribute}` is `{has}`, but the fleet's is `{wanted}`");
+            diagnostics
+                .push(Diagnostic::new(Code::WrongMidlet, place, message).hint(
+                    "both stay the same for ever: devices take another suite for a second application",
+                ));
+        }
+        if diagnostics.len() > before {
+            return;
+        }
+    }
+    match catalog.0.get(&entry.jar.version()) {
+        Some(other) if other.sha256() == entry.sha256() => {}
+        Some(other) => {
+            let message = format!(
+                "version `{}` is already that of `{}`, which has other bytes",
+                entry.jar.version_text(),
+                other.shown.display()
+            );
+            diagnostics.push(
+                Diagnostic::new(Code::VersionConflict, place, message)
+                    .hint("a version names one JAR for ever: remove one of them, or raise MIDlet-Version"),
+            );
+        }
+        None => {
+            catalog.0.insert(entry.jar.version(), entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! What is wrong with the operator's input, as data.
+//!
+//! A mistake of the operator is a [`Diagnostic`]; all of them are collected and shown in one run
+//! ([`otapress::report::diagnostics`] prints them). A failure of the environment (a disk, a permission) is an
+//! error type of the module that met it.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Nothing is built.
+    Error,
+    /// Worth a look; fails only under `--strict`.
+    Warning,
+}
+
+impl Severity {
+    /// `error` or `warning`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal $severity:ident,)*) => {
+        /// What kind of mistake it is. The texts are stable: scripts depend on them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Code] = &[$(Code::$name),*];
+
+            /// The code in kebab case.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text),* }
+            }
+
+            /// How bad a mistake of this kind is.
+            pub fn severity(self) -> Severity {
+                match self { $(Code::$name => Severity::$severity),* }
+            }
+        }
+    };
+}
+
+codes! {
+    // The file as YAML.
+    /// The file cannot be read.
+    Unreadable = "unreadable" Error,
+    /// Not YAML, or YAML beyond the limits.
+    Yaml = "yaml" Error,
+    /// The same key twice in one mapping.
+    DuplicateKey = "duplicate-key" Error,
+    /// A key that means nothing here.
+    UnknownKey = "unknown-key" Error,
+    /// A key that must be there is not.
+    MissingKey = "missing-key" Error,
+    /// A mapping where text is wanted, and the like.
+    WrongType = "wrong-type" Error,
+    /// A text that is not of the form that is wanted here.
+    BadValue = "bad-value" Error,
+
+    // Identifiers and references.
+    /// Not a clientID.
+    BadClientId = "bad-client-id" Error,
+    /// Not an IMEI.
+    BadImei = "bad-imei" Error,
+    /// The check digit of an IMEI is wrong.
+    ImeiCheckDigit = "imei-check-digit" Warning,
+    /// A device without an IMEI whose clientID is not one.
+    MissingImei = "missing-imei" Error,
+    /// Two devices with the same clientID.
+    DuplicateDevice = "duplicate-device" Error,
+    /// Two devices with the same IMEI.
+    DuplicateImei = "duplicate-imei" Error,
+    /// Not a version.
+    BadVersion = "bad-version" Error,
+    /// A release that is not in the catalog.
+    UnknownRelease = "unknown-release" Error,
+    /// A channel that is not defined.
+    UnknownChannel = "unknown-channel" Error,
+    /// A group that is not defined.
+    UnknownGroup = "unknown-group" Error,
+    /// A settings set that is not defined.
+    UnknownSettings = "unknown-settings" Error,
+    /// Defined and never used.
+    Unused = "unused" Warning,
+
+    // URIs and what the modem takes.
+    /// Not an http URI of the form that is wanted here.
+    BadUri = "bad-uri" Error,
+    /// An otapURI that is not below `site`.
+    OutsideSite = "outside-site" Error,
+    /// A URI that the responder of this site may never see.
+    ForeignHost = "foreign-host" Warning,
+    /// A host name that the modem's DNS (8.8.8.8) cannot resolve.
+    PrivateHost = "private-host" Warning,
+    /// A character that breaks the `AT^SJOTAP` command.
+    ModemCharacter = "modem-character" Error,
+    /// Longer than what modems are known to take.
+    ModemLength = "modem-length" Warning,
+    /// Two files of out/ with the same path.
+    PathCollision = "path-collision" Error,
+    /// Devices share a JAD but not its content.
+    SharedJad = "shared-jad" Error,
+
+    // Rollouts.
+    /// Waves that do not ascend in time and percent.
+    BadWaves = "bad-waves" Error,
+
+    // Settings.
+    /// A key that the firmware does not know.
+    UnknownSetting = "unknown-setting" Warning,
+    /// A value that the firmware would misread.
+    BadSettingValue = "bad-setting-value" Error,
+    /// A key that belongs to the firmware alone.
+    InternalSetting = "internal-setting" Error,
+    /// A key or value that would corrupt the settings file on the device.
+    CorruptingSetting = "corrupting-setting" Error,
+    /// A key that can cut the device off, without `allow`.
+    DangerousSetting = "dangerous-setting" Error,
+
+    // Inventories.
+    /// A pattern of `inventory` that matches no file.
+    EmptyInventory = "empty-inventory" Error,
+    /// A CSV file that is malformed.
+    BadCsv = "bad-csv" Error,
+
+    // Import.
+    /// Not what the predecessor's `otc` prints.
+    BadDump = "bad-dump" Error,
+    /// Something of the predecessor's that is not in the fleet file that was made of it.
+    NotCarriedOver = "not-carried-over" Warning,
+
+    // JARs.
+    /// No JAR was found.
+    EmptyCatalog = "empty-catalog" Error,
+    /// Something in jars/ that is not a readable, plain file.
+    JarUnreadable = "jar-unreadable" Error,
+    /// Not a JAR that a device would install.
+    JarInvalid = "jar-invalid" Error,
+    /// The manifest is missing, malformed or contradictory.
+    ManifestInvalid = "manifest-invalid" Error,
+    /// The MIDlet-Name or MIDlet-Vendor is not the fleet's.
+    WrongMidlet = "wrong-midlet" Error,
+    /// Two JARs with the same version and other bytes.
+    VersionConflict = "version-conflict" Error,
+    /// Other bytes than the ones published under this version.
+    VersionChanged = "version-changed" Error,
+
+    // Templates.
+    /// The template cannot be read, parsed or rendered.
+    Template = "template" Error,
+    /// What the template renders is not a JAD that a device would take.
+    JadInvalid = "jad-invalid" Error,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A text that diagnostics can point into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(u32);
+
+/// A range of bytes of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Which text.
+    pub source: SourceId,
+    /// The first byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+/// Where it is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A range of a text.
+    Span(Span),
+    /// A whole file, named as the operator would.
+    File(PathBuf),
+}
+
+impl From<Span> for Place {
+    fn from(span: Span) -> Self {
+        Place::Span(span)
+    }
+}
+
+impl From<&Path> for Place {
+    fn from(path: &Path) -> Self {
+        Place::File(path.into())
+    }
+}
+
+/// One mistake: what is wrong, where, and how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Diagnostic {
+    /// What kind of mistake it is.
+    pub code: Code,
+    /// What is wrong: lower case, no full stop, names in backticks.
+    pub message: String,
+    /// Where.
+    pub place: Place,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// A mistake without a hint yet.
+    pub fn new(code: Code, place: impl Into<Place>, message: impl Into<String>) -> Self {
+        Diagnostic { code, message: message.into(), place: place.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Whether it stops a build.
+    pub fn is_error(&self) -> bool {
+        self.code.severity() == Severity::Error
+    }
+}
+
+/// A text with its name.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The path as the operator would write it.
+    pub path: PathBuf,
+    /// The text.
+    pub text: String,
+    /// Where its lines start; found when the first of them is asked for.
+    lines: OnceLock<Vec<u32>>,
+}
+
+impl Source {
+    /// The line (from 1) that a byte stands in, and where that line starts and ends, without its line end.
+    pub fn line(&self, at: u32) -> (usize, Range<usize>) {
+        let starts = self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|&(_, b)| b == b'\n');
+            let after = ends.map(|(i, _)| u32::try_from(i + 1).unwrap_or(u32::MAX));
+            std::iter::once(0).chain(after).collect()
+        });
+        let line = starts.partition_point(|&start| start <= at);
+        let start = starts[line - 1] as usize;
+        let end = starts.get(line).map_or(self.text.len(), |&next| next as usize - 1);
+        (line, start..end)
+    }
+}
+
+/// The texts that spans point into.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(Vec<Source>);
+
+impl Sources {
+    /// Keeps a text.
+    pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> SourceId {
+        self.0.push(Source { path: path.into(), text: text.into(), lines: OnceLock::new() });
+        SourceId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 sources"))
+    }
+
+    /// The text of an id that [`Sources::add`] gave.
+    pub fn get(&self, id: SourceId) -> &Source {
+        &self.0[id.0 as usize]
+    }
+
+    /// Every text, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.0.iter()
+    }
+
+    /// Line and column of a span's start, both from 1, the column in characters.
+    pub fn line_column(&self, span: Span) -> (usize, usize) {
+        let source = self.get(span.source);
+        let (line, range) = source.line(span.start);
+        (line, source.text[range.start..span.start as usize].chars().count() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_unique_and_in_kebab_case() {
+        let texts: BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for text in texts {
+            assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{text}");
+        }
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let mut sources = Sources::default();
+        let source = sources.add("f", "a\näb: c\n");
+        assert_eq!(sources.line_column(Span { source, start: 7, end: 8 }), (2, 5));
+    }
+}

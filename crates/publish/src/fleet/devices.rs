@@ -1,0 +1,278 @@
+//! The devices: gathered from fleet.yaml and the inventories as text, then checked against each other and
+//! against what they refer to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+
+use super::raw::{self, Node, Text};
+use super::reader::{Reader, did_you_mean};
+use super::settings_sets::SettingsSet;
+use super::written::{More, RawDevice};
+use super::{ChannelIndex, Device, EffectiveSettings, GroupIndex, SettingsIndex, Spanned, keys};
+use crate::diag::{Code, Diagnostic, Sources, Span};
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
+
+/// Takes the devices of fleet.yaml while it is read.
+#[derive(Debug)]
+pub(super) struct Collector<'a> {
+    pub reader: &'a mut Reader,
+    pub devices: Vec<RawDevice>,
+}
+
+impl raw::Devices for Collector<'_> {
+    fn device(&mut self, client_id: Node, device: Node) {
+        let reader = &mut *self.reader;
+        let Some(client_id) = reader.text(client_id, "a clientID") else { return };
+        let what = format!("device `{}`", client_id.text);
+        let Some(mut fields) = reader.fields(device, keys::DEVICE, &what, client_id.span) else { return };
+        let mut device = RawDevice::new(client_id);
+        for key in keys::DEVICE {
+            let Some(node) = fields.take(key.name) else { continue };
+            match device.text(key.name) {
+                Some(place) => *place = reader.text(node, &format!("`{}`", key.name)),
+                None => device.set_settings(reader.texts(node, "settings sets")),
+            }
+        }
+        self.devices.push(device);
+    }
+}
+
+/// What devices and groups refer to by name.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub channels: BTreeMap<String, ChannelIndex>,
+    pub groups: BTreeMap<String, GroupIndex>,
+    pub sets: BTreeMap<String, SettingsSet>,
+}
+
+impl Names {
+    pub(super) fn channel(&self, reader: &mut Reader, name: &Text) -> Option<ChannelIndex> {
+        look_up(reader, &self.channels, name, "channel", Code::UnknownChannel).copied()
+    }
+
+    pub(super) fn group(&self, reader: &mut Reader, name: &Text) -> Option<GroupIndex> {
+        look_up(reader, &self.groups, name, "group", Code::UnknownGroup).copied()
+    }
+
+    /// The names of the sets that exist; the others are reported.
+    pub(super) fn sets(&self, reader: &mut Reader, names: &[Text]) -> Vec<String> {
+        names
+            .iter()
+            .filter(|name| look_up(reader, &self.sets, name, "settings set", Code::UnknownSettings).is_some())
+            .map(|name| name.text.to_string())
+            .collect()
+    }
+}
+
+fn look_up<'a, T>(
+    reader: &mut Reader,
+    map: &'a BTreeMap<String, T>,
+    name: &Text,
+    what: &str,
+    code: Code,
+) -> Option<&'a T> {
+    let found = map.get(&*name.text);
+    if found.is_none() {
+        let known = || map.keys().map(String::as_str);
+        let hint = did_you_mean(&name.text, known()).unwrap_or_else(|| match map.len() {
+            0 => format!("there is no {what} at all"),
+            1 => format!("there is only `{}`", known().collect::<String>()),
+            2..=12 => format!("there are `{}`", known().collect::<Vec<_>>().join("`, `")),
+            n => format!("it is none of the {n} that are defined"),
+        });
+        reader.report(
+            Diagnostic::new(code, name.span, format!("{what} `{}` is not defined", name.text)).hint(hint),
+        );
+    }
+    found
+}
+
+/// Makes one list of settings of each different combination of sets.
+#[derive(Debug, Default)]
+pub(super) struct SettingsLists {
+    pub lists: Vec<EffectiveSettings>,
+    by_sets: HashMap<Vec<String>, SettingsIndex>,
+}
+
+impl SettingsLists {
+    /// The list of these sets, the later winning over the earlier.
+    pub(super) fn of(&mut self, names: &Names, sets: Vec<String>) -> SettingsIndex {
+        if let Some(&index) = self.by_sets.get(&sets) {
+            return index;
+        }
+        let mut values = BTreeMap::new();
+        for set in sets.iter().filter_map(|name| names.sets.get(name)) {
+            values.extend(set.values.iter().map(|(key, value)| (key.clone(), (value.clone(), set.always))));
+        }
+        let index = SettingsIndex(u32::try_from(self.lists.len()).expect("fewer lists than devices"));
+        self.lists.push(EffectiveSettings::new(&values));
+        self.by_sets.insert(sets, index);
+        index
+    }
+}
+
+/// Checks the devices and sorts them by clientID. `group_sets` are the settings sets of each group, those of `default`
+/// included.
+pub(super) fn resolve(
+    reader: &mut Reader,
+    sources: &Sources,
+    raws: Vec<RawDevice>,
+    names: &Names,
+    default_group: GroupIndex,
+    group_sets: &[Vec<String>],
+) -> Resolved {
+    let mut lists = SettingsLists::default();
+    let mut resolved = Resolved { devices: Vec::with_capacity(raws.len()), ..Resolved::default() };
+    let mut rejected = Vec::new();
+    for raw in raws {
+        let result = device(reader, raw, names, default_group, |group, own| {
+            let sets = [&group_sets[usize::from(group.0)][..], own].concat();
+            lists.of(names, sets)
+        });
+        match result {
+            Ok(device) => resolved.devices.push(device),
+            Err(rest) => rejected.push(rest),
+        }
+    }
+    resolved.devices.sort_by(|a, b| (&a.client_id, a.span).cmp(&(&b.client_id, b.span)));
+    let devices = &resolved.devices;
+    let ids = devices.iter().map(|device| (&device.client_id, device.span));
+    let rejected_ids = rejected.iter().filter_map(|rest| Some((rest.client_id.as_ref()?, rest.span)));
+    unique(reader, sources, ids.chain(rejected_ids), "clientID", Code::DuplicateDevice);
+    let imeis = devices.iter().map(|device| (&device.imei, device.span));
+    let rejected_imeis = rejected.iter().filter_map(|rest| Some((rest.imei.as_ref()?, rest.span)));
+    unique(reader, sources, imeis.chain(rejected_imeis), "IMEI", Code::DuplicateImei);
+    resolved.releases = devices.iter().filter_map(|device| device.release).collect();
+    resolved.releases.extend(rejected.iter().filter_map(|rest| rest.release));
+    resolved.settings = lists.lists;
+    resolved
+}
+
+/// What became of the devices as written.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// Those without a mistake, by clientID.
+    pub devices: Vec<Device>,
+    /// The lists of settings that they refer to.
+    pub settings: Vec<EffectiveSettings>,
+    /// The releases that devices are pinned to, those with a mistake elsewhere included.
+    pub releases: Vec<Spanned<Version>>,
+}
+
+/// What is left of a device with a mistake: it still takes part in the checks that compare devices, so that one mistake does not hide
+/// another.
+struct Rejected {
+    client_id: Option<ClientId>,
+    imei: Option<Imei>,
+    release: Option<Spanned<Version>>,
+    span: Span,
+}
+
+fn device(
+    reader: &mut Reader,
+    raw: RawDevice,
+    names: &Names,
+    default_group: GroupIndex,
+    mut list: impl FnMut(GroupIndex, &[String]) -> SettingsIndex,
+) -> Result<Device, Rejected> {
+    let client_id: Option<ClientId> = reader.parse(&raw.client_id, "a clientID", Code::BadClientId);
+    let imei = imei(reader, &raw);
+    let group = match &raw.group {
+        Some(name) => names.group(reader, name),
+        None => Some(default_group),
+    };
+    let none = More::default();
+    let more = raw.more().unwrap_or(&none);
+    let channel = more.channel.as_ref().map(|name| names.channel(reader, name));
+    let release = more.release.as_ref().map(|text| {
+        let value = reader.parse(text, "a version", Code::BadVersion)?;
+        Some(Spanned { value, span: text.span })
+    });
+    let hold = match more.hold.as_ref().map(|text| (text, &*text.text)) {
+        None | Some((_, "false")) => Some(false),
+        Some((_, "true")) => Some(true),
+        Some((text, _)) => {
+            reader.bad_value(text, "`hold`", "`true` or `false`");
+            None
+        }
+    };
+    if let Some(tid) = &more.tid
+        && let Some(why) = crate::settings::corrupting_text(&tid.text)
+    {
+        reader.report(
+            Diagnostic::new(Code::CorruptingSetting, tid.span, format!("the `tid` {why}"))
+                .hint("it becomes a line of the device's settings file, which is ASCII"),
+        );
+    }
+    let own_sets = names.sets(reader, &more.settings);
+    let span = raw.client_id.span;
+    let rejected = Rejected { client_id: client_id.clone(), imei, release: release.flatten(), span };
+    match (client_id, imei, group, channel.map_or(Some(None), |channel| channel.map(Some)), hold) {
+        (Some(client_id), Some(imei), Some(group), Some(channel), Some(hold)) if release != Some(None) => {
+            Ok(Device {
+                client_id,
+                imei,
+                group,
+                channel,
+                release: release.flatten(),
+                hold,
+                settings: list(group, &own_sets),
+                tid: more.tid.as_ref().map(|text| text.text.clone()),
+                comment: more.comment.as_ref().map(|text| text.text.clone()),
+                span,
+            })
+        }
+        _ => Err(rejected),
+    }
+}
+
+/// The IMEI as written, or the clientID if that is one.
+fn imei(reader: &mut Reader, raw: &RawDevice) -> Option<Imei> {
+    let (imei, span): (Imei, Span) = match &raw.imei {
+        Some(text) => (reader.parse(text, "an IMEI", Code::BadImei)?, text.span),
+        None => match raw.client_id.text.parse() {
+            Ok(imei) => (imei, raw.client_id.span),
+            Err(_) => {
+                let id = &raw.client_id;
+                reader.report(
+                    Diagnostic::new(
+                        Code::MissingImei,
+                        id.span,
+                        format!("device `{}` has no `imei`", id.text),
+                    )
+                    .hint("add `imei: \"…\"`; only a clientID that is an IMEI itself may do without"),
+                );
+                return None;
+            }
+        },
+    };
+    if !imei.luhn_ok() {
+        reader.report(
+            Diagnostic::new(Code::ImeiCheckDigit, span, format!("the check digit of IMEI `{imei}` is wrong"))
+                .hint("compare it with the answer to `AT+CGSN`; a mistyped IMEI gets no upgrades"),
+        );
+    }
+    Some(imei)
+}
+
+/// Notes devices that have the same value of something that must differ.
+fn unique<'a, K: Ord + Display + 'a>(
+    reader: &mut Reader,
+    sources: &Sources,
+    values: impl Iterator<Item = (&'a K, Span)>,
+    what: &str,
+    code: Code,
+) {
+    let mut order: Vec<_> = values.collect();
+    order.sort_unstable();
+    for pair in order.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        let ((value, one), (_, other)) = (pair[0], pair[1]);
+        let (line, _) = sources.line_column(one);
+        let path = sources.get(one.source).path.display();
+        reader.report(
+            Diagnostic::new(code, other, format!("another device has the {what} `{value}`, too"))
+                .hint(format!("it is declared at {path}:{line}")),
+        );
+    }
+}

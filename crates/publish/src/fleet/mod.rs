@@ -1,0 +1,263 @@
+//! The fleet as the operator declared it, checked: what follows cannot fail for what stands in fleet.yaml.
+//!
+//! ```text
+//! fleet.yaml ─ raw ─► validate ─► Fleet
+//! inventory/*.csv ─ inventory ─┘
+//! ```
+//! Only [`load`] makes a [`Fleet`].
+
+mod devices;
+mod excerpt;
+mod inventory;
+pub mod keys;
+mod lines;
+mod load;
+mod provisioning;
+pub mod raw;
+mod reader;
+mod scalars;
+pub mod schema;
+mod settings_sets;
+pub mod uri;
+mod validate;
+mod written;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use load::{Loaded, load, parse};
+pub use provisioning::{Limits, Provisioning};
+pub use scalars::{BasisPoints, per_hour};
+
+use crate::diag::Span;
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
+use otapress_core::wire::{Brake, Setting, Window};
+
+/// A fleet without mistakes.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    file: PathBuf,
+    site: uri::Site,
+    midlet: Midlet,
+    channels: Vec<Channel>,
+    groups: Vec<Group>,
+    settings: Vec<EffectiveSettings>,
+    devices: Vec<Device>,
+    limits: Limits,
+}
+
+impl Fleet {
+    /// The path of fleet.yaml.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The directory of fleet.yaml, to which the paths in it are relative.
+    pub fn dir(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
+
+    /// The URL under which out/ is served.
+    pub fn site(&self) -> &uri::Site {
+        &self.site
+    }
+
+    /// The MIDlet suite.
+    pub fn midlet(&self) -> &Midlet {
+        &self.midlet
+    }
+
+    /// How long what the modem is told may be before there is a warning.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Every channel, by name.
+    pub fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// Every group; the first is that of the devices without one.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Every device, by clientID.
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// The device of a clientID or, else, of an IMEI.
+    pub fn find(&self, name: &str) -> Option<&Device> {
+        let by_id = self.devices.binary_search_by(|device| device.client_id.as_str().cmp(name));
+        let imei = name.parse::<Imei>();
+        match by_id {
+            Ok(index) => self.devices.get(index),
+            Err(_) => self.devices.iter().find(|device| Ok(device.imei) == imei),
+        }
+    }
+
+    /// The group of a device.
+    pub fn group(&self, device: &Device) -> &Group {
+        &self.groups[usize::from(device.group.0)]
+    }
+
+    /// The channel of a device: its own, else its group's, else the default one.
+    pub fn channel(&self, device: &Device) -> Option<&Channel> {
+        self.channel_index(device).map(|index| &self.channels[usize::from(index.0)])
+    }
+
+    /// The place of that channel.
+    pub fn channel_index(&self, device: &Device) -> Option<ChannelIndex> {
+        device.channel.or(self.group(device).channel)
+    }
+
+    /// What the fleet wants to be set on a device.
+    pub fn settings(&self, device: &Device) -> &EffectiveSettings {
+        &self.settings[device.settings.0 as usize]
+    }
+}
+
+/// The MIDlet suite that the fleet runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Midlet {
+    /// MIDlet-Name of every JAR.
+    pub name: String,
+    /// MIDlet-Vendor of every JAR.
+    pub vendor: String,
+    /// The directory of the JARs, relative to that of fleet.yaml.
+    pub jars: PathBuf,
+    /// The name of the JAD template.
+    pub template: String,
+    /// Where the template is named, or the MIDlet.
+    pub template_span: Span,
+}
+
+/// The place of a channel in [`Fleet::channels`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelIndex(u16);
+
+/// The place of a group in [`Fleet::groups`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupIndex(u16);
+
+/// The place of a list of effective settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SettingsIndex(u32);
+
+/// What the devices of a channel are to run, and how they get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// What devices inside the rollout are to run.
+    pub release: Spanned<Version>,
+    /// What devices outside it are to run, if anything.
+    pub otherwise: Option<Spanned<Version>>,
+    /// The waves in ascending order; never empty.
+    pub waves: Vec<Wave>,
+    /// What mixes the devices into buckets.
+    pub salt: String,
+    /// When in the week upgrades are offered.
+    pub window: Option<Window>,
+    /// Offers per device and release.
+    pub attempts: u32,
+    /// When the rollout stops by itself.
+    pub brake: Brake,
+    /// Devices are not sent back to a lower version.
+    pub no_downgrade: bool,
+    /// Offers per hour.
+    pub rate: Option<u32>,
+}
+
+impl Channel {
+    /// The default of `attempts`.
+    pub const ATTEMPTS: u32 = 3;
+    /// The default of `brake`.
+    pub const BRAKE: Brake = Brake { artifact_faults: 3, failures_bp: 2000, after: 10 };
+}
+
+/// From a moment on, so many devices are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wave {
+    /// When it opens, in seconds since 1970-01-01 UTC; none: it is open.
+    pub at: Option<i64>,
+    /// How many devices are in.
+    pub percent: BasisPoints,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Devices with something in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name; none for the devices without a group.
+    pub name: Option<String>,
+    /// Its channel, or the default one.
+    pub channel: Option<ChannelIndex>,
+    /// What is set on its devices.
+    pub provisioning: Provisioning,
+    /// For people.
+    pub comment: Option<String>,
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its name on MQTT and in URLs.
+    pub client_id: ClientId,
+    /// Its modem's IMEI.
+    pub imei: Imei,
+    /// Its group.
+    pub group: GroupIndex,
+    /// Its own channel.
+    pub channel: Option<ChannelIndex>,
+    /// The version that it is pinned to.
+    pub release: Option<Spanned<Version>>,
+    /// Neither upgrades nor settings.
+    pub hold: bool,
+    /// What is to be set on it.
+    pub settings: SettingsIndex,
+    /// Its tracker ID.
+    pub tid: Option<Box<str>>,
+    /// For people.
+    pub comment: Option<Box<str>>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// The settings of all sets that hold for a device; a later set wins over an earlier one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EffectiveSettings {
+    /// Ascending by key.
+    pub settings: Vec<Setting>,
+    /// The keys that are sent at every check, ascending.
+    pub always: Vec<String>,
+    /// Names the settings that are sent until they are confirmed.
+    pub generation: Option<String>,
+}
+
+impl EffectiveSettings {
+    fn new(values: &BTreeMap<String, (String, bool)>) -> Self {
+        let settings: Vec<_> =
+            values.iter().map(|(key, (val, _))| Setting { key: key.clone(), val: val.clone() }).collect();
+        let always: Vec<_> =
+            values.iter().filter(|(_, (_, always))| *always).map(|(key, _)| key.clone()).collect();
+        let generation =
+            crate::settings::generation(settings.iter().filter(|setting| !always.contains(&setting.key)));
+        EffectiveSettings { settings, always, generation }
+    }
+
+    /// The value of a key, if it is set.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.settings.iter().find(|setting| setting.key == key).map(|setting| setting.val.as_str())
+    }
+}

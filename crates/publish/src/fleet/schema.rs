@@ -1,0 +1,97 @@
+//! The JSON Schema of fleet.yaml, made of the tables that the reader uses ([`super::keys`]).
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{CHANNEL, Key, SET, Shape, TOP, WAVE};
+use crate::settings::{self, Kind};
+use otapress_core::wire::Day;
+
+/// The schema as indented text with a line end.
+pub fn text() -> String {
+    let mut schema = object(TOP);
+    let extra = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "fleet.yaml of otapress",
+        "description": "A fleet of Greenwich GPS trackers and what its devices are to run.",
+    });
+    if let (Value::Object(schema), Value::Object(extra)) = (&mut schema, extra) {
+        schema.extend(extra);
+    }
+    serde_json::to_string_pretty(&schema).expect("a JSON value always serializes") + "\n"
+}
+
+fn object(keys: &[Key]) -> Value {
+    let properties: Map<String, Value> = keys
+        .iter()
+        .map(|key| {
+            let mut schema = shape(&key.shape);
+            if let Value::Object(schema) = &mut schema {
+                schema.insert("description".into(), key.doc.into());
+            }
+            (key.name.into(), schema)
+        })
+        .collect();
+    let required: Vec<_> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    // A mapping that needs no key may be left empty: `"352099001761499":` is a whole device.
+    let kind = if required.is_empty() { json!(["object", "null"]) } else { json!("object") };
+    json!({ "type": kind, "additionalProperties": false, "properties": properties, "required": required })
+}
+
+fn shape(shape_: &Shape) -> Value {
+    match shape_ {
+        Shape::Text => json!({ "type": ["string", "number"] }),
+        Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
+        // What an editor reads as a number is still taken as the text that was written.
+        Shape::Digits(pattern) => json!({ "type": ["string", "number"], "pattern": pattern }),
+        Shape::Bool => json!({ "type": "boolean" }),
+        Shape::Number(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Shape::OneOf(words) => json!({ "enum": words }),
+        Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::Days => json!({ "type": "array", "items": { "enum": Day::WEEK.map(Day::as_str) } }),
+        Shape::Object(keys) => object(keys),
+        Shape::MapOf(values) => json!({ "type": ["object", "null"], "additionalProperties": shape(values) }),
+        Shape::Channel => json!({ "anyOf": [version(), object(CHANNEL)] }),
+        Shape::Rollout => json!({ "anyOf": [
+            { "type": "string", "pattern": "^([0-9]+%|[0-9]+bp)$" },
+            { "type": "array", "minItems": 1, "items": object(WAVE) },
+        ] }),
+        Shape::Set => json!({ "anyOf": [values(), object(SET)] }),
+        Shape::Settings => values(),
+    }
+}
+
+/// The shape of a channel's `release`, which may stand for the whole channel.
+fn version() -> Value {
+    CHANNEL.iter().find(|key| key.name == "release").map_or(Value::Bool(true), |key| shape(&key.shape))
+}
+
+/// Settings by key; unknown ones are a matter of `check`, which only warns.
+fn values() -> Value {
+    let properties: Map<String, Value> =
+        settings::KEYS.iter().map(|key| (key.name.into(), setting(key.kind))).collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "not": { "anyOf": [{ "required": ["values"] }, { "required": ["allow"] }, { "required": ["enforce"] }] },
+    })
+}
+
+fn setting(kind: Kind) -> Value {
+    let with_empty = |words: Vec<&str>| {
+        let numbers =
+            words.iter().filter_map(|word| word.parse::<u32>().ok()).map(Value::from).collect::<Vec<_>>();
+        let texts = words.iter().copied().chain([""]).map(Value::from);
+        json!({ "enum": texts.chain(numbers).collect::<Vec<_>>() })
+    };
+    match kind {
+        Kind::Text => json!({ "type": ["string", "number"] }),
+        Kind::Flag => with_empty(vec!["0", "1"]),
+        Kind::Number(min, max) => json!({ "anyOf": [
+            { "type": "integer", "minimum": min, "maximum": max },
+            { "type": "string", "pattern": "^[0-9]*$" },
+        ] }),
+        Kind::OneOf(words) => with_empty(words.to_vec()),
+        Kind::LogLevel => json!({ "type": "string", "pattern": "^[PACEWNID]?$" }),
+        Kind::Broker => json!({ "type": "string", "pattern": "^((tcp|ssl)://.+)?$" }),
+    }
+}

@@ -1,0 +1,23 @@
+//! Turns a fleet file, MIDlet JARs and templates into a directory that any HTTP server can host.
+//!
+//! ```text
+//! fleet.yaml ─ raw ─► validate ─► Fleet ─► resolve ─► render ─► Tree ─► diff(out/) ─► apply
+//! jars/ ─ jar ─► Catalog ─┘                 template ─┘
+//! out/ ─► View ─► plan ◄─ View ◄─ Tree       (what a build would change)
+//! ```
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod catalog;
+pub mod diag;
+pub mod fleet;
+pub mod jad;
+pub mod jar;
+pub mod plan;
+pub mod publish;
+pub mod render;
+pub mod resolve;
+pub mod rollout;
+pub mod settings;
+pub mod template;
+pub mod tree;

@@ -1,0 +1,237 @@
+//! From two views to a plan.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::names::Names;
+use super::rules::{self, Rule};
+use super::settings;
+use super::view::{BlobId, Meaning, View};
+use super::{Devices, JadMove, Plan, RuleChange, SettingChange, Side, State, Transition, Upgrades, Wave};
+use super::{files, jads};
+use otapress_core::id::Imei;
+use otapress_core::version::Version;
+use otapress_core::wire::{Site, Target, VcFile};
+
+/// Devices whose answers are the same before, and the same after: what is true of one is true of all.
+struct Class {
+    before: Answer,
+    after: Answer,
+    /// Whether the answers are the same.
+    same: bool,
+}
+
+/// What a tree answers a device.
+#[derive(Clone)]
+struct Answer {
+    state: State,
+    file: Option<Arc<VcFile>>,
+}
+
+impl Answer {
+    fn of(view: &View, id: Option<BlobId>) -> Self {
+        let Some(id) = id else { return Answer { state: State::Absent, file: None } };
+        let Meaning::Answer(Some(file)) = &view.blob(id).meaning else {
+            return Answer { state: State::Unreadable, file: None };
+        };
+        let state = match &file.offer {
+            offer if offer.held => State::Held,
+            offer => offer.target.as_ref().map_or(State::Nothing, |target| State::Target(target.version)),
+        };
+        Answer { state, file: Some(file.clone()) }
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.file.as_ref()?.offer.target.as_ref()
+    }
+}
+
+/// Compares two trees.
+pub fn compare(before: &View, after: &View, names: &Names<'_>) -> Plan {
+    let side = |view: &View| Side {
+        site: view.site().cloned(),
+        devices: view.answers().len(),
+        fingerprint: view.fingerprint(),
+    };
+    let (classes, mut lists) = classes(before, after, names);
+    let moves = moves(before, after, names, &classes, &mut lists);
+    let sizes: Vec<_> = lists.iter().map(Vec::len).collect();
+    let changed = classes.iter().zip(&sizes).filter(|(class, _)| !class.same).map(|(_, n)| n).sum();
+    Plan {
+        before: side(before),
+        after: side(after),
+        transitions: transitions(&classes, &sizes),
+        waves: waves(&classes, &sizes),
+        rules: rules(&classes, &sizes),
+        settings: settings(&classes, &sizes),
+        moves,
+        jars: files::jars(before.site(), after.site()),
+        files: files::files(before, after),
+        upgrades: upgrades(&classes, &sizes, after.site()),
+        changed,
+        lists,
+    }
+}
+
+/// The classes with their devices, which are in the order of their names; so are the classes, by their first device.
+fn classes(before: &View, after: &View, names: &Names<'_>) -> (Vec<Class>, Vec<Vec<Imei>>) {
+    let mut devices: HashMap<(Option<BlobId>, Option<BlobId>), Vec<Imei>> = HashMap::new();
+    let (old, new) = (before.answers().iter(), after.answers().iter());
+    files::join(
+        old,
+        new,
+        |(imei, _)| imei,
+        |&imei, old, new| {
+            devices.entry((old.map(|(_, id)| *id), new.map(|(_, id)| *id))).or_default().push(imei);
+        },
+    );
+    let mut classes: Vec<_> = devices.into_iter().collect();
+    for (_, devices) in &mut classes {
+        names.sort(devices);
+    }
+    let mut order: Vec<_> = classes.iter().map(|(_, devices)| devices[0]).collect();
+    names.sort(&mut order);
+    let place: HashMap<_, _> = order.into_iter().zip(0..).collect();
+    classes.sort_by_key(|(_, devices)| place.get(&devices[0]).copied().unwrap_or(0usize));
+    let digest = |view: &View, id: Option<BlobId>| id.map(|id| view.blob(id).sha256);
+    classes
+        .into_iter()
+        .map(|((old, new), devices)| {
+            let class = Class {
+                before: Answer::of(before, old),
+                after: Answer::of(after, new),
+                same: digest(before, old) == digest(after, new),
+            };
+            (class, devices)
+        })
+        .unzip()
+}
+
+/// Collects devices by what changes for them.
+fn grouped<K: Ord, I: IntoIterator<Item = K>>(
+    classes: &[Class],
+    sizes: &[usize],
+    keys: impl Fn(&Class) -> I,
+) -> BTreeMap<K, Devices> {
+    let mut groups: BTreeMap<K, Devices> = BTreeMap::new();
+    for (list, class) in classes.iter().enumerate() {
+        for key in keys(class) {
+            groups.entry(key).or_default().add(list, sizes[list]);
+        }
+    }
+    groups
+}
+
+fn transitions(classes: &[Class], sizes: &[usize]) -> Vec<Transition> {
+    let groups = grouped(classes, sizes, |class| [(class.before.state, class.after.state)]);
+    let denied = |devices: &Devices| {
+        let lists = devices.lists.iter().map(|&list| list as usize);
+        lists.filter(|&list| is_denied(&classes[list])).map(|list| sizes[list]).sum()
+    };
+    let mut transitions: Vec<_> = groups
+        .into_iter()
+        .map(|((before, after), devices)| Transition {
+            before,
+            after,
+            denied: denied(&devices),
+            devices,
+            running: None,
+        })
+        .collect();
+    transitions.sort_by_key(|transition| (transition.kind(), transition.before, transition.after));
+    transitions
+}
+
+/// Whether its devices run a higher version than they are told to, and are left with it.
+fn is_denied(class: &Class) -> bool {
+    let after = class.after.target();
+    after.is_some_and(|target| target.no_downgrade && class.before.state.version() > Some(target.version))
+}
+
+fn waves(classes: &[Class], sizes: &[usize]) -> Vec<Wave> {
+    let place = |answer: &Answer| answer.target().map(|target| (target.rollout.clone(), target.from));
+    let is_new = |class: &Class| place(&class.before) != place(&class.after);
+    // Rollouts in which something changes, as far as dates have to do with it.
+    let changing: BTreeSet<_> =
+        classes.iter().filter(|class| is_new(class)).filter_map(|class| place(&class.after)).collect();
+    let dated: BTreeSet<_> =
+        classes.iter().filter_map(|class| place(&class.after)).filter(|(_, from)| from.is_some()).collect();
+    let rollouts: BTreeSet<_> = changing.into_iter().map(|(rollout, _)| rollout).collect();
+    let rollouts: BTreeSet<_> =
+        dated.into_iter().map(|(rollout, _)| rollout).filter(|rollout| rollouts.contains(rollout)).collect();
+    grouped(classes, sizes, |class| place(&class.after))
+        .into_iter()
+        .filter(|((rollout, _), _)| rollouts.contains(rollout))
+        .map(|((rollout, from), devices)| {
+            let lists = devices.lists.iter().map(|&list| list as usize);
+            let new = lists.filter(|&list| is_new(&classes[list])).map(|list| sizes[list]).sum();
+            Wave { rollout, from, devices, new }
+        })
+        .collect()
+}
+
+fn rules(classes: &[Class], sizes: &[usize]) -> Vec<RuleChange> {
+    let changes = |class: &Class| match (&class.before.file, &class.after.file) {
+        (Some(before), Some(after)) => rules::changes(&before.offer, &after.offer),
+        _ => Vec::new(),
+    };
+    let groups: BTreeMap<(Option<String>, Rule), _> = grouped(classes, sizes, changes);
+    groups.into_iter().map(|((channel, rule), devices)| RuleChange { channel, rule, devices }).collect()
+}
+
+fn settings(classes: &[Class], sizes: &[usize]) -> Vec<SettingChange> {
+    let changes = |class: &Class| match &class.after.file {
+        // Nothing is withdrawn from a device that is held: it is left alone, and the plan says so elsewhere.
+        Some(after) if class.after.state != State::Held => {
+            settings::changes(class.before.file.as_deref(), after)
+        }
+        _ => Vec::new(),
+    };
+    let groups = grouped(classes, sizes, changes);
+    groups.into_iter().map(|((key, change), devices)| SettingChange { key, change, devices }).collect()
+}
+
+fn moves(
+    before: &View,
+    after: &View,
+    names: &Names<'_>,
+    classes: &[Class],
+    lists: &mut Vec<Vec<Imei>>,
+) -> Vec<JadMove> {
+    let devices = classes.iter().zip(&*lists).flat_map(|(class, devices)| {
+        devices.iter().map(|&imei| (imei, class.before.state, class.after.state))
+    });
+    let moved = jads::moved(before, after, names, devices);
+    moved
+        .into_iter()
+        .map(|(before, after, mut imeis)| {
+            names.sort(&mut imeis);
+            let mut devices = Devices::default();
+            devices.add(lists.len(), imeis.len());
+            lists.push(imeis);
+            JadMove { before, after, devices }
+        })
+        .collect()
+}
+
+fn upgrades(classes: &[Class], sizes: &[usize], site: Option<&Site>) -> Upgrades {
+    let releases = site.map(|site| &*site.releases).unwrap_or_default();
+    let jars: BTreeMap<Version, u64> =
+        releases.iter().filter_map(|release| Some((release.version.parse().ok()?, release.size))).collect();
+    let mut upgrades = Upgrades::default();
+    for (class, &n) in classes.iter().zip(sizes) {
+        let (before, after) = (class.before.state, class.after.state);
+        let Some(version) = after.version().filter(|_| before != after && !is_denied(class)) else {
+            continue;
+        };
+        let bytes = jars.get(&version).copied().unwrap_or(0).saturating_mul(n as u64);
+        if before.version().is_some() {
+            upgrades.devices += n;
+            upgrades.bytes = upgrades.bytes.saturating_add(bytes);
+        } else {
+            upgrades.unsure += n;
+            upgrades.unsure_bytes = upgrades.unsure_bytes.saturating_add(bytes);
+        }
+    }
+    upgrades
+}

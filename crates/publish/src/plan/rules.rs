@@ -1,0 +1,72 @@
+//! What changes of the rules by which a device is offered its target.
+
+use super::Devices;
+use otapress_core::wire::{Brake, Offer, Target, Window};
+
+/// A rule that some devices get another value of.
+#[derive(Debug)]
+pub struct RuleChange {
+    /// The channel of the devices after the change; none for pinned ones, and for what holds without a target.
+    pub channel: Option<String>,
+    /// Which rule, with both values.
+    pub rule: Rule,
+    /// For whom.
+    pub devices: Devices,
+}
+
+/// A rule, with its value before and after.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// The channel, and with it all of its rules; none: pinned.
+    Channel(Option<String>, Option<String>),
+    /// When the device's wave opens, for a target that stays.
+    Wave(Option<i64>, Option<i64>),
+    /// When in the week offers are made.
+    Window(Option<Window>, Option<Window>),
+    /// How many offers there are.
+    Attempts(u32, u32),
+    /// When the rollout stops by itself.
+    Brake(Brake, Brake),
+    /// Whether downgrades are denied.
+    NoDowngrade(bool, bool),
+    /// Offers per hour.
+    Rate(Option<u32>, Option<u32>),
+    /// Seconds between version checks.
+    Interval(u32, u32),
+}
+
+/// What differs between two offers, each with the channel it is said of. Who gets another channel gets its rules, which are no
+/// changes of their own.
+pub(super) fn changes(before: &Offer, after: &Offer) -> Vec<(Option<String>, Rule)> {
+    let mut changes = Vec::new();
+    match (&before.target, &after.target) {
+        (Some(old), Some(new)) if old.channel != new.channel => {
+            let rule = Rule::Channel(old.channel.clone(), new.channel.clone());
+            changes.push((new.channel.clone(), rule));
+        }
+        (Some(old), Some(new)) => {
+            let rules = changes_in_channel(old, new);
+            changes.extend(rules.into_iter().map(|rule| (new.channel.clone(), rule)));
+        }
+        _ => {}
+    }
+    if before.interval != after.interval {
+        changes.push((None, Rule::Interval(before.interval, after.interval)));
+    }
+    changes
+}
+
+/// What differs between two targets of one channel.
+fn changes_in_channel(old: &Target, new: &Target) -> Vec<Rule> {
+    let rules = [
+        // A wave of another release is another wave.
+        (old.version == new.version && old.from != new.from).then_some(Rule::Wave(old.from, new.from)),
+        (old.window != new.window).then(|| Rule::Window(old.window.clone(), new.window.clone())),
+        (old.attempts != new.attempts).then_some(Rule::Attempts(old.attempts, new.attempts)),
+        (old.brake != new.brake).then_some(Rule::Brake(old.brake, new.brake)),
+        (old.no_downgrade != new.no_downgrade)
+            .then_some(Rule::NoDowngrade(old.no_downgrade, new.no_downgrade)),
+        (old.rate != new.rate).then_some(Rule::Rate(old.rate, new.rate)),
+    ];
+    rules.into_iter().flatten().collect()
+}

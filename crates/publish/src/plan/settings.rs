@@ -1,0 +1,40 @@
+//! What changes of the settings that are pushed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Change, Devices};
+use otapress_core::wire::VcFile;
+
+/// A setting that some devices are sent differently.
+#[derive(Debug)]
+pub struct SettingChange {
+    /// Its key.
+    pub key: String,
+    /// What was and is pushed.
+    pub change: Change<Pushed>,
+    /// To whom.
+    pub devices: Devices,
+}
+
+/// How a setting is pushed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pushed {
+    /// The value; empty: the device deletes its own.
+    pub value: String,
+    /// At every check, and not only until confirmed.
+    pub always: bool,
+}
+
+/// What differs between what a device was sent, if anything, and what it is sent; by key.
+pub(super) fn changes(before: Option<&VcFile>, after: &VcFile) -> Vec<(String, Change<Pushed>)> {
+    let (mut old, mut new) = (before.map(pushed).unwrap_or_default(), pushed(after));
+    let keys: BTreeSet<_> = old.keys().chain(new.keys()).cloned().collect();
+    let change = |key: String| Some((key.clone(), Change::of(old.remove(&key), new.remove(&key))?));
+    keys.into_iter().filter_map(change).collect()
+}
+
+fn pushed(answer: &VcFile) -> BTreeMap<String, Pushed> {
+    let always = &answer.offer.always;
+    let pushed = |value: &String, key| Pushed { value: value.clone(), always: always.contains(key) };
+    answer.settings.iter().map(|setting| (setting.key.clone(), pushed(&setting.val, &setting.key))).collect()
+}

@@ -1,0 +1,367 @@
+//! What is in out/ now.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, openat, statat};
+use rustix::io::Errno;
+
+use super::PublishError;
+use super::hashes::{Hashes, Stamp};
+use super::lanes;
+use super::listings::{Listing, Listings};
+use otapress_core::digest::Sha256;
+use otapress_core::out_path::OutPath;
+use otapress_core::wire::{SITE_FILE, Site};
+
+/// What the names of files and directories that are being written start with; a killed build leaves them behind.
+pub(super) const TEMP_PREFIX: &str = ".otapress-tmp-";
+
+/// What is at the place of out/.
+#[derive(Debug)]
+pub enum Existing {
+    /// Nothing, or an empty directory.
+    Nothing,
+    /// A directory that we have made.
+    Published(Published),
+}
+
+/// A directory that we have made.
+#[derive(Debug)]
+pub struct Published {
+    /// What `otapress.json` says.
+    pub site: Site,
+    /// Its files, by path.
+    pub files: Vec<PublishedFile>,
+    /// What a killed build has left behind: files and directories with temporary names, and directories without a file.
+    pub leftovers: Vec<PathBuf>,
+}
+
+/// A file in out/.
+#[derive(Debug)]
+pub struct PublishedFile {
+    /// Where.
+    pub path: OutPath,
+    /// Its size and times.
+    pub stamp: Stamp,
+}
+
+impl PublishedFile {
+    /// The digest of its bytes, which are read if need be.
+    ///
+    /// # Errors
+    /// If it has to be read, and cannot be.
+    pub fn digest(&self, out: &Path, hashes: &mut Hashes) -> Result<Sha256, PublishError> {
+        hashes.digest(self.stamp, || self.read(out))
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(&self, out: &Path) -> Result<Vec<u8>, PublishError> {
+        let path = self.path.below(out);
+        fs::read(&path).map_err(PublishError::io("read", &path))
+    }
+}
+
+/// Looks at `out` without changing anything; `hashes` knows what is in directories that nobody has touched, and learns it
+/// of the others.
+///
+/// # Errors
+/// If it is not ours, holds what is not ours, or cannot be read.
+pub fn scan(out: &Path, hashes: &mut Hashes) -> Result<Existing, PublishError> {
+    match fs::read_dir(out) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
+        Err(error) => return Err(PublishError::io("read", out)(error)),
+        Ok(mut entries) => {
+            if entries.next().is_none() {
+                return Ok(Existing::Nothing);
+            }
+        }
+    }
+    let site = read_site(out)?.ok_or_else(|| PublishError::NotOurs(out.into()))?;
+    let failed = |error| PublishError::io("read", out)(io::Error::from(error));
+    let root = openat(CWD, out, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed)?;
+    let stamp = Stamp::of(&fstat(&root).map_err(failed)?);
+    let mut found = Found::default();
+    Walk { out, root, known: hashes.listings() }.dir("", stamp, lanes::pay(), &mut found)?;
+    let Found { mut files, leftovers, listings } = found;
+    hashes.learn(listings);
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Existing::Published(Published { site, files, leftovers }))
+}
+
+/// What is in a directory and below.
+#[derive(Default)]
+struct Found {
+    files: Vec<PublishedFile>,
+    leftovers: Vec<PathBuf>,
+    listings: Vec<(Stamp, Listing)>,
+}
+
+struct Walk<'a> {
+    out: &'a Path,
+    /// `out`, opened: paths below it are short.
+    root: OwnedFd,
+    known: &'a Listings,
+}
+
+impl Walk<'_> {
+    /// Looks at what is in the directory `below` out/, with two threads if that is much and these may be used.
+    fn dir(
+        &self,
+        below: &str,
+        stamp: Stamp,
+        concurrent: bool,
+        found: &mut Found,
+    ) -> Result<(), PublishError> {
+        let names = match self.known.get(stamp) {
+            Some(known) => known.clone(),
+            None => self.read(below, found)?,
+        };
+        let names = names.split_terminator('/');
+        if !concurrent {
+            return names.into_iter().try_for_each(|name| self.entry(below, name, false, found));
+        }
+        let names: Vec<_> = names.collect();
+        let in_lanes = lanes::are_worth(names.len());
+        let lanes = lanes::work(in_lanes, &names, |names| {
+            let mut found = Found::default();
+            for name in names {
+                self.entry(below, name, !in_lanes, &mut found)?;
+            }
+            // Here each lane sorts its part; what is then left to do is to merge them.
+            found.files.sort_by(|a, b| a.path.cmp(&b.path));
+            Ok(found)
+        })?;
+        for Found { files, leftovers, listings } in lanes {
+            found.files.extend(files);
+            found.leftovers.extend(leftovers);
+            found.listings.extend(listings);
+        }
+        Ok(())
+    }
+
+    /// Looks at what has this name in the directory `below` out/.
+    fn entry(
+        &self,
+        below: &str,
+        name: &str,
+        concurrent: bool,
+        found: &mut Found,
+    ) -> Result<(), PublishError> {
+        let path = if below.is_empty() { name.to_owned() } else { [below, "/", name].concat() };
+        let stat = statat(&self.root, &*path, AtFlags::SYMLINK_NOFOLLOW).map_err(self.failed(below))?;
+        let (file_type, stamp) = (FileType::from_raw_mode(stat.st_mode), Stamp::of(&stat));
+        if file_type.is_symlink() {
+            return Err(PublishError::Symlink(self.out.join(path)));
+        }
+        if name.starts_with(TEMP_PREFIX) {
+            found.leftovers.push(self.out.join(path));
+        } else if file_type.is_dir() {
+            let before = found.files.len();
+            self.dir(&path, stamp, concurrent, found)?;
+            if found.files.len() == before {
+                found.leftovers.push(self.out.join(path));
+            }
+        } else {
+            match path.parse() {
+                Ok(path) if file_type.is_file() && is_ours(&path) => {
+                    found.files.push(PublishedFile { path, stamp });
+                }
+                _ => return Err(self.foreign(&path)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in a directory, which is noted if it is small.
+    fn read(&self, below: &str, found: &mut Found) -> Result<Listing, PublishError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = if below.is_empty() { "." } else { below };
+        let dir = openat(&self.root, path, flags, Mode::empty()).map_err(self.failed(below))?;
+        // Whoever changes it while it is read changes this.
+        let stamp = Stamp::of(&fstat(&dir).map_err(self.failed(below))?);
+        let mut buffer = [MaybeUninit::uninit(); 32 << 10];
+        let mut entries = RawDir::new(dir, &mut buffer);
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(self.failed(below))?;
+            let name = entry.file_name();
+            let Ok(name) = name.to_str() else {
+                let path = Path::new(below).join(OsStr::from_bytes(name.to_bytes()));
+                return Err(self.foreign(path));
+            };
+            if !matches!(name, "." | "..") {
+                names.push([name, "/"].concat());
+            }
+        }
+        names.sort_unstable();
+        let listing: Listing = names.concat().into();
+        if Listings::takes(&listing) {
+            // Most directories look like the one before.
+            let last = found.listings.last().map(|(_, last)| last).filter(|last| **last == listing);
+            let listing = last.unwrap_or(&listing).clone();
+            found.listings.push((stamp, listing));
+        }
+        Ok(listing)
+    }
+
+    /// The error of having read the directory `below` out/.
+    fn failed(&self, below: &str) -> impl FnOnce(Errno) -> PublishError {
+        move |error| PublishError::io("read", &self.out.join(below))(error.into())
+    }
+
+    fn foreign(&self, path: impl AsRef<Path>) -> PublishError {
+        PublishError::Foreign { file: self.out.join(path), out: self.out.into() }
+    }
+}
+
+/// What `otapress.json` in a directory says; none if there is no such file.
+///
+/// # Errors
+/// If it cannot be read or understood.
+pub fn read_site(out: &Path) -> Result<Option<Site>, PublishError> {
+    let file = out.join(SITE_FILE);
+    let text = match fs::read(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(PublishError::io("read", &file)(error)),
+    };
+    Site::parse(&text).map(Some).map_err(|error| PublishError::Format { file, reason: error.to_string() })
+}
+
+/// Whether we could have published a file at this path. Only such files are ever removed.
+fn is_ours(path: &OutPath) -> bool {
+    let path = path.as_str();
+    path == SITE_FILE || path.starts_with("jars/") || path.starts_with("vc/") || path.ends_with(".jad")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SITE: &str = r#"{"otapress":1,"site":"http://ota.example.com","versionPaths":[],"notifyPaths":[],"auth":false,"releases":[]}"#;
+
+    type Outcome = Result<(Vec<(OutPath, Stamp)>, Vec<PathBuf>), String>;
+
+    /// What a scan finds, or why it fails.
+    fn outcome(out: &Path, hashes: &mut Hashes) -> Outcome {
+        match scan(out, hashes).map_err(|error| error.to_string())? {
+            Existing::Nothing => Ok(Default::default()),
+            Existing::Published(Published { files, mut leftovers, .. }) => {
+                leftovers.sort();
+                Ok((files.into_iter().map(|file| (file.path, file.stamp)).collect(), leftovers))
+            }
+        }
+    }
+
+    /// Returns when the clock of the file system has moved on, so that what is changed from now on gets another time.
+    fn tick(dir: &Path) {
+        let time = || {
+            fs::write(dir.join("tick"), "").unwrap();
+            Stamp::of(&rustix::fs::stat(dir.join("tick")).unwrap()).modified()
+        };
+        let before = time();
+        while time() == before {}
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write(String),
+        Remove(String),
+        Rename(String, String),
+        Link(String, String),
+        MakeDir(String),
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        let dir = prop::sample::select(vec!["files", "files/a", "files/b", "files/b/c", "vc", "jars/1", "."]);
+        let name = prop::sample::select(vec!["a", "b", "c", "x.jad", "y.jad", ".otapress-tmp-1", "z"]);
+        (dir, name).prop_map(|(dir, name)| format!("{dir}/{name}"))
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            path().prop_map(Step::Write),
+            path().prop_map(Step::Remove),
+            (path(), path()).prop_map(|(from, to)| Step::Rename(from, to)),
+            (path(), path()).prop_map(|(from, to)| Step::Link(from, to)),
+            path().prop_map(Step::MakeDir),
+        ]
+    }
+
+    /// Does a step, as far as it can be done.
+    fn take(out: &Path, step: &Step) {
+        let _ = match step {
+            Step::Write(path) => fs::write(out.join(path), path),
+            Step::Remove(path) => {
+                fs::remove_file(out.join(path)).or_else(|_| fs::remove_dir_all(out.join(path)))
+            }
+            Step::Rename(from, to) => fs::rename(out.join(from), out.join(to)),
+            Step::Link(from, to) => std::os::unix::fs::symlink(from, out.join(to)),
+            Step::MakeDir(path) => fs::create_dir_all(out.join(path)),
+        };
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        /// Whatever happened since the last build, of which only a part may have been remembered.
+        #[test]
+        fn what_is_remembered_of_directories_changes_nothing(
+            builds in prop::collection::vec(prop::collection::vec(step(), 0..5), 1..6),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (out, cache) = (dir.path().join("out"), dir.path().join("cache"));
+            for below in ["files/a", "files/b/c", "vc", "jars/1"] {
+                fs::create_dir_all(out.join(below)).unwrap();
+            }
+            fs::write(out.join(SITE_FILE), SITE).unwrap();
+            fs::write(out.join("files/a/x.jad"), "a").unwrap();
+            for steps in builds {
+                steps.iter().for_each(|step| take(&out, step));
+                let mut hashes = Hashes::load(&cache);
+                let found = outcome(&out, &mut hashes);
+                prop_assert_eq!(&found, &outcome(&out, &mut Hashes::default()));
+                if found.is_ok() {
+                    hashes.save(&cache, SystemTime::now() + Duration::from_secs(3600)).unwrap();
+                }
+                tick(dir.path());
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_that_nobody_has_touched_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, cache) = (dir.path().join("out"), dir.path().join("cache"));
+        fs::create_dir_all(out.join("files/a")).unwrap();
+        fs::write(out.join(SITE_FILE), SITE).unwrap();
+        fs::write(out.join("files/a/x.jad"), "a").unwrap();
+        let mut hashes = Hashes::default();
+        let found = outcome(&out, &mut hashes);
+        hashes.save(&cache, SystemTime::now() + Duration::from_secs(3600)).unwrap();
+        let of = |path: &str| Stamp::of(&rustix::fs::stat(out.join(path)).unwrap());
+        let mut hashes = Hashes::load(&cache);
+        for (path, listing) in [("", "files/otapress.json/"), ("files", "a/"), ("files/a", "x.jad/")] {
+            assert_eq!(hashes.listings().get(of(path)).map(|known| &**known), Some(listing), "{path}");
+        }
+        assert_eq!(outcome(&out, &mut hashes), found);
+        // Nothing was learnt, so that nothing is to be saved.
+        fs::remove_file(&cache).unwrap();
+        hashes.save(&cache, SystemTime::now() + Duration::from_secs(3600)).unwrap();
+        assert!(!cache.exists());
+    }
+}

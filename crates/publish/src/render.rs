@@ -1,0 +1,375 @@
+//! From the fleet and its JARs to the files of out/.
+//!
+//! Everything that decides a byte of out/ is here or in what this module calls; nothing here reads a clock, a network or a file but
+//! the template.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::catalog::{Catalog, Entry};
+use crate::diag::{Code, Diagnostic, Sources};
+use crate::fleet::uri::HttpUri;
+use crate::fleet::{Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisioning, SettingsIndex};
+use crate::jad;
+use crate::resolve::{self, Assignment, Rule};
+use crate::template::{ReleaseValues, Template};
+use crate::tree::{Content, ContentId, Tier, Tree};
+use otapress_core::out_path::OutPath;
+use otapress_core::version::Version;
+use otapress_core::wire::{self, Offer, Site, Target, VcFile};
+
+/// Is told how many devices are done, for a progress bar.
+pub type Progress<'a> = &'a mut dyn FnMut(usize);
+
+/// Renders every file.
+///
+/// # Errors
+/// What is wrong with the template, or with the paths that the devices' URIs lead to.
+pub fn render(
+    fleet: &Fleet,
+    catalog: &Catalog,
+    template: &Template,
+    sources: &Sources,
+    progress: Progress<'_>,
+) -> Result<Tree, Vec<Diagnostic>> {
+    let mut tree = Tree::default();
+    let releases = releases(fleet, catalog, &mut tree);
+    let mut answers = Answers { fleet, by_class: HashMap::new() };
+    let mut jads =
+        Jads { fleet, template, sources, releases: &releases, rendered: HashMap::new(), jads: Vec::new() };
+    let mut found = Vec::new();
+    for (done, device) in fleet.devices().iter().enumerate() {
+        progress(done);
+        let assignment = resolve::assign(fleet, device);
+        let content = answers.content(device, assignment, &mut tree);
+        let tier = if assignment.target.is_some() { Tier::Answer } else { Tier::NoOffer };
+        tree.add(answer_path(device), tier, content);
+        if let Some(target) = assignment.target
+            && let Err(diagnostics) = jads.add(device, target, &mut tree)
+        {
+            found.extend(diagnostics);
+            // One template that fails for all devices is one mistake.
+            if found.len() > 100 {
+                break;
+            }
+        }
+    }
+    found.extend(jads.finish(&mut tree));
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let site = tree.intern(bytes(site(fleet, &releases).to_text()));
+    tree.add(path(wire::SITE_FILE), Tier::Site, site);
+    tree.sort();
+    Ok(tree)
+}
+
+/// The path of a device's version-check answer.
+pub fn answer_path(device: &Device) -> OutPath {
+    path(&format!("vc/{}.json", device.imei))
+}
+
+/// The URL of a device's JAD.
+///
+/// # Errors
+/// If the clientID makes a component of the path longer than file systems take.
+pub fn jad_path(fleet: &Fleet, device: &Device) -> Result<OutPath, Diagnostic> {
+    let provisioning = &fleet.group(device).provisioning;
+    provisioning.jad_path.expand(&device.client_id).map_err(|error| {
+        Diagnostic::new(
+            Code::BadUri,
+            provisioning.otap_uri.span,
+            format!("`otapURI` names no file for device `{}`", device.client_id),
+        )
+        .hint(error.to_string())
+    })
+}
+
+/// The path of a published JAR: a new directory for each content, so that it can be cached for ever.
+pub fn jar_path(fleet: &Fleet, entry: &Entry) -> OutPath {
+    let jar = entry.jar();
+    path(&format!("jars/{}/{}/{}.jar", jar.version_text(), jar.sha256().short(), fleet.midlet().name))
+}
+
+fn path(text: &str) -> OutPath {
+    text.parse().expect("versions, digests, IMEIs and checked names make good paths")
+}
+
+fn bytes(text: String) -> Content {
+    Content::Bytes(text.into_bytes().into())
+}
+
+/// A release as it is published.
+struct Release<'a> {
+    entry: &'a Entry,
+    path: OutPath,
+    url: String,
+    values: ReleaseValues,
+}
+
+/// Adds every JAR of the catalog, used or not, so that rollback is instant.
+fn releases<'a>(fleet: &Fleet, catalog: &'a Catalog, tree: &mut Tree) -> BTreeMap<Version, Release<'a>> {
+    let mut releases = BTreeMap::new();
+    let mut sums = BTreeMap::new();
+    for entry in catalog.entries() {
+        let jar = entry.jar();
+        let path = jar_path(fleet, entry);
+        let url = fleet.site().url(&path);
+        let content = Content::CopyOf { file: entry.path().into(), size: jar.size(), sha256: jar.sha256() };
+        let content = tree.intern(content);
+        tree.add(path.clone(), Tier::Jar, content);
+        let below = path.as_str().trim_start_matches("jars/").to_owned();
+        sums.insert(below, jar.sha256());
+        releases.insert(jar.version(), Release { entry, values: ReleaseValues::new(entry, &url), path, url });
+    }
+    let sums: String = sums.iter().map(|(path, sha256)| format!("{sha256}  {path}\n")).collect();
+    let sums = tree.intern(bytes(sums));
+    tree.add(path("jars/SHA256SUMS"), Tier::Jar, sums);
+    releases
+}
+
+/// What decides the bytes of an answer: devices that agree in it share one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Class {
+    group: GroupIndex,
+    channel: Option<ChannelIndex>,
+    settings: SettingsIndex,
+    target: Option<Version>,
+    from: Option<i64>,
+    held: bool,
+}
+
+impl Class {
+    /// That of a device.
+    pub fn of(fleet: &Fleet, device: &Device, assignment: Assignment) -> Self {
+        Class {
+            group: device.group,
+            channel: match assignment.rule {
+                Rule::Pinned => None,
+                _ => fleet.channel_index(device),
+            },
+            settings: device.settings,
+            target: assignment.target,
+            from: assignment.from,
+            held: assignment.rule == Rule::Held,
+        }
+    }
+}
+
+struct Answers<'a> {
+    fleet: &'a Fleet,
+    by_class: HashMap<Class, ContentId>,
+}
+
+impl Answers<'_> {
+    fn content(&mut self, device: &Device, assignment: Assignment, tree: &mut Tree) -> ContentId {
+        let fleet = self.fleet;
+        *self
+            .by_class
+            .entry(Class::of(fleet, device, assignment))
+            .or_insert_with(|| tree.intern(bytes(answer(fleet, device, assignment).to_text())))
+    }
+}
+
+/// The answer file of a device.
+pub fn answer(fleet: &Fleet, device: &Device, assignment: Assignment) -> VcFile {
+    let group = fleet.group(device);
+    if assignment.rule == Rule::Held {
+        let offer = Offer { held: true, interval: group.provisioning.version_interval, ..Offer::default() };
+        return VcFile { upgrade: 0, settings: Vec::new(), offer };
+    }
+    let settings = fleet.settings(device);
+    VcFile {
+        upgrade: assignment.target.is_some().into(),
+        settings: settings.settings.clone(),
+        offer: Offer {
+            held: false,
+            target: assignment.target.map(|version| target(fleet, device, assignment, version)),
+            interval: settings.version_interval().unwrap_or(group.provisioning.version_interval),
+            generation: settings.generation.clone(),
+            always: settings.always.clone(),
+        },
+    }
+}
+
+fn target(fleet: &Fleet, device: &Device, assignment: Assignment, version: Version) -> Target {
+    let channel = match assignment.rule {
+        Rule::Pinned => None,
+        _ => fleet.channel(device),
+    };
+    Target {
+        version,
+        rollout: match channel {
+            Some(channel) => format!("{}/{version}", channel.name),
+            None => format!("pin/{version}"),
+        },
+        channel: channel.map(|channel| channel.name.clone()),
+        from: assignment.from,
+        window: channel.and_then(|channel| channel.window.clone()),
+        attempts: channel.map_or(Channel::ATTEMPTS, |channel| channel.attempts),
+        brake: channel.map_or(Channel::BRAKE, |channel| channel.brake),
+        no_downgrade: channel.is_some_and(|channel| channel.no_downgrade),
+        rate: channel.and_then(|channel| channel.rate),
+    }
+}
+
+/// Renders JADs, each different one once, and sees that no two devices want different ones at one path.
+struct Jads<'a> {
+    fleet: &'a Fleet,
+    template: &'a Template,
+    sources: &'a Sources,
+    releases: &'a BTreeMap<Version, Release<'a>>,
+    /// The JAD of a release if the template is the same for all devices.
+    rendered: HashMap<Version, Result<ContentId, ()>>,
+    jads: Vec<(OutPath, ContentId, &'a Device)>,
+}
+
+impl<'a> Jads<'a> {
+    fn add(&mut self, device: &'a Device, target: Version, tree: &mut Tree) -> Result<(), Vec<Diagnostic>> {
+        let path = jad_path(self.fleet, device).map_err(|diagnostic| vec![diagnostic])?;
+        let content = match self.rendered.get(&target) {
+            Some(Ok(content)) => *content,
+            // It was reported when it failed.
+            Some(Err(())) => return Ok(()),
+            None => {
+                let rendered = self.render(device, target, tree);
+                if !self.template.is_per_device() {
+                    self.rendered.insert(target, rendered.as_ref().copied().map_err(|_| ()));
+                }
+                rendered?
+            }
+        };
+        self.jads.push((path, content, device));
+        Ok(())
+    }
+
+    fn render(
+        &self,
+        device: &Device,
+        target: Version,
+        tree: &mut Tree,
+    ) -> Result<ContentId, Vec<Diagnostic>> {
+        let release =
+            self.releases.get(&target).expect("the catalog was checked for every release of the fleet");
+        let text = self
+            .template
+            .render(&release.values, self.fleet, device, self.sources)
+            .map_err(|diagnostic| vec![diagnostic])?;
+        let faults = match jad::parse(text.as_bytes()) {
+            Ok(parsed) => jad::check(&parsed, release.entry.jar(), &release.url),
+            Err(faults) => faults,
+        };
+        if faults.is_empty() {
+            return Ok(tree.intern(bytes(text)));
+        }
+        let version = release.entry.jar().version_text();
+        let diagnostic = |fault: jad::Fault| {
+            let place = self.template.place_of(&text, fault.line, self.sources);
+            let message = match fault.code_on_device {
+                jad::SUCCESS => {
+                    format!("the JAD of release {version} is not what the fleet wants: {}", fault.message)
+                }
+                code => format!(
+                    "the JAD of release {version} would be answered with {code} by a device: {}",
+                    fault.message
+                ),
+            };
+            Diagnostic { hint: fault.hint, ..Diagnostic::new(Code::JadInvalid, place, message) }
+        };
+        Err(faults.into_iter().map(diagnostic).collect())
+    }
+
+    /// Adds the files of all JADs; returns what cannot stand side by side.
+    fn finish(mut self, tree: &mut Tree) -> Vec<Diagnostic> {
+        self.jads.sort_by(|a, b| (&a.0, &a.2.client_id).cmp(&(&b.0, &b.2.client_id)));
+        let mut found = Vec::new();
+        for pair in self.jads.windows(2) {
+            let [(path, content, one), (other_path, other_content, other)] = pair else { continue };
+            if path == other_path && content != other_content {
+                found.push(
+                    Diagnostic::new(
+                        Code::SharedJad,
+                        other.span,
+                        format!(
+                            "devices `{}` and `{}` share `{path}`, but are to get different JADs",
+                            one.client_id, other.client_id
+                        ),
+                    )
+                    .hint("give them the same release, put `@` into `otapURI`, or hold one of them"),
+                );
+            }
+        }
+        // A file cannot be the directory of another one; only a path with `.jad/` in it can want that.
+        for (path, _, device) in &self.jads {
+            for (at, _) in path.as_str().match_indices(".jad/") {
+                let prefix = &path.as_str()[..at + ".jad".len()];
+                if let Ok(i) = self.jads.binary_search_by(|(path, _, _)| path.as_str().cmp(prefix)) {
+                    found.push(
+                        Diagnostic::new(
+                            Code::PathCollision,
+                            device.span,
+                            format!(
+                                "`{path}` of device `{}` lies below the JAD of device `{}`",
+                                device.client_id, self.jads[i].2.client_id
+                            ),
+                        )
+                        .hint("change `otapURI` of one of their groups"),
+                    );
+                }
+            }
+        }
+        for (path, content, _) in self.jads {
+            tree.add(path, Tier::Jad, content);
+        }
+        found
+    }
+}
+
+fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>) -> Site {
+    let groups = fleet.groups().iter().map(|group| &group.provisioning);
+    let paths = |of: fn(&Provisioning) -> &HttpUri| -> Vec<String> {
+        groups
+            .clone()
+            .map(|provisioning| of(provisioning).path().into_owned())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    };
+    Site {
+        otapress: wire::FORMAT,
+        site: fleet.site().as_str().into(),
+        version_paths: paths(|provisioning| &provisioning.version_uri.value),
+        notify_paths: paths(|provisioning| &provisioning.notify_uri.value),
+        auth: groups.clone().any(|provisioning| provisioning.auth.is_some()),
+        releases: releases
+            .values()
+            .map(|release| {
+                let jar = release.entry.jar();
+                wire::Release {
+                    version: jar.version_text().into(),
+                    path: release.path.as_str().into(),
+                    size: jar.size(),
+                    sha256: jar.sha256(),
+                }
+            })
+            .collect(),
+    }
+}
+
+/// What is wrong where a JAR has changed under a version that is published.
+pub fn changed_releases(published: &Site, catalog: &Catalog) -> Vec<Diagnostic> {
+    published
+        .releases
+        .iter()
+        .filter_map(|release| {
+            let entry = catalog.get(release.version.parse().ok()?)?;
+            (entry.jar().sha256() != release.sha256).then(|| {
+                Diagnostic::new(
+                    Code::VersionChanged,
+                    entry.shown_as(),
+                    format!("version {} is published with other bytes", release.version),
+                )
+                .hint("a published version never changes: give the new JAR a new MIDlet-Version")
+            })
+        })
+        .collect()
+}

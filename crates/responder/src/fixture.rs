@@ -1,0 +1,122 @@
+//! A published directory and devices that ask, for tests.
+
+use std::fs;
+use std::path::Path;
+
+use super::message::Request;
+use super::service::{self, Reply, Responder, Step};
+use crate::store::{Durability, Store};
+use otapress_core::wire::{self, Brake, Offer, Setting, Site, Target, VcFile};
+
+/// A Monday, 10:00 UTC.
+pub const NOW: i64 = 1_795_428_000;
+
+/// The rules of a rollout as they are by default.
+pub fn target(version: &str) -> Target {
+    Target {
+        version: version.parse().unwrap(),
+        rollout: format!("next/{version}"),
+        channel: Some("next".into()),
+        from: None,
+        window: None,
+        attempts: 3,
+        brake: Brake { artifact_faults: 3, failures_bp: 2000, after: 10 },
+        no_downgrade: false,
+        rate: None,
+    }
+}
+
+/// An answer file with that target.
+pub fn aimed(target: Target) -> VcFile {
+    let offer = Offer { target: Some(target), interval: 10800, ..Offer::default() };
+    VcFile { upgrade: 1, settings: vec![], offer }
+}
+
+/// An answer file without a target, with settings that are to be confirmed.
+pub fn settings(generation: &str, settings: &[(&str, &str)]) -> VcFile {
+    let settings = settings.iter().map(|(k, v)| Setting { key: (*k).into(), val: (*v).into() }).collect();
+    let offer = Offer { interval: 10800, generation: Some(generation.into()), ..Offer::default() };
+    VcFile { upgrade: 0, settings, offer }
+}
+
+/// The IMEI of device `n`.
+pub fn imei(n: usize) -> String {
+    format!("12345678901{n:04}")
+}
+
+/// A published directory; it is removed with the value.
+pub struct Out(tempfile::TempDir);
+
+impl Out {
+    /// One without devices.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("vc")).unwrap();
+        let site = Site {
+            otapress: wire::FORMAT,
+            site: "http://ota.example.com".into(),
+            version_paths: vec!["/otap/version".into()],
+            notify_paths: vec!["/otap/notify?id=@".into()],
+            auth: false,
+            releases: vec![],
+        };
+        fs::write(dir.path().join(wire::SITE_FILE), site.to_text()).unwrap();
+        Out(dir)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Publishes the answer file of device `n`.
+    pub fn publish(&self, n: usize, file: &VcFile) {
+        self.publish_text(n, &file.to_text());
+    }
+
+    /// Publishes any text in its place.
+    pub fn publish_text(&self, n: usize, text: &str) {
+        fs::write(self.path().join("vc").join(imei(n) + ".json"), text).unwrap();
+    }
+
+    /// What the responder sees of it now.
+    pub fn responder(&self) -> Responder {
+        Responder::new(self.path())
+    }
+}
+
+/// Sends a POST.
+pub fn post(
+    responder: &Responder,
+    store: &mut dyn Store,
+    target: &str,
+    agent: &str,
+    body: &[u8],
+    now: i64,
+) -> Reply {
+    let request = Request { method: "POST", target, agent: Some(agent.as_bytes()), body, whole: true };
+    match responder.prepare(&request) {
+        Step::NotOurs => panic!("a POST is the responder's"),
+        Step::Done(reply) => reply,
+        Step::Ask(question) => service::answer(store, Durability::Process, &[question], now).pop().unwrap(),
+    }
+}
+
+/// Device `n` checks.
+pub fn check(responder: &Responder, store: &mut dyn Store, n: usize, version: &str, now: i64) -> Reply {
+    post(responder, store, "/otap/version", &format!("GW/{}", imei(n)), version.as_bytes(), now)
+}
+
+/// The modem of device `n`, with the clientID `dev<n>`, posts a result.
+pub fn notify(responder: &Responder, store: &mut dyn Store, n: usize, text: &str, now: i64) -> Reply {
+    let agent = format!("TC65i/{} Profile/IMP-NG Configuration/CLDC-1.1", imei(n));
+    post(responder, store, &format!("/otap/notify?id=dev{n}"), &agent, text.as_bytes(), now)
+}
+
+/// Whether a check was answered with an upgrade.
+pub fn is_upgrade(reply: &Reply) -> bool {
+    assert_eq!((reply.status, reply.content_type), (200, Some("application/json")), "{reply:?}");
+    assert!(reply.body.is_ascii());
+    let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    body["upgrade"] == 1
+}

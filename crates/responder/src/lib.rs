@@ -1,0 +1,29 @@
+//! Answers the two requests that a static server cannot: version checks and OTAP results.
+//!
+//! ```text
+//! cgi, http ─ Request ─► message (who asks what) ─► service ─ Reply ─► cgi, http
+//!                              out/vc ─ offer ─► decide ◄─ record ─ store
+//! ```
+//!
+//! [`decide`] and [`outcome`] are pure: records in, records out. [`service`] reads `out/` and the store
+//! around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
+
+pub mod cgi;
+pub mod code;
+pub mod decide;
+pub mod files;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;
+
+pub mod message;
+pub mod offer;
+pub mod operate;
+pub mod outcome;
+mod plan;
+#[cfg(test)]
+mod properties;
+pub mod record;
+pub mod service;
+pub mod store;
+#[cfg(test)]
+mod unasked;

@@ -1,0 +1,339 @@
+//! What a request is and who sent it: pure readings of method, path, User-Agent and body.
+
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
+use otapress_core::wire::Site;
+
+/// How many bytes of a body are looked at. Adapters read on to its end, keep this many and drop the rest.
+pub const BODY_LIMIT: usize = 4096;
+
+/// The longest text that is kept of what a stranger said, in characters.
+const SAID_LIMIT: usize = 1024;
+
+/// A request as an adapter hands it over.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// `POST`, `GET` …
+    pub method: &'a str,
+    /// The path with its query, as sent.
+    pub target: &'a str,
+    /// The User-Agent header.
+    pub agent: Option<&'a [u8]>,
+    /// At most [`BODY_LIMIT`] bytes of the body, decoded if it was chunked.
+    pub body: &'a [u8],
+    /// Whether that is all of the body: not longer than the limit, and not cut off on its way.
+    pub whole: bool,
+}
+
+/// Who says that they send a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Which program.
+    pub program: Program,
+    /// On which modem.
+    pub imei: Option<Imei>,
+}
+
+/// The program that sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The firmware's own HTTP: `GW/`, formerly `XAK/`.
+    Midlet,
+    /// A simulated device, `SIMU/`, which leaves no trace in any record.
+    Simulator,
+    /// The modem's OTAP: any other product before an IMEI.
+    Modem,
+    /// Anything else, or nothing.
+    Other,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A version check.
+    Check,
+    /// An OTAP result, of the clientID in the path if one is there.
+    Notify(Option<ClientId>),
+    /// One of the responder's paths with another method than POST.
+    Method,
+    /// Nothing of the responder's: a static file, perhaps.
+    Other,
+}
+
+/// An OTAP result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The three digits at its start, if they are there.
+    pub code: Option<u16>,
+    /// The whole text, fit for a log: see [`printable`].
+    pub text: String,
+}
+
+impl Agent {
+    /// Reads a User-Agent. Only its first token counts, because platforms append words to it.
+    pub fn parse(header: Option<&[u8]>) -> Agent {
+        let header = header.unwrap_or_default().trim_ascii_start();
+        let token = header.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        let mut parts = token.split(|&b| b == b'/');
+        let product = parts.next().unwrap_or_default();
+        let imei = parts.next().and_then(|part| std::str::from_utf8(part).ok()?.parse::<Imei>().ok());
+        let program = match (product, imei) {
+            (b"GW" | b"XAK", _) => Program::Midlet,
+            (b"SIMU", _) => Program::Simulator,
+            (b"", _) | (_, None) => Program::Other,
+            (_, Some(_)) => Program::Modem,
+        };
+        Agent { program, imei }
+    }
+}
+
+/// Tells what a request is. Every POST is a version check or a result, whatever its path: a device that
+/// posts to a path of last year must not get a 404, because it would post again every second.
+///
+/// Without a site, results are told by the modem's User-Agent and their body.
+pub fn route(site: Option<&Site>, request: &Request<'_>) -> Route {
+    let agent = Agent::parse(request.agent);
+    let target = origin_form(request.target).replace("%40", "@");
+    let is_version_path = site.is_some_and(|site| site.version_paths.iter().any(|p| same_path(p, &target)));
+    let notify = || site?.notify_paths.iter().find_map(|pattern| client_in(pattern, &target));
+    if request.method != "POST" {
+        return if is_version_path || notify().is_some() { Route::Method } else { Route::Other };
+    }
+    let is_result = agent.program == Program::Modem && Posted::parse(request.body).code.is_some();
+    if agent.program == Program::Midlet || (is_version_path && !is_result) {
+        return Route::Check;
+    }
+    match notify() {
+        Some(client) => Route::Notify(client),
+        None if is_result => Route::Notify(None),
+        None => Route::Check,
+    }
+}
+
+/// The path and query of a request's target, which a proxy may send as a whole URL.
+fn origin_form(target: &str) -> &str {
+    let Some(rest) = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")) else {
+        return target;
+    };
+    rest.find('/').map_or("/", |slash| &rest[slash..])
+}
+
+/// Whether the request is for that path; its query counts only if the path has one.
+fn same_path(path: &str, target: &str) -> bool {
+    target == path
+        || (!path.contains('?') && target.strip_prefix(path).is_some_and(|rest| rest.starts_with('?')))
+}
+
+/// Matches a target with a notify path in which every `@` stands for the clientID.
+///
+/// `Some(None)`: it matches to the letter. A device whose clientID has an `@` replaces none, so the path
+/// does not tell who it is.
+fn client_in(pattern: &str, target: &str) -> Option<Option<ClientId>> {
+    if pattern == target {
+        return Some(None);
+    }
+    let holes = pattern.matches('@').count();
+    let fixed = pattern.len() - holes;
+    let len = target.len().checked_sub(fixed)?.checked_div(holes)?;
+    let start = pattern.find('@')?;
+    let client = target.get(start..start + len)?;
+    if pattern.replace('@', client) != target {
+        return None;
+    }
+    client.parse().ok().map(Some)
+}
+
+/// Reads the body of a version check.
+///
+/// # Errors
+/// What it says instead of a version, fit for a log.
+pub fn reported(request: &Request<'_>) -> Result<Version, String> {
+    let text = request.body.trim_ascii();
+    match std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
+        // A version that was cut off is a version, too, but another one.
+        Some(version) if request.whole => Ok(version),
+        _ => Err(printable(text, 64)),
+    }
+}
+
+impl Posted {
+    /// Reads the body of a result: three digits, then free text. Anything is accepted.
+    pub fn parse(body: &[u8]) -> Posted {
+        let body = body.trim_ascii_end();
+        let code = match body {
+            [a, b, c, rest @ ..]
+                if [a, b, c].iter().all(|d| d.is_ascii_digit())
+                    && !rest.first().is_some_and(|b| b.is_ascii_digit() || *b == b'.') =>
+            {
+                Some([a, b, c].iter().fold(0, |n, &&d| n * 10 + u16::from(d - b'0')))
+            }
+            _ => None,
+        };
+        Posted { code, text: printable(body, SAID_LIMIT) }
+    }
+}
+
+/// What a stranger sent as a text of at most `limit` characters for logs and records: UTF-8 if it is, else
+/// Latin-1; what would control a terminal or reorder a line is written as `\u{…}`.
+pub fn printable(bytes: &[u8], limit: usize) -> String {
+    let push = |mut text: String, c: char| {
+        let reorders =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || reorders {
+            text.extend(c.escape_unicode());
+        } else {
+            text.push(c);
+        }
+        text
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.chars().take(limit).fold(String::new(), push),
+        Err(_) => bytes.iter().take(limit).map(|&b| char::from(b)).fold(String::new(), push),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(header: &str) -> (Program, Option<String>) {
+        let agent = Agent::parse(Some(header.as_bytes()));
+        (agent.program, agent.imei.map(|i| i.to_string()))
+    }
+
+    #[test]
+    fn the_first_token_tells_who_asks() {
+        let imei = Some("123456789012345".to_string());
+        for (header, program, imei) in [
+            ("GW/123456789012345", Program::Midlet, imei.clone()),
+            ("XAK/123456789012345 UNTRUSTED/1.0", Program::Midlet, imei.clone()),
+            (" GW/123456789012345", Program::Midlet, imei.clone()),
+            ("GW/", Program::Midlet, None),
+            ("GW/../../etc/passwd", Program::Midlet, None),
+            ("gw/123456789012345", Program::Modem, imei.clone()),
+            ("SIMU/123456789012345", Program::Simulator, imei.clone()),
+            ("TC65i/123456789012345 Profile/IMP-NG Configuration/CLDC-1.1", Program::Modem, imei.clone()),
+            ("EGS5-X/123456789012345/1 Profile/IMP-NG", Program::Modem, imei),
+            ("/123456789012345", Program::Other, Some("123456789012345".into())),
+            ("Mozilla/5.0 (X11)", Program::Other, None),
+            ("curl/8.9.1 GW/123456789012345", Program::Other, None),
+            ("", Program::Other, None),
+        ] {
+            assert_eq!(agent(header), (program, imei), "{header}");
+        }
+        assert_eq!(Agent::parse(None), Agent { program: Program::Other, imei: None });
+        assert_eq!(Agent::parse(Some(b"GW/\xff")), Agent { program: Program::Midlet, imei: None });
+    }
+
+    fn site(version: &[&str], notify: &[&str]) -> Site {
+        let list = |paths: &[&str]| paths.iter().map(|p| p.to_string()).collect();
+        Site {
+            otapress: otapress_core::wire::FORMAT,
+            site: "http://ota.example.com".into(),
+            version_paths: list(version),
+            notify_paths: list(notify),
+            auth: false,
+            releases: Vec::new(),
+        }
+    }
+
+    fn client(text: &str) -> Route {
+        Route::Notify(Some(text.parse().unwrap()))
+    }
+
+    const GW: &str = "GW/123456789012345";
+    const MODEM: &str = "TC65i/123456789012345 Profile/IMP-NG";
+
+    #[test]
+    fn requests_are_told_apart() {
+        let site = site(&["/otap/version"], &["/otap/notify?id=@", "/n/@/of/@"]);
+        for (method, target, agent, body, route_wanted) in [
+            ("POST", "/otap/version", GW, "0.1.2", Route::Check),
+            ("POST", "/otap/version?x", GW, "0.1.2", Route::Check),
+            ("POST", "/otap/version", "", "0.1.2", Route::Check),
+            ("POST", "http://ota.example.com/otap/version", "", "0.1.2", Route::Check),
+            ("POST", "/of/last/year", GW, "0.1.2", Route::Check),
+            ("POST", "/otap/notify?id=dev1", GW, "900", Route::Check),
+            ("POST", "/of/last/year", "", "0.1.2", Route::Check),
+            ("POST", "/otap/notify?id=dev1", MODEM, "900 Success", client("dev1")),
+            ("POST", "/otap/notify?id=dev1", "", "", client("dev1")),
+            ("POST", "/otap/notify?id=a@b", MODEM, "900", client("a@b")),
+            ("POST", "/otap/notify?id=@", MODEM, "900", Route::Notify(None)),
+            ("POST", "/otap/notify?id=%40", MODEM, "900", Route::Notify(None)),
+            ("POST", "/n/dev1/of/dev1", MODEM, "900", client("dev1")),
+            ("POST", "/n/dev1/of/dev2", MODEM, "900", Route::Notify(None)),
+            ("POST", "/n/dev1/of/dev2", "", "900", Route::Check),
+            ("POST", "/otap/notify?id=", MODEM, "900", Route::Notify(None)),
+            ("POST", "/otap/version", MODEM, "904 JAR size mismatch", Route::Notify(None)),
+            ("POST", "/otap/version", MODEM, "0.1.2", Route::Check),
+            ("GET", "/otap/version", GW, "", Route::Method),
+            ("GET", "/otap/notify?id=dev1", "", "", Route::Method),
+            ("PUT", "/n/a/of/a", "", "", Route::Method),
+            ("GET", "/files/dev1/OwnTracks.jad", MODEM, "", Route::Other),
+            ("GET", "/otap/versions", "", "", Route::Other),
+            ("POST", "/otap/notify?id=../x", "", "", Route::Check),
+            ("POST", "/otap/notify?id=\u{e4}", "", "", Route::Check),
+            ("POST", "", "", "", Route::Check),
+        ] {
+            let request =
+                Request { method, target, agent: Some(agent.as_bytes()), body: body.as_bytes(), whole: true };
+            assert_eq!(route(Some(&site), &request), route_wanted, "{method} {target} {agent} {body}");
+        }
+    }
+
+    #[test]
+    fn without_a_site_results_are_known_by_their_sender() {
+        let request = |agent: &'static str, body: &'static str| Request {
+            method: "POST",
+            target: "/otap/notify?id=dev1",
+            agent: Some(agent.as_bytes()),
+            body: body.as_bytes(),
+            whole: true,
+        };
+        assert_eq!(route(None, &request(MODEM, "900 Success")), Route::Notify(None));
+        assert_eq!(route(None, &request(MODEM, "0.10.65")), Route::Check);
+        assert_eq!(route(None, &request("", "900 Success")), Route::Check);
+    }
+
+    #[test]
+    fn a_path_that_is_a_clientid_of_the_pattern_stays_the_version_path() {
+        let site = site(&["/otap/version"], &["/otap/@"]);
+        let mut request =
+            Request { method: "POST", target: "/otap/version", agent: None, body: b"0.1", whole: true };
+        assert_eq!(route(Some(&site), &request), Route::Check);
+        request.target = "/otap/dev1";
+        assert_eq!(route(Some(&site), &request), client("dev1"));
+    }
+
+    #[test]
+    fn bodies_of_checks() {
+        let read =
+            |body: &[u8], whole| reported(&Request { method: "POST", target: "/", agent: None, body, whole });
+        assert_eq!(read(b"0.1.2", true), Ok("0.1.2".parse().unwrap()));
+        assert_eq!(read(b" 0.1.2\r\n", true), Ok("0.1.2".parse().unwrap()));
+        assert_eq!(read(b"0.1.2", false), Err("0.1.2".into()), "cut off");
+        assert_eq!(read(b"", true), Err(String::new()));
+        assert_eq!(read(b"v\xe4\n\x1b[31m", true), Err("v\u{e4}\\u{a}\\u{1b}[31m".into()));
+        assert_eq!(read(&[b'1'; 4096], true), Err("1".repeat(64)));
+    }
+
+    #[test]
+    fn bodies_of_results() {
+        for (body, code, text) in [
+            (&b"900 Success"[..], Some(900), "900 Success"),
+            (b"900 Success\r\n", Some(900), "900 Success"),
+            (b"905", Some(905), "905"),
+            (b"905: x", Some(905), "905: x"),
+            (b"999 new", Some(999), "999 new"),
+            (b"9000", None, "9000"),
+            (b"0.10.65", None, "0.10.65"),
+            (b"100.10", None, "100.10"),
+            (b"90", None, "90"),
+            (b"", None, ""),
+            (b"904 a\r\nb\x00\x7f\xff", Some(904), "904 a\\u{d}\\u{a}b\\u{0}\\u{7f}\u{ff}"),
+            ("901 \u{e4}\u{202e}".as_bytes(), Some(901), "901 \u{e4}\\u{202e}"),
+        ] {
+            assert_eq!(Posted::parse(body), Posted { code, text: text.into() });
+        }
+    }
+}

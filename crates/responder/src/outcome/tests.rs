@@ -1,0 +1,232 @@
+//! How attempts end, what counts, and when the brake is pulled.
+
+use super::*;
+use crate::record::Refusal;
+
+const NOW: i64 = 1_795_428_000;
+const ROLLOUT: &str = "next/0.10.66";
+const BRAKE: Brake = Brake { artifact_faults: 3, failures_bp: 2000, after: 10 };
+
+fn rollout() -> RolloutRecord {
+    RolloutRecord { brake: Some(BRAKE), ..RolloutRecord::new(ROLLOUT) }
+}
+
+/// A device that was made an offer at `NOW`.
+fn offered() -> DeviceRecord {
+    let mut device = DeviceRecord::new("123456789012345".parse().unwrap(), NOW);
+    device.latest = Some(ROLLOUT.into());
+    device.refusal = None::<Refusal>;
+    device.offers.push(OfferRecord {
+        rollout: ROLLOUT.into(),
+        target: "0.10.66".parse().unwrap(),
+        attempts: 1,
+        at: NOW,
+        from: "0.10.65".parse().unwrap(),
+        deadline: Some(NOW + 25200),
+        until: NOW + 25200,
+        answered: false,
+        code: None,
+        verdict: None,
+        artifact_fault: false,
+        epoch: 0,
+    });
+    device
+}
+
+fn posted(text: &str) -> Posted {
+    Posted::parse(text.as_bytes())
+}
+
+/// Posts a result; returns what happened.
+fn post(
+    device: &mut DeviceRecord,
+    rollout: &mut RolloutRecord,
+    text: &str,
+    now: i64,
+) -> (Heard, Vec<EventKind>) {
+    let mut events = Vec::new();
+    let attempt = attempt_at(device, now).is_some();
+    let heard = hear(device, attempt.then_some(rollout), &posted(text), now, &mut events);
+    (heard, events.iter().map(|event| event.kind).collect())
+}
+
+fn report(device: &mut DeviceRecord, rollout: &mut RolloutRecord, version: &str, now: i64) -> Vec<EventKind> {
+    let mut events = Vec::new();
+    if let Some(ending) = told(device, version.parse().ok(), now) {
+        settle(device, rollout, &ending, now, &mut events);
+    }
+    events.iter().map(|event| event.kind).collect()
+}
+
+fn counts(rollout: &RolloutRecord) -> (u32, u32, u32) {
+    (rollout.succeeded, rollout.failed, rollout.artifact_faults)
+}
+
+#[test]
+fn results_by_their_code() {
+    for (text, kind, counted) in [
+        ("900 Success", EventKind::Installed, (0, 0, 0)),
+        ("901 x", EventKind::Failed, (0, 1, 0)),
+        ("902 x", EventKind::Failed, (0, 1, 0)),
+        ("903 x", EventKind::Failed, (0, 1, 0)),
+        ("904 x", EventKind::Failed, (0, 1, 1)),
+        ("905 x", EventKind::Failed, (0, 1, 1)),
+        ("906 x", EventKind::Failed, (0, 1, 1)),
+        ("907 x", EventKind::Failed, (0, 1, 1)),
+        ("908 x", EventKind::Failed, (0, 1, 0)),
+        ("909 x", EventKind::Failed, (0, 1, 1)),
+        ("910 x", EventKind::Failed, (0, 1, 1)),
+        ("911 x", EventKind::Failed, (0, 1, 0)),
+        ("912 x", EventKind::Notified, (0, 0, 0)),
+        ("913 x", EventKind::Failed, (0, 1, 0)),
+        ("999 x", EventKind::Notified, (0, 0, 0)),
+        ("no code", EventKind::Notified, (0, 0, 0)),
+        ("", EventKind::Notified, (0, 0, 0)),
+    ] {
+        let (mut device, mut rollout) = (offered(), rollout());
+        assert_eq!(post(&mut device, &mut rollout, text, NOW + 100), (Heard::New, vec![kind]), "{text}");
+        assert_eq!(counts(&rollout), counted, "{text}");
+        let result = device.result.as_ref().unwrap();
+        assert_eq!((result.at, &*result.text, result.rollout.as_deref()), (NOW + 100, text, Some(ROLLOUT)));
+        let failed = kind == EventKind::Failed;
+        let offer = device.latest_offer().unwrap();
+        assert_eq!(offer.verdict, failed.then_some(Verdict::Failed), "{text}");
+        assert_eq!(offer.deadline.is_none(), failed, "{text}");
+        let (before, rollout_before) = (device.clone(), rollout.clone());
+        assert_eq!(post(&mut device, &mut rollout, text, NOW + 5000), (Heard::Again, vec![]), "{text}");
+        assert_eq!((device, rollout), (before, rollout_before), "{text}");
+    }
+}
+
+#[test]
+fn installed_is_not_proven_until_the_target_is_reported() {
+    let (mut device, mut rollout) = (offered(), rollout());
+    post(&mut device, &mut rollout, "900 Success", NOW + 100);
+    assert_eq!(report(&mut device, &mut rollout, "0.10.65", NOW + 200), []);
+    let mut lucky = (device.clone(), rollout.clone());
+    assert_eq!(report(&mut lucky.0, &mut lucky.1, "0.10.66", NOW + 200), [EventKind::Upgraded]);
+    assert_eq!(counts(&lucky.1), (1, 0, 0));
+    assert_eq!(report(&mut lucky.0, &mut lucky.1, "0.10.66", NOW + 300), [], "once");
+    assert_eq!(report(&mut device, &mut rollout, "0.10.65", NOW + 25200), [EventKind::Failed]);
+    assert_eq!(counts(&rollout), (0, 1, 0));
+    assert_eq!(report(&mut device, &mut rollout, "0.10.65", NOW + 25300), [], "once");
+    assert_eq!(report(&mut device, &mut rollout, "0.10.66", NOW + 90000), [EventKind::Upgraded], "late");
+    assert_eq!(counts(&rollout), (1, 0, 0));
+}
+
+#[test]
+fn further_results_of_one_attempt_count_its_device_once() {
+    let (mut device, mut rollout) = (offered(), rollout());
+    post(&mut device, &mut rollout, "903 x", NOW + 10);
+    post(&mut device, &mut rollout, "905 x", NOW + 20);
+    post(&mut device, &mut rollout, "907 x", NOW + 30);
+    assert_eq!(counts(&rollout), (0, 1, 1));
+    report(&mut device, &mut rollout, "0.10.66", NOW + 100);
+    assert_eq!(counts(&rollout), (1, 0, 1), "the fault was real all the same");
+}
+
+#[test]
+fn the_same_text_of_another_attempt_is_another_result() {
+    let (mut device, mut rollout) = (offered(), rollout());
+    post(&mut device, &mut rollout, "903 x", NOW + 10);
+    let offer = device.offer_mut(ROLLOUT).unwrap();
+    (offer.attempts, offer.answered, offer.code) = (2, false, None);
+    assert_eq!(post(&mut device, &mut rollout, "903 x", NOW + 20), (Heard::New, vec![EventKind::Failed]));
+    assert_eq!(counts(&rollout), (0, 1, 0));
+}
+
+#[test]
+fn results_that_belong_to_no_attempt_are_kept_but_not_counted() {
+    let mut device = DeviceRecord::new("123456789012345".parse().unwrap(), NOW);
+    let mut rollout = rollout();
+    let failed = (Heard::New, vec![EventKind::Failed]);
+    assert_eq!(post(&mut device, &mut rollout, "905 x", NOW), failed, "upgraded by hand");
+    assert_eq!(device.result.as_ref().unwrap().rollout, None);
+    assert_eq!(post(&mut device, &mut rollout, "905 x", NOW + 599), (Heard::Again, vec![]));
+    assert_eq!(post(&mut device, &mut rollout, "905 x", NOW + 600), failed, "again, later");
+
+    let mut late = offered();
+    assert_eq!(post(&mut late, &mut rollout, "905 x", NOW + 25201), failed, "too late for the attempt");
+    let mut proven = offered();
+    report(&mut proven, &mut rollout, "0.10.66", NOW + 10);
+    assert_eq!(post(&mut proven, &mut rollout, "905 x", NOW + 20), failed, "it runs the target");
+    assert_eq!(counts(&rollout), (1, 0, 0));
+
+    let mut delayed = offered();
+    post(&mut delayed, &mut rollout, "900 Success", NOW + 5);
+    report(&mut delayed, &mut rollout, "0.10.66", NOW + 10);
+    let again = post(&mut delayed, &mut rollout, "900 Success", NOW + 20);
+    assert_eq!(again, (Heard::Again, vec![]), "a copy that was long under way");
+}
+
+#[test]
+fn the_brake_counts_devices() {
+    let mut rollout = rollout();
+    let mut devices = vec![offered(); 3];
+    for (i, device) in devices.iter_mut().enumerate() {
+        assert_eq!(rollout.halted, None, "{i}");
+        post(device, &mut rollout, "905 x", NOW + 10);
+        post(device, &mut rollout, "904 x", NOW + 20);
+    }
+    let halt = rollout.halted.clone().unwrap();
+    assert_eq!((halt.at, &*halt.reason), (NOW + 10, "3 devices report a fault of the artifact"));
+    let mut never = RolloutRecord { brake: Some(Brake { artifact_faults: 0, ..BRAKE }), ..self::rollout() };
+    for device in &mut vec![offered(); 5] {
+        post(device, &mut never, "905 x", NOW + 10);
+    }
+    assert_eq!((never.artifact_faults, never.halted), (5, None));
+}
+
+#[test]
+fn the_brake_is_pulled_by_more_than_its_share_of_enough_devices() {
+    let halted = |succeeded, failed| {
+        let mut rollout = RolloutRecord { succeeded, failed, ..rollout() };
+        pull_brake(&mut rollout, NOW, &mut Vec::new());
+        rollout.halted.is_some()
+    };
+    assert!(!halted(0, 9), "not enough devices");
+    assert!(halted(0, 10));
+    assert!(!halted(8, 2), "exactly 20 %");
+    assert!(halted(7, 3));
+    assert!(!halted(100, 20));
+    assert!(halted(79, 21), "more");
+    assert!(halted(u32::MAX, u32::MAX));
+    let mut blank = RolloutRecord { brake: Some(Brake { after: 0, failures_bp: 0, ..BRAKE }), ..rollout() };
+    pull_brake(&mut blank, NOW, &mut Vec::new());
+    assert_eq!(blank.halted, None, "nothing has failed");
+}
+
+#[test]
+fn a_success_can_complete_the_number_that_pulls_the_brake() {
+    let (mut device, mut rollout) = (offered(), RolloutRecord { succeeded: 4, failed: 5, ..rollout() });
+    assert_eq!(
+        report(&mut device, &mut rollout, "0.10.66", NOW + 10),
+        [EventKind::Upgraded, EventKind::Halted]
+    );
+}
+
+#[test]
+fn what_pulled_the_brake_does_not_pull_it_again() {
+    let (mut device, mut open) = (offered(), offered());
+    let mut rollout = RolloutRecord { artifact_faults: 2, failed: 2, offered: 9, ..rollout() };
+    post(&mut device, &mut rollout, "905 x", NOW + 10);
+    let mut events = Vec::new();
+    assert!(resume(&mut rollout, NOW + 20, &mut events));
+    assert!(!resume(&mut rollout, NOW + 20, &mut events), "it is not halted any more");
+    assert_eq!(events.len(), 1);
+    assert_eq!(rollout, RolloutRecord { epoch: 1, ..self::rollout() });
+    // Attempts that were under way end in the epoch in which they began.
+    post(&mut open, &mut rollout, "905 x", NOW + 30);
+    assert_eq!(open.latest_offer().unwrap().verdict, Some(Verdict::Failed));
+    post(&mut device, &mut rollout, "904 x", NOW + 30);
+    report(&mut device, &mut rollout, "0.10.66", NOW + 40);
+    assert_eq!(counts(&rollout), (0, 0, 0));
+    assert_eq!(rollout.halted, None);
+}
+
+#[test]
+fn a_rollout_in_which_the_device_has_no_offer_stays_as_it_is() {
+    let (mut device, mut other) = (offered(), RolloutRecord::new("stable/0.10.65"));
+    settle(&mut device, &mut other, &Ending::Overdue, NOW, &mut Vec::new());
+    assert_eq!((device, other), (offered(), RolloutRecord::new("stable/0.10.65")));
+}

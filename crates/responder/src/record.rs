@@ -1,0 +1,335 @@
+//! What the responder remembers: of a device, of a rollout, and what happened.
+//!
+//! Plain values without behaviour of their own; [`super::decide`] and [`super::outcome`] make new ones
+//! from old ones, and [`crate::store`] keeps them. All times are seconds since 1970-01-01 UTC.
+
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
+use otapress_core::wire::Brake;
+
+/// What is remembered of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Its key.
+    pub imei: Imei,
+    /// The clientID that its OTAP results named, once there was one.
+    pub client: Option<ClientId>,
+    /// When it was first heard of.
+    pub first_seen: i64,
+    /// When it was last heard of; may lag by [`DeviceRecord::TOUCH_SECONDS`].
+    pub last_seen: i64,
+    /// The version that its last readable check reported.
+    pub reported: Option<Version>,
+    /// Why its last check was not answered with an upgrade; absent if it was, or if there was no check.
+    pub refusal: Option<Refusal>,
+    /// What it was sent of the settings.
+    pub settings: SettingsRecord,
+    /// The rollout of the last offer made to it.
+    pub latest: Option<String>,
+    /// Its offers, one per rollout: of those that were asked for when the record was read.
+    pub offers: Vec<OfferRecord>,
+    /// The last OTAP result.
+    pub result: Option<ResultRecord>,
+}
+
+impl DeviceRecord {
+    /// A check that changes nothing is written down only if the last one is older than this: what it
+    /// costs is a write per check, what it buys is to see a device fall silent.
+    pub const TOUCH_SECONDS: i64 = 600;
+
+    /// A device that was never heard of.
+    pub fn new(imei: Imei, now: i64) -> Self {
+        DeviceRecord {
+            imei,
+            client: None,
+            first_seen: now,
+            last_seen: now,
+            reported: None,
+            refusal: None,
+            settings: SettingsRecord::default(),
+            latest: None,
+            offers: Vec::new(),
+            result: None,
+        }
+    }
+
+    /// Its offer of that rollout.
+    pub fn offer(&self, rollout: &str) -> Option<&OfferRecord> {
+        self.offers.iter().find(|o| o.rollout == rollout)
+    }
+
+    /// The last offer made to it.
+    pub fn latest_offer(&self) -> Option<&OfferRecord> {
+        self.latest.as_deref().and_then(|rollout| self.offer(rollout))
+    }
+
+    /// The same for changing; the caller knows that it is there.
+    pub(super) fn offer_mut(&mut self, rollout: &str) -> Option<&mut OfferRecord> {
+        self.offers.iter_mut().find(|o| o.rollout == rollout)
+    }
+}
+
+/// Which of the until-confirmed settings a device was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingsRecord {
+    /// What was sent last and is not confirmed, and when.
+    pub sent: Option<(Portion, i64)>,
+    /// What the device is known to have.
+    pub confirmed: Option<Portion>,
+}
+
+/// A part of a generation of settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// The generation's name.
+    pub generation: String,
+    /// Whether it is all of it, or only the settings whose JSON is free of the digit 1 (which old
+    /// firmware takes for an upgrade).
+    pub whole: bool,
+}
+
+impl std::fmt::Display for Portion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = if self.whole { "" } else { ", without those with a digit 1" };
+        write!(f, "generation {}{part}", self.generation)
+    }
+}
+
+/// The offers of one rollout to one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferRecord {
+    /// The rollout.
+    pub rollout: String,
+    /// What was offered.
+    pub target: Version,
+    /// How many attempts were made since the device was last given new ones.
+    pub attempts: u32,
+    /// When the last attempt began: when its first upgrade answer was given.
+    pub at: i64,
+    /// What the device reported then.
+    pub from: Version,
+    /// Until when success is awaited; absent if nothing is.
+    pub deadline: Option<i64>,
+    /// Until when a result may belong to the last attempt.
+    pub until: i64,
+    /// Whether a result of the last attempt was recorded.
+    pub answered: bool,
+    /// The code of that result.
+    pub code: Option<u16>,
+    /// How the device stands in this rollout; a new attempt leaves it as it is.
+    pub verdict: Option<Verdict>,
+    /// Whether the device is counted among those with an artifact's fault.
+    pub artifact_fault: bool,
+    /// The rollout's epoch in which the last attempt began; the outcome counts in no other.
+    pub epoch: u32,
+}
+
+/// How an offer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The device reported the target.
+    Succeeded,
+    /// It answered with a fault code, or did not report the target in time.
+    Failed,
+}
+
+impl Verdict {
+    /// Its name in a database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Succeeded => "succeeded",
+            Verdict::Failed => "failed",
+        }
+    }
+
+    /// The verdict of that name.
+    pub fn from_name(name: &str) -> Option<Verdict> {
+        [Verdict::Succeeded, Verdict::Failed].into_iter().find(|verdict| verdict.as_str() == name)
+    }
+}
+
+/// An OTAP result as it was posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultRecord {
+    /// When it was recorded first.
+    pub at: i64,
+    /// The three digits, if there were.
+    pub code: Option<u16>,
+    /// The whole text, control characters escaped.
+    pub text: String,
+    /// The rollout that it was put down to.
+    pub rollout: Option<String>,
+}
+
+/// What is remembered of a rollout. Counts are of devices, since the last `resume`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutRecord {
+    /// Its id: `<channel>/<release>` or `pin/<release>`.
+    pub id: String,
+    /// The brake as the last offer named it; absent before the first.
+    pub brake: Option<Brake>,
+    /// How often it was resumed.
+    pub epoch: u32,
+    /// Devices that were made an offer.
+    pub offered: u32,
+    /// Devices that stand as succeeded.
+    pub succeeded: u32,
+    /// Devices that stand as failed.
+    pub failed: u32,
+    /// Devices with a result that is the artifact's fault.
+    pub artifact_faults: u32,
+    /// Since when no offers are made, and why.
+    pub halted: Option<Halt>,
+}
+
+impl RolloutRecord {
+    /// A rollout that nothing is known of.
+    pub fn new(id: impl Into<String>) -> Self {
+        RolloutRecord {
+            id: id.into(),
+            brake: None,
+            epoch: 0,
+            offered: 0,
+            succeeded: 0,
+            failed: 0,
+            artifact_faults: 0,
+            halted: None,
+        }
+    }
+}
+
+/// A brake that was pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// When.
+    pub at: i64,
+    /// Which condition was met, for the operator.
+    pub reason: String,
+}
+
+/// What makes one and the same text and value of an enum, for records, logs and metrics.
+macro_rules! names {
+    ($(#[$doc:meta])* $enum:ident { $($(#[$d:meta])* $name:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $enum { $($(#[$d])* $name,)* }
+
+        impl $enum {
+            /// Every one.
+            pub const ALL: &[$enum] = &[$($enum::$name),*];
+
+            /// Its name, in kebab case; stable.
+            pub fn as_str(self) -> &'static str {
+                match self { $($enum::$name => $text),* }
+            }
+
+            /// The one with that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some($enum::$name),)* _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $enum {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+names! {
+    /// Why a version check was not answered with an upgrade, in the order in which the reasons are looked
+    /// for: the first that holds is the one that is named.
+    Refusal {
+        /// The request names no IMEI.
+        NoImei = "no-imei",
+        /// There is no answer file for the IMEI.
+        UnknownDevice = "unknown-device",
+        /// `out/` or the device's answer file is missing, unreadable or malformed.
+        NoAnswerFile = "no-answer-file",
+        /// The state cannot be read or written.
+        NoState = "no-state",
+        /// The body is not a version.
+        BadVersion = "bad-version",
+        /// The device is held.
+        Held = "held",
+        /// There is nothing that it should run.
+        NoTarget = "no-target",
+        /// It runs its target.
+        Current = "current",
+        /// It runs something higher, and is not to be downgraded.
+        DowngradeDenied = "downgrade-denied",
+        /// Its wave is not open yet.
+        WaitingForWave = "waiting-for-wave",
+        /// Now is not the time of the week.
+        OutsideWindow = "outside-window",
+        /// It had as many offers as it gets.
+        AttemptsUsed = "attempts-used",
+        /// The rollout's brake is pulled.
+        Halted = "halted",
+        /// The channel made as many offers in the last hour as it may.
+        RateLimited = "rate-limited",
+    }
+}
+
+names! {
+    /// What can happen.
+    EventKind {
+        /// A device of the fleet was heard of for the first time.
+        FirstSeen = "first-seen",
+        /// It reports another version than before.
+        VersionChanged = "version-changed",
+        /// An attempt began.
+        Offered = "offered",
+        /// The target of an offer was reported.
+        Upgraded = "upgraded",
+        /// A result says that the suite is installed.
+        Installed = "installed",
+        /// An attempt failed.
+        Failed = "failed",
+        /// A result that says neither.
+        Notified = "notified",
+        /// A brake was pulled.
+        Halted = "halted",
+        /// A brake was released.
+        Resumed = "resumed",
+        /// A device was given new attempts.
+        Retried = "retried",
+        /// A result's clientID and IMEI do not belong together.
+        IdentityMismatch = "identity-mismatch",
+        /// Settings were sent.
+        SettingsSent = "settings-sent",
+        /// They arrived.
+        SettingsConfirmed = "settings-confirmed",
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: i64,
+    /// What.
+    pub kind: EventKind,
+    /// To which device.
+    pub imei: Option<Imei>,
+    /// In which rollout.
+    pub rollout: Option<String>,
+    /// The code of a result.
+    pub code: Option<u16>,
+    /// More, for people: versions, an attempt's number, a result's text.
+    pub detail: String,
+}
+
+/// Somebody who is not in the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownRecord {
+    /// The IMEI, or the clientID of a result without one.
+    pub name: String,
+    /// When it was first heard of.
+    pub first_seen: i64,
+    /// When it was last heard of; may lag by [`DeviceRecord::TOUCH_SECONDS`].
+    pub last_seen: i64,
+    /// What it said last.
+    pub said: String,
+}

@@ -1,0 +1,391 @@
+//! From a request to its reply: reads `out/`, hands records to `plan`, keeps the store.
+//!
+//! Two steps, so that a server can take the first on any thread and the second for many requests in one
+//! transaction: [`Responder::prepare`] reads the request and the files, [`answer`] reads and writes records.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::message::{self, Agent, Posted, Program, Request, Route};
+use super::offer::{Offer, reads_json};
+use super::plan::{self, Plan};
+use super::record::Refusal;
+use crate::store::{Asked, Durability, Store, StoreError, Tx};
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
+use otapress_core::wire::{self, Answer, Site, VcFile};
+
+/// The published directory, as the responder knows it.
+///
+/// It holds what `otapress.json` says; make a new one when that file has changed. The answer files are
+/// read anew for every check.
+#[derive(Clone, Debug)]
+pub struct Responder {
+    out: PathBuf,
+    site: Result<Site, String>,
+}
+
+/// What is sent back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// 200, 403, 404, 405 or 500.
+    pub status: u16,
+    /// The body; empty except for version checks.
+    pub body: Cow<'static, str>,
+    /// `application/json` for version checks.
+    pub content_type: Option<&'static str>,
+    /// The value of `Allow`, for 405.
+    pub allow: Option<&'static str>,
+    /// A line for the log, free of control characters.
+    pub log: Option<String>,
+}
+
+/// What [`Responder::prepare`] makes of a request.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// It is not for the responder: a static file, perhaps.
+    NotOurs,
+    /// It is answered without any records.
+    Done(Reply),
+    /// It takes records: hand it to [`answer`].
+    Ask(Question),
+}
+
+/// A request that takes records.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub(super) kind: Kind,
+    /// A simulated device: it is answered as any, and nothing is written.
+    pub(super) traceless: bool,
+}
+
+/// What the question is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// A version check.
+    Check {
+        /// Whose.
+        imei: Imei,
+        /// What it runs, or what it says instead.
+        reported: Result<Version, String>,
+        /// What is published for it.
+        offer: Result<Offer, NoOffer>,
+    },
+    /// An OTAP result.
+    Notify(Notice),
+    /// A start message.
+    Start {
+        /// What it says.
+        start: Start,
+        /// Whether there is an answer file for the IMEI.
+        published: bool,
+    },
+}
+
+/// What a device says of itself over MQTT after every start. Its own time counts, because a broker may keep a message for
+/// as long as it likes: it is worth as much as a version check at that time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The clientID in the topic.
+    pub client: ClientId,
+    /// The IMEI in the message.
+    pub imei: Imei,
+    /// What it runs.
+    pub version: Version,
+    /// When it started, by its own clock.
+    pub at: i64,
+}
+
+/// An OTAP result and who it may come from.
+#[derive(Clone, Debug)]
+pub(super) struct Notice {
+    /// The IMEI in the User-Agent.
+    pub imei: Option<Imei>,
+    /// The clientID in the path.
+    pub client: Option<ClientId>,
+    /// Whether there is an answer file for the IMEI, or for the clientID as one.
+    pub published: bool,
+    /// What it says.
+    pub posted: Posted,
+}
+
+/// Why there is no offer for a device.
+#[derive(Clone, Debug)]
+pub(super) enum NoOffer {
+    /// It is not in the fleet.
+    Unknown,
+    /// What is published cannot be read.
+    Broken(String),
+}
+
+impl Reply {
+    /// The reply to a version check.
+    pub fn check(answer: &Answer, log: Option<String>) -> Self {
+        let body = if *answer == Answer::NO { wire::NO.into() } else { answer.to_body().into() };
+        Reply { status: 200, body, content_type: Some("application/json"), allow: None, log }
+    }
+
+    /// The reply to a version check that never hurts.
+    pub fn no(log: impl Into<String>) -> Self {
+        Reply::check(&Answer::NO, Some(log.into()))
+    }
+
+    /// A reply without a body.
+    pub fn empty(status: u16, log: Option<String>) -> Self {
+        Reply { status, body: "".into(), content_type: None, allow: None, log }
+    }
+
+    /// The reply to any other method than POST on the responder's paths.
+    pub fn method_not_allowed() -> Self {
+        Reply { allow: Some("POST"), ..Reply::empty(405, None) }
+    }
+
+    /// The words that go with the status; devices need some.
+    pub fn reason(&self) -> &'static str {
+        match self.status {
+            200 => "OK",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            _ => "Internal Server Error",
+        }
+    }
+}
+
+impl Responder {
+    /// Reads `otapress.json` in `out`. If that fails, results are known by their User-Agent alone, and what
+    /// is published for a device is still found.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        let out = out.into();
+        let file = out.join(wire::SITE_FILE);
+        let site = fs::read(&file)
+            .map_err(|error| cannot_read(&file, &error))
+            .and_then(|text| Site::parse(&text).map_err(|error| cannot_read(&file, &error)))
+            .and_then(|site| match site.otapress {
+                wire::FORMAT => Ok(site),
+                other => Err(cannot_read(&file, &format!("it has the format {other}, not {}", wire::FORMAT))),
+            });
+        Responder { out, site }
+    }
+
+    /// What `otapress.json` says.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn site(&self) -> Result<&Site, &str> {
+        self.site.as_ref().map_err(String::as_str)
+    }
+
+    /// Reads a request, and the answer file that it needs.
+    pub fn prepare(&self, request: &Request<'_>) -> Step {
+        let agent = Agent::parse(request.agent);
+        let kind = match message::route(self.site.as_ref().ok(), request) {
+            Route::Other => return Step::NotOurs,
+            Route::Method => return Step::Done(Reply::method_not_allowed()),
+            Route::Check => {
+                let reported = message::reported(request);
+                let Some(imei) = agent.imei else {
+                    let said = message::printable(request.agent.unwrap_or_default(), 64);
+                    let refusal = Refusal::NoImei;
+                    return Step::Done(Reply::no(format!("version check: {refusal}: user agent `{said}`")));
+                };
+                Kind::Check { imei, reported, offer: self.offer(imei) }
+            }
+            Route::Notify(client) => {
+                let stated = client.as_ref().and_then(|client| client.as_str().parse::<Imei>().ok());
+                let published = agent.imei.or(stated).is_some_and(|imei| self.answer_file(imei).exists());
+                let posted = Posted::parse(request.body);
+                Kind::Notify(Notice { imei: agent.imei, client, published, posted })
+            }
+        };
+        Step::Ask(Question { kind, traceless: agent.program == Program::Simulator })
+    }
+
+    /// A start message as a question, whose reply is 200 if it was recorded or has nothing new, else 500.
+    pub fn started(&self, start: Start) -> Question {
+        let published = self.answer_file(start.imei).exists();
+        Question { kind: Kind::Start { start, published }, traceless: false }
+    }
+
+    fn answer_file(&self, imei: Imei) -> PathBuf {
+        self.out.join("vc").join(format!("{imei}.json"))
+    }
+
+    /// What is published for a device.
+    pub(super) fn offer(&self, imei: Imei) -> Result<Offer, NoOffer> {
+        let file = self.answer_file(imei);
+        let text = fs::read(&file).map_err(|error| match (&self.site, error.kind()) {
+            // Without its mark the directory is not published, and says nothing about who is in the fleet.
+            (Ok(_), io::ErrorKind::NotFound) => NoOffer::Unknown,
+            (Err(why), io::ErrorKind::NotFound) => NoOffer::Broken(why.clone()),
+            _ => NoOffer::Broken(cannot_read(&file, &error)),
+        })?;
+        let broken = |error: &dyn std::fmt::Display| NoOffer::Broken(cannot_read(&file, error));
+        let parsed = VcFile::parse(&text).map_err(|error| broken(&error))?;
+        Offer::try_from(parsed).map_err(|error| broken(&error))
+    }
+}
+
+fn cannot_read(file: &Path, why: &dyn std::fmt::Display) -> String {
+    format!("cannot read `{}`: {why}", file.display())
+}
+
+impl Question {
+    /// Whose records it takes, and those of which rollout.
+    fn device(&self) -> Option<(Imei, Option<&str>)> {
+        match &self.kind {
+            Kind::Check { imei, offer, .. } => Some((*imei, offer.as_ref().ok().and_then(Offer::rollout))),
+            Kind::Notify(notice) => notice.imei.map(|imei| (imei, None)),
+            Kind::Start { start, .. } => Some((start.imei, None)),
+        }
+    }
+
+    /// The clientID that it names.
+    fn client(&self) -> Option<&ClientId> {
+        match &self.kind {
+            Kind::Check { .. } => None,
+            Kind::Notify(notice) => notice.client.as_ref(),
+            Kind::Start { start, .. } => Some(&start.client),
+        }
+    }
+
+    /// How the log names it.
+    pub(super) fn name(&self) -> String {
+        match &self.kind {
+            Kind::Check { imei, .. } => format!("version check of {imei}"),
+            Kind::Notify(Notice { imei, client, posted, .. }) => {
+                let imei = imei.map_or("-".into(), |imei| imei.to_string());
+                let client = client.as_ref().map_or("-", ClientId::as_str);
+                format!("result of {client} ({imei}), `{}`", posted.text)
+            }
+            Kind::Start { start, .. } => format!("start message of {} ({})", start.client, start.imei),
+        }
+    }
+
+    fn reply(&self, plan: &Plan) -> Reply {
+        let log = plan.log.as_ref().map(|log| format!("{}: {log}", self.name()));
+        match self.kind {
+            Kind::Check { .. } => Reply::check(&plan.answer, log),
+            Kind::Notify(_) | Kind::Start { .. } => Reply::empty(200, log),
+        }
+    }
+}
+
+/// Answers questions in their order: those that change something in one transaction, the others in none.
+/// Never fails: where the store does, a check gets no upgrade, and a result or a start message 500.
+///
+/// Changes are as durable as `durability`, and offers and results survive a loss of power in any case:
+/// neither an attempt nor an acknowledged result is ever forgotten.
+///
+/// Returns one reply per question.
+pub fn answer<S: Store + ?Sized>(
+    store: &mut S,
+    durability: Durability,
+    questions: &[Question],
+    now: i64,
+) -> Vec<Reply> {
+    let mut replies = vec![None; questions.len()];
+    let failed = try_answer(store, durability, questions, now, &mut replies).err();
+    let mut unanswered = |question: &Question| match &failed {
+        // One unreadable record must not take the others' answers.
+        Some(StoreError::Value { .. }) if questions.len() > 1 => {
+            answer(store, durability, std::slice::from_ref(question), now).swap_remove(0)
+        }
+        Some(error) => answer_without_store(question, &error.to_string()),
+        None => answer_without_store(question, "the transaction left it out"),
+    };
+    questions
+        .iter()
+        .zip(replies)
+        .map(|(question, reply)| reply.unwrap_or_else(|| unanswered(question)))
+        .collect()
+}
+
+fn try_answer<S: Store + ?Sized>(
+    store: &mut S,
+    mut durability: Durability,
+    questions: &[Question],
+    now: i64,
+    replies: &mut [Option<Reply>],
+) -> Result<(), StoreError> {
+    let devices: Vec<_> = questions.iter().filter_map(Question::device).collect();
+    let clients: Vec<_> = questions.iter().filter_map(Question::client).collect();
+    let asked = Asked { devices: &devices, clients: &clients };
+    // What changes nothing waits for nobody's lock. From the first that does on, all wait for it together: to tell them
+    // apart would cost as much again as to answer them.
+    store.read(&mut |tx| {
+        tx.expect(&asked)?;
+        for (question, reply) in questions.iter().zip(&mut *replies) {
+            let plan = plan::plan(tx, question, now)?;
+            if !question.traceless && !plan.changes.is_empty() {
+                durability = durability.max(plan.changes.durability());
+                break;
+            }
+            *reply = Some(question.reply(&plan));
+        }
+        Ok(())
+    })?;
+    let open: Vec<_> = (0..questions.len()).filter(|&i| replies[i].is_none()).collect();
+    while !open.is_empty() {
+        let mut too_weak = false;
+        let mut written: Vec<(Reply, Answer)> = Vec::with_capacity(open.len());
+        let outcome = store.write(durability, &mut |tx: &mut dyn Tx| {
+            written.clear();
+            tx.expect(&asked)?;
+            for question in open.iter().map(|&i| &questions[i]) {
+                let plan = plan::plan(tx, question, now)?;
+                if !question.traceless {
+                    too_weak = plan.changes.durability() > durability;
+                    if too_weak {
+                        return Err(StoreError::Abandoned);
+                    }
+                    plan.changes.apply(tx)?;
+                }
+                written.push((question.reply(&plan), plan.answer));
+            }
+            Ok(())
+        });
+        match outcome {
+            Err(_) if too_weak => durability = Durability::Power,
+            Err(error @ StoreError::InDoubt { .. }) => {
+                for (&i, (_, answer)) in open.iter().zip(&written) {
+                    replies[i] = Some(answer_in_doubt(&questions[i], answer, &error.to_string()));
+                }
+                return Err(error);
+            }
+            other => {
+                other?;
+                open.iter().zip(written).for_each(|(&i, (reply, _))| replies[i] = Some(reply));
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The reply where nobody knows whether what was planned is recorded, so that it is right in both cases. An upgrade might
+/// be one too many, and the attempt that is counted in vain is only one too few. Settings are sent: if they are not
+/// recorded, they are sent once more; held back, they might be taken to have arrived.
+fn answer_in_doubt(question: &Question, planned: &Answer, why: &str) -> Reply {
+    let Kind::Check { reported, .. } = &question.kind else { return answer_without_store(question, why) };
+    let may_have_ones = !planned.upgrade || reported.as_ref().is_ok_and(|&version| reads_json(version));
+    let settings =
+        planned.settings.iter().filter(|setting| may_have_ones || !setting.to_json().contains('1'));
+    let answer = Answer { upgrade: false, settings: settings.cloned().collect() };
+    Reply::check(&answer, Some(format!("{}: {}: {why}", question.name(), Refusal::NoState)))
+}
+
+/// The reply where there is no store: no upgrade to a check, 500 to a result and a start message.
+pub fn answer_without_store(question: &Question, why: &str) -> Reply {
+    let log = format!("{}: {}: {why}", question.name(), Refusal::NoState);
+    match question.kind {
+        Kind::Check { .. } => Reply::no(log),
+        Kind::Notify(_) if question.traceless => Reply::empty(200, Some(log)),
+        Kind::Notify(_) | Kind::Start { .. } => Reply::empty(500, Some(log)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

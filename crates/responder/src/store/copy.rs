@@ -1,0 +1,156 @@
+//! Everything that one store keeps, copied into another one that keeps nothing yet, and compared.
+
+use crate::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
+use crate::store::{Durability, Rate, Store, StoreError, Tx, UNKNOWN_LIMIT};
+use otapress_core::digest::Sha256;
+
+/// How many devices are read at a time.
+const DEVICES: u32 = 500;
+
+/// How many events are.
+const EVENTS: u32 = 2_000;
+
+/// Why nothing was copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// There are records where they should go.
+    #[error("there are records in it already")]
+    NotEmpty,
+    /// What was read back is not what was written.
+    #[error("{0} were copied, and differ")]
+    Differs(&'static str),
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How many records of a kind there are, and a digest of all that is in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// The kind, in the plural.
+    pub kind: &'static str,
+    /// How many.
+    pub count: u64,
+    /// Of them all, in their order.
+    pub digest: Sha256,
+}
+
+/// A record of any kind.
+enum Entry<'a> {
+    Device(&'a DeviceRecord),
+    Rollout(&'a RolloutRecord),
+    Rate(&'a Rate),
+    Event(i64, &'a Event),
+    Unknown(&'a UnknownRecord),
+    Cursor(&'a str, i64),
+}
+
+/// The kinds, in the order in which they come.
+const KINDS: [&str; 6] = ["devices", "rollouts", "rates", "events", "unknown devices", "cursors"];
+
+impl Entry<'_> {
+    /// Where its kind stands among [`KINDS`], and all that is in it.
+    fn text(&self) -> (usize, String) {
+        match self {
+            Entry::Device(device) => (0, format!("{device:?}")),
+            Entry::Rollout(rollout) => (1, format!("{rollout:?}")),
+            Entry::Rate(rate) => (2, format!("{rate:?}")),
+            Entry::Event(seq, event) => (3, format!("{seq} {event:?}")),
+            Entry::Unknown(unknown) => (4, format!("{unknown:?}")),
+            Entry::Cursor(name, seq) => (5, format!("{name} {seq}")),
+        }
+    }
+
+    fn put(&self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+        match *self {
+            Entry::Device(device) => tx.put_device(device),
+            Entry::Rollout(rollout) => tx.put_rollout(rollout),
+            Entry::Rate(rate) => tx.put_rate(rate),
+            Entry::Event(seq, event) => tx.put_event_as(seq, event),
+            Entry::Unknown(unknown) => tx.put_unknown(unknown),
+            Entry::Cursor(name, seq) => tx.put_cursor(name, seq),
+        }
+    }
+}
+
+/// Copies everything from one store into an empty one, all of it or nothing, and reads it back. `progress` is told how
+/// many records of a kind were copied so far.
+///
+/// # Errors
+/// If the other one is not empty, or one of them fails.
+pub fn copy(
+    from: &mut dyn Store,
+    to: &mut dyn Store,
+    mut progress: impl FnMut(Sum),
+) -> Result<Vec<Sum>, CopyError> {
+    let (mut copied, mut is_empty) = (Vec::new(), true);
+    let done = from.read(&mut |source| {
+        to.write(Durability::Power, &mut |target| {
+            is_empty = nothing_in(target)?;
+            if !is_empty {
+                return Err(StoreError::Abandoned);
+            }
+            copied = sums(source, &mut |entry, sum| {
+                progress(*sum);
+                entry.put(target)
+            })?;
+            Ok(())
+        })
+    });
+    if !is_empty {
+        return Err(CopyError::NotEmpty);
+    }
+    done?;
+    let mut kept = Vec::new();
+    to.read(&mut |target| {
+        kept = sums(target, &mut |_, _| Ok(()))?;
+        Ok(())
+    })?;
+    match copied.iter().zip(&kept).find(|(copied, kept)| copied != kept) {
+        Some((differs, _)) => Err(CopyError::Differs(differs.kind)),
+        None => Ok(copied),
+    }
+}
+
+fn nothing_in(tx: &mut dyn Tx) -> Result<bool, StoreError> {
+    Ok(tx.devices(None, 1)?.is_empty()
+        && tx.rollouts()?.is_empty()
+        && tx.rates()?.is_empty()
+        && tx.events(0, 1)?.is_empty()
+        && tx.unknowns(1)?.is_empty()
+        && tx.cursors()?.is_empty())
+}
+
+/// Hands every record to `visit`, with the sum up to it; returns the sums of all kinds.
+fn sums(
+    tx: &mut dyn Tx,
+    visit: &mut dyn FnMut(&Entry<'_>, &Sum) -> Result<(), StoreError>,
+) -> Result<Vec<Sum>, StoreError> {
+    let mut sums = KINDS.map(|kind| Sum { kind, count: 0, digest: Sha256::of(b"") });
+    let mut each = |entry: Entry<'_>| {
+        let (kind, text) = entry.text();
+        let sum = &mut sums[kind];
+        sum.count += 1;
+        sum.digest = Sha256::of_parts([sum.digest.as_bytes().as_slice(), text.as_bytes()]);
+        visit(&entry, sum)
+    };
+    let mut last = None;
+    loop {
+        let page = tx.devices_in_full(last, DEVICES)?;
+        let Some(end) = page.last() else { break };
+        last = Some(end.imei);
+        page.iter().try_for_each(|device| each(Entry::Device(device)))?;
+    }
+    tx.rollouts()?.iter().try_for_each(|rollout| each(Entry::Rollout(rollout)))?;
+    tx.rates()?.iter().try_for_each(|rate| each(Entry::Rate(rate)))?;
+    let mut last = 0;
+    loop {
+        let page = tx.events(last, EVENTS)?;
+        let Some(&(end, _)) = page.last() else { break };
+        last = end;
+        page.iter().try_for_each(|(seq, event)| each(Entry::Event(*seq, event)))?;
+    }
+    tx.unknowns(UNKNOWN_LIMIT)?.iter().try_for_each(|unknown| each(Entry::Unknown(unknown)))?;
+    tx.cursors()?.iter().try_for_each(|(name, seq)| each(Entry::Cursor(name, *seq)))?;
+    Ok(sums.to_vec())
+}

@@ -1,0 +1,321 @@
+//! Where the responder keeps its records.
+//!
+//! One trait, [`Store`], over transactions; the rules are in [`crate`], an implementation only
+//! keeps rows. Several processes, and with some engines several machines, share one store.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::record::{DeviceRecord, Event, EventKind, RolloutRecord, UnknownRecord};
+use otapress_core::id::{ClientId, Imei};
+
+#[cfg(any(test, feature = "testing"))]
+#[expect(missing_docs, reason = "each test says in its name what it holds")]
+pub mod conformance;
+pub mod copy;
+mod rows;
+mod schema;
+pub mod sqlite;
+
+/// How many unknown devices are remembered; the one not heard of for longest is forgotten first.
+pub const UNKNOWN_LIMIT: u32 = 10_000;
+
+/// Why a store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine or the file system said no.
+    #[error("cannot use `{path}`: {source}")]
+    Engine {
+        /// The database.
+        path: PathBuf,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The engine did not say whether the changes are kept.
+    #[error("cannot tell whether `{path}` keeps the changes: {source}")]
+    InDoubt {
+        /// The database.
+        path: PathBuf,
+        /// What happened instead.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Somebody else kept it locked for too long.
+    #[error("`{path}` is locked by another process")]
+    Busy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// An older otapress wrote it, and it was only to be read.
+    #[error(
+        "`{path}` has the schema {found} of an older otapress, this one reads {known}: the responder brings it up to \
+         date (`otapress serve` when it starts, `otapress-cgi` at its next request)"
+    )]
+    Outdated {
+        /// The database.
+        path: PathBuf,
+        /// Its number.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// A newer otapress wrote it.
+    #[error(
+        "`{path}` has the schema {found}, this program knows {known}: a newer otapress wrote it, use that one"
+    )]
+    Schema {
+        /// The database.
+        path: PathBuf,
+        /// Its number.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The work gave up of its own accord.
+    #[error("the transaction was given up")]
+    Abandoned,
+    /// A value that this program never wrote.
+    #[error("`{path}` holds {what}")]
+    Value {
+        /// The database.
+        path: PathBuf,
+        /// What and where.
+        what: String,
+    },
+}
+
+/// What must survive once a transaction has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// It survives the end of this process, at any point.
+    Process,
+    /// It survives a loss of power too.
+    Power,
+}
+
+/// A place for records.
+pub trait Store: Send {
+    /// Runs `work` on one consistent state; what it puts is dropped, or fails. `work` may be run again from
+    /// the start.
+    ///
+    /// # Errors
+    /// What `work` returns, or what the engine says.
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError>;
+
+    /// Runs `work` so that nobody else changes what it has read before its changes are done; either all of
+    /// them are, or none. `work` may be run again from the start.
+    ///
+    /// # Errors
+    /// What `work` returns, or what the engine says; nothing was changed then, unless it is
+    /// [`StoreError::InDoubt`].
+    fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError>;
+
+    /// Lets no transaction from now on take longer than until then: who asked has to be answered. Returns whether
+    /// it does; an engine in the same machine has its patience and takes no notice.
+    fn hurry(&mut self, until: Instant) -> bool {
+        let _ = until;
+        false
+    }
+
+    /// Takes the lease of that name, which one process at a time has, among all that use these records; `None`
+    /// while another one has it. It ends when it is dropped, and with the process, whatever ends that.
+    ///
+    /// # Errors
+    /// What the engine says.
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError>;
+
+    /// Housekeeping that nobody waits for: to be called now and then after answers were sent.
+    ///
+    /// # Errors
+    /// What the engine says; nothing is lost then.
+    fn maintain(&mut self) -> Result<(), StoreError>;
+
+    /// The part of [`Store::maintain`] that takes long and hinders no transaction: who is asked all the time does it on
+    /// another thread before, and the rest is short. `None` if there is nothing of that kind to do.
+    fn errand(&mut self) -> Option<Errand> {
+        None
+    }
+
+    /// Whether so much has come together since that housekeeping should not wait for its time.
+    fn is_cluttered(&self) -> bool {
+        false
+    }
+}
+
+/// Work on the same records that needs no [`Store`]; what it returns is as with [`Store::maintain`].
+pub type Errand = Box<dyn FnOnce() -> Result<(), StoreError> + Send>;
+
+/// The right to do what one process at a time may do.
+pub trait Lease: Send {
+    /// Whether it still is ours: an engine may have taken it away, as with its connection. To be asked again before
+    /// each piece of that work.
+    fn holds(&mut self) -> bool;
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        (**self).read(work)
+    }
+
+    fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
+        (**self).write(durability, work)
+    }
+
+    fn hurry(&mut self, until: Instant) -> bool {
+        (**self).hurry(until)
+    }
+
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        (**self).lease(name)
+    }
+
+    fn maintain(&mut self) -> Result<(), StoreError> {
+        (**self).maintain()
+    }
+
+    fn errand(&mut self) -> Option<Errand> {
+        (**self).errand()
+    }
+
+    fn is_cluttered(&self) -> bool {
+        (**self).is_cluttered()
+    }
+}
+
+/// What a transaction does.
+pub type Work<'a> = dyn FnMut(&mut dyn Tx) -> Result<(), StoreError> + 'a;
+
+/// Records that a transaction is going to ask for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// Devices, each with the rollout whose offer matters.
+    pub devices: &'a [(Imei, Option<&'a str>)],
+    /// Devices by their clientIDs.
+    pub clients: &'a [&'a ClientId],
+}
+
+/// The rows, inside a transaction.
+pub trait Tx {
+    /// Says what is going to be asked for, so that an engine which is far away fetches it at once.
+    ///
+    /// # Errors
+    /// What the engine says.
+    fn expect(&mut self, asked: &Asked<'_>) -> Result<(), StoreError> {
+        let _ = asked;
+        Ok(())
+    }
+
+    /// A device, with its latest offer and that of `rollout`; `None` if it was never recorded.
+    ///
+    /// # Errors
+    /// What the engine says, as for all of them.
+    fn device(&mut self, imei: Imei, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError>;
+
+    /// A device with all of its offers.
+    fn device_in_full(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError>;
+
+    /// The devices whose results named that clientID.
+    fn devices_of_client(&mut self, client: &ClientId) -> Result<Vec<Imei>, StoreError>;
+
+    /// Writes a device and those of its offers that the record holds.
+    fn put_device(&mut self, device: &DeviceRecord) -> Result<(), StoreError>;
+
+    /// A rollout; a new one if it was never recorded.
+    fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError>;
+
+    /// Writes a rollout.
+    fn put_rollout(&mut self, rollout: &RolloutRecord) -> Result<(), StoreError>;
+
+    /// Devices whose offer of that rollout is overdue at `now`, at most `limit`.
+    fn overdue(&mut self, rollout: &str, now: i64, limit: u32) -> Result<Vec<Imei>, StoreError>;
+
+    /// The offers counted for a channel in the hour before `now`: exactly them, or up to a minute's more.
+    fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError>;
+
+    /// Counts an offer for a channel.
+    fn count_offer(&mut self, channel: &str, now: i64) -> Result<(), StoreError>;
+
+    /// Appends an event.
+    fn put_event(&mut self, event: &Event) -> Result<(), StoreError>;
+
+    /// An unknown device by its name.
+    fn unknown(&mut self, name: &str) -> Result<Option<UnknownRecord>, StoreError>;
+
+    /// Writes an unknown device, and forgets others beyond [`UNKNOWN_LIMIT`].
+    fn put_unknown(&mut self, unknown: &UnknownRecord) -> Result<(), StoreError>;
+
+    /// Up to `limit` devices in ascending order of IMEI, after `after`; with their latest offers.
+    fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError>;
+
+    /// The same with all of their offers, those of each device with the last one first.
+    fn devices_in_full(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError>;
+
+    /// Every rollout, by id.
+    fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError>;
+
+    /// Up to `limit` unknown devices, the last heard of first.
+    fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError>;
+
+    /// Up to `limit` events with their sequence numbers, in ascending order, after `after` (0: from the
+    /// first). Numbers ascend and are never used twice; an event is never seen before one with a lower number.
+    fn events(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// Up to `limit` events before `before` (`i64::MAX`: from the last), the latest first.
+    fn events_before(&mut self, before: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// Up to `limit` events of one kind, in ascending order, after `after`.
+    fn events_of_kind(
+        &mut self,
+        kind: EventKind,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// The last `limit` events of a device, the latest first.
+    fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
+
+    /// How far a reader of the events has come: the number that [`Tx::put_cursor`] kept under that name; 0 if
+    /// there was none.
+    fn cursor(&mut self, name: &str) -> Result<i64, StoreError>;
+
+    /// Keeps how far a reader of the events has come. A cursor never goes back: a lower number changes nothing.
+    fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError>;
+
+    /// How the devices of each rollout stand, by id.
+    fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError>;
+
+    /// Every count of offers, by channel and minute.
+    fn rates(&mut self) -> Result<Vec<Rate>, StoreError>;
+
+    /// Every cursor, by name.
+    fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError>;
+
+    /// Writes a count of offers where there is none.
+    fn put_rate(&mut self, rate: &Rate) -> Result<(), StoreError>;
+
+    /// Writes an event under a number that is higher than all others; what is appended later gets higher ones.
+    fn put_event_as(&mut self, seq: i64, event: &Event) -> Result<(), StoreError>;
+}
+
+/// How many offers a channel made in a minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// The channel.
+    pub channel: String,
+    /// The minute, counted from 1970-01-01 UTC.
+    pub minute: i64,
+    /// The offers.
+    pub offers: u32,
+}
+
+/// How many devices of a rollout stand how, whatever was resumed in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Made an offer, no verdict yet.
+    pub open: u32,
+    /// Of these: a result says that it is installed.
+    pub installed: u32,
+    /// Succeeded.
+    pub succeeded: u32,
+    /// Failed.
+    pub failed: u32,
+}

@@ -1,0 +1,433 @@
+//! Records as rows of the SQLite database.
+
+use std::path::Path;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Row, params};
+
+use super::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT};
+use crate::record::{
+    DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
+    SettingsRecord, UnknownRecord, Verdict,
+};
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::wire::Brake;
+
+const DEVICE: &str = "imei, client, first_seen, last_seen, reported, refusal, sent_generation, sent_whole, sent_at, \
+     confirmed_generation, confirmed_whole, latest, result_at, result_code, result_text, result_rollout";
+
+const OFFER: &str = "rollout, target, attempts, at, reported, deadline, until, answered, code, verdict, \
+     artifact_fault, epoch";
+
+const ROLLOUT: &str = "id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, succeeded, failed, \
+     artifact_faults, halted_at, halted_reason";
+
+const EVENT: &str = "seq, at, kind, imei, rollout, code, detail";
+
+const UNKNOWN: &str = "name, first_seen, last_seen, said";
+
+/// A transaction that is open on a connection.
+pub(super) struct Rows<'a> {
+    pub db: &'a Connection,
+    pub path: &'a Path,
+}
+
+/// A value that is stored as text.
+fn text<T>(row: &Row<'_>, column: &str, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<Option<T>> {
+    let index = row.as_ref().column_index(column)?;
+    let Some(text) = row.get_ref(index)?.as_str_or_null()? else { return Ok(None) };
+    let wrong = || Error::FromSqlConversionFailure(index, Type::Text, format!("{column} `{text}`").into());
+    parse(text).map(Some).ok_or_else(wrong)
+}
+
+/// The same where there must be one.
+fn text_there<T>(row: &Row<'_>, column: &str, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let null = || Error::InvalidColumnType(0, column.to_owned(), Type::Null);
+    text(row, column, parse)?.ok_or_else(null)
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+fn device(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
+    let portion = |generation: &str, whole: &str| -> rusqlite::Result<Option<Portion>> {
+        let Some(generation) = row.get(generation)? else { return Ok(None) };
+        Ok(Some(Portion { generation, whole: row.get(whole)? }))
+    };
+    let sent = match portion("sent_generation", "sent_whole")? {
+        Some(portion) => Some((portion, row.get("sent_at")?)),
+        None => None,
+    };
+    let confirmed = portion("confirmed_generation", "confirmed_whole")?;
+    let result = match row.get("result_at")? {
+        Some(at) => Some(ResultRecord {
+            at,
+            code: row.get("result_code")?,
+            text: row.get("result_text")?,
+            rollout: row.get("result_rollout")?,
+        }),
+        None => None,
+    };
+    Ok(DeviceRecord {
+        imei: text_there(row, "imei", parse)?,
+        client: text(row, "client", parse)?,
+        first_seen: row.get("first_seen")?,
+        last_seen: row.get("last_seen")?,
+        reported: text(row, "reported", parse)?,
+        refusal: text(row, "refusal", Refusal::from_name)?,
+        settings: SettingsRecord { sent, confirmed },
+        latest: row.get("latest")?,
+        offers: Vec::new(),
+        result,
+    })
+}
+
+fn offer(row: &Row<'_>) -> rusqlite::Result<OfferRecord> {
+    Ok(OfferRecord {
+        rollout: row.get("rollout")?,
+        target: text_there(row, "target", parse)?,
+        attempts: row.get("attempts")?,
+        at: row.get("at")?,
+        from: text_there(row, "reported", parse)?,
+        deadline: row.get("deadline")?,
+        until: row.get("until")?,
+        answered: row.get("answered")?,
+        code: row.get("code")?,
+        verdict: text(row, "verdict", Verdict::from_name)?,
+        artifact_fault: row.get("artifact_fault")?,
+        epoch: row.get("epoch")?,
+    })
+}
+
+fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRecord> {
+    let brake = match row.get("brake_artifact_faults")? {
+        Some(artifact_faults) => Some(Brake {
+            artifact_faults,
+            failures_bp: row.get("brake_failures_bp")?,
+            after: row.get("brake_after")?,
+        }),
+        None => None,
+    };
+    let halted = match row.get("halted_at")? {
+        Some(at) => Some(Halt { at, reason: row.get("halted_reason")? }),
+        None => None,
+    };
+    Ok(RolloutRecord {
+        id: row.get("id")?,
+        brake,
+        epoch: row.get("epoch")?,
+        offered: row.get("offered")?,
+        succeeded: row.get("succeeded")?,
+        failed: row.get("failed")?,
+        artifact_faults: row.get("artifact_faults")?,
+        halted,
+    })
+}
+
+fn unknown(row: &Row<'_>) -> rusqlite::Result<UnknownRecord> {
+    Ok(UnknownRecord {
+        name: row.get("name")?,
+        first_seen: row.get("first_seen")?,
+        last_seen: row.get("last_seen")?,
+        said: row.get("said")?,
+    })
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<(i64, Event)> {
+    let event = Event {
+        at: row.get("at")?,
+        kind: text_there(row, "kind", EventKind::from_name)?,
+        imei: text(row, "imei", parse)?,
+        rollout: row.get("rollout")?,
+        code: row.get("code")?,
+        detail: row.get("detail")?,
+    };
+    Ok((row.get("seq")?, event))
+}
+
+impl Rows<'_> {
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let run = || self.db.prepare_cached(sql)?.query_row(params, read).optional();
+        run().map_err(|error| super::sqlite::failure(self.path, error))
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let run =
+            || self.db.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<Vec<T>>>();
+        run().map_err(|error| super::sqlite::failure(self.path, error))
+    }
+
+    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+        let run = || self.db.prepare_cached(sql)?.execute(params);
+        run().map(|_| ()).map_err(|error| super::sqlite::failure(self.path, error))
+    }
+
+    fn put_offer(&self, imei: &str, o: &OfferRecord) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            params![
+                imei,
+                o.rollout,
+                o.target.to_string(),
+                o.attempts,
+                o.at,
+                o.from.to_string(),
+                o.deadline,
+                o.until,
+                o.answered,
+                o.code,
+                o.verdict.map(Verdict::as_str),
+                o.artifact_fault,
+                o.epoch,
+            ],
+        )
+    }
+}
+
+impl Tx for Rows<'_> {
+    fn device(&mut self, imei: Imei, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
+        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
+        let Some(mut record) = self.one(&sql, [imei.to_string()], device)? else { return Ok(None) };
+        let sql =
+            format!("SELECT {OFFER} FROM offers WHERE imei = ?1 AND rollout IN (?2, ?3) ORDER BY rollout");
+        record.offers = self.all(&sql, params![imei.to_string(), record.latest, rollout], offer)?;
+        Ok(Some(record))
+    }
+
+    fn device_in_full(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError> {
+        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
+        let Some(mut record) = self.one(&sql, [imei.to_string()], device)? else { return Ok(None) };
+        let sql = format!("SELECT {OFFER} FROM offers WHERE imei = ? ORDER BY at DESC, rollout");
+        record.offers = self.all(&sql, [imei.to_string()], offer)?;
+        Ok(Some(record))
+    }
+
+    fn devices_of_client(&mut self, client: &ClientId) -> Result<Vec<Imei>, StoreError> {
+        let sql = "SELECT imei FROM devices WHERE client = ? ORDER BY imei";
+        self.all(sql, [client.as_str()], |row| text_there(row, "imei", parse))
+    }
+
+    fn put_device(&mut self, d: &DeviceRecord) -> Result<(), StoreError> {
+        let imei = d.imei.to_string();
+        let sent = d.settings.sent.as_ref();
+        let confirmed = d.settings.confirmed.as_ref();
+        let result = d.result.as_ref();
+        self.execute(
+            "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            params![
+                imei,
+                d.client.as_ref().map(ClientId::as_str),
+                d.first_seen,
+                d.last_seen,
+                d.reported.map(|version| version.to_string()),
+                d.refusal.map(Refusal::as_str),
+                sent.map(|(portion, _)| &portion.generation),
+                sent.map(|(portion, _)| portion.whole),
+                sent.map(|(_, at)| at),
+                confirmed.map(|portion| &portion.generation),
+                confirmed.map(|portion| portion.whole),
+                d.latest,
+                result.map(|result| result.at),
+                result.and_then(|result| result.code),
+                result.map(|result| &result.text),
+                result.and_then(|result| result.rollout.as_ref()),
+            ],
+        )?;
+        d.offers.iter().try_for_each(|offer| self.put_offer(&imei, offer))
+    }
+
+    fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError> {
+        let sql = format!("SELECT {ROLLOUT} FROM rollouts WHERE id = ?");
+        Ok(self.one(&sql, [id], rollout)?.unwrap_or_else(|| RolloutRecord::new(id)))
+    }
+
+    fn put_rollout(&mut self, r: &RolloutRecord) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT OR REPLACE INTO rollouts VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            params![
+                r.id,
+                r.brake.map(|brake| brake.artifact_faults),
+                r.brake.map(|brake| brake.failures_bp),
+                r.brake.map(|brake| brake.after),
+                r.epoch,
+                r.offered,
+                r.succeeded,
+                r.failed,
+                r.artifact_faults,
+                r.halted.as_ref().map(|halt| halt.at),
+                r.halted.as_ref().map(|halt| &halt.reason),
+            ],
+        )
+    }
+
+    fn overdue(&mut self, rollout: &str, now: i64, limit: u32) -> Result<Vec<Imei>, StoreError> {
+        let sql =
+            "SELECT imei FROM offers WHERE rollout = ? AND deadline <= ? ORDER BY deadline, imei LIMIT ?";
+        self.all(sql, params![rollout, now, limit], |row| text_there(row, "imei", parse))
+    }
+
+    fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError> {
+        // The minute in which the hour began counts whole: rather too few offers than too many. So do
+        // minutes to come, which only a clock that was set back leaves behind.
+        let sql = "SELECT coalesce(sum(offers), 0) FROM rates WHERE channel = ? AND minute >= ?";
+        let count = self.one(sql, params![channel, (now - 3600).div_euclid(60)], |row| row.get(0))?;
+        Ok(count.unwrap_or(0))
+    }
+
+    fn count_offer(&mut self, channel: &str, now: i64) -> Result<(), StoreError> {
+        let minute = now.div_euclid(60);
+        self.execute("DELETE FROM rates WHERE channel = ? AND minute < ?", params![channel, minute - 60])?;
+        let sql = "INSERT INTO rates VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET offers = offers + 1";
+        self.execute(sql, params![channel, minute])
+    }
+
+    fn put_event(&mut self, e: &Event) -> Result<(), StoreError> {
+        let imei = e.imei.map(|imei| imei.to_string());
+        self.execute(
+            "INSERT INTO events (at, kind, imei, rollout, code, detail) VALUES (?,?,?,?,?,?)",
+            params![e.at, e.kind.as_str(), imei, e.rollout, e.code, e.detail],
+        )
+    }
+
+    fn unknown(&mut self, name: &str) -> Result<Option<UnknownRecord>, StoreError> {
+        self.one(&format!("SELECT {UNKNOWN} FROM unknown WHERE name = ?"), [name], unknown)
+    }
+
+    fn put_unknown(&mut self, u: &UnknownRecord) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT OR REPLACE INTO unknown VALUES (?,?,?,?)",
+            params![u.name, u.first_seen, u.last_seen, u.said],
+        )?;
+        self.execute(
+            "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name \
+             LIMIT max(0, (SELECT count(*) FROM unknown) - ?))",
+            [UNKNOWN_LIMIT],
+        )
+    }
+
+    fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
+        let after = after.map_or_else(String::new, |imei| imei.to_string());
+        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei > ? ORDER BY imei LIMIT ?");
+        let mut records = self.all(&sql, params![after, limit], device)?;
+        let sql = format!("SELECT {OFFER} FROM offers WHERE imei = ? AND rollout = ?");
+        for record in &mut records {
+            if let Some(latest) = &record.latest {
+                record.offers = self.all(&sql, params![record.imei.to_string(), latest], offer)?;
+            }
+        }
+        Ok(records)
+    }
+
+    fn devices_in_full(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
+        let after = after.map_or_else(String::new, |imei| imei.to_string());
+        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei > ? ORDER BY imei LIMIT ?");
+        let mut records = self.all(&sql, params![after, limit], device)?;
+        let Some(last) = records.last().map(|record| record.imei.to_string()) else { return Ok(records) };
+        // One query for the whole page instead of one for each device.
+        let sql = format!(
+            "SELECT imei, {OFFER} FROM offers WHERE imei > ? AND imei <= ? ORDER BY imei, at DESC, rollout"
+        );
+        let offers = self.all(&sql, params![after, last], |row| {
+            Ok((text_there(row, "imei", parse::<Imei>)?, offer(row)?))
+        })?;
+        let mut offers = offers.into_iter().peekable();
+        for record in &mut records {
+            // Both are in the order of the text of the IMEIs.
+            while let Some((_, offer)) = offers.next_if(|(imei, _)| *imei == record.imei) {
+                record.offers.push(offer);
+            }
+        }
+        Ok(records)
+    }
+
+    fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError> {
+        self.all(&format!("SELECT {ROLLOUT} FROM rollouts ORDER BY id"), [], rollout)
+    }
+
+    fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError> {
+        let sql = format!("SELECT {UNKNOWN} FROM unknown ORDER BY last_seen DESC, name LIMIT ?");
+        self.all(&sql, [limit], unknown)
+    }
+
+    fn events(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
+        let sql = format!("SELECT {EVENT} FROM events WHERE seq > ? ORDER BY seq LIMIT ?");
+        self.all(&sql, params![after, limit], event)
+    }
+
+    fn events_before(&mut self, before: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
+        let sql = format!("SELECT {EVENT} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?");
+        self.all(&sql, params![before, limit], event)
+    }
+
+    fn events_of_kind(
+        &mut self,
+        kind: EventKind,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, Event)>, StoreError> {
+        let sql = format!("SELECT {EVENT} FROM events WHERE seq > ? AND kind = ? ORDER BY seq LIMIT ?");
+        self.all(&sql, params![after, kind.as_str(), limit], event)
+    }
+
+    fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
+        let sql = format!("SELECT {EVENT} FROM events WHERE imei = ? ORDER BY seq DESC LIMIT ?");
+        self.all(&sql, params![imei.to_string(), limit], event)
+    }
+
+    fn cursor(&mut self, name: &str) -> Result<i64, StoreError> {
+        let seq = self.one("SELECT seq FROM cursors WHERE name = ?", [name], |row| row.get(0))?;
+        Ok(seq.unwrap_or(0))
+    }
+
+    fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError> {
+        let sql = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)";
+        self.execute(sql, params![name, seq])
+    }
+
+    fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {
+        let sql = "SELECT rollout, sum(verdict IS NULL), sum(verdict IS NULL AND code IS 900), \
+             sum(verdict IS 'succeeded'), sum(verdict IS 'failed') FROM offers GROUP BY rollout ORDER BY rollout";
+        self.all(sql, [], |row| {
+            let standing = Standing {
+                open: row.get(1)?,
+                installed: row.get(2)?,
+                succeeded: row.get(3)?,
+                failed: row.get(4)?,
+            };
+            Ok((row.get(0)?, standing))
+        })
+    }
+
+    fn rates(&mut self) -> Result<Vec<Rate>, StoreError> {
+        self.all("SELECT channel, minute, offers FROM rates ORDER BY channel, minute", [], |row| {
+            Ok(Rate { channel: row.get(0)?, minute: row.get(1)?, offers: row.get(2)? })
+        })
+    }
+
+    fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError> {
+        self.all("SELECT name, seq FROM cursors ORDER BY name", [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    fn put_rate(&mut self, rate: &Rate) -> Result<(), StoreError> {
+        self.execute("INSERT INTO rates VALUES (?, ?, ?)", params![rate.channel, rate.minute, rate.offers])
+    }
+
+    fn put_event_as(&mut self, seq: i64, e: &Event) -> Result<(), StoreError> {
+        let imei = e.imei.map(|imei| imei.to_string());
+        self.execute(
+            "INSERT INTO events (seq, at, kind, imei, rollout, code, detail) VALUES (?,?,?,?,?,?,?)",
+            params![seq, e.at, e.kind.as_str(), imei, e.rollout, e.code, e.detail],
+        )
+    }
+}

@@ -1,0 +1,218 @@
+//! From a request to its response.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use tokio::sync::watch;
+
+use super::Limits;
+use super::auth::{CHALLENGE, Credentials};
+use super::files::Files;
+use super::site::{Published, Snapshot};
+use super::stream::Progress;
+use super::writer::Questions;
+use otapress_responder::files::{Kind, out_path};
+use otapress_responder::message::{self, BODY_LIMIT, Route};
+use otapress_responder::service::{Reply, Step};
+
+/// What every connection shares.
+pub struct App {
+    published: Published,
+    files: Files,
+    questions: Questions,
+    credentials: watch::Receiver<Credentials>,
+    pub(super) limits: Limits,
+}
+
+/// The beginning of a request's body.
+struct Kept {
+    bytes: Vec<u8>,
+    end: End,
+}
+
+/// Where reading a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// At its end; all of it is kept.
+    Whole,
+    /// At its end; the rest was dropped.
+    Long,
+    /// Before its end, because it is beyond all limits.
+    Endless,
+    /// Before its end, because it stopped coming.
+    Broken,
+}
+
+impl App {
+    /// Serves `out`.
+    pub fn new(
+        out: PathBuf,
+        questions: Questions,
+        credentials: watch::Receiver<Credentials>,
+        limits: Limits,
+    ) -> Self {
+        App { published: Published::new(&out), files: Files::new(out), questions, credentials, limits }
+    }
+
+    /// Answers a request, whatever it is.
+    pub async fn handle(&self, request: Request<Incoming>, progress: &Progress) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let posts = head.method == Method::POST;
+        let kept = if posts { self.read(body).await } else { Kept { bytes: Vec::new(), end: End::Whole } };
+        // Without a length, what follows the head is taken for the next request; it may be the body.
+        let unframed = posts
+            && !head.headers.contains_key(header::CONTENT_LENGTH)
+            && !head.headers.contains_key(header::TRANSFER_ENCODING);
+        let now = self.published.current();
+        let asked = message::Request {
+            method: head.method.as_str(),
+            target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+            agent: head.headers.get(header::USER_AGENT).map(HeaderValue::as_bytes),
+            body: &kept.bytes,
+            whole: kept.end == End::Whole,
+        };
+        let mut response = match self.reply(&now, &asked, kept.end).await {
+            Some(reply) => from_reply(reply),
+            None => self.file(&now, &head.method, head.uri.path(), &head.headers),
+        };
+        let unread = unframed || matches!(kept.end, End::Endless | End::Broken);
+        if unread {
+            progress.expect_more();
+        }
+        if unread || head.version == Version::HTTP_10 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The responder's reply; `None` if the request is not for it.
+    async fn reply(&self, now: &Snapshot, asked: &message::Request<'_>, end: End) -> Option<Reply> {
+        let acknowledges = || matches!(message::route(now.responder.site().ok(), asked), Route::Notify(_));
+        if end == End::Broken && acknowledges() {
+            // Half a result may be another result.
+            return Some(emergency(true, "a result ended early"));
+        }
+        match catch_unwind(AssertUnwindSafe(|| now.responder.prepare(asked))) {
+            Ok(Step::NotOurs) => None,
+            Ok(Step::Done(reply)) => Some(reply),
+            Ok(Step::Ask(question)) => match self.questions.ask(question).await {
+                Some(reply) => Some(reply),
+                None => Some(emergency(acknowledges(), "the server is shutting down")),
+            },
+            Err(_) if asked.method == "POST" => {
+                let acknowledges = catch_unwind(AssertUnwindSafe(acknowledges)).unwrap_or(false);
+                Some(emergency(acknowledges, "the responder panicked"))
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Reads a body to its end, as far as the limits go, and keeps its beginning.
+    async fn read(&self, mut body: Incoming) -> Kept {
+        let mut bytes = Vec::new();
+        let drain = async {
+            let mut read = 0;
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return End::Broken };
+                if let Ok(data) = frame.into_data() {
+                    let missing = BODY_LIMIT.saturating_sub(bytes.len());
+                    bytes.extend_from_slice(&data[..data.len().min(missing)]);
+                    read += data.len() as u64;
+                }
+                if read > self.limits.drain {
+                    return End::Endless;
+                }
+            }
+            if read > BODY_LIMIT as u64 { End::Long } else { End::Whole }
+        };
+        let end = tokio::time::timeout(self.limits.body, drain).await.unwrap_or(End::Broken);
+        Kept { bytes, end }
+    }
+
+    fn file(
+        &self,
+        now: &Snapshot,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Response<Full<Bytes>> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return response(StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], Bytes::new());
+        }
+        let Some((path, kind)) = out_path(&now.prefix, path).and_then(|path| {
+            let kind = Kind::of(&path)?;
+            Some((path, kind))
+        }) else {
+            return empty(StatusCode::NOT_FOUND);
+        };
+        // Asked before the file is looked for: without credentials nobody learns which devices exist.
+        if kind.is_protected() && !self.lets_in(now, headers) {
+            return response(StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, CHALLENGE)], Bytes::new());
+        }
+        match self.files.read(&path) {
+            Ok(Some(bytes)) => response(
+                StatusCode::OK,
+                [(header::CONTENT_TYPE, kind.content_type()), (header::CACHE_CONTROL, kind.cache_control())],
+                bytes,
+            ),
+            Ok(None) => empty(StatusCode::NOT_FOUND),
+            Err(error) => {
+                tracing::error!(%error, "cannot read `{path}`");
+                empty(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    fn lets_in(&self, now: &Snapshot, headers: &HeaderMap) -> bool {
+        let credentials = self.credentials.borrow();
+        let open = credentials.is_empty() && !now.responder.site().is_ok_and(|site| site.auth);
+        open || credentials.accept(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes))
+    }
+}
+
+/// What is sent where the responder could not be asked: no upgrade, or 500 if an answer would
+/// acknowledge a result.
+fn emergency(acknowledges: bool, why: &str) -> Reply {
+    if acknowledges { Reply::empty(500, Some(why.into())) } else { Reply::no(why) }
+}
+
+fn from_reply(reply: Reply) -> Response<Full<Bytes>> {
+    if let Some(line) = &reply.log {
+        tracing::info!("{line}");
+    }
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = [
+        reply.content_type.map(|value| (header::CONTENT_TYPE, value)),
+        reply.allow.map(|value| (header::ALLOW, value)),
+    ];
+    let body = match reply.body {
+        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+        Cow::Owned(text) => Bytes::from(text),
+    };
+    response(status, headers.into_iter().flatten(), body)
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    response(status, [], Bytes::new())
+}
+
+/// A response with its exact length, never chunked.
+fn response(
+    status: StatusCode,
+    headers: impl IntoIterator<Item = (HeaderName, &'static str)>,
+    body: Bytes,
+) -> Response<Full<Bytes>> {
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    response
+}

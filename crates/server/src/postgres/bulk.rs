@@ -1,0 +1,215 @@
+//! Many records written at once: one statement for each table, whose parameters are the columns.
+
+use tokio_postgres::types::ToSql;
+
+use otapress_core::id::{ClientId, Imei};
+use otapress_responder::record::{
+    DeviceRecord, Event, OfferRecord, Refusal, RolloutRecord, UnknownRecord, Verdict,
+};
+
+/// A statement and its parameters.
+pub(super) struct Bulk<'a> {
+    pub sql: &'static str,
+    columns: Vec<Box<dyn ToSql + Sync + 'a>>,
+}
+
+impl<'a> Bulk<'a> {
+    /// The parameters, as the client takes them.
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.columns.iter().map(|column| &**column as _).collect()
+    }
+}
+
+/// Devices, without their offers.
+const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen, reported, refusal, \
+     sent_generation, sent_whole, sent_at, confirmed_generation, confirmed_whole, latest, \
+     result_at, result_code, result_text, result_rollout) SELECT * FROM unnest($1::text[], \
+     $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::boolean[], \
+     $9::bigint[], $10::text[], $11::boolean[], $12::text[], $13::bigint[], $14::bigint[], \
+     $15::text[], $16::text[]) ON CONFLICT (imei) DO UPDATE SET client = excluded.client, \
+     first_seen = excluded.first_seen, last_seen = excluded.last_seen, reported = \
+     excluded.reported, refusal = excluded.refusal, sent_generation = excluded.sent_generation, \
+     sent_whole = excluded.sent_whole, sent_at = excluded.sent_at, confirmed_generation = \
+     excluded.confirmed_generation, confirmed_whole = excluded.confirmed_whole, latest = \
+     excluded.latest, result_at = excluded.result_at, result_code = excluded.result_code, \
+     result_text = excluded.result_text, result_rollout = excluded.result_rollout";
+
+/// Offers.
+const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, reported, deadline, until, \
+     answered, code, verdict, artifact_fault, epoch) SELECT * FROM unnest($1::text[], $2::text[], \
+     $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], \
+     $9::boolean[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[]) ON CONFLICT (imei, \
+     rollout) DO UPDATE SET target = excluded.target, attempts = excluded.attempts, at = \
+     excluded.at, reported = excluded.reported, deadline = excluded.deadline, until = \
+     excluded.until, answered = excluded.answered, code = excluded.code, verdict = \
+     excluded.verdict, artifact_fault = excluded.artifact_fault, epoch = excluded.epoch";
+
+/// Rollouts.
+const ROLLOUTS: &str = "INSERT INTO rollouts (id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, \
+     offered, succeeded, failed, artifact_faults, halted_at, halted_reason) SELECT * FROM \
+     unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
+     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[]) ON CONFLICT (id) DO \
+     UPDATE SET brake_artifact_faults = excluded.brake_artifact_faults, brake_failures_bp = \
+     excluded.brake_failures_bp, brake_after = excluded.brake_after, epoch = excluded.epoch, \
+     offered = excluded.offered, succeeded = excluded.succeeded, failed = excluded.failed, \
+     artifact_faults = excluded.artifact_faults, halted_at = excluded.halted_at, halted_reason = \
+     excluded.halted_reason";
+
+/// Unknown devices.
+const UNKNOWN: &str = "INSERT INTO unknown (name, first_seen, last_seen, said) SELECT * FROM unnest($1::text[], \
+     $2::bigint[], $3::bigint[], $4::text[]) ON CONFLICT (name) DO UPDATE SET first_seen = \
+     excluded.first_seen, last_seen = excluded.last_seen, said = excluded.said";
+
+/// Offers counted. What is older than the hour before is of no use to anybody.
+const RATES: &str = "WITH counted AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS c (channel, minute, \
+     offers)), forgotten AS (DELETE FROM rates USING counted WHERE rates.channel = counted.channel AND rates.minute < \
+     counted.minute - 60) INSERT INTO rates SELECT * FROM counted ON CONFLICT (channel, minute) DO UPDATE SET offers = \
+     rates.offers + excluded.offers";
+
+/// Events, numbered in their order.
+const EVENTS: &str = "INSERT INTO events (at, kind, imei, rollout, code, detail) SELECT at, kind, imei, rollout, code, \
+     detail FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[]) WITH ORDINALITY AS e \
+     (at, kind, imei, rollout, code, detail, n) ORDER BY n";
+
+/// Events with numbers of their own.
+const NUMBERED: &str = "INSERT INTO events (seq, at, kind, imei, rollout, code, detail) SELECT * FROM \
+     unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])";
+
+/// Makes a statement of rows and what is in each column.
+macro_rules! bulk {
+    ($sql:expr, $rows:expr, $($value:expr),+ $(,)?) => {{
+        let rows = $rows;
+        Bulk { sql: $sql, columns: vec![$(column(&rows, $value)),+] }
+    }};
+}
+
+/// One column of the rows.
+fn column<'a, R: Copy, T: ToSql + Sync + 'a>(
+    rows: &[R],
+    value: impl Fn(R) -> T,
+) -> Box<dyn ToSql + Sync + 'a> {
+    Box::new(rows.iter().map(|&row| value(row)).collect::<Vec<T>>())
+}
+
+fn code(code: Option<u16>) -> Option<i64> {
+    code.map(i64::from)
+}
+
+/// Writes devices, without their offers.
+pub(super) fn devices<'a>(rows: Vec<&'a DeviceRecord>) -> Bulk<'a> {
+    bulk!(
+        DEVICES,
+        rows,
+        |d: &'a DeviceRecord| d.imei.to_string(),
+        |d: &'a DeviceRecord| d.client.as_ref().map(ClientId::as_str),
+        |d: &'a DeviceRecord| d.first_seen,
+        |d: &'a DeviceRecord| d.last_seen,
+        |d: &'a DeviceRecord| d.reported.map(|version| version.to_string()),
+        |d: &'a DeviceRecord| d.refusal.map(Refusal::as_str),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(portion, _)| &*portion.generation),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(portion, _)| portion.whole),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(_, at)| *at),
+        |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| &*portion.generation),
+        |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.whole),
+        |d: &'a DeviceRecord| d.latest.as_deref(),
+        |d: &'a DeviceRecord| d.result.as_ref().map(|result| result.at),
+        |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| code(result.code)),
+        |d: &'a DeviceRecord| d.result.as_ref().map(|result| &*result.text),
+        |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| result.rollout.as_deref()),
+    )
+}
+
+/// Writes offers.
+pub(super) fn offers<'a>(rows: Vec<(Imei, &'a OfferRecord)>) -> Bulk<'a> {
+    type Row<'a> = (Imei, &'a OfferRecord);
+    bulk!(
+        OFFERS,
+        rows,
+        |(imei, _): Row<'a>| imei.to_string(),
+        |(_, o): Row<'a>| &*o.rollout,
+        |(_, o): Row<'a>| o.target.to_string(),
+        |(_, o): Row<'a>| i64::from(o.attempts),
+        |(_, o): Row<'a>| o.at,
+        |(_, o): Row<'a>| o.from.to_string(),
+        |(_, o): Row<'a>| o.deadline,
+        |(_, o): Row<'a>| o.until,
+        |(_, o): Row<'a>| o.answered,
+        |(_, o): Row<'a>| code(o.code),
+        |(_, o): Row<'a>| o.verdict.map(Verdict::as_str),
+        |(_, o): Row<'a>| o.artifact_fault,
+        |(_, o): Row<'a>| i64::from(o.epoch),
+    )
+}
+
+/// Writes rollouts.
+pub(super) fn rollouts<'a>(rows: Vec<&'a RolloutRecord>) -> Bulk<'a> {
+    bulk!(
+        ROLLOUTS,
+        rows,
+        |r: &'a RolloutRecord| &*r.id,
+        |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.artifact_faults)),
+        |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.failures_bp)),
+        |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.after)),
+        |r: &'a RolloutRecord| i64::from(r.epoch),
+        |r: &'a RolloutRecord| i64::from(r.offered),
+        |r: &'a RolloutRecord| i64::from(r.succeeded),
+        |r: &'a RolloutRecord| i64::from(r.failed),
+        |r: &'a RolloutRecord| i64::from(r.artifact_faults),
+        |r: &'a RolloutRecord| r.halted.as_ref().map(|halt| halt.at),
+        |r: &'a RolloutRecord| r.halted.as_ref().map(|halt| &*halt.reason),
+    )
+}
+
+/// Writes unknown devices.
+pub(super) fn unknown<'a>(rows: Vec<&'a UnknownRecord>) -> Bulk<'a> {
+    bulk!(
+        UNKNOWN,
+        rows,
+        |u: &'a UnknownRecord| &*u.name,
+        |u: &'a UnknownRecord| u.first_seen,
+        |u: &'a UnknownRecord| u.last_seen,
+        |u: &'a UnknownRecord| &*u.said,
+    )
+}
+
+/// Counts offers: of a channel, in a minute, how many.
+pub(super) fn rates<'a>(rows: Vec<(&'a str, i64, i64)>) -> Bulk<'a> {
+    type Row<'a> = (&'a str, i64, i64);
+    bulk!(RATES, rows, |(channel, _, _): Row<'a>| channel, |(_, minute, _): Row<'a>| minute, |(
+        _,
+        _,
+        offers,
+    ): Row<
+        'a,
+    >| offers,)
+}
+
+/// Appends events.
+pub(super) fn events<'a>(rows: Vec<&'a Event>) -> Bulk<'a> {
+    bulk!(
+        EVENTS,
+        rows,
+        |e: &'a Event| e.at,
+        |e: &'a Event| e.kind.as_str(),
+        |e: &'a Event| e.imei.map(|imei| imei.to_string()),
+        |e: &'a Event| e.rollout.as_deref(),
+        |e: &'a Event| code(e.code),
+        |e: &'a Event| &*e.detail,
+    )
+}
+
+/// Writes events under their numbers.
+pub(super) fn numbered<'a>(rows: Vec<(i64, &'a Event)>) -> Bulk<'a> {
+    type Row<'a> = (i64, &'a Event);
+    bulk!(
+        NUMBERED,
+        rows,
+        |(seq, _): Row<'a>| seq,
+        |(_, e): Row<'a>| e.at,
+        |(_, e): Row<'a>| e.kind.as_str(),
+        |(_, e): Row<'a>| e.imei.map(|imei| imei.to_string()),
+        |(_, e): Row<'a>| e.rollout.as_deref(),
+        |(_, e): Row<'a>| code(e.code),
+        |(_, e): Row<'a>| &*e.detail,
+    )
+}

@@ -1,0 +1,347 @@
+//! The records in a PostgreSQL database, which several responders share.
+//!
+//! # Who writes
+//!
+//! One transaction at a time, as with the SQLite database: each takes the same advisory lock before it reads. So
+//! nobody changes what it has read, there are no deadlocks, and nothing has to be tried again; events are numbered in
+//! the order in which they are seen. It costs little: nearly every answer that changes something changes the counts of
+//! one rollout, and would wait for the others at that row; a responder answers all that is waiting in one transaction;
+//! and what changes nothing, which is most, reads a snapshot and waits for nobody.
+//!
+//! # Who waits
+//!
+//! Nobody for ever. [`connection`] gives up by a deadline whatever the server does. A transaction whose `COMMIT` was not
+//! sent did not happen, whatever was the matter; one whose `COMMIT` was sent and not answered is [`StoreError::InDoubt`].
+//! The server in turn ends sessions that leave a transaction open, so that a machine that vanished does not keep the
+//! lock.
+
+mod bulk;
+mod connection;
+mod held;
+mod lease;
+mod passfile;
+mod rows;
+mod schema;
+mod tls;
+mod transaction;
+mod url;
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use connection::{Connection, Connector, Trouble};
+use held::Held;
+use lease::SessionLease;
+use transaction::{Limits, Transaction, failure};
+pub use url::{PostgresUrl, UrlError};
+
+use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
+
+/// How often a transaction is tried that others were in the way of.
+const TRIES: u32 = 5;
+
+/// For how long a session may leave a transaction open without a word, in milliseconds: the longest pause in ours is
+/// that of a decision.
+const SILENCE: u32 = 5_000;
+
+/// Every statement of a responder finds few rows by their keys. A plan that was made while the tables were small, before
+/// the server had counted them, would read them whole ever after; with 50,000 devices that made answers ten times slower.
+const PLANS: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+
+/// How a server is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Server<'a> {
+    /// Its URL.
+    pub url: &'a PostgresUrl,
+    /// Where passwords are looked for if the URL has none.
+    pub passfile: Option<&'a Path>,
+    /// How long each of its answers may take.
+    pub patience: Duration,
+    /// Until when it must have been reached.
+    pub until: Option<Instant>,
+}
+
+/// A database.
+pub struct PostgresStore {
+    connector: Connector,
+    connection: Option<Connection>,
+    url: PostgresUrl,
+    path: PathBuf,
+    passfile: Option<PathBuf>,
+    patience: Duration,
+    until: Option<Instant>,
+    access: Access,
+    /// The key of the writers' lock.
+    lock: i64,
+}
+
+/// What is to be done with the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// It is only read, and not brought up to date either.
+    Look,
+    /// It is written, too, if it is there.
+    Existing,
+    /// It is made.
+    Create,
+}
+
+impl PostgresStore {
+    /// Opens the database, makes the tables if need be, and brings older ones up to date.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn open(server: &Server<'_>) -> Result<Self, StoreError> {
+        let mut store = Self::new(server, Access::Create)?;
+        store.reach()?;
+        Ok(store)
+    }
+
+    /// The same without making tables; `None` if there are none.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn existing(server: &Server<'_>) -> Result<Option<Self>, StoreError> {
+        let mut store = Self::new(server, Access::Existing)?;
+        Ok(store.reach()?.then_some(store))
+    }
+
+    /// Opens the database for a look at it, which changes nothing; `None` if there are no tables.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is older than this program: nobody is brought up to date by a look.
+    pub fn look(server: &Server<'_>) -> Result<Option<Self>, StoreError> {
+        let mut store = Self::new(server, Access::Look)?;
+        Ok(store.reach()?.then_some(store))
+    }
+
+    fn new(server: &Server<'_>, access: Access) -> Result<Self, StoreError> {
+        let &Server { url, passfile, patience, until } = server;
+        let path = PathBuf::from(url.to_string());
+        let wrong = |why: String| StoreError::Engine { path: path.clone(), source: why.into() };
+        Ok(PostgresStore {
+            connector: Connector::new(url, passfile).map_err(wrong)?,
+            connection: None,
+            url: url.clone(),
+            path,
+            passfile: passfile.map(Path::to_owned),
+            patience,
+            until,
+            access,
+            lock: 0,
+        })
+    }
+
+    /// Connects for the first time.
+    fn reach(&mut self) -> Result<bool, StoreError> {
+        let there = self.connect();
+        self.until = None;
+        there
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { patience: self.patience, until: self.until }
+    }
+
+    /// Connects and looks at the tables; `false` if there are none.
+    fn connect(&mut self) -> Result<bool, StoreError> {
+        let failed = |trouble| failure(&self.path, &trouble);
+        let limits = self.limits();
+        let mut connection = self.connector.connect(limits.deadline()).map_err(failed)?;
+        let settings = self.settings();
+        let session = self.connector.run(&mut connection, limits.deadline(), async |connection| {
+            connection.client().batch_execute(&settings).await?;
+            let sql = "SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema()";
+            connection.client().query_opt(sql, &[]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()
+        });
+        let Some(namespace) = session.map_err(failed)? else {
+            let why = "it has no schema for the tables, or this user may not use it";
+            return Err(StoreError::Engine { path: self.path.clone(), source: why.into() });
+        };
+        // Two fleets in two schemas of one database do not wait for each other.
+        self.lock = lock_key(b"otap", namespace);
+        let found = self.schema(&mut connection).map_err(failed)?;
+        if found == 0 && self.access != Access::Create {
+            return Ok(false);
+        }
+        self.bring_up_to_date(&mut connection, found)?;
+        self.connection = Some(connection);
+        Ok(true)
+    }
+
+    /// What every session is told first.
+    fn settings(&self) -> String {
+        let patience = self.patience.as_millis();
+        let mut settings = format!(
+            "{PLANS}; SET statement_timeout = {patience}; SET idle_in_transaction_session_timeout = {SILENCE}; \
+             SELECT set_config('client_connection_check_interval', '1s', false) FROM pg_settings \
+             WHERE name = 'client_connection_check_interval'; \
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        );
+        if self.access == Access::Look {
+            settings += "; SET default_transaction_read_only = on";
+        }
+        settings
+    }
+
+    /// Compares the number of the tables with ours; makes or changes them, one process at a time.
+    fn bring_up_to_date(&self, connection: &mut Connection, found: u32) -> Result<(), StoreError> {
+        let failed = |trouble| failure(&self.path, &trouble);
+        let (path, known) = (self.path.clone(), schema::CURRENT);
+        match (found.cmp(&known), self.access) {
+            (Ordering::Equal, _) => Ok(()),
+            (Ordering::Greater, _) => Err(StoreError::Schema { path, found, known }),
+            (Ordering::Less, Access::Look) => Err(StoreError::Outdated { path, found, known }),
+            (Ordering::Less, Access::Existing | Access::Create) => {
+                let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({})", self.lock);
+                self.batch(connection, &begin).map_err(failed)?;
+                // Somebody else may have done it meanwhile.
+                let found = self.schema(connection).map_err(failed)?;
+                if found > known {
+                    return Err(StoreError::Schema { path, found, known });
+                }
+                if found < known {
+                    self.batch(connection, &schema::migration(found)).map_err(failed)?;
+                }
+                self.batch(connection, "COMMIT").map_err(failed)
+            }
+        }
+    }
+
+    fn batch(&self, connection: &mut Connection, sql: &str) -> Result<(), Trouble> {
+        self.connector.run(connection, self.limits().deadline(), async |connection| {
+            connection.client().batch_execute(sql).await
+        })
+    }
+
+    /// The number of the tables; 0 if there are none.
+    fn schema(&self, connection: &mut Connection) -> Result<u32, Trouble> {
+        let number = self.connector.run(connection, self.limits().deadline(), async |connection| {
+            let client = connection.client();
+            // Not `to_regclass`: within a transaction that remembers what was not there when it began.
+            let sql = "SELECT FROM pg_class WHERE relname = 'otapress_schema' AND relnamespace = (SELECT oid FROM \
+                 pg_namespace WHERE nspname = current_schema())";
+            if client.query_opt(sql, &[]).await?.is_none() {
+                return Ok(0);
+            }
+            client.query_one("SELECT number FROM otapress_schema", &[]).await?.try_get::<_, i64>(0)
+        })?;
+        u32::try_from(number).map_err(|_| Trouble::Refused(format!("its schema has the number {number}")))
+    }
+
+    /// Runs `work` in a transaction that `begin` begins; `writes` tells whether it is to be kept.
+    fn transaction(&mut self, begin: &str, writes: bool, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let fresh = self.connection.is_none();
+            if fresh {
+                self.connect()?;
+            }
+            // Back only if it is as good as before.
+            let Some(mut connection) = self.connection.take() else {
+                let why = "its tables are gone";
+                return Err(StoreError::Engine { path: self.path.clone(), source: why.into() });
+            };
+            let mut tx = Transaction {
+                connector: &self.connector,
+                connection: &mut connection,
+                limits: self.limits(),
+                path: &self.path,
+                held: Held::default(),
+                trouble: None,
+            };
+            let done = tx.batch(begin).and_then(|()| work(&mut tx));
+            let done = if writes { done.and_then(|()| tx.flush()) } else { done };
+            let trouble = tx.trouble.take();
+            let lost = matches!(trouble, Some(Trouble::Lost(_) | Trouble::Slow));
+            match done {
+                Ok(()) if writes => {
+                    self.batch(&mut connection, "COMMIT").map_err(|trouble| match trouble {
+                        Trouble::Lost(_) | Trouble::Slow => StoreError::InDoubt {
+                            path: self.path.clone(),
+                            source: trouble.to_string().into(),
+                        },
+                        trouble => failure(&self.path, &trouble),
+                    })?;
+                    self.connection = Some(connection);
+                    return Ok(());
+                }
+                done => {
+                    // Without its answer the connection is of no more use, and nothing was changed in any case.
+                    if !lost && self.batch(&mut connection, "ROLLBACK").is_ok() {
+                        self.connection = Some(connection);
+                    }
+                    let again = match trouble {
+                        Some(Trouble::Conflict(_)) => tries < TRIES,
+                        // The server was started anew since it was asked last.
+                        Some(Trouble::Lost(_)) => !fresh,
+                        _ => false,
+                    };
+                    if done.is_ok() || !again {
+                        return done;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Store for PostgresStore {
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        self.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", false, work)
+    }
+
+    fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let durable = match durability {
+            // Safe from the end of this process, not of the server.
+            Durability::Process => "; SET LOCAL synchronous_commit = off",
+            Durability::Power => "",
+        };
+        // Every statement after the lock sees what was done before it.
+        // The server gives up a little earlier than we do, so that the connection is still good for the next one.
+        let left = self.limits().deadline().saturating_duration_since(Instant::now());
+        let (wait, lock) = (1 + left.as_millis() * 3 / 4, self.lock);
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED{durable}; SET LOCAL lock_timeout = {wait}; \
+             SELECT pg_advisory_xact_lock({lock})"
+        );
+        self.transaction(&begin, true, work)
+    }
+
+    fn hurry(&mut self, until: Instant) -> bool {
+        self.until = Some(until);
+        true
+    }
+
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        let connector = Connector::new(&self.url, self.passfile.as_deref())
+            .map_err(|why| StoreError::Engine { path: self.path.clone(), source: why.into() })?;
+        let lease = SessionLease::take(connector, self.lock, name, self.patience);
+        let lease = lease.map_err(|trouble| failure(&self.path, &trouble))?;
+        Ok(lease.map(|lease| Box::new(lease) as Box<dyn Lease>))
+    }
+
+    /// The server does its own housekeeping.
+    fn maintain(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// The key of an advisory lock. They are numbers that all programs of a database share: the first half says that it is
+/// ours.
+fn lock_key(kind: &[u8; 4], what: i64) -> i64 {
+    (i64::from(u32::from_be_bytes(*kind)) << 32) | (what & 0xffff_ffff)
+}
+
+#[cfg(test)]
+#[path = "../../../../tests/it/support/ports.rs"]
+mod ports;
+#[cfg(test)]
+#[path = "../../../../tests/it/support/postgres.rs"]
+#[allow(dead_code, reason = "the integration tests use the rest")]
+mod private;
+#[cfg(test)]
+mod tests;

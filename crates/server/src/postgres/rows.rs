@@ -1,0 +1,190 @@
+//! Records as rows of the PostgreSQL database.
+
+use std::str::FromStr;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::wire::Brake;
+use otapress_responder::record::{
+    DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
+    SettingsRecord, UnknownRecord, Verdict,
+};
+use otapress_responder::store::{Rate, Standing};
+
+/// What was read, or which value is none of ours.
+pub(super) type Read<T> = Result<T, String>;
+
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Read<T> {
+    row.try_get(column).map_err(|error| format!("a value that is none of ours: {column}: {error}"))
+}
+
+/// A number that has fewer digits here than there.
+fn number<T: TryFrom<i64>>(row: &Row, column: &str) -> Read<T> {
+    optional(row, column)?.ok_or_else(|| format!("no {column}"))
+}
+
+fn optional<T: TryFrom<i64>>(row: &Row, column: &str) -> Read<Option<T>> {
+    let wrong = |number| format!("a value that is none of ours: {column} {number}");
+    get::<Option<i64>>(row, column)?.map(|n| T::try_from(n).map_err(|_| wrong(n))).transpose()
+}
+
+/// A value that is stored as text.
+fn text<T>(row: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Read<Option<T>> {
+    let Some(text) = get::<Option<&str>>(row, column)? else { return Ok(None) };
+    let wrong = || format!("a value that is none of ours: {column} `{text}`");
+    parse(text).map(Some).ok_or_else(wrong)
+}
+
+/// The same where there must be one.
+fn text_there<T>(row: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Read<T> {
+    text(row, column, parse)?.ok_or_else(|| format!("no {column}"))
+}
+
+fn parse<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+/// The IMEI of a row of any table.
+pub(super) fn imei(row: &Row) -> Read<Imei> {
+    text_there(row, "imei", parse)
+}
+
+/// Who has which clientID.
+pub(super) fn client(row: &Row) -> Read<(ClientId, Imei)> {
+    Ok((text_there(row, "client", parse)?, imei(row)?))
+}
+
+/// When the offer of a device is overdue.
+pub(super) fn deadline(row: &Row) -> Read<(i64, Imei)> {
+    Ok((get(row, "deadline")?, imei(row)?))
+}
+
+/// The only number of a row.
+pub(super) fn seq(row: &Row) -> Read<i64> {
+    get(row, "seq")
+}
+
+/// A device without its offers.
+pub(super) fn device(row: &Row) -> Read<DeviceRecord> {
+    let portion = |generation: &str, whole: &str| -> Read<Option<Portion>> {
+        let Some(generation) = get(row, generation)? else { return Ok(None) };
+        Ok(Some(Portion { generation, whole: get(row, whole)? }))
+    };
+    let sent = match portion("sent_generation", "sent_whole")? {
+        Some(portion) => Some((portion, get(row, "sent_at")?)),
+        None => None,
+    };
+    let confirmed = portion("confirmed_generation", "confirmed_whole")?;
+    let result = match get(row, "result_at")? {
+        Some(at) => Some(ResultRecord {
+            at,
+            code: optional(row, "result_code")?,
+            text: get(row, "result_text")?,
+            rollout: get(row, "result_rollout")?,
+        }),
+        None => None,
+    };
+    Ok(DeviceRecord {
+        imei: imei(row)?,
+        client: text(row, "client", parse)?,
+        first_seen: get(row, "first_seen")?,
+        last_seen: get(row, "last_seen")?,
+        reported: text(row, "reported", parse)?,
+        refusal: text(row, "refusal", Refusal::from_name)?,
+        settings: SettingsRecord { sent, confirmed },
+        latest: get(row, "latest")?,
+        offers: Vec::new(),
+        result,
+    })
+}
+
+/// An offer and whose it is.
+pub(super) fn offer(row: &Row) -> Read<(Imei, OfferRecord)> {
+    let offer = OfferRecord {
+        rollout: get(row, "rollout")?,
+        target: text_there(row, "target", parse)?,
+        attempts: number(row, "attempts")?,
+        at: get(row, "at")?,
+        from: text_there(row, "reported", parse)?,
+        deadline: get(row, "deadline")?,
+        until: get(row, "until")?,
+        answered: get(row, "answered")?,
+        code: optional(row, "code")?,
+        verdict: text(row, "verdict", Verdict::from_name)?,
+        artifact_fault: get(row, "artifact_fault")?,
+        epoch: number(row, "epoch")?,
+    };
+    Ok((imei(row)?, offer))
+}
+
+/// A rollout.
+pub(super) fn rollout(row: &Row) -> Read<RolloutRecord> {
+    let brake = match optional(row, "brake_artifact_faults")? {
+        Some(artifact_faults) => Some(Brake {
+            artifact_faults,
+            failures_bp: number(row, "brake_failures_bp")?,
+            after: number(row, "brake_after")?,
+        }),
+        None => None,
+    };
+    let halted = match get(row, "halted_at")? {
+        Some(at) => Some(Halt { at, reason: get(row, "halted_reason")? }),
+        None => None,
+    };
+    Ok(RolloutRecord {
+        id: get(row, "id")?,
+        brake,
+        epoch: number(row, "epoch")?,
+        offered: number(row, "offered")?,
+        succeeded: number(row, "succeeded")?,
+        failed: number(row, "failed")?,
+        artifact_faults: number(row, "artifact_faults")?,
+        halted,
+    })
+}
+
+/// An unknown device.
+pub(super) fn unknown(row: &Row) -> Read<UnknownRecord> {
+    Ok(UnknownRecord {
+        name: get(row, "name")?,
+        first_seen: get(row, "first_seen")?,
+        last_seen: get(row, "last_seen")?,
+        said: get(row, "said")?,
+    })
+}
+
+/// An event and its number.
+pub(super) fn event(row: &Row) -> Read<(i64, Event)> {
+    let event = Event {
+        at: get(row, "at")?,
+        kind: text_there(row, "kind", EventKind::from_name)?,
+        imei: text(row, "imei", parse)?,
+        rollout: get(row, "rollout")?,
+        code: optional(row, "code")?,
+        detail: get(row, "detail")?,
+    };
+    Ok((seq(row)?, event))
+}
+
+/// How the devices of a rollout stand.
+pub(super) fn standing(row: &Row) -> Read<(String, Standing)> {
+    let standing = Standing {
+        open: number(row, "open")?,
+        installed: number(row, "installed")?,
+        succeeded: number(row, "succeeded")?,
+        failed: number(row, "failed")?,
+    };
+    Ok((get(row, "rollout")?, standing))
+}
+
+/// A count of offers.
+pub(super) fn rate(row: &Row) -> Read<Rate> {
+    Ok(Rate { channel: get(row, "channel")?, minute: get(row, "minute")?, offers: number(row, "offers")? })
+}
+
+/// A cursor.
+pub(super) fn cursor(row: &Row) -> Read<(String, i64)> {
+    Ok((get(row, "name")?, seq(row)?))
+}
