@@ -32,7 +32,7 @@ pub fn look_at_store(global: &Global) -> anyhow::Result<Option<Box<dyn Store>>> 
 
 /// The same anywhere.
 pub fn look_at(location: &Location) -> anyhow::Result<Option<Box<dyn Store>>> {
-    if_there(location, SqliteStore::look, PostgresStore::look)
+    if_there(location, SqliteStore::open_read_only, PostgresStore::open_read_only)
 }
 
 /// The store, which is made if need be.

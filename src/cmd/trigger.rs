@@ -132,7 +132,7 @@ pub(super) fn run(
         jitter: jitter(),
     };
     let devices: Vec<_> = chosen.into_iter().map(|(client, imei, _)| (client, imei)).collect();
-    let (mut sent, mut unknown, mut left_out) = (0, 0, 0);
+    let (mut sent, mut unknown, mut skipped) = (0, 0, 0);
     let mut report = |client: &ClientId, told: Told| {
         let said = match told {
             Told::Sent(attempt) => {
@@ -140,8 +140,8 @@ pub(super) fn run(
                 print(format!("{client} was told to upgrade: {}\n", attempt_text(&attempt)).as_bytes())
                     .map(drop)
             }
-            Told::LeftOut(why) => {
-                left_out += 1;
+            Told::Skipped(why) => {
+                skipped += 1;
                 eprint(&format!("{client} is left out: {why}\n"))
             }
             Told::Unknown(attempt, why) => {
@@ -159,9 +159,9 @@ pub(super) fn run(
             .map_err(anyhow::Error::from)
     })?;
     drop(lease);
-    let rest = devices.len() - sent - unknown - left_out;
+    let rest = devices.len() - sent - unknown - skipped;
     eprint(&format!(
-        "told {}, {left_out} left out, {unknown} unknown, {rest} not reached\n",
+        "told {}, {skipped} left out, {unknown} unknown, {rest} not reached\n",
         count(sent, "device")
     ))?;
     Ok(if unknown + rest == 0 { Outcome::Done } else { Outcome::Failed })

@@ -19,7 +19,7 @@ use super::daemon::stopped;
 use super::link::{Link, LinkError};
 use super::topic::Topics;
 use otapress_core::id::{ClientId, Imei};
-use otapress_responder::decide::{Attempt, LeftOut};
+use otapress_responder::decide::{Attempt, Skipped};
 use otapress_responder::operate;
 use otapress_responder::service::Responder;
 use otapress_responder::store::{Store, StoreError};
@@ -59,7 +59,7 @@ pub enum Told {
     /// The broker has the message.
     Sent(Attempt),
     /// Its rollout does not allow it any more.
-    LeftOut(LeftOut),
+    Skipped(Skipped),
     /// The attempt is recorded, and nobody knows whether the message was delivered.
     Unknown(Attempt, LinkError),
 }
@@ -85,7 +85,7 @@ pub async fn run(
         let responder = Responder::new(&config.out);
         let now = (config.clock)();
         let told = match block_in_place(|| operate::trigger(&mut *config.store, &responder, *imei, now))? {
-            Err(left_out) => Told::LeftOut(left_out),
+            Err(skipped) => Told::Skipped(skipped),
             Ok(attempt) => {
                 next = Instant::now() + pause;
                 match tell(&link, config.topics.command(client)).await {

@@ -51,7 +51,7 @@ fn read<T>(url: &str, mut work: impl FnMut(&mut dyn Tx) -> Result<T, StoreError>
     let Ok(Location::Postgres(url)) = Location::parse(url.into()) else { panic!("{url}") };
     let server = Server { url: &url, passfile: None, patience: Duration::from_secs(30), until: None };
     let mut found = None;
-    let mut store = PostgresStore::look(&server).unwrap().unwrap();
+    let mut store = PostgresStore::open_read_only(&server).unwrap().unwrap();
     store.read(&mut |tx| work(tx).map(|value| found = Some(value))).unwrap();
     found.unwrap()
 }

@@ -75,7 +75,7 @@ pub struct Attempt {
 
 /// Why no attempt is made for a device that did not ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftOut {
+pub enum Skipped {
     /// A check of it would be refused, too.
     Refused(Refusal),
     /// Nobody knows what it runs.
@@ -84,12 +84,12 @@ pub enum LeftOut {
     UnderWay(i64),
 }
 
-impl std::fmt::Display for LeftOut {
+impl std::fmt::Display for Skipped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            LeftOut::Refused(refusal) => refusal.fmt(f),
-            LeftOut::NeverReported => f.write_str("never reported a version"),
-            LeftOut::UnderWay(seconds) => write!(f, "an attempt began {seconds} s ago and may be under way"),
+            Skipped::Refused(refusal) => refusal.fmt(f),
+            Skipped::NeverReported => f.write_str("never reported a version"),
+            Skipped::UnderWay(seconds) => write!(f, "an attempt began {seconds} s ago and may be under way"),
         }
     }
 }
@@ -105,10 +105,10 @@ pub fn trigger(
     rollout: &RolloutRecord,
     recent: u32,
     now: i64,
-) -> Result<(Attempt, Decision), LeftOut> {
-    let Offer::Managed(managed) = offer else { return Err(LeftOut::Refused(Refusal::Held)) };
-    let target = managed.target.as_ref().ok_or(LeftOut::Refused(Refusal::NoTarget))?;
-    let from = device.reported.ok_or(LeftOut::NeverReported)?;
+) -> Result<(Attempt, Decision), Skipped> {
+    let Offer::Managed(managed) = offer else { return Err(Skipped::Refused(Refusal::Held)) };
+    let target = managed.target.as_ref().ok_or(Skipped::Refused(Refusal::NoTarget))?;
+    let from = device.reported.ok_or(Skipped::NeverReported)?;
     let mut decision = Decision {
         answer: Answer::NO,
         refusal: None,
@@ -117,10 +117,10 @@ pub fn trigger(
         counted: None,
         events: Vec::new(),
     };
-    upgrade(managed, from, &mut decision, recent, now).map_err(LeftOut::Refused)?;
+    upgrade(managed, from, &mut decision, recent, now).map_err(Skipped::Refused)?;
     let busy = device.latest_offer().filter(|offer| offer.deadline.is_some() && !offer.answered);
     if let Some(offer) = busy.filter(|offer| (0..BUSY_SECONDS).contains(&(now - offer.at))) {
-        return Err(LeftOut::UnderWay(now - offer.at));
+        return Err(Skipped::UnderWay(now - offer.at));
     }
     for event in decision.events.iter_mut().filter(|event| event.kind == EventKind::Offered) {
         event.detail += ", triggered";

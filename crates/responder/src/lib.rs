@@ -24,6 +24,6 @@ mod plan;
 mod properties;
 pub mod record;
 pub mod service;
-pub mod store;
 #[cfg(test)]
-mod unasked;
+mod start_and_trigger_tests;
+pub mod store;

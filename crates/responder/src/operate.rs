@@ -1,7 +1,7 @@
 //! What is done to the records without being asked by a device: new attempts, rollouts that go on, and
 //! judgement on those that never ask again.
 
-use super::decide::{Attempt, LeftOut};
+use super::decide::{Attempt, Skipped};
 use super::outcome::{self, Ending};
 use super::plan;
 use super::record::OfferRecord;
@@ -88,9 +88,9 @@ pub fn could_trigger(
     responder: &Responder,
     imei: Imei,
     now: i64,
-) -> Result<Result<Attempt, LeftOut>, StoreError> {
+) -> Result<Result<Attempt, Skipped>, StoreError> {
     let offer = responder.offer(imei);
-    let mut could = Err(LeftOut::NeverReported);
+    let mut could = Err(Skipped::NeverReported);
     store.read(&mut |tx| {
         could = plan::trigger(tx, imei, &offer, now)?.map(|(attempt, _)| attempt);
         Ok(())
@@ -108,16 +108,16 @@ pub fn trigger(
     responder: &Responder,
     imei: Imei,
     now: i64,
-) -> Result<Result<Attempt, LeftOut>, StoreError> {
+) -> Result<Result<Attempt, Skipped>, StoreError> {
     let offer = responder.offer(imei);
-    let mut triggered = Err(LeftOut::NeverReported);
+    let mut triggered = Err(Skipped::NeverReported);
     store.write(Durability::Power, &mut |tx| {
         triggered = match plan::trigger(tx, imei, &offer, now)? {
             Ok((attempt, changes)) => {
                 changes.apply(tx)?;
                 Ok(attempt)
             }
-            Err(left_out) => Err(left_out),
+            Err(skipped) => Err(skipped),
         };
         Ok(())
     })?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{self, Attempt, LeftOut, decide};
+use super::decide::{self, Attempt, Skipped, decide};
 use super::offer::Offer;
 use super::outcome::{self, Ending, Heard};
 use super::record::{DeviceRecord, Event, EventKind, Refusal, RolloutRecord, UnknownRecord};
@@ -117,7 +117,7 @@ fn check(
     };
     let read = tx.device(imei, target.map(|target| target.rollout.as_str()))?;
     if read.is_none() && offer.is_err() {
-        return stranger_checks(tx, imei, reported, offer, now);
+        return unknown_device_checks(tx, imei, reported, offer, now);
     }
     let mut changes = Changes::default();
     let mut rollouts = Rollouts::default();
@@ -173,7 +173,7 @@ fn check(
 }
 
 /// A check of somebody who never was in the fleet.
-fn stranger_checks(
+fn unknown_device_checks(
     tx: &mut dyn Tx,
     imei: Imei,
     reported: &Result<Version, String>,
@@ -186,7 +186,7 @@ fn stranger_checks(
     let refusal = match offer {
         Err(NoOffer::Broken(_)) => Refusal::NoAnswerFile,
         _ => {
-            changes.unknown = stranger(tx, &imei.to_string(), said, now)?;
+            changes.unknown = unknown_device(tx, &imei.to_string(), said, now)?;
             Refusal::UnknownDevice
         }
     };
@@ -194,7 +194,7 @@ fn stranger_checks(
 }
 
 /// The record of an unknown device, if it is to be written.
-fn stranger(
+fn unknown_device(
     tx: &mut dyn Tx,
     name: &str,
     said: String,
@@ -258,7 +258,7 @@ fn notify(tx: &mut dyn Tx, notice: &Notice, now: i64) -> Result<Plan, StoreError
             (None, Some(client)) => client.to_string(),
             (None, None) => "-".to_owned(),
         };
-        changes.unknown = stranger(tx, &name, notice.posted.text.clone(), now)?;
+        changes.unknown = unknown_device(tx, &name, notice.posted.text.clone(), now)?;
         let log = Some(Refusal::UnknownDevice.to_string());
         return Ok(Plan { answer: Answer::NO, log, changes });
     };
@@ -313,7 +313,7 @@ fn started(tx: &mut dyn Tx, start: &Start, published: bool, now: i64) -> Result<
             if tx.unknown(&name)?.is_some_and(|known| at <= known.last_seen) {
                 return Ok(nothing(None));
             }
-            changes.unknown = stranger(tx, &name, start.version.to_string(), at)?;
+            changes.unknown = unknown_device(tx, &name, start.version.to_string(), at)?;
             return Ok(Plan { changes, ..nothing(Some(Refusal::UnknownDevice.to_string())) });
         }
     };
@@ -347,11 +347,11 @@ pub(super) fn trigger(
     imei: Imei,
     offer: &Result<Offer, NoOffer>,
     now: i64,
-) -> Result<Result<(Attempt, Changes), LeftOut>, StoreError> {
+) -> Result<Result<(Attempt, Changes), Skipped>, StoreError> {
     let offer = match offer {
         Ok(offer) => offer,
-        Err(NoOffer::Unknown) => return Ok(Err(LeftOut::Refused(Refusal::UnknownDevice))),
-        Err(NoOffer::Broken(_)) => return Ok(Err(LeftOut::Refused(Refusal::NoAnswerFile))),
+        Err(NoOffer::Unknown) => return Ok(Err(Skipped::Refused(Refusal::UnknownDevice))),
+        Err(NoOffer::Broken(_)) => return Ok(Err(Skipped::Refused(Refusal::NoAnswerFile))),
     };
     let target = match offer {
         Offer::Managed(managed) => managed.target.as_ref(),
@@ -359,7 +359,7 @@ pub(super) fn trigger(
     };
     let (id, channel) =
         target.map_or(("", None), |target| (target.rollout.as_str(), target.channel.as_deref()));
-    let Some(mut device) = tx.device(imei, Some(id))? else { return Ok(Err(LeftOut::NeverReported)) };
+    let Some(mut device) = tx.device(imei, Some(id))? else { return Ok(Err(Skipped::NeverReported)) };
     let (mut changes, mut rollouts) = (Changes::default(), Rollouts::default());
     if let Some(ending) = outcome::told(&device, None, now)
         && let Some(latest) = device.latest.clone()
@@ -372,7 +372,7 @@ pub(super) fn trigger(
     let rollout = rollouts.get(tx, id)?;
     let (attempt, mut decision) = match decide::trigger(offer, &device, rollout, recent, now) {
         Ok(triggered) => triggered,
-        Err(left_out) => return Ok(Err(left_out)),
+        Err(skipped) => return Ok(Err(skipped)),
     };
     *rollout = decision.rollout;
     changes.devices.push(decision.device);

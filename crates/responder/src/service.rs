@@ -58,7 +58,7 @@ pub enum Step {
 pub struct Question {
     pub(super) kind: Kind,
     /// A simulated device: it is answered as any, and nothing is written.
-    pub(super) traceless: bool,
+    pub(super) dry_run: bool,
 }
 
 /// What the question is.
@@ -200,13 +200,13 @@ impl Responder {
                 Kind::Notify(Notice { imei: agent.imei, client, published, posted })
             }
         };
-        Step::Ask(Question { kind, traceless: agent.program == Program::Simulator })
+        Step::Ask(Question { kind, dry_run: agent.program == Program::Simulator })
     }
 
     /// A start message as a question, whose reply is 200 if it was recorded or has nothing new, else 500.
     pub fn started(&self, start: Start) -> Question {
         let published = self.answer_file(start.imei).exists();
-        Question { kind: Kind::Start { start, published }, traceless: false }
+        Question { kind: Kind::Start { start, published }, dry_run: false }
     }
 
     fn answer_file(&self, imei: Imei) -> PathBuf {
@@ -319,7 +319,7 @@ fn try_answer<S: Store + ?Sized>(
         tx.expect(&asked)?;
         for (question, reply) in questions.iter().zip(&mut *replies) {
             let plan = plan::plan(tx, question, now)?;
-            if !question.traceless && !plan.changes.is_empty() {
+            if !question.dry_run && !plan.changes.is_empty() {
                 durability = durability.max(plan.changes.durability());
                 break;
             }
@@ -336,7 +336,7 @@ fn try_answer<S: Store + ?Sized>(
             tx.expect(&asked)?;
             for question in open.iter().map(|&i| &questions[i]) {
                 let plan = plan::plan(tx, question, now)?;
-                if !question.traceless {
+                if !question.dry_run {
                     too_weak = plan.changes.durability() > durability;
                     if too_weak {
                         return Err(StoreError::Abandoned);
@@ -382,7 +382,7 @@ pub fn answer_without_store(question: &Question, why: &str) -> Reply {
     let log = format!("{}: {}: {why}", question.name(), Refusal::NoState);
     match question.kind {
         Kind::Check { .. } => Reply::no(log),
-        Kind::Notify(_) if question.traceless => Reply::empty(200, Some(log)),
+        Kind::Notify(_) if question.dry_run => Reply::empty(200, Some(log)),
         Kind::Notify(_) | Kind::Start { .. } => Reply::empty(500, Some(log)),
     }
 }

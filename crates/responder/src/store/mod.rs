@@ -109,9 +109,9 @@ pub trait Store: Send {
     /// [`StoreError::InDoubt`].
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError>;
 
-    /// Lets no transaction from now on take longer than until then: who asked has to be answered. Returns whether
-    /// it does; an engine in the same machine has its patience and takes no notice.
-    fn hurry(&mut self, until: Instant) -> bool {
+    /// Sets a deadline for later transactions; a client is waiting. Returns whether the engine keeps it: one on the
+    /// same machine has its own patience and does not.
+    fn set_deadline(&mut self, until: Instant) -> bool {
         let _ = until;
         false
     }
@@ -129,20 +129,20 @@ pub trait Store: Send {
     /// What the engine says; nothing is lost then.
     fn maintain(&mut self) -> Result<(), StoreError>;
 
-    /// The part of [`Store::maintain`] that takes long and hinders no transaction: who is asked all the time does it on
-    /// another thread before, and the rest is short. `None` if there is nothing of that kind to do.
-    fn errand(&mut self) -> Option<Errand> {
+    /// The part of [`Store::maintain`] that takes long and blocks no transaction: a busy server runs it on another
+    /// thread first, and the rest is short. `None` if there is nothing of that kind to do.
+    fn background_checkpoint(&mut self) -> Option<BackgroundCheckpoint> {
         None
     }
 
-    /// Whether so much has come together since that housekeeping should not wait for its time.
-    fn is_cluttered(&self) -> bool {
+    /// Whether maintenance should not wait for its usual time.
+    fn needs_maintenance(&self) -> bool {
         false
     }
 }
 
 /// Work on the same records that needs no [`Store`]; what it returns is as with [`Store::maintain`].
-pub type Errand = Box<dyn FnOnce() -> Result<(), StoreError> + Send>;
+pub type BackgroundCheckpoint = Box<dyn FnOnce() -> Result<(), StoreError> + Send>;
 
 /// The right to do what one process at a time may do.
 pub trait Lease: Send {
@@ -160,8 +160,8 @@ impl<S: Store + ?Sized> Store for Box<S> {
         (**self).write(durability, work)
     }
 
-    fn hurry(&mut self, until: Instant) -> bool {
-        (**self).hurry(until)
+    fn set_deadline(&mut self, until: Instant) -> bool {
+        (**self).set_deadline(until)
     }
 
     fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
@@ -172,12 +172,12 @@ impl<S: Store + ?Sized> Store for Box<S> {
         (**self).maintain()
     }
 
-    fn errand(&mut self) -> Option<Errand> {
-        (**self).errand()
+    fn background_checkpoint(&mut self) -> Option<BackgroundCheckpoint> {
+        (**self).background_checkpoint()
     }
 
-    fn is_cluttered(&self) -> bool {
-        (**self).is_cluttered()
+    fn needs_maintenance(&self) -> bool {
+        (**self).needs_maintenance()
     }
 }
 

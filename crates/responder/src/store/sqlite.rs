@@ -1,7 +1,7 @@
 //! The records in an SQLite database, `otapress.db` in the state directory.
 //!
 //! Write-ahead logging, so that readers and the one writer do not wait for each other. The log is copied
-//! into the database ("checkpoint") by [`Store::maintain`] and its [`Store::errand`] alone, after answers
+//! into the database ("checkpoint") by [`Store::maintain`] and its [`Store::background_checkpoint`] alone, after answers
 //! were sent: a CGI process that did it on its way would make a device wait for two fsyncs, and one that did
 //! it at its exit would do so at every request, being the last to leave each time. The log is kept short all
 //! the same: the first process that comes reads it whole.
@@ -23,7 +23,7 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
 use super::rows::Rows;
-use super::{Durability, Errand, Lease, Store, StoreError, Work, schema};
+use super::{BackgroundCheckpoint, Durability, Lease, Store, StoreError, Work, schema};
 
 /// The database's name in the state directory.
 pub const FILE: &str = "otapress.db";
@@ -45,8 +45,8 @@ pub struct SqliteStore {
     durability: Option<Durability>,
     /// The length of the log after the last commit.
     log_pages: Arc<AtomicI32>,
-    /// Whether somebody has errands done: then it is open for long, and remembers what was copied.
-    stays: bool,
+    /// Whether background checkpoints are in use: the connection then stays open and remembers what was copied.
+    long_lived: bool,
     /// Whether the log was copied and its file kept its length.
     is_log_stale: bool,
 }
@@ -74,11 +74,11 @@ impl SqliteStore {
         })
     }
 
-    /// Opens the database in `state` for a look at it, which leaves the directory as it is.
+    /// Opens the database in `state` read-only; leaves the directory as it is.
     ///
     /// # Errors
-    /// If it is not there, or cannot be read, or is older than this program: nobody is brought up to date by a look.
-    pub fn look(state: &Path, patience: Duration) -> Result<Self, StoreError> {
+    /// If it is not there, or cannot be read, or is older than this program: read-only access never migrates.
+    pub fn open_read_only(state: &Path, patience: Duration) -> Result<Self, StoreError> {
         let path = state.join(FILE);
         let failed = |error| failure(&path, error);
         retrying(patience, || {
@@ -104,7 +104,7 @@ impl SqliteStore {
                 file: None,
                 durability: None,
                 log_pages,
-                stays: false,
+                long_lived: false,
                 is_log_stale: false,
             })
         })
@@ -142,14 +142,14 @@ impl SqliteStore {
             file,
             durability: None,
             log_pages,
-            stays: false,
+            long_lived: false,
             is_log_stale: false,
         })
     }
 
     /// Opens the database anew if its name has gone to another file, or to none: the engine would go on
     /// with the removed one, and all that is written there is lost.
-    fn follow(&mut self) -> Result<(), StoreError> {
+    fn reopen_if_replaced(&mut self) -> Result<(), StoreError> {
         if self.is_gone() {
             let state = self.path.parent().unwrap_or(Path::new("."));
             *self = SqliteStore::open(state, self.patience)?;
@@ -177,12 +177,12 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        self.follow()?;
+        self.reopen_if_replaced()?;
         self.transaction("BEGIN", "ROLLBACK", work)
     }
 
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
-        self.follow()?;
+        self.reopen_if_replaced()?;
         if self.durability != Some(durability) {
             // NORMAL writes to the log without fsync: safe from the end of a process, not of the machine.
             let synchronous = match durability {
@@ -222,7 +222,7 @@ impl Store for SqliteStore {
         // checkpoint achieved is otherwise remembered by those who have the database open, and under CGI
         // that is often nobody. Who stays may leave that for a quieter time: to write over a file is less
         // work than to let it grow again. Either copies what it can without waiting for anybody.
-        let keep = self.stays && self.is_cluttered();
+        let keep = self.long_lived && self.needs_maintenance();
         let checkpoint =
             if keep { "PRAGMA wal_checkpoint(RESTART)" } else { "PRAGMA wal_checkpoint(TRUNCATE)" };
         let is_hindered = self.db.query_row(checkpoint, [], |row| row.get::<_, bool>(0));
@@ -233,8 +233,8 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    fn errand(&mut self) -> Option<Errand> {
-        self.stays = true;
+    fn background_checkpoint(&mut self) -> Option<BackgroundCheckpoint> {
+        self.long_lived = true;
         if self.log_pages.load(atomic::Ordering::Relaxed) < LOG_PAGES {
             return None;
         }
@@ -242,7 +242,7 @@ impl Store for SqliteStore {
         Some(Box::new(move || copy_log(&path).map_err(|error| failure(&path, error))))
     }
 
-    fn is_cluttered(&self) -> bool {
+    fn needs_maintenance(&self) -> bool {
         self.log_pages.load(atomic::Ordering::Relaxed) >= LONG_LOG_PAGES
     }
 }

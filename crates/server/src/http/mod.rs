@@ -2,19 +2,19 @@
 //!
 //! ```text
 //! listener ─► stream ─► hyper ─► handler ─ GET ──► files (auth)
-//!                                   └──── POST ─► service::prepare ─► writer (one thread, one store)
+//!                                   └──── POST ─► service::prepare ─► store_worker (one thread, one store)
 //! ```
 //!
 //! Everything is bounded: connections, header and body sizes, the time that a client may be silent, the
 //! time that a shutdown takes. A version check is answered 200 whatever happens, also where hyper itself
-//! would refuse (`stream`) and where the store is gone (`writer`).
+//! would refuse (`stream`) and where the store is gone (`store_worker`).
 
 mod auth;
 mod files;
 mod handler;
 mod site;
+mod store_worker;
 mod stream;
-mod writer;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -31,7 +31,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub use auth::{Credentials, token};
-pub use writer::OpenStore;
+pub use store_worker::OpenStore;
 
 use handler::App;
 use stream::{Still, Stream};
@@ -101,7 +101,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Config { out, open_store, credentials, limits, clock } = config;
-    let (questions, thread) = writer::start(open_store, clock)?;
+    let (questions, thread) = store_worker::start(open_store, clock)?;
     let app = Arc::new(App::new(out, questions, credentials, limits.clone()));
     let permits = Arc::new(Semaphore::new(limits.connections));
     let (closing, _) = watch::channel(false);

@@ -81,7 +81,7 @@ pub struct PostgresStore {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     /// It is only read, and not brought up to date either.
-    Look,
+    ReadOnly,
     /// It is written, too, if it is there.
     Existing,
     /// It is made.
@@ -108,12 +108,12 @@ impl PostgresStore {
         Ok(store.reach()?.then_some(store))
     }
 
-    /// Opens the database for a look at it, which changes nothing; `None` if there are no tables.
+    /// Opens the database read-only; `None` if there are no tables.
     ///
     /// # Errors
-    /// If it cannot be read, or is older than this program: nobody is brought up to date by a look.
-    pub fn look(server: &Server<'_>) -> Result<Option<Self>, StoreError> {
-        let mut store = Self::new(server, Access::Look)?;
+    /// If it cannot be read, or is older than this program: read-only access never migrates.
+    pub fn open_read_only(server: &Server<'_>) -> Result<Option<Self>, StoreError> {
+        let mut store = Self::new(server, Access::ReadOnly)?;
         Ok(store.reach()?.then_some(store))
     }
 
@@ -180,7 +180,7 @@ impl PostgresStore {
              WHERE name = 'client_connection_check_interval'; \
              SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
         );
-        if self.access == Access::Look {
+        if self.access == Access::ReadOnly {
             settings += "; SET default_transaction_read_only = on";
         }
         settings
@@ -193,7 +193,7 @@ impl PostgresStore {
         match (found.cmp(&known), self.access) {
             (Ordering::Equal, _) => Ok(()),
             (Ordering::Greater, _) => Err(StoreError::Schema { path, found, known }),
-            (Ordering::Less, Access::Look) => Err(StoreError::Outdated { path, found, known }),
+            (Ordering::Less, Access::ReadOnly) => Err(StoreError::Outdated { path, found, known }),
             (Ordering::Less, Access::Existing | Access::Create) => {
                 let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({})", self.lock);
                 self.batch(connection, &begin).map_err(failed)?;
@@ -311,7 +311,7 @@ impl Store for PostgresStore {
         self.transaction(&begin, true, work)
     }
 
-    fn hurry(&mut self, until: Instant) -> bool {
+    fn set_deadline(&mut self, until: Instant) -> bool {
         self.until = Some(until);
         true
     }

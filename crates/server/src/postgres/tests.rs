@@ -57,7 +57,7 @@ fn add(store: &mut dyn Store) -> Result<(), StoreError> {
 #[track_caller]
 fn in_time<T>(store: &mut dyn Store, work: impl FnOnce(&mut dyn Store) -> T) -> T {
     let start = Instant::now();
-    store.hurry(start + Duration::from_millis(500));
+    store.set_deadline(start + Duration::from_millis(500));
     let done = work(store);
     assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
     done
@@ -84,14 +84,14 @@ fn many_make_the_same_new_tables() {
 fn a_look_changes_nothing_and_a_newer_schema_is_refused() {
     let database = Database::new();
     let url = database.url();
-    assert!(PostgresStore::look(&patient(&url)).unwrap().is_none());
+    assert!(PostgresStore::open_read_only(&patient(&url)).unwrap().is_none());
     assert!(PostgresStore::existing(&patient(&url)).unwrap().is_none());
     let server = Postgres::shared();
     assert_eq!(server.psql(&database.url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
 
     add(&mut *database.open()).unwrap();
     add(&mut PostgresStore::existing(&patient(&url)).unwrap().unwrap()).unwrap();
-    let mut look = PostgresStore::look(&patient(&url)).unwrap().unwrap();
+    let mut look = PostgresStore::open_read_only(&patient(&url)).unwrap().unwrap();
     assert_eq!(count(&mut look).unwrap(), 2);
     assert!(add(&mut look).unwrap_err().to_string().contains("read-only transaction"));
     assert_eq!(count(&mut look).unwrap(), 2, "and it is as good as before");
@@ -144,7 +144,7 @@ fn a_server_that_is_started_anew_is_not_even_noticed() {
         let gone = in_time(&mut store, |store| count(store)).unwrap_err();
         assert!(matches!(gone, StoreError::Engine { .. }), "{gone}");
         server.restart("");
-        store.hurry(Instant::now() + Duration::from_secs(20));
+        store.set_deadline(Instant::now() + Duration::from_secs(20));
         assert!(count(&mut store).is_ok());
         lease = store.lease("relay").unwrap().unwrap();
         stop(&server);
@@ -168,7 +168,7 @@ fn a_server_that_answers_nothing_is_given_up_in_time_and_nothing_was_done() {
         assert!(in_time(&mut store, |store| count(store)).is_err());
     }
     server.thaw();
-    store.hurry(Instant::now() + Duration::from_secs(20));
+    store.set_deadline(Instant::now() + Duration::from_secs(20));
     assert_eq!(count(&mut store).unwrap(), 1);
     add(&mut store).unwrap();
 }

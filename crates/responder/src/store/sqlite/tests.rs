@@ -158,9 +158,10 @@ fn last(directory: &Directory) -> i64 {
 fn an_errand_copies_the_log_beside_the_writes() {
     let directory = Directory::new();
     let mut store = directory.store(Duration::from_secs(1)).unwrap();
-    assert!(store.errand().is_none(), "there is nothing to copy");
+    assert!(store.background_checkpoint().is_none(), "there is nothing to copy");
     lengthen(&mut store, LOG_PAGES);
-    let (before, errand, barrier) = (last(&directory), store.errand().unwrap(), Barrier::new(2));
+    let (before, errand, barrier) =
+        (last(&directory), store.background_checkpoint().unwrap(), Barrier::new(2));
     thread::scope(|scope| {
         let errand = scope.spawn(|| {
             barrier.wait();
@@ -188,7 +189,7 @@ fn a_long_log_keeps_its_length_only_with_one_who_stays() {
         lengthen(&mut store, LONG_LOG_PAGES);
         let (long, before) = (length(), last(&directory));
         if stays {
-            store.errand().unwrap()().unwrap();
+            store.background_checkpoint().unwrap()().unwrap();
         }
         store.maintain().unwrap();
         assert_eq!(length(), if stays { long } else { 0 });
@@ -267,7 +268,7 @@ fn a_look_changes_nothing() {
     };
     let look = || -> Result<u32, StoreError> {
         let mut count = 0;
-        let mut store = SqliteStore::look(state, Duration::from_secs(1))?;
+        let mut store = SqliteStore::open_read_only(state, Duration::from_secs(1))?;
         store.read(&mut |tx| tx.offers_in_hour("c", NOW).map(|n| count = n))?;
         Ok(count)
     };
@@ -280,7 +281,7 @@ fn a_look_changes_nothing() {
     assert_eq!(look().unwrap(), 1, "what is only in the log is seen");
     drop(store);
     assert_eq!(look().unwrap(), 1);
-    let mut store = SqliteStore::look(state, Duration::from_secs(1)).unwrap();
+    let mut store = SqliteStore::open_read_only(state, Duration::from_secs(1)).unwrap();
     assert!(store.write(Durability::Process, &mut |tx| tx.count_offer("c", NOW)).is_err());
 
     let db = Connection::open(state.join(FILE)).unwrap();
@@ -314,7 +315,8 @@ fn an_older_database_is_brought_up_to_date_with_all_that_is_in_it() {
                 });
             }
         });
-        let mut store = SqliteStore::look(&directory.0.path().join("state"), Duration::from_secs(1)).unwrap();
+        let mut store =
+            SqliteStore::open_read_only(&directory.0.path().join("state"), Duration::from_secs(1)).unwrap();
         store
             .read(&mut |tx| {
                 assert_eq!((tx.offers_in_hour("c", NOW)?, tx.cursor("relay")?), (7, 8));

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::Clock;
 use otapress_responder::operate;
 use otapress_responder::service::{Question, Reply, answer, answer_without_store};
-use otapress_responder::store::{Durability, Errand, Lease, Store, StoreError, Work};
+use otapress_responder::store::{BackgroundCheckpoint, Durability, Lease, Store, StoreError, Work};
 
 /// Opens the store, and takes until then at most if it is far away; called again after trouble.
 pub type OpenStore = Box<dyn FnMut(Instant) -> Result<Box<dyn Store>, StoreError> + Send>;
@@ -66,34 +66,34 @@ impl Questions {
 pub fn start(open: OpenStore, clock: Clock) -> io::Result<(Questions, JoinHandle<()>)> {
     let (sender, receiver) = channel();
     let thread =
-        Builder::new().name("store".into()).spawn(move || Writer::new(open, clock).run(&receiver))?;
+        Builder::new().name("store".into()).spawn(move || StoreWorker::new(open, clock).run(&receiver))?;
     Ok((Questions(sender), thread))
 }
 
-struct Writer {
+struct StoreWorker {
     open: OpenStore,
     clock: Clock,
     store: Option<Box<dyn Store>>,
     tried: Option<Instant>,
     trouble: String,
     maintained: Instant,
-    /// Somebody who is on an errand for the store.
-    errand: Option<JoinHandle<()>>,
+    /// A checkpoint that runs beside the answers.
+    checkpoint: Option<JoinHandle<()>>,
 }
 
-impl Writer {
+impl StoreWorker {
     fn new(open: OpenStore, clock: Clock) -> Self {
-        let mut writer = Writer {
+        let mut worker = StoreWorker {
             open,
             clock,
             store: None,
             tried: None,
             trouble: String::new(),
             maintained: Instant::now(),
-            errand: None,
+            checkpoint: None,
         };
-        writer.reopen();
-        writer
+        worker.reopen();
+        worker
     }
 
     fn run(mut self, questions: &Receiver<Waiting>) {
@@ -111,22 +111,23 @@ impl Writer {
         }
     }
 
-    /// Maintains the store when it is time. What of it takes long is done by an errand before, beside the answers.
+    /// Maintains the store when it is time. What of it takes long runs as a background checkpoint first, beside the answers.
     fn tidy(&mut self) {
-        match &self.errand {
-            Some(errand) if !errand.is_finished() => {}
+        match &self.checkpoint {
+            Some(checkpoint) if !checkpoint.is_finished() => {}
             Some(_) => {
-                self.errand = None;
+                self.checkpoint = None;
                 self.maintain();
             }
             None => {
                 let since = self.maintained.elapsed();
-                let is_cluttered = || self.store.as_ref().is_some_and(|store| store.is_cluttered());
-                if since < MAINTAIN && (since < TIDY || !is_cluttered()) {
+                let needs_maintenance = || self.store.as_ref().is_some_and(|store| store.needs_maintenance());
+                if since < MAINTAIN && (since < TIDY || !needs_maintenance()) {
                     return;
                 }
-                self.errand = self.store.as_mut().and_then(|store| store.errand()).and_then(send);
-                if self.errand.is_none() {
+                self.checkpoint =
+                    self.store.as_mut().and_then(|store| store.background_checkpoint()).and_then(spawn);
+                if self.checkpoint.is_none() {
                     self.maintain();
                 }
             }
@@ -137,7 +138,7 @@ impl Writer {
         if self.store.is_none() {
             self.reopen();
         }
-        if self.store.as_mut().is_some_and(|store| store.hurry(Instant::now() + ANSWER)) {
+        if self.store.as_mut().is_some_and(|store| store.set_deadline(Instant::now() + ANSWER)) {
             let late: Vec<_> =
                 batch.extract_if(.., |(_, asked, _)| asked.elapsed() + ENOUGH > ANSWER).collect();
             for (question, _, sender) in late {
@@ -147,7 +148,7 @@ impl Writer {
             let Some((_, first, _)) = batch.first() else { return };
             let until = *first + ANSWER;
             if let Some(store) = &mut self.store {
-                store.hurry(until);
+                store.set_deadline(until);
             }
         }
         let mut questions = Vec::with_capacity(batch.len());
@@ -185,7 +186,7 @@ impl Writer {
     fn maintain(&mut self) {
         self.maintained = Instant::now();
         let Some(store) = &mut self.store else { return };
-        store.hurry(Instant::now() + ANSWER);
+        store.set_deadline(Instant::now() + ANSWER);
         let now = (self.clock)();
         // Devices that never ask again are judged, too, so that a brake is pulled even if nobody else asks.
         let work = || operate::judge_overdue(&mut **store, now).and_then(|_| store.maintain());
@@ -223,17 +224,17 @@ impl Writer {
     }
 }
 
-/// Sends somebody on an errand; `None` if there can be no thread.
-fn send(errand: Errand) -> Option<JoinHandle<()>> {
+/// Starts a background checkpoint; `None` if there can be no thread.
+fn spawn(checkpoint: BackgroundCheckpoint) -> Option<JoinHandle<()>> {
     let run = || {
         // What is really wrong with the store shows in its maintenance, which follows.
-        match catch_unwind(AssertUnwindSafe(errand)) {
+        match catch_unwind(AssertUnwindSafe(checkpoint)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the store's log is not copied"),
-            Err(_) => tracing::debug!("the errand panicked"),
+            Err(_) => tracing::debug!("the background checkpoint panicked"),
         }
     };
-    Builder::new().name("errand".into()).spawn(run).ok()
+    Builder::new().name("checkpoint".into()).spawn(run).ok()
 }
 
 /// A store whose troubles are noticed; [`answer`] keeps them to itself.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decide::{Attempt, LeftOut};
+use super::decide::{Attempt, Skipped};
 use super::fixture::{NOW, Out, aimed, check, imei, is_upgrade, notify, settings, target};
 use super::operate;
 use super::record::{DeviceRecord, EventKind, Refusal, RolloutRecord, UnknownRecord, Verdict};
@@ -44,7 +44,7 @@ impl World {
         assert_eq!(self.start_as(&format!("dev{n}"), n, version, at, now), Reply::empty(200, None));
     }
 
-    fn trigger(&mut self, n: usize, now: i64) -> Result<u32, LeftOut> {
+    fn trigger(&mut self, n: usize, now: i64) -> Result<u32, Skipped> {
         let (responder, imei) = (self.out.responder(), imei(n).parse().unwrap());
         let could = operate::could_trigger(&mut self.store, &responder, imei, now).unwrap();
         let triggered = operate::trigger(&mut self.store, &responder, imei, now).unwrap();
@@ -182,10 +182,10 @@ fn a_start_under_a_strange_name_is_recorded_and_not_believed() {
 #[test]
 fn a_triggered_attempt_is_an_attempt() {
     let mut world = World::new();
-    assert_eq!(world.trigger(1, NOW), Err(LeftOut::NeverReported));
+    assert_eq!(world.trigger(1, NOW), Err(Skipped::NeverReported));
     world.start(1, "0.10.65", NOW - 20, NOW);
     assert_eq!(world.trigger(1, NOW), Ok(1));
-    assert_eq!(world.trigger(1, NOW + 30), Err(LeftOut::UnderWay(30)));
+    assert_eq!(world.trigger(1, NOW + 30), Err(Skipped::UnderWay(30)));
     assert!(world.check(1, "0.10.65", NOW + 40), "it may not have got the message: the same attempt");
     assert_eq!(world.rollout().offered, 1);
     notify(&world.out.responder(), &mut world.store, 1, "907 Invalid JAR", NOW + 90);
@@ -195,9 +195,9 @@ fn a_triggered_attempt_is_an_attempt() {
         "the result is the attempt's"
     );
     assert_eq!(world.trigger(1, NOW + 100), Ok(2), "a result says that it is not busy any more");
-    assert_eq!(world.trigger(1, NOW + 699), Err(LeftOut::UnderWay(599)));
+    assert_eq!(world.trigger(1, NOW + 699), Err(Skipped::UnderWay(599)));
     assert_eq!(world.trigger(1, NOW + 700), Ok(3));
-    let refused = |refusal| Err(LeftOut::Refused(refusal));
+    let refused = |refusal| Err(Skipped::Refused(refusal));
     assert_eq!(world.trigger(1, NOW + 1400), refused(Refusal::AttemptsUsed));
     world.start(1, "0.10.66", NOW + 1500, NOW + 1510);
     assert_eq!(world.trigger(1, NOW + 1600), refused(Refusal::Current));
@@ -217,7 +217,7 @@ fn a_trigger_is_refused_as_a_check_would_be() {
     let down = Target { no_downgrade: true, ..target("0.10.64") };
     let paced = Target { rate: Some(1), ..target("0.10.66") };
     world.check(1, "0.10.65", NOW - 700);
-    let refused = |refusal| Err(LeftOut::Refused(refusal));
+    let refused = |refusal| Err(Skipped::Refused(refusal));
     for (file, expected) in [
         (held, refused(Refusal::Held)),
         (settings("g", &[("qos", "2")]), refused(Refusal::NoTarget)),
@@ -249,6 +249,6 @@ fn a_trigger_stops_at_the_brake() {
     (1..=2).for_each(|n| world.start(n, "0.10.65", NOW - 20, NOW));
     assert_eq!(world.trigger(1, NOW), Ok(1));
     notify(&world.out.responder(), &mut world.store, 1, "904 JAR size mismatch", NOW + 60);
-    assert_eq!(world.trigger(2, NOW + 61), Err(LeftOut::Refused(Refusal::Halted)));
+    assert_eq!(world.trigger(2, NOW + 61), Err(Skipped::Refused(Refusal::Halted)));
     assert_eq!(world.device(2).unwrap().offers, []);
 }
