@@ -1,11 +1,13 @@
 //! The commands of otapress, what they show people, and the relay of events over MQTT.
 //!
-//! The layers below are crates of their own: see ARCHITECTURE.md.
+//! The layers below are crates of their own: see ARCHITECTURE.md. Here, `cli` dispatches to `cmd`, and both build on
+//! `context`.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod cli;
-pub mod cmd;
+mod cmd;
+mod context;
 pub mod import;
-pub mod relay;
+mod relay;
 pub mod report;

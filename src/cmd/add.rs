@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::project::Project;
-use crate::cli::{Global, Outcome, print};
+use crate::context::{Exit, Global, print};
 use crate::report::diagnostics;
 use otapress_core::version::Version;
 use otapress_publish::catalog::{self, Catalog, read_file};
@@ -17,9 +17,8 @@ use otapress_publish::diag::{Code, Diagnostic, Sources};
 use otapress_publish::jar::{self, Jar};
 use otapress_publish::publish::scan::read_site;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The JARs
     #[arg(required = true, value_name = "JAR")]
     jars: Vec<PathBuf>,
@@ -29,14 +28,11 @@ pub struct Args {
 }
 
 /// Runs the command: all of the JARs are good, or none is added.
-///
-/// # Errors
-/// If the fleet names no MIDlet, or a file cannot be written.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let project = Project::load(global);
     let Some(midlet) = &project.loaded().midlet else {
         project.show_diagnostics(global)?;
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     };
     let dir = global.fleet.parent().unwrap_or(Path::new("")).join(&midlet.jars);
     // Without the fleet's rules, to know what is there even if some of it is not good.
@@ -73,7 +69,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
             let text = diagnostics::text(diagnostic, &Sources::default(), global.colour());
             std::io::stderr().write_all(text.as_bytes())?;
         }
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     }
 
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
@@ -101,7 +97,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         print((serde_json::to_string_pretty(&added)? + "\n").as_bytes())?;
     }
-    Ok(Outcome::Done)
+    Ok(Exit::Done)
 }
 
 /// The JAR and its bytes, if they fit the fleet and what is known of the version.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use super::count;
 use super::depfile::Depfile;
 use super::project::{Project, progress_bar};
-use crate::cli::{Global, Outcome};
+use crate::context::{Exit, Global};
 use otapress_publish::publish::diff::{Changes, all, diff};
 use otapress_publish::publish::disk::RealDisk;
 use otapress_publish::publish::hashes::Hashes;
@@ -20,9 +20,8 @@ use otapress_publish::publish::scan::{Existing, Published, scan};
 use otapress_publish::publish::{apply, is_mass_removal};
 use otapress_publish::tree::{Tier, Tree};
 
-/// The arguments.
 #[derive(Debug, Default, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Write nothing; exit with 3 if out/ is not what the fleet says
     #[arg(long)]
     check: bool,
@@ -40,11 +39,7 @@ pub struct Args {
     plan: Option<PathBuf>,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// If out/ is not ours, or cannot be read or written.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let (begin, now) = (Instant::now(), SystemTime::now());
     // Modes of what is published do not depend on who builds: 0755 and 0644.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -60,7 +55,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else {
         let (errors, _) = project.counts();
         say(global, &format!("{}: nothing was published", count(errors, "error")))?;
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     };
 
     let existing = existing?;
@@ -102,7 +97,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         )
     };
     say(global, &summary)?;
-    Ok(Outcome::Done)
+    Ok(Exit::Done)
 }
 
 /// `out` with the links on the way to it followed, so that what is built beside it is on its file system.
@@ -140,10 +135,10 @@ fn lock(out: &Path, global: &Global) -> anyhow::Result<File> {
     Ok(file)
 }
 
-fn check(global: &Global, out: &Path, changes: &Changes<'_>) -> anyhow::Result<Outcome> {
+fn check(global: &Global, out: &Path, changes: &Changes<'_>) -> anyhow::Result<Exit> {
     if changes.is_empty() {
         say(global, &format!("`{}` is what the fleet says", out.display()))?;
-        return Ok(Outcome::Done);
+        return Ok(Exit::Done);
     }
     const SHOWN: usize = 20;
     let written =
@@ -164,7 +159,7 @@ fn check(global: &Global, out: &Path, changes: &Changes<'_>) -> anyhow::Result<O
             count(total, "file")
         ),
     )?;
-    Ok(Outcome::Differs)
+    Ok(Exit::Differs)
 }
 
 /// Devices that vanish from out/ in numbers are more likely a mistake than a plan.

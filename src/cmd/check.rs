@@ -6,12 +6,11 @@ use clap::ValueEnum;
 
 use super::count;
 use super::project::{Project, progress_bar};
-use crate::cli::{Global, Outcome, print};
+use crate::context::{Exit, Global, print};
 use crate::report::diagnostics;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// What the mistakes look like
     #[arg(long, default_value = "text")]
     format: Format,
@@ -30,11 +29,7 @@ enum Format {
     Github,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// If the output cannot be written.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let mut project = Project::load(global);
     project.check_published(global);
     let bar = progress_bar(global, "checking");
@@ -67,5 +62,5 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         }
     }
     let failed = errors > 0 || (args.strict && warnings > 0);
-    Ok(if failed { Outcome::Failed } else { Outcome::Done })
+    Ok(if failed { Exit::Failed } else { Exit::Done })
 }

@@ -21,7 +21,7 @@ use super::files::replace;
 
 /// A rule that is ready to be written.
 #[derive(Debug)]
-pub struct Depfile<'a> {
+pub(crate) struct Depfile<'a> {
     file: &'a Path,
     text: String,
 }
@@ -29,10 +29,7 @@ pub struct Depfile<'a> {
 impl<'a> Depfile<'a> {
     /// The rule for `file` without its `.d`. `busy` are directories that the build itself changes: they are never older
     /// than what it makes, so new files in them are not noticed.
-    ///
-    /// # Errors
-    /// If the file does not end in `.d`, or something has a name that no makefile can hold.
-    pub fn new(file: &'a Path, inputs: &BTreeSet<PathBuf>, busy: &[&Path]) -> anyhow::Result<Self> {
+    pub(crate) fn new(file: &'a Path, inputs: &BTreeSet<PathBuf>, busy: &[&Path]) -> anyhow::Result<Self> {
         let target = file.to_str().and_then(|name| name.strip_suffix(".d"));
         let Some(target) = target.filter(|name| !name.is_empty() && !name.ends_with('/')) else {
             bail!(
@@ -56,10 +53,7 @@ impl<'a> Depfile<'a> {
     }
 
     /// Writes it, whole or not at all.
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub fn write(self) -> anyhow::Result<()> {
+    pub(crate) fn write(self) -> anyhow::Result<()> {
         replace(self.file, self.text.as_bytes())
     }
 }

@@ -9,10 +9,7 @@ use anyhow::Context as _;
 
 /// Writes a file under another name and renames it: who reads it sees the old content or the new one, whole. The directory
 /// is made if need be.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let failed = || format!("cannot write `{}`", path.display());
     let dir = match path.parent() {
         Some(dir) if dir != Path::new("") => dir,
@@ -32,10 +29,7 @@ pub fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Removes the files of a directory whose names `goes` names.
-///
-/// # Errors
-/// If the directory cannot be read, or a file not be removed.
-pub fn remove(dir: &Path, goes: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+pub(crate) fn remove(dir: &Path, goes: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read `{}`", dir.display()))? {
         let entry = entry?;
         if entry.file_name().to_str().is_some_and(&goes) {

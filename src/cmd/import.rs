@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 
 use super::count;
-use crate::cli::{Global, Outcome, print};
+use crate::context::{Exit, Global, print};
 use crate::import::{Imported, Jars, Origin, convert, fleet_file, inventory, read_dbjson, read_showsets};
 use crate::report::diagnostics;
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::diag::{Diagnostic, SourceId, Sources};
 use otapress_publish::fleet::uri::{HttpUri, Site};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// What `otc dbjson` prints; `-` for the standard input
     file: PathBuf,
     /// What `otc showsets` prints
@@ -39,10 +38,7 @@ pub struct Args {
 const PLACEHOLDER: &str = "http://ota.example.com";
 
 /// The fleet file goes to the standard output, and what is not in it is told on the standard error.
-///
-/// # Errors
-/// If a file cannot be read or written, or the site is none.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let site = args.site.strip_suffix('/').unwrap_or(&args.site);
     let site = HttpUri::parse(site).map_err(|error| anyhow!("`{site}` cannot be the site: {error}"))?;
     let Some(site) = Site::new(&site) else {
@@ -62,7 +58,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let fleet = convert(&rows, sets.as_deref(), jars.as_ref(), &mut found);
     show(global, &found, &sources)?;
     if found.iter().any(Diagnostic::is_error) {
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     }
 
     let midlet = catalog.as_ref().map_or_else(|| Ok(None), midlet)?;
@@ -89,7 +85,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         ];
         summary(&fleet, found.len(), assumed.into_iter().flatten())?;
     }
-    Ok(Outcome::Done)
+    Ok(Exit::Done)
 }
 
 fn add(sources: &mut Sources, path: &Path) -> anyhow::Result<SourceId> {

@@ -6,18 +6,18 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::project::Project;
-use crate::cli::Global;
+use crate::context::Global;
 
 /// What the fleet is made of, as it was at one moment. To compare costs a look at each file's metadata; only a change
 /// is worth reading everything.
-pub struct Inputs(BTreeMap<PathBuf, Option<Stamp>>);
+pub(crate) struct Inputs(BTreeMap<PathBuf, Option<Stamp>>);
 
 /// Device, inode, length, and when content and metadata were changed, to the nanosecond.
 type Stamp = (u64, u64, u64, [i64; 4]);
 
 impl Inputs {
     /// Reads the fleet to know what it is made of.
-    pub fn of(global: &Global) -> Self {
+    pub(crate) fn of(global: &Global) -> Self {
         // Stamped before it is read: what it names depends on it.
         let fleet = (global.fleet.clone(), stamp(&global.fleet));
         let project = Project::load(global);
@@ -38,7 +38,7 @@ impl Inputs {
     }
 
     /// Whether any of it is not as it was.
-    pub fn have_changed(&self) -> bool {
+    pub(crate) fn have_changed(&self) -> bool {
         self.0.iter().any(|(path, then)| stamp(path) != *then)
     }
 }

@@ -1,37 +1,40 @@
-//! The commands, one in each file: its arguments, and what it does with them.
+//! The commands, one in each file: `Args` and `run`.
 //!
-//! Here the clock and the environment are read; everything below is told.
+//! Only commands read the clock and the environment; the layers below take both as arguments.
 
-pub mod add;
+pub(crate) mod add;
 mod admin;
-pub mod build;
-pub mod check;
-pub mod config;
-pub mod copy;
+pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod config;
 mod depfile;
 mod files;
-pub mod import;
+pub(crate) mod import;
 mod inputs;
-pub mod plan;
-pub mod probe;
-pub mod project;
+pub(crate) mod man;
+pub(crate) mod plan;
+pub(crate) mod probe;
+mod project;
 mod provision;
-pub mod relay;
-pub mod resume;
-pub mod retry;
-pub mod serve;
-pub mod show;
+pub(crate) mod relay;
+pub(crate) mod resume;
+pub(crate) mod retry;
+pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod show;
 mod show_text;
-pub mod simulate;
-mod state;
-pub mod status;
-mod tracker;
+pub(crate) mod simulate;
+mod simulated_devices;
+pub(crate) mod state;
+pub(crate) mod status;
+mod store;
 mod trigger;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::report::words::count;
-use state::{existing_store, look_at_store};
+use store::{existing_store, look_at_store};
 
 /// Seconds since 1970-01-01 UTC.
 fn now() -> i64 {

@@ -10,7 +10,7 @@ use super::build::real_path;
 use super::files::replace;
 use super::look_at_store;
 use super::project::Project;
-use crate::cli::{Global, Outcome, print};
+use crate::context::{Exit, Global, print};
 use crate::report::plan::json::{fingerprints, json};
 use crate::report::plan::markdown::markdown;
 use crate::report::plan::{Style, text::text};
@@ -26,10 +26,9 @@ use otapress_publish::publish::view::{view, view_of};
 use otapress_publish::tree::Tree;
 use otapress_responder::store::Store as _;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// Exit with 3 if anything would change
     #[arg(long)]
     exit_code: bool,
@@ -61,11 +60,7 @@ Values of settings that hold secrets are never shown.";
 /// How many devices are read from the state at once.
 const PAGE: u32 = 1000;
 
-/// Runs the command.
-///
-/// # Errors
-/// If what is published or the state cannot be read, or the plan cannot be saved.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if let Some(old) = &args.against {
         let (before, after) = (published(old)?, published(&global.out())?);
         // The fleet only says what the devices are called, so it may have any mistake.
@@ -77,7 +72,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     let look = || out.and_then(|out| Ok(view(&out)?));
     let (project, after, before) = Project::load_beside(global, look, |tree| View::of(&tree));
     project.show_diagnostics(global)?;
-    let (Some(after), Some((fleet, _))) = (after, project.fleet()) else { return Ok(Outcome::Failed) };
+    let (Some(after), Some((fleet, _))) = (after, project.fleet()) else { return Ok(Exit::Failed) };
     let names = Names::of(fleet);
     show(global, args, compare(&before?, &after, &names), &names)
 }
@@ -91,7 +86,7 @@ fn published(dir: &Path) -> anyhow::Result<View> {
     Ok(view)
 }
 
-fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyhow::Result<Outcome> {
+fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyhow::Result<Exit> {
     if global.names_state() {
         plan.locate(&reported(global)?);
     }
@@ -106,7 +101,7 @@ fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyh
         _ => text(&plan, style),
     };
     print(shown.as_bytes())?;
-    Ok(if args.exit_code && !plan.is_empty() { Outcome::Differs } else { Outcome::Done })
+    Ok(if args.exit_code && !plan.is_empty() { Exit::Differs } else { Exit::Done })
 }
 
 /// The version that each device has reported last.
@@ -128,9 +123,6 @@ fn reported(global: &Global) -> anyhow::Result<HashMap<Imei, Version>> {
 }
 
 /// Sees that a saved plan is still what a build would do.
-///
-/// # Errors
-/// If it is not, or cannot be read.
 pub(super) fn hold_to(
     file: &Path,
     out: &Path,

@@ -7,16 +7,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::project::{Project, progress_bar};
-use super::tracker::{self, Cast, Tracker, Wanted};
-use crate::cli::{Global, Outcome, print};
+use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
+use crate::context::{Exit, Global, print};
 use otapress_devices::probe::{Code, Published, Subject, probe};
 
 /// How many seconds a reply may take.
 const TIMEOUT: u64 = 20;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the site]
     url: Option<String>,
     /// Play so many devices, spread evenly over the fleet [default: all]
@@ -41,27 +40,20 @@ impl Args {
     }
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// If out/ is not what the fleet says, or cannot be read.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     walk(global, &Project::load(global), args)
 }
 
 /// Walks the site of a fleet and prints what was found.
-///
-/// # Errors
-/// If out/ is not what the fleet says, or cannot be read.
-pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::Result<Outcome> {
+pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::Result<Exit> {
     let timeout = Duration::from_secs(args.timeout);
-    let wanted = Wanted { url: args.url.as_deref(), devices: args.sample, timeout };
-    let Some(Cast { site, trackers }) = tracker::cast(global, project, &wanted)? else {
-        return Ok(Outcome::Failed);
+    let wanted = Selection { url: args.url.as_deref(), devices: args.sample, timeout };
+    let Some(SimulatedFleet { site, devices }) = simulated_devices::select(global, project, &wanted)? else {
+        return Ok(Exit::Failed);
     };
     let out = global.out();
     let subjects =
-        trackers.into_iter().map(|tracker| subject(tracker, &out)).collect::<anyhow::Result<Vec<_>>>()?;
+        devices.into_iter().map(|tracker| subject(tracker, &out)).collect::<anyhow::Result<Vec<_>>>()?;
     let bar = progress_bar(global, "probing");
     bar.set_length(subjects.len() as u64);
     let mut report = probe(&site, &subjects, &mut |done| bar.set_position(done as u64));
@@ -70,7 +62,7 @@ pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::R
     let text =
         if args.json { serde_json::to_string_pretty(&report.to_json())? + "\n" } else { report.to_text() };
     print(text.as_bytes())?;
-    Ok(if report.has_errors() { Outcome::Failed } else { Outcome::Done })
+    Ok(if report.has_errors() { Exit::Failed } else { Exit::Done })
 }
 
 fn code(text: &str) -> Result<Code, String> {
@@ -78,8 +70,8 @@ fn code(text: &str) -> Result<Code, String> {
     Code::from_name(text).ok_or_else(|| format!("the codes are {}", known()))
 }
 
-fn subject(tracker: Tracker, out: &std::path::Path) -> anyhow::Result<Subject> {
-    let Tracker { mut device, target, jad, .. } = tracker;
+fn subject(tracker: SimulatedDevice, out: &std::path::Path) -> anyhow::Result<Subject> {
+    let SimulatedDevice { mut device, target, jad, .. } = tracker;
     if let Some(target) = target {
         device.version = target.to_string();
     }

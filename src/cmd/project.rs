@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::Global;
+use crate::context::Global;
 use crate::report::diagnostics;
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::diag::{Code, Diagnostic, Severity};
@@ -24,7 +24,7 @@ const WARNINGS_SHOWN: usize = 100;
 
 /// What the files of a fleet say.
 #[derive(Debug)]
-pub struct Project {
+pub(crate) struct Project {
     loaded: Loaded,
     catalog: Catalog,
     template: Option<Template>,
@@ -32,7 +32,7 @@ pub struct Project {
 
 impl Project {
     /// Reads fleet.yaml, the inventories, the JARs and the template.
-    pub fn load(global: &Global) -> Self {
+    pub(crate) fn load(global: &Global) -> Self {
         let mut loaded = fleet::load(&global.fleet);
         let dir = global.fleet.parent().unwrap_or("".as_ref());
         let (mut catalog, mut template) = (Catalog::default(), None);
@@ -53,7 +53,7 @@ impl Project {
     }
 
     /// Notes JARs that have changed under a version that is published in out/.
-    pub fn check_published(&mut self, global: &Global) {
+    pub(crate) fn check_published(&mut self, global: &Global) {
         // What is wrong with out/ itself is said when it is to be written.
         if let Ok(Some(site)) = read_site(&global.out()) {
             self.loaded.report(render::changed_releases(&site, &self.catalog));
@@ -61,7 +61,7 @@ impl Project {
     }
 
     /// The fleet and its JARs, if nothing is wrong that stops a build.
-    pub fn fleet(&self) -> Option<(&Fleet, &Catalog)> {
+    pub(crate) fn fleet(&self) -> Option<(&Fleet, &Catalog)> {
         if self.loaded.has_errors() {
             None
         } else {
@@ -71,7 +71,7 @@ impl Project {
 
     /// Reads a fleet and renders it, while `look` looks at what is published: both take their time. `rendered` takes what
     /// is needed of the tree, if nothing is wrong that stops a build: that of a large fleet is large.
-    pub fn load_beside<L: Send, R>(
+    pub(crate) fn load_beside<L: Send, R>(
         global: &Global,
         look: impl FnOnce() -> L + Send,
         rendered: impl FnOnce(Tree) -> R,
@@ -88,7 +88,7 @@ impl Project {
     }
 
     /// Renders out/, if nothing is wrong that stops a build.
-    pub fn render(&mut self, progress: &ProgressBar) -> Option<Tree> {
+    pub(crate) fn render(&mut self, progress: &ProgressBar) -> Option<Tree> {
         let template = self.template.as_ref()?;
         let (fleet, catalog) = self.fleet()?;
         progress.set_length(fleet.devices().len() as u64);
@@ -107,7 +107,7 @@ impl Project {
     }
 
     /// The files and directories that the fleet is made of.
-    pub fn inputs(&self, global: &Global) -> BTreeSet<PathBuf> {
+    pub(crate) fn inputs(&self, global: &Global) -> BTreeSet<PathBuf> {
         let texts = self.loaded.sources.iter().map(|source| source.path.clone());
         let jars = self.catalog.entries().map(|entry| entry.path().to_owned());
         let files: BTreeSet<PathBuf> = texts.chain(jars).collect();
@@ -122,20 +122,17 @@ impl Project {
     }
 
     /// What was found.
-    pub fn diagnostics(&self) -> &[Diagnostic] {
+    pub(crate) fn diagnostics(&self) -> &[Diagnostic] {
         &self.loaded.diagnostics
     }
 
     /// What was found, in one of the forms for programs.
-    pub fn loaded(&self) -> &Loaded {
+    pub(crate) fn loaded(&self) -> &Loaded {
         &self.loaded
     }
 
     /// Shows what was found to people, and how much that is.
-    ///
-    /// # Errors
-    /// If the standard error is closed.
-    pub fn show_diagnostics(&self, global: &Global) -> io::Result<()> {
+    pub(crate) fn show_diagnostics(&self, global: &Global) -> io::Result<()> {
         let mut err = io::BufWriter::new(io::stderr().lock());
         let mut seen: BTreeMap<Code, usize> = BTreeMap::new();
         for diagnostic in self.diagnostics().iter().filter(|found| !global.quiet || found.is_error()) {
@@ -161,7 +158,7 @@ impl Project {
     }
 
     /// How many errors and warnings were found.
-    pub fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize) {
         let errors =
             self.diagnostics().iter().filter(|found| found.code.severity() == Severity::Error).count();
         (errors, self.diagnostics().len() - errors)
@@ -169,7 +166,7 @@ impl Project {
 }
 
 /// A progress bar on a terminal, for what takes longer than a moment.
-pub fn progress_bar(global: &Global, what: &'static str) -> ProgressBar {
+pub(crate) fn progress_bar(global: &Global, what: &'static str) -> ProgressBar {
     if global.quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

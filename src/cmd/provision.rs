@@ -11,7 +11,6 @@ use clap::ValueEnum;
 
 use otapress_publish::settings::corrupting_text;
 
-/// The form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {
     /// Commands of the console (with its dollar sign) and of MQTT, one in each line
@@ -23,9 +22,6 @@ pub(super) enum Form {
 }
 
 /// The lines in a form.
-///
-/// # Errors
-/// A sentence for each value that cannot be set in this form.
 pub(super) fn text(form: Form, lines: &[(&'static str, String)]) -> Result<String, Vec<String>> {
     let faults: Vec<_> = lines
         .iter()

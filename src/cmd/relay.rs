@@ -10,9 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::serve::{self, password};
-use super::state::serving_store;
+use super::store::serving_store;
 use super::{now, trigger};
-use crate::cli::{Discreet, Global, Outcome, wrong_usage};
+use crate::context::{Discreet, Exit, Global, WrongUsage};
 use crate::relay::Jitter;
 use crate::relay::broker::{Address, Broker, Login, Pem};
 use crate::relay::daemon::{self, Until};
@@ -22,9 +22,8 @@ use otapress_publish::catalog::read_file;
 /// The variable with the password at the broker.
 const PASSWORD: &str = "OTAPRESS_MQTT_PASSWORD";
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The broker: mqtt://HOST[:PORT], or with TLS mqtts://HOST[:PORT]
     #[arg(long, value_name = "URL", env = "OTAPRESS_MQTT", hide_env_values = true, value_parser = Discreet(address))]
     mqtt: Address,
@@ -64,16 +63,13 @@ fn address(text: &std::ffi::OsStr) -> Result<Address, String> {
 }
 
 /// Runs the command, until SIGTERM or SIGINT.
-///
-/// # Errors
-/// If the files that TLS or the login take cannot be used; with `--once` and `--trigger`, if anything fails.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let topics = match Topics::new(&args.prefix, &args.publish) {
         Ok(topics) => topics,
-        Err((option, error)) => wrong_usage(&format!("--{option}: {error}")),
+        Err((option, error)) => bail!(WrongUsage(format!("--{option}: {error}"))),
     };
     if args.client_id.is_empty() {
-        wrong_usage("--client-id: it is empty, and the broker could not know us again");
+        bail!(WrongUsage("--client-id: it is empty, so the broker could not recognise us".into()));
     }
     serve::log(global);
     let broker = broker(args)?;
@@ -94,7 +90,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     runtime.block_on(async {
         daemon::run(config, until, until_signalled()?).await.map_err(anyhow::Error::from)
     })?;
-    Ok(Outcome::Done)
+    Ok(Exit::Done)
 }
 
 /// A runtime for the connection, beside the thread that works with the records.

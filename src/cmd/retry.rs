@@ -4,13 +4,12 @@ use anyhow::{Context as _, bail};
 
 use super::project::Project;
 use super::{count, existing_store, now};
-use crate::cli::{Global, Outcome, print};
+use crate::context::{Exit, Global, print};
 use otapress_core::id::Imei;
 use otapress_responder::operate;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The devices, by clientID or IMEI
     #[arg(value_name = "DEVICE", required_unless_present = "all")]
     devices: Vec<String>,
@@ -19,11 +18,7 @@ pub struct Args {
     all: bool,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// If a device is not in the fleet, there is no state, or it cannot be written.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let devices = if args.all { Vec::new() } else { devices(global, &args.devices)? };
     let mut store = existing_store(global)?
         .with_context(|| format!("there is no state in `{}`: no device has asked yet", global.state()))?;
@@ -33,12 +28,12 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     }
     let imeis: Vec<_> = devices.iter().map(|device| device.imei).collect();
     let retried = operate::retry(&mut store, &imeis, now())?;
-    let mut outcome = Outcome::Done;
+    let mut outcome = Exit::Done;
     for (name, device) in args.devices.iter().zip(devices) {
         let what = match (retried.contains(&device.imei), device.in_fleet) {
             (true, _) => "may try again",
             (false, Some(false)) => {
-                outcome = Outcome::Failed;
+                outcome = Exit::Failed;
                 "is not in the fleet, and was offered nothing"
             }
             (false, _) => "had used no attempt",

@@ -17,17 +17,16 @@ use tracing::level_filters::LevelFilter;
 
 use super::inputs::Inputs;
 use super::project::Project;
-use super::state::serving_store;
+use super::store::serving_store;
 use super::{admin, build, now};
-use crate::cli::{Global, Outcome};
+use crate::context::{Exit, Global};
 use otapress_publish::catalog::read_file;
 use otapress_publish::fleet::Fleet;
 use otapress_publish::publish::scan::read_site;
 use otapress_server::http::{Config, Credentials, Limits, serve};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Where to listen, unless systemd hands over a socket
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810")]
     listen: SocketAddr,
@@ -46,17 +45,14 @@ pub struct Args {
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the command, until SIGTERM or SIGINT.
-///
-/// # Errors
-/// If the address is taken, or out/ cannot be served as the fleet says.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     log(global);
     // Before there are threads: what says so is taken out of the environment.
     let handed = handed_over(&mut ListenFd::from_env())?;
     // Looked at before the first build, so that what changes meanwhile is noticed.
     let inputs = args.watch.then(|| Inputs::of(global));
-    let built = if args.no_build { Outcome::Done } else { build::run(global, &build::Args::default())? };
-    if built != Outcome::Done {
+    let built = if args.no_build { Exit::Done } else { build::run(global, &build::Args::default())? };
+    if built != Exit::Done {
         return Ok(built);
     }
     let (sender, credentials) = watch::channel(credentials(global)?);
@@ -79,7 +75,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         }
         listen(global, listener, credentials).await
     })?;
-    Ok(Outcome::Done)
+    Ok(Exit::Done)
 }
 
 /// The socket that systemd listens on for this service, if there is one.
@@ -186,9 +182,6 @@ fn of_fleet(fleet: &Fleet) -> anyhow::Result<Credentials> {
 }
 
 /// The password in a file, without the line end.
-///
-/// # Errors
-/// If the file cannot be read or holds no line.
 pub(super) fn password(dir: &Path, file: &Path) -> anyhow::Result<String> {
     let path = dir.join(file);
     let text = String::from_utf8(read_file(&path)?)
@@ -210,7 +203,7 @@ fn watch(global: &Global, mut inputs: Inputs, credentials_of: &watch::Sender<Cre
         }
         inputs = Inputs::of(global);
         let built = build::run(global, &build::Args::default()).and_then(|built| match built {
-            Outcome::Done => credentials(global).map(Some),
+            Exit::Done => credentials(global).map(Some),
             // What is wrong was said.
             _ => Ok(None),
         });

@@ -9,7 +9,7 @@ use super::project::Project;
 use super::provision::{self, Form};
 use super::show_text;
 use super::{look_at_store, now, serve};
-use crate::cli::{Global, Outcome, print};
+use crate::context::{Exit, Global, print};
 use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet};
 use otapress_publish::render::{answer, answer_path, jad_path, jar_path};
@@ -19,9 +19,8 @@ use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, Refusal, RolloutRecord};
 use otapress_responder::store::Store as _;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The device, by clientID or IMEI
     device: String,
     /// Print only what to set on the device, with its password
@@ -34,46 +33,42 @@ pub struct Args {
 
 /// What is known of a device.
 pub(super) struct View<'a> {
-    pub fleet: &'a Fleet,
-    pub device: &'a Device,
-    pub assignment: Assignment,
-    pub jad_url: String,
-    pub jar: Option<JarView>,
-    pub notify_url: String,
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) device: &'a Device,
+    pub(crate) assignment: Assignment,
+    pub(crate) jad_url: String,
+    pub(crate) jar: Option<JarView>,
+    pub(crate) notify_url: String,
     /// What to `set` on the device, in order.
-    pub provision: Vec<(&'static str, String)>,
+    pub(crate) provision: Vec<(&'static str, String)>,
     /// The command that the firmware gives the modem.
-    pub command: String,
+    pub(crate) command: String,
     /// What the modem may not take.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// What the responder remembers; none if there is no state or it never heard of the device.
-    pub state: Option<StateView>,
+    pub(crate) state: Option<StateView>,
 }
 
 /// The JAR of a device's target.
 pub(super) struct JarView {
-    pub url: String,
-    pub size: u64,
+    pub(crate) url: String,
+    pub(crate) size: u64,
     pub sha256: String,
 }
 
 /// What the responder remembers of a device.
 pub(super) struct StateView {
-    pub record: DeviceRecord,
-    pub rollout: RolloutRecord,
+    pub(crate) record: DeviceRecord,
+    pub(crate) rollout: RolloutRecord,
     /// Why it would not be offered its target now, if it would not; unknown as long as it has reported no version.
-    pub now: Option<Result<(), Refusal>>,
+    pub(crate) now: Option<Result<(), Refusal>>,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// If there is no such device, or the state cannot be read.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let project = Project::load(global);
     let Some((fleet, catalog)) = project.fleet() else {
         project.show_diagnostics(global)?;
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     };
     let device = fleet
         .find(&args.device)
@@ -97,7 +92,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
                 writeln!(std::io::stderr(), "note: {note}")?;
             }
         }
-        return Ok(Outcome::Done);
+        return Ok(Exit::Done);
     }
     let entry = assignment.target.and_then(|version| catalog.get(version));
     let notify_url = expand(provisioning.notify_uri.value.as_str(), &device.client_id).into_owned();

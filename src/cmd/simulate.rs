@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::project::{Project, progress_bar};
-use super::tracker::{self, Cast, Tracker, Wanted};
-use crate::cli::{Global, Outcome, print};
+use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
+use crate::context::{Exit, Global, print};
 use otapress_devices::simulate::{Play, Player, play, starts_with};
 use otapress_publish::fleet::BasisPoints;
 use otapress_publish::jad;
@@ -24,9 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Within how many seconds of the server's clock a check means that the answer before was lost.
 const MINUTE: f64 = 60.0;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the site]
     #[arg(long)]
     url: Option<String>,
@@ -84,18 +83,16 @@ fn speed(text: &str) -> Result<f64, String> {
     speed.ok_or_else(|| "it must be a positive number".into())
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// If out/ is not what the fleet says, or cannot be read.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
-    let wanted = Wanted { url: args.url.as_deref(), devices: args.devices, timeout: TIMEOUT };
-    let Some(Cast { site, trackers }) = tracker::cast(global, &Project::load(global), &wanted)? else {
-        return Ok(Outcome::Failed);
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
+    let wanted = Selection { url: args.url.as_deref(), devices: args.devices, timeout: TIMEOUT };
+    let Some(SimulatedFleet { site, devices }) =
+        simulated_devices::select(global, &Project::load(global), &wanted)?
+    else {
+        return Ok(Exit::Failed);
     };
-    let players: Vec<_> = trackers
+    let players: Vec<_> = devices
         .into_iter()
-        .map(|Tracker { mut device, target, attempts, .. }| {
+        .map(|SimulatedDevice { mut device, target, attempts, .. }| {
             device.version = starts_with(&site, target);
             Player { device, target, attempts }
         })
@@ -123,7 +120,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
     print(text.as_bytes())?;
     let played = report.interrupted.unwrap_or(what.seconds);
     remark(global, begin.elapsed(), played, longest)?;
-    Ok(if report.is_clean() { Outcome::Done } else { Outcome::Failed })
+    Ok(if report.is_clean() { Exit::Done } else { Exit::Failed })
 }
 
 /// Waits until the simulated second has come; false if the play is to end.

@@ -1,94 +1,48 @@
-//! Opens the records, wherever they are.
+//! `otapress state copy`: takes the records elsewhere.
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use anyhow::{Context as _, anyhow, bail};
+use indicatif::ProgressBar;
 
-use anyhow::anyhow;
-
-use crate::cli::Global;
-use otapress_responder::store::sqlite::{FILE, SqliteStore};
-use otapress_responder::store::{Store, StoreError};
-use otapress_server::http::OpenStore;
+use super::store::{look_at, make};
+use crate::context::{Discreet, Exit, Global, location, print};
+use otapress_responder::store::copy::{CopyError, copy};
 use otapress_server::location::Location;
-use otapress_server::postgres::{PostgresStore, Server};
 
-/// How long an operator's command waits for the responder to release a lock.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long a version check waits for another process to release a lock: long enough for any transaction, short enough
-/// for a device.
-const SERVING_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The store, if there is one, for changing it: a command does not create it.
-pub fn existing_store(global: &Global) -> anyhow::Result<Option<Box<dyn Store>>> {
-    if_there(&global.state(), SqliteStore::open, PostgresStore::existing)
+/// What is done with the records as a whole.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum State {
+    /// Copy everything into a place that holds nothing yet, and compare; nobody may use the records meanwhile
+    Copy {
+        /// A directory, or postgres://USER@HOST/DATABASE
+        #[arg(value_parser = Discreet(location))]
+        from: Location,
+        /// An empty one, or one that does not exist yet
+        #[arg(value_parser = Discreet(location))]
+        to: Location,
+    },
 }
 
-/// The store, if there is one, for a look at it, which changes nothing in it.
-pub fn look_at_store(global: &Global) -> anyhow::Result<Option<Box<dyn Store>>> {
-    look_at(&global.state())
-}
-
-/// The same anywhere.
-pub fn look_at(location: &Location) -> anyhow::Result<Option<Box<dyn Store>>> {
-    if_there(location, SqliteStore::open_read_only, PostgresStore::open_read_only)
-}
-
-/// The store, which is made if need be.
-pub fn make(location: &Location) -> anyhow::Result<Box<dyn Store>> {
-    let opened = match location {
-        Location::Directory(state) => SqliteStore::open(state, PATIENCE).map(|store| Box::new(store) as _),
-        Location::Postgres(url) => {
-            let passfile = passfile();
-            let server = Server { url, passfile: passfile.as_deref(), patience: PATIENCE, until: None };
-            PostgresStore::open(&server).map(|store| Box::new(store) as _)
-        }
+pub(crate) fn run(global: &Global, State::Copy { from, to }: &State) -> anyhow::Result<Exit> {
+    let mut source = look_at(from)?.with_context(|| format!("there is no state in `{from}`"))?;
+    let mut target = make(to)?;
+    let bar = if global.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let sums = copy(&mut *source, &mut *target, |sum| show(&bar, sum.kind, sum.count));
+    bar.finish_and_clear();
+    let sums = match sums {
+        Ok(sums) => sums,
+        Err(CopyError::NotEmpty) => bail!("there are records in `{to}` already: name an empty place"),
+        Err(error) => return Err(anyhow!("{error}")),
     };
-    opened.map_err(said)
+    let mut text = format!("copied `{from}` to `{to}`; both are the same:\n");
+    for sum in sums {
+        text += &format!("{:>10} {:<16} sha256 {}\n", sum.count, sum.kind, sum.digest.short());
+    }
+    print(text.as_bytes())
 }
 
-/// Opens the store for answering devices, and makes it if need be.
-pub fn serving_store(global: &Global) -> OpenStore {
-    let location = global.state();
-    let passfile = passfile();
-    Box::new(move |until| match &location {
-        Location::Directory(state) => Ok(Box::new(SqliteStore::open(state, SERVING_PATIENCE)?)),
-        Location::Postgres(url) => {
-            let (passfile, patience) = (passfile.as_deref(), SERVING_PATIENCE);
-            Ok(Box::new(PostgresStore::open(&Server { url, passfile, patience, until: Some(until) })?))
-        }
-    })
-}
-
-type OpenDirectory = fn(&Path, Duration) -> Result<SqliteStore, StoreError>;
-type OpenDatabase = fn(&Server<'_>) -> Result<Option<PostgresStore>, StoreError>;
-
-fn if_there(
-    location: &Location,
-    open_directory: OpenDirectory,
-    open_database: OpenDatabase,
-) -> anyhow::Result<Option<Box<dyn Store>>> {
-    let opened = match location {
-        Location::Directory(state) if !state.join(FILE).exists() => Ok(None),
-        Location::Directory(state) => open_directory(state, PATIENCE).map(|store| Some(Box::new(store) as _)),
-        Location::Postgres(url) => {
-            let passfile = passfile();
-            let server = Server { url, passfile: passfile.as_deref(), patience: PATIENCE, until: None };
-            let opened = open_database(&server);
-            opened.map(|store| store.map(|store| Box::new(store) as _))
-        }
-    };
-    opened.map_err(said)
-}
-
-/// The text says where and why; the source would say why once more.
-fn said(error: StoreError) -> anyhow::Error {
-    anyhow!("{error}")
-}
-
-/// Where passwords of databases are, as for PostgreSQL's own programs.
-fn passfile() -> Option<PathBuf> {
-    let named = env::var_os("PGPASSFILE").map(PathBuf::from);
-    named.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".pgpass")))
+/// Says now and then how far it is; how much there will be is not known.
+fn show(bar: &ProgressBar, kind: &str, count: u64) {
+    if count.is_multiple_of(1_000) {
+        bar.set_message(format!("{count} {kind}"));
+    }
 }

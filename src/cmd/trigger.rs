@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use super::project::Project;
 use super::relay::{jitter, runtime, until_signalled};
 use super::{count, existing_store, now};
-use crate::cli::{Global, Outcome, print, wrong_usage};
+use crate::context::{Exit, Global, WrongUsage, print};
 use otapress_publish::catalog::Catalog;
 
 use crate::relay::broker::Broker;
@@ -26,7 +26,7 @@ use otapress_responder::store::Store;
 
 /// Which devices, and how fast.
 #[derive(Debug, clap::Args)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// Tell these devices to upgrade, by clientID or IMEI, instead of relaying; without a name, those that --channel,
     /// --group and --release choose
     #[arg(long, value_name = "DEVICE", num_args = 0..)]
@@ -54,7 +54,7 @@ fn rate(text: &str) -> Result<u32, String> {
 
 impl Selection {
     /// Whether devices are to be told.
-    pub fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         self.trigger.is_some()
     }
 
@@ -86,25 +86,23 @@ impl Selection {
     }
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// If there is nobody to tell, it is not confirmed, or the records cannot be written.
 pub(super) fn run(
     global: &Global,
     selection: &Selection,
     broker: Broker,
     client_id: String,
     topics: Topics,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<Exit> {
     let named = selection.trigger.as_ref().is_some_and(|names| !names.is_empty());
     if !named && selection.channel.is_none() && selection.group.is_none() && selection.release.is_none() {
-        wrong_usage("--trigger: name devices, or choose them with --channel, --group or --release");
+        bail!(WrongUsage(
+            "--trigger: name devices, or choose them with --channel, --group or --release".into()
+        ));
     }
     let project = Project::load(global);
     let Some((fleet, catalog)) = project.fleet() else {
         project.show_diagnostics(global)?;
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     };
     let mut store = existing_store(global)?.with_context(|| {
         format!("there is no state in `{}`: nobody has reported a version yet", global.state())
@@ -119,7 +117,7 @@ pub(super) fn run(
     eprint(&cost(&chosen, catalog, selection.rate))?;
     if !selection.yes && !confirmed()? {
         eprint("nobody was told\n")?;
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     }
     let mut config = trigger::Config {
         out: global.out(),
@@ -164,7 +162,7 @@ pub(super) fn run(
         "told {}, {skipped} left out, {unknown} unknown, {rest} not reached\n",
         count(sent, "device")
     ))?;
-    Ok(if unknown + rest == 0 { Outcome::Done } else { Outcome::Failed })
+    Ok(if unknown + rest == 0 { Exit::Done } else { Exit::Failed })
 }
 
 /// Who would be told now. Says of every one that is meant what is done, and why not.

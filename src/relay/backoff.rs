@@ -7,21 +7,21 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Waits that double from try to try.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// The next wait: between half and all of what is due, so that many who lost the same broker do not come back at the
     /// same moment. `jitter` is a random number from 0 to 1.
-    pub fn next(&mut self, jitter: f64) -> Duration {
+    pub(crate) fn next(&mut self, jitter: f64) -> Duration {
         let due = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         due.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 
     /// Begins anew after a success.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }

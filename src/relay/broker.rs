@@ -19,16 +19,16 @@ const LONGEST: usize = 268_435_455;
 
 /// Where the broker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     host: String,
     port: u16,
     /// Whether TLS is spoken.
-    pub tls: bool,
+    pub(crate) tls: bool,
 }
 
 /// Why a text names no broker. It does not repeat the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
+pub(crate) enum AddressError {
     /// It is not a URL of that kind.
     #[error("the broker is named as `mqtt://HOST[:PORT]`, or with TLS `mqtts://HOST[:PORT]`")]
     Shape,
@@ -88,7 +88,7 @@ impl fmt::Display for Address {
 
 impl Address {
     /// Whether what is sent there leaves this machine.
-    pub fn is_remote(&self) -> bool {
+    pub(crate) fn is_remote(&self) -> bool {
         let loopback = self.host.parse::<std::net::IpAddr>().map(|ip| ip.is_loopback());
         !loopback.unwrap_or(self.host == "localhost")
     }
@@ -96,11 +96,11 @@ impl Address {
 
 /// User and password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Login {
+pub(crate) struct Login {
     /// The user.
-    pub user: String,
+    pub(crate) user: String,
     /// Never shown.
-    pub password: String,
+    pub(crate) password: String,
 }
 
 impl fmt::Debug for Login {
@@ -111,16 +111,16 @@ impl fmt::Debug for Login {
 
 /// Files that TLS takes, as PEM.
 #[derive(Clone, Default)]
-pub struct Pem {
+pub(crate) struct Pem {
     /// Whose certificates are trusted; without it, those that the system trusts.
-    pub authorities: Option<Vec<u8>>,
+    pub(crate) authorities: Option<Vec<u8>>,
     /// Our own certificate, its chain, and the key.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Why TLS cannot be spoken.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// Of the authorities' file.
     #[error("there is no certificate of an authority in PEM")]
     Authorities,
@@ -137,19 +137,16 @@ pub enum TlsError {
 
 /// The broker, how it is spoken to and as whom.
 #[derive(Clone)]
-pub struct Broker {
+pub(crate) struct Broker {
     /// Where it is.
-    pub address: Address,
+    pub(crate) address: Address,
     login: Option<Login>,
     transport: Transport,
 }
 
 impl Broker {
     /// Checks and keeps what is needed to connect.
-    ///
-    /// # Errors
-    /// If TLS is to be spoken and cannot.
-    pub fn new(address: Address, login: Option<Login>, pem: Pem) -> Result<Self, TlsError> {
+    pub(crate) fn new(address: Address, login: Option<Login>, pem: Pem) -> Result<Self, TlsError> {
         let transport = if address.tls { Transport::Tls(tls(pem)?) } else { Transport::Tcp };
         Ok(Broker { address, login, transport })
     }

@@ -33,26 +33,26 @@ const TURN: Duration = Duration::from_secs(1);
 const STABLE: Duration = Duration::from_secs(10);
 
 /// What the relay needs.
-pub struct Config {
+pub(crate) struct Config {
     /// The published directory.
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Opens the records.
-    pub open_store: OpenStore,
+    pub(crate) open_store: OpenStore,
     /// The broker.
-    pub broker: Broker,
+    pub(crate) broker: Broker,
     /// Who we are there.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// The topics.
-    pub topics: Topics,
+    pub(crate) topics: Topics,
     /// Seconds since 1970-01-01 UTC.
-    pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    pub(crate) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// For the waits.
-    pub jitter: Jitter,
+    pub(crate) jitter: Jitter,
 }
 
 /// For how long it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
+pub(crate) enum Until {
     /// Until it is stopped.
     Stopped,
     /// Until everything that is recorded is published and nothing arrives any more. What fails is not tried again.
@@ -61,7 +61,7 @@ pub enum Until {
 
 /// Why it cannot go on for now.
 #[derive(Debug, thiserror::Error)]
-pub enum RelayError {
+pub(crate) enum RelayError {
     /// The connection.
     #[error("{broker}: {source}")]
     Link {
@@ -83,10 +83,7 @@ pub enum RelayError {
 
 /// Runs until `stop` holds true, or as [`Until`] says. Needs a runtime with several threads: the records are read and
 /// written on the calling one.
-///
-/// # Errors
-/// Only with [`Until::Drained`].
-pub async fn run(
+pub(crate) async fn run(
     mut config: Config,
     until: Until,
     mut stop: watch::Receiver<bool>,

@@ -24,7 +24,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Why there is no connection any more, or none yet.
 #[derive(Debug, thiserror::Error)]
-pub enum LinkError {
+pub(crate) enum LinkError {
     /// What the protocol's side says.
     #[error("{0}")]
     Connection(#[from] ConnectionError),
@@ -40,13 +40,13 @@ pub enum LinkError {
 pub(super) struct Link {
     client: AsyncClient,
     /// What the broker delivers; closed when the connection ends.
-    pub incoming: mpsc::Receiver<Publish>,
+    pub(crate) incoming: mpsc::Receiver<Publish>,
     poller: JoinHandle<LinkError>,
 }
 
 impl Link {
     /// Connects, and returns when the broker has agreed.
-    pub async fn connect(broker: &Broker, client_id: &str, keep: Keep) -> Result<Link, LinkError> {
+    pub(crate) async fn connect(broker: &Broker, client_id: &str, keep: Keep) -> Result<Link, LinkError> {
         let mut options = broker.options(client_id, keep);
         options.set_inflight(WINDOW);
         let (client, mut events) = AsyncClient::builder(options).capacity(usize::from(WINDOW) * 2).build();
@@ -61,23 +61,23 @@ impl Link {
     }
 
     /// Subscribes, to be told of every message at least once.
-    pub async fn subscribe(&self, filter: String) -> Result<SubscribeNotice, LinkError> {
+    pub(crate) async fn subscribe(&self, filter: String) -> Result<SubscribeNotice, LinkError> {
         self.client.subscribe_tracked(filter, QoS::AtLeastOnce).await.map_err(|_| LinkError::Ended)
     }
 
     /// Publishes, at least once and never retained. The notice tells when the broker has acknowledged it.
-    pub async fn publish(&self, topic: String, payload: String) -> Result<PublishNotice, LinkError> {
+    pub(crate) async fn publish(&self, topic: String, payload: String) -> Result<PublishNotice, LinkError> {
         let options = PublishOptions::at_least_once();
         self.client.publish_tracked(topic, payload, options).await.map_err(|_| LinkError::Ended)
     }
 
     /// Acknowledges a message: the broker may forget that it has to deliver it.
-    pub async fn acknowledge(&self, message: &Publish) -> Result<(), LinkError> {
+    pub(crate) async fn acknowledge(&self, message: &Publish) -> Result<(), LinkError> {
         self.client.ack(message).await.map_err(|_| LinkError::Ended)
     }
 
     /// Says goodbye, and waits until what was said before has been sent.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         let polite = async {
             self.client.disconnect_with_timeout(GOODBYE).await.ok()?;
             // What still arrives is not acknowledged, and comes again.
@@ -89,7 +89,7 @@ impl Link {
     }
 
     /// Why the connection has ended.
-    pub async fn fate(mut self) -> LinkError {
+    pub(crate) async fn fate(mut self) -> LinkError {
         self.incoming.close();
         match timeout(GOODBYE, &mut self.poller).await {
             Ok(Ok(error)) => error,

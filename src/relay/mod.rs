@@ -10,16 +10,16 @@
 //! and [`trigger`] are what is done over it. Nothing is ever published retained: a retained `upgrade` would be carried
 //! out at every start, for ever.
 
-pub mod backoff;
-pub mod broker;
-pub mod daemon;
-pub mod link;
+pub(crate) mod backoff;
+pub(crate) mod broker;
+pub(crate) mod daemon;
+pub(crate) mod link;
 mod outbox;
-pub mod payload;
+pub(crate) mod payload;
 mod session;
-pub mod start;
-pub mod topic;
-pub mod trigger;
+pub(crate) mod start;
+pub(crate) mod topic;
+pub(crate) mod trigger;
 
 /// Random numbers from 0 to 1, which spread the tries to reach a broker.
-pub type Jitter = Box<dyn FnMut() -> f64 + Send>;
+pub(crate) type Jitter = Box<dyn FnMut() -> f64 + Send>;

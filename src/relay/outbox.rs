@@ -15,22 +15,22 @@ pub(super) struct Outbox<E> {
 
 impl<E> Outbox<E> {
     /// One in which nothing is under way, and everything up to `cursor` is acknowledged.
-    pub fn new(cursor: i64) -> Self {
+    pub(crate) fn new(cursor: i64) -> Self {
         Outbox { acknowledged: cursor, under_way: VecDeque::new() }
     }
 
     /// Whether nothing is under way.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }
 
     /// The number up to which everything is acknowledged.
-    pub fn acknowledged(&self) -> i64 {
+    pub(crate) fn acknowledged(&self) -> i64 {
         self.acknowledged
     }
 
     /// Adds what was sent; numbers ascend.
-    pub fn push(&mut self, seq: i64, acknowledgement: Acknowledgement<E>) {
+    pub(crate) fn push(&mut self, seq: i64, acknowledgement: Acknowledgement<E>) {
         self.under_way.push_back((seq, acknowledgement));
     }
 
@@ -38,7 +38,7 @@ impl<E> Outbox<E> {
     /// it will never be, nothing is under way any more.
     ///
     /// Nothing is lost if it is not waited for to the end.
-    pub async fn next(&mut self) -> Result<(), E> {
+    pub(crate) async fn next(&mut self) -> Result<(), E> {
         let Some((seq, acknowledgement)) = self.under_way.front_mut() else { return pending().await };
         let (seq, result) = (*seq, acknowledgement.as_mut().await);
         self.under_way.pop_front();

@@ -9,7 +9,7 @@ use otapress_responder::record::Event;
 
 /// The message of event `seq`. Its members are always there, and null where there is nothing; what is not known by these
 /// names may be added one day, none of them will change.
-pub fn payload(seq: i64, event: &Event, client: Option<&ClientId>) -> String {
+pub(crate) fn payload(seq: i64, event: &Event, client: Option<&ClientId>) -> String {
     let meaning = event.code.and_then(code::lookup).map(|known| known.meaning);
     json!({
         "seq": seq,

@@ -74,7 +74,7 @@ pub(super) struct Session<'a> {
     store: Box<dyn Store>,
     lease: Box<dyn Lease>,
     /// The connection.
-    pub link: Link,
+    pub(crate) link: Link,
     outbox: Outbox<PublishNoticeError>,
     /// The number in the store.
     kept: i64,
@@ -87,7 +87,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub fn new(
+    pub(crate) fn new(
         config: &'a Config,
         mut store: Box<dyn Store>,
         lease: Box<dyn Lease>,
@@ -111,7 +111,11 @@ impl<'a> Session<'a> {
     }
 
     /// Works until it is to stop, the work is done, or something fails.
-    pub async fn work(&mut self, until: Until, stop: &mut watch::Receiver<bool>) -> Result<End, Trouble> {
+    pub(crate) async fn work(
+        &mut self,
+        until: Until,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<End, Trouble> {
         let subscribed = self.link.subscribe(self.config.topics.starts()).await?;
         let mut subscription: Option<Subscription> = Some(Box::pin(subscribed.wait_completion_async()));
         let mut look = interval(LOOK);
@@ -197,7 +201,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes down how far the broker has acknowledged. A loss of power may take it back: then some events are sent twice.
-    pub fn keep_cursor(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn keep_cursor(&mut self) -> Result<(), StoreError> {
         let seq = self.outbox.acknowledged();
         if seq != self.kept {
             block_in_place(|| self.store.write(Durability::Process, &mut |tx| tx.put_cursor(NAME, seq)))?;
@@ -207,7 +211,7 @@ impl<'a> Session<'a> {
     }
 
     /// Waits for what is under way. Returns whether all of it was acknowledged; what was not is sent again one day.
-    pub async fn await_acknowledgements(&mut self, patience: Duration) -> bool {
+    pub(crate) async fn await_acknowledgements(&mut self, patience: Duration) -> bool {
         let all = async {
             while !self.outbox.is_empty() {
                 if self.outbox.next().await.is_err() {

@@ -8,7 +8,7 @@ use otapress_responder::service::Start;
 
 /// Why a message is no start message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// There are not three fields.
     #[error("a start message has three fields, IMEI, version and time")]
     Fields,
@@ -29,10 +29,7 @@ const LONGEST: usize = 100;
 /// Reads the message of the device with that clientID.
 ///
 /// A simulated device has no IMEI of its own to name, `SIMU/…` is none: it leaves no trace.
-///
-/// # Errors
-/// What it is not.
-pub fn parse(client: ClientId, payload: &[u8]) -> Result<Start, StartError> {
+pub(crate) fn parse(client: ClientId, payload: &[u8]) -> Result<Start, StartError> {
     let text = std::str::from_utf8(payload).ok().filter(|text| text.len() <= LONGEST);
     let fields: Vec<_> = text.ok_or(StartError::Fields)?.split_ascii_whitespace().collect();
     let [imei, version, time] = fields[..] else { return Err(StartError::Fields) };

@@ -5,7 +5,7 @@ use otapress_responder::record::EventKind;
 
 /// The two trees of topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topics {
+pub(crate) struct Topics {
     /// What stands before the kind of an event.
     events: String,
     /// What stands before a clientID.
@@ -14,7 +14,7 @@ pub struct Topics {
 
 /// Why a text cannot stand before a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TopicError {
+pub(crate) enum TopicError {
     /// It would subscribe to, or publish to, more than is meant.
     #[error("it has a `+`, a `#` or a control character, which topics are matched with")]
     Wildcard,
@@ -46,10 +46,7 @@ fn checked(text: &str) -> Result<&str, TopicError> {
 
 impl Topics {
     /// `prefix` stands before `/otap/<kind>`, `publish` before a clientID.
-    ///
-    /// # Errors
-    /// What is wrong with `prefix` (on the left) or `publish`.
-    pub fn new(prefix: &str, publish: &str) -> Result<Topics, (&'static str, TopicError)> {
+    pub(crate) fn new(prefix: &str, publish: &str) -> Result<Topics, (&'static str, TopicError)> {
         let events = checked(prefix).map_err(|error| ("prefix", error))?;
         let devices = checked(publish).map_err(|error| ("publish", error))?;
         if !devices.ends_with('/') {
@@ -60,23 +57,23 @@ impl Topics {
     }
 
     /// Where an event goes.
-    pub fn event(&self, kind: EventKind) -> String {
+    pub(crate) fn event(&self, kind: EventKind) -> String {
         format!("{}{kind}", self.events)
     }
 
     /// What matches the start messages of all devices.
-    pub fn starts(&self) -> String {
+    pub(crate) fn starts(&self) -> String {
         format!("{}+/start", self.devices)
     }
 
     /// Where a device takes commands.
-    pub fn command(&self, client: &ClientId) -> String {
+    pub(crate) fn command(&self, client: &ClientId) -> String {
         format!("{}{client}/cmd", self.devices)
     }
 
     /// Whose start messages have that topic. A broker may deliver others, too: a session remembers what was subscribed
     /// with other options.
-    pub fn starter(&self, topic: &[u8]) -> Option<ClientId> {
+    pub(crate) fn starter(&self, topic: &[u8]) -> Option<ClientId> {
         let topic = std::str::from_utf8(topic).ok()?;
         topic.strip_prefix(&self.devices)?.strip_suffix("/start")?.parse().ok()
     }

@@ -25,7 +25,7 @@ use otapress_responder::service::Responder;
 use otapress_responder::store::{Store, StoreError};
 
 /// The name of the lease: two that run at the same time would exceed the rate.
-pub const NAME: &str = "trigger";
+pub(crate) const NAME: &str = "trigger";
 
 /// What a device is told.
 const COMMAND: &str = "upgrade";
@@ -34,28 +34,28 @@ const COMMAND: &str = "upgrade";
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// What is needed to tell devices.
-pub struct Config {
+pub(crate) struct Config {
     /// The published directory.
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// The records.
-    pub store: Box<dyn Store>,
+    pub(crate) store: Box<dyn Store>,
     /// The broker.
-    pub broker: Broker,
+    pub(crate) broker: Broker,
     /// Who we are there.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// The topics.
-    pub topics: Topics,
+    pub(crate) topics: Topics,
     /// How many devices are told in an hour.
-    pub rate: u32,
+    pub(crate) rate: u32,
     /// Seconds since 1970-01-01 UTC.
-    pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    pub(crate) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// For the waits.
-    pub jitter: Jitter,
+    pub(crate) jitter: Jitter,
 }
 
 /// What became of one device.
 #[derive(Debug)]
-pub enum Told {
+pub(crate) enum Told {
     /// The broker has the message.
     Sent(Attempt),
     /// Its rollout does not allow it any more.
@@ -65,10 +65,7 @@ pub enum Told {
 }
 
 /// Tells the devices in their order, at the rate, until `stop` holds true. `report` is told of each one.
-///
-/// # Errors
-/// If the store fails: without a record nobody is told.
-pub async fn run(
+pub(crate) async fn run(
     config: &mut Config,
     devices: &[(ClientId, Imei)],
     mut stop: watch::Receiver<bool>,

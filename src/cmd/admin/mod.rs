@@ -12,14 +12,11 @@ use std::net::{SocketAddr, TcpListener};
 use anyhow::{Context as _, bail};
 
 use super::project::Project;
-use crate::cli::Global;
+use crate::context::Global;
 use view::View;
 
 /// Listens there, in a thread that ends with the process.
-///
-/// # Errors
-/// If the address is taken, or the fleet file, by which it judges, cannot be read.
-pub fn start(global: &Global, address: SocketAddr) -> anyhow::Result<()> {
+pub(crate) fn start(global: &Global, address: SocketAddr) -> anyhow::Result<()> {
     let project = Project::load(global);
     if project.fleet().is_none() {
         project.show_diagnostics(global)?;

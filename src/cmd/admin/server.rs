@@ -35,9 +35,6 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves for ever.
-///
-/// # Errors
-/// If the runtime cannot be made.
 pub(super) fn run(listener: TcpListener, view: View) -> io::Result<()> {
     // Under an address that others reach, the names under which they do are none of ours.
     let by_any_name = !listener.local_addr()?.ip().is_loopback();

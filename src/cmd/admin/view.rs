@@ -8,7 +8,7 @@ use super::super::inputs::Inputs;
 use super::super::project::Project;
 use super::super::status::Look;
 use super::super::{look_at_store, now};
-use crate::cli::Global;
+use crate::context::Global;
 use crate::report::status::summary::Summary;
 use crate::report::status::{Status, html, json, prometheus};
 
@@ -63,14 +63,14 @@ pub(super) enum Found {
 }
 
 impl View {
-    pub fn new(global: Global, project: Project) -> Self {
+    pub(crate) fn new(global: Global, project: Project) -> Self {
         let inputs = Inputs::of(&global);
         let seen = Err("nobody has looked yet".into());
         View { global, project, inputs, look: Look::default(), due: Instant::now(), seen, stale: None }
     }
 
     /// Finds what is wanted, and looks at the records if it was long ago.
-    pub fn find(&mut self, wanted: Wanted<'_>) -> Found {
+    pub(crate) fn find(&mut self, wanted: Wanted<'_>) -> Found {
         let begun = Instant::now();
         let looks = begun >= self.due;
         if looks {

@@ -9,13 +9,12 @@ use serde::Serialize;
 
 use super::values::{self, Backend, Site};
 use super::{Place, htpasswd, templates};
-use crate::cli::Global;
+use crate::context::Global;
 use otapress_publish::fleet::uri::HttpUri;
 use otapress_publish::fleet::{Fleet, Provisioning, Spanned};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     pub(super) place: Place,
     /// The directory with cgi-bin/ in it [default: www beside the fleet file]
@@ -24,10 +23,7 @@ pub struct Args {
 }
 
 /// The httpd.conf.
-///
-/// # Errors
-/// If the site does not lie below `/cgi-bin/`, or a path cannot be written in a configuration.
-pub fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Result<String> {
+pub(crate) fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Result<String> {
     #[derive(Serialize)]
     struct Busybox {
         #[serde(flatten)]

@@ -13,10 +13,7 @@ use super::super::serve::password;
 use otapress_publish::fleet::Fleet;
 
 /// One line `user:hash` for each otapUser of the fleet.
-///
-/// # Errors
-/// If there is none, a password cannot be read, or a user has two passwords.
-pub fn lines(fleet: &Fleet) -> anyhow::Result<String> {
+pub(crate) fn lines(fleet: &Fleet) -> anyhow::Result<String> {
     let mut users: BTreeMap<&str, (String, &Path)> = BTreeMap::new();
     for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
         let secret = password(fleet.dir(), &auth.password_file)?;

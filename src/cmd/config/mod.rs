@@ -16,13 +16,12 @@ use serde::Serialize;
 
 use super::probe;
 use super::project::Project;
-use crate::cli::{Global, Outcome, print};
+use crate::context::{Exit, Global, print};
 use otapress_publish::fleet::Fleet;
 use values::{Backend, Listen, Site};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     host: Host,
 }
@@ -97,18 +96,14 @@ struct Place {
     check: Option<Option<String>>,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// If a path cannot be written in a configuration, or a template or a password cannot be read.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let project = Project::load(global);
     if let Some(url) = args.host.to_check() {
         return probe::walk(global, &project, &probe::Args::whole_site(url));
     }
     let Some((fleet, _)) = project.fleet() else {
         project.show_diagnostics(global)?;
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     };
     let text = match &args.host {
         Host::Nginx { site, upstream, fcgiwrap, error_log } => {

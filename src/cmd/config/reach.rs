@@ -6,10 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Which directory on the way to `path` other users cannot enter, or the path itself if it is not there.
-///
-/// # Errors
-/// Why the server's user will not reach it, in words.
-pub fn by_others(path: &Path) -> Result<(), String> {
+pub(crate) fn by_others(path: &Path) -> Result<(), String> {
     let closed = |dir: &&Path| fs::metadata(dir).is_ok_and(|found| found.permissions().mode() & 0o001 == 0);
     let above: Vec<&Path> = path.ancestors().skip(1).collect();
     if let Some(dir) = above.into_iter().rev().find(closed) {
@@ -23,7 +20,7 @@ pub fn by_others(path: &Path) -> Result<(), String> {
 }
 
 /// What is wrong with any of the paths.
-pub fn warnings(paths: &[PathBuf]) -> Vec<String> {
+pub(crate) fn warnings(paths: &[PathBuf]) -> Vec<String> {
     let mut found: Vec<_> = paths.iter().filter_map(|path| by_others(path).err()).collect();
     found.dedup();
     found

@@ -10,12 +10,11 @@ use serde::Serialize;
 
 use super::templates;
 use super::values;
-use crate::cli::Global;
+use crate::context::Global;
 use otapress_publish::fleet::Fleet;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Which unit
     #[arg(value_enum, default_value_t = Unit::Serve)]
     unit: Unit,
@@ -66,10 +65,7 @@ struct Values<'a> {
 }
 
 /// The unit.
-///
-/// # Errors
-/// If a name cannot be written in a unit, or a template cannot be read.
-pub fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Result<String> {
+pub(crate) fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Result<String> {
     let Args { unit, listen, user, mqtt, .. } = args;
     if user.is_empty() || !user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
         bail!("`{user}` is not the name of a user");

@@ -22,10 +22,7 @@ const BUILT_IN: [(&str, &str); 8] = [
 const SANDBOX: &str = "systemd-sandbox.conf";
 
 /// Renders the template `name`; `dir` is where fleet.yaml is.
-///
-/// # Errors
-/// If the template cannot be read, or asks for what is not there.
-pub fn render(dir: &Path, name: &str, values: &impl Serialize) -> anyhow::Result<String> {
+pub(crate) fn render(dir: &Path, name: &str, values: &impl Serialize) -> anyhow::Result<String> {
     let mut tera = Tera::default();
     // A configuration is no HTML.
     tera.autoescape_on(Vec::<&str>::new());

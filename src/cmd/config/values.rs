@@ -19,13 +19,13 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::Place;
-use crate::cli::Global;
+use crate::context::Global;
 use otapress_publish::fleet::Fleet;
 use otapress_server::location::Location;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug)]
-pub struct Listen {
+pub(crate) struct Listen {
     address: Option<IpAddr>,
     port: u16,
 }
@@ -59,7 +59,7 @@ impl Listen {
     }
 
     /// Where a client on this machine finds it.
-    pub fn url(self) -> String {
+    pub(crate) fn url(self) -> String {
         let address = self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         format!("http://{}", SocketAddr::new(address, self.port))
     }
@@ -76,16 +76,15 @@ impl Display for Listen {
 
 /// What the server hands POSTs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
+pub(crate) enum Backend {
     /// `otapress-cgi`, which keeps its records in a directory.
     Cgi,
     /// `otapress serve`, whose records are its own business.
     Http,
 }
 
-/// The values.
 #[derive(Debug, Serialize)]
-pub struct Site {
+pub(crate) struct Site {
     site: String,
     host: String,
     host_pattern: String,
@@ -106,10 +105,7 @@ pub struct Site {
 
 impl Site {
     /// For a fleet, with what the operator says differently.
-    ///
-    /// # Errors
-    /// If a path cannot be written in a configuration.
-    pub fn new(
+    pub(crate) fn new(
         global: &Global,
         fleet: &Fleet,
         place: &Place,
@@ -163,10 +159,7 @@ impl Site {
 
 /// A path as it can stand in every configuration: absolute, links followed as far as it exists, and free of what any of the
 /// servers gives a meaning.
-///
-/// # Errors
-/// If there is such a character in it.
-pub fn path(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn path(path: &Path) -> anyhow::Result<String> {
     let wrong = || format!("the path `{}`", path.display());
     let absolute = std::path::absolute(path).with_context(wrong)?;
     let real = real(&absolute).unwrap_or(absolute);

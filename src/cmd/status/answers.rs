@@ -17,15 +17,15 @@ use otapress_responder::store::StoreError;
 
 /// What is asked of what.
 pub(super) struct Asked<'a> {
-    pub fleet: &'a Fleet,
-    pub status: &'a Status,
-    pub filter: &'a Filter,
-    pub json: bool,
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) status: &'a Status,
+    pub(crate) filter: &'a Filter,
+    pub(crate) json: bool,
 }
 
 impl<'a> Asked<'a> {
     /// The counts, and the devices if they are asked for.
-    pub fn summary(&self, summary: &Summary, devices: bool) -> String {
+    pub(crate) fn summary(&self, summary: &Summary, devices: bool) -> String {
         let Self { fleet, status, .. } = *self;
         let lists = devices || self.filter.is_of_devices();
         let shown: Vec<_> = status
@@ -51,7 +51,7 @@ impl<'a> Asked<'a> {
     }
 
     /// What the gate says.
-    pub fn gate(&self, summary: &Summary, verdicts: &[gate::Verdict]) -> String {
+    pub(crate) fn gate(&self, summary: &Summary, verdicts: &[gate::Verdict]) -> String {
         if !self.json {
             return text::gate(verdicts);
         }
@@ -61,7 +61,7 @@ impl<'a> Asked<'a> {
     }
 
     /// One device with its last events, be it in the fleet or not.
-    pub fn device(&self, name: &str, store: &mut Opened, limit: u32) -> anyhow::Result<String> {
+    pub(crate) fn device(&self, name: &str, store: &mut Opened, limit: u32) -> anyhow::Result<String> {
         let Self { fleet, status, .. } = *self;
         let mut history = |imei| match store {
             Some(store) => events_of(&mut **store, imei, limit),
@@ -99,7 +99,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Those who are not in the fleet.
-    pub fn strangers(&self) -> String {
+    pub(crate) fn strangers(&self) -> String {
         let strangers = &self.status.strangers;
         if self.json {
             return lines(&self.framed("unknown", values::strangers(strangers)));
@@ -108,7 +108,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The last events of the devices and rollouts that the filter keeps.
-    pub fn events(&self, store: &mut Opened, limit: u32) -> Result<String, StoreError> {
+    pub(crate) fn events(&self, store: &mut Opened, limit: u32) -> Result<String, StoreError> {
         let Self { fleet, status, filter, .. } = *self;
         let by_imei: HashMap<Imei, &'a DeviceStatus> =
             status.devices.iter().map(|device| (fleet.devices()[device.index].imei, device)).collect();

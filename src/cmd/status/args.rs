@@ -21,13 +21,12 @@ no-target, held; and pending (from installed to halted), silent (has missed more
 A gate is met if no rollout is halted, enough devices have finished, and the conditions hold. Finished is a device that \
 runs its target, or that has failed. Exit code 4 if it is missed.";
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = STATES)]
 #[command(group(ArgGroup::new("what").args(["device", "unknown", "gate", "prometheus", "html"])))]
 #[command(group(ArgGroup::new("filters").args(["group", "channel", "release", "is", "search"]).multiple(true)))]
 #[command(group(ArgGroup::new("limits").args(["min_success", "max_failures"]).multiple(true)))]
-pub struct Args {
+pub(crate) struct Args {
     /// One device with its history, by clientID or IMEI
     #[arg(value_name = "DEVICE", conflicts_with = "filters")]
     pub(super) device: Option<String>,
@@ -89,9 +88,6 @@ fn version(text: &str) -> Result<Version, String> {
 
 impl Args {
     /// Which devices are asked for.
-    ///
-    /// # Errors
-    /// If the fleet has no such group or channel.
     pub(super) fn filter(&self, fleet: &Fleet) -> anyhow::Result<Filter> {
         let groups: Vec<_> = fleet.groups().iter().filter_map(|group| group.name.as_deref()).collect();
         let channels: Vec<_> = fleet.channels().iter().map(|channel| &*channel.name).collect();

@@ -11,20 +11,17 @@ use otapress_responder::store::{Store, StoreError};
 const PAGE: u32 = 1000;
 
 /// The store, if there is one.
-pub type Opened = Option<Box<dyn Store>>;
+pub(crate) type Opened = Option<Box<dyn Store>>;
 
 /// Looks at the records.
 #[derive(Default)]
-pub struct Look {
+pub(crate) struct Look {
     changes: Changes,
 }
 
 impl Look {
     /// What the records say; without a store, that nobody was ever heard of.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn at(&mut self, fleet: &Fleet, store: &mut Opened, now: i64) -> Result<Status, StoreError> {
+    pub(crate) fn at(&mut self, fleet: &Fleet, store: &mut Opened, now: i64) -> Result<Status, StoreError> {
         let records = match store {
             Some(store) => Records::read(&mut **store, fleet, &mut self.changes, now)?,
             None => Records::default(),
@@ -33,15 +30,12 @@ impl Look {
     }
 
     /// Every change of a version, as far as it was seen.
-    pub fn changes(&self) -> &[Change] {
+    pub(crate) fn changes(&self) -> &[Change] {
         self.changes.all()
     }
 }
 
 /// The last events of a device, the latest first.
-///
-/// # Errors
-/// What the store says.
 pub(super) fn events_of(store: &mut dyn Store, imei: Imei, limit: u32) -> Result<Vec<Event>, StoreError> {
     let mut events = Vec::new();
     store.read(&mut |tx| {
@@ -52,9 +46,6 @@ pub(super) fn events_of(store: &mut dyn Store, imei: Imei, limit: u32) -> Result
 }
 
 /// The last events of those that `keeps` keeps, the latest first.
-///
-/// # Errors
-/// What the store says.
 pub(super) fn latest_events(
     store: &mut dyn Store,
     limit: u32,

@@ -8,32 +8,28 @@ use std::path::Path;
 
 use anyhow::bail;
 
-pub use args::Args;
-pub use look::Look;
+pub(crate) use args::Args;
+pub(crate) use look::Look;
 
 use super::project::Project;
 use super::{files, look_at_store, now};
-use crate::cli::{Global, Outcome, print};
+use crate::context::{Exit, Global, print};
 use crate::report::status::summary::Summary;
 use crate::report::status::{html, prometheus};
 use answers::Asked;
 
-/// Runs the command.
-///
-/// # Errors
-/// If what is asked for is not in the fleet, the state cannot be read, or a file cannot be written.
-pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let project = Project::load(global);
     let Some((fleet, _)) = project.fleet() else {
         project.show_diagnostics(global)?;
-        return Ok(Outcome::Failed);
+        return Ok(Exit::Failed);
     };
     let filter = args.filter(fleet)?;
     let mut store = look_at_store(global)?;
     let mut look = Look::default();
     let status = look.at(fleet, &mut store, now())?;
     let asked = Asked { fleet, status: &status, filter: &filter, json: args.json };
-    let mut outcome = Outcome::Done;
+    let mut outcome = Exit::Done;
     let text = if let Some(name) = &args.device {
         asked.device(name, &mut store, args.events.unwrap_or(args::HISTORY))?
     } else if let Some(limit) = args.events {
@@ -44,7 +40,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
         let summary = Summary::new(fleet, &status, |device| filter.keeps(fleet, &status, device));
         if let Some(dir) = &args.html {
             report(dir, &html::pages(fleet, &status, &summary, look.changes())?)?;
-            return Ok(Outcome::Done);
+            return Ok(Exit::Done);
         }
         if args.prometheus {
             prometheus::metrics(&status, &summary)
@@ -54,7 +50,7 @@ pub fn run(global: &Global, args: &Args) -> anyhow::Result<Outcome> {
                 bail!("no device is aimed at such a rollout: there is nothing to judge");
             }
             if verdicts.iter().any(|verdict| !verdict.misses.is_empty()) {
-                outcome = Outcome::MissesGate;
+                outcome = Exit::MissesGate;
             }
             asked.gate(&summary, &verdicts)
         } else {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 
 use super::project::Project;
 use super::{serve, show};
-use crate::cli::Global;
+use crate::context::Global;
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
 use otapress_core::wire::{Site, VcFile};
@@ -23,42 +23,43 @@ use otapress_publish::render::{answer_path, jad_path};
 
 /// A simulated device and what out/ has for it.
 #[derive(Debug)]
-pub struct Tracker {
+pub(crate) struct SimulatedDevice {
     /// The device, provisioned as the fleet says; it runs nothing yet.
-    pub device: device::Device,
+    pub(crate) device: device::Device,
     /// What it is to run.
-    pub target: Option<Version>,
+    pub(crate) target: Option<Version>,
     /// How many offers it is made.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// Its JAD below out/, if it has a target.
-    pub jad: Option<OutPath>,
+    pub(crate) jad: Option<OutPath>,
 }
 
 /// Who is to be played, and against which server.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub(crate) struct Selection<'a> {
     /// Where to connect, if not to the site itself.
-    pub url: Option<&'a str>,
+    pub(crate) url: Option<&'a str>,
     /// How many devices, if not all.
-    pub devices: Option<NonZeroUsize>,
+    pub(crate) devices: Option<NonZeroUsize>,
     /// How long a reply may take.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// A site and those who are played against it.
 #[derive(Debug)]
-pub struct Cast {
+pub(crate) struct SimulatedFleet {
     /// What is published in out/.
-    pub site: Site,
+    pub(crate) site: Site,
     /// All devices of the fleet, or as many as are wanted, spread evenly over the clientIDs.
-    pub trackers: Vec<Tracker>,
+    pub(crate) devices: Vec<SimulatedDevice>,
 }
 
 /// Brings together what is to be played; `None` if the fleet has mistakes, which were shown.
-///
-/// # Errors
-/// If out/ is not what the fleet says, a password cannot be read, or the URL has no address.
-pub fn cast(global: &Global, project: &Project, wanted: &Wanted<'_>) -> anyhow::Result<Option<Cast>> {
+pub(crate) fn select(
+    global: &Global,
+    project: &Project,
+    wanted: &Selection<'_>,
+) -> anyhow::Result<Option<SimulatedFleet>> {
     let Some((fleet, _)) = project.fleet() else {
         project.show_diagnostics(global)?;
         return Ok(None);
@@ -68,16 +69,16 @@ pub fn cast(global: &Global, project: &Project, wanted: &Wanted<'_>) -> anyhow::
     let out = global.out();
     let site = read_site(&out)?
         .with_context(|| format!("`{}` is not a published directory: run `otapress build`", out.display()))?;
-    let trackers = trackers(fleet, &out, wanted.devices.map(NonZeroUsize::get), network)?;
-    Ok(Some(Cast { site, trackers }))
+    let devices = devices(fleet, &out, wanted.devices.map(NonZeroUsize::get), network)?;
+    Ok(Some(SimulatedFleet { site, devices }))
 }
 
-fn trackers(
+fn devices(
     fleet: &Fleet,
     out: &Path,
     sample: Option<usize>,
     network: Network,
-) -> anyhow::Result<Vec<Tracker>> {
+) -> anyhow::Result<Vec<SimulatedDevice>> {
     let mut passwords = BTreeMap::new();
     for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
         if !passwords.contains_key(&auth.password_file) {
@@ -90,17 +91,17 @@ fn trackers(
         passwords.get(&auth.password_file).map(String::as_str)
     };
     evenly(fleet.devices(), sample)
-        .map(|device| tracker(fleet, device, password(device), out, network))
+        .map(|device| simulated_device(fleet, device, password(device), out, network))
         .collect()
 }
 
-fn tracker(
+fn simulated_device(
     fleet: &Fleet,
     device: &Device,
     password: Option<&str>,
     out: &Path,
     network: Network,
-) -> anyhow::Result<Tracker> {
+) -> anyhow::Result<SimulatedDevice> {
     let file = out.join(answer_path(device).as_str());
     let text = fs::read(&file)
         .with_context(|| format!("`{}` is not what the fleet says: run `otapress build`", out.display()))
@@ -118,7 +119,7 @@ fn tracker(
         simulated = simulated.with(key, &val)?;
     }
     simulated.network = network;
-    Ok(Tracker { device: simulated, target, attempts, jad: target.map(|_| jad) })
+    Ok(SimulatedDevice { device: simulated, target, attempts, jad: target.map(|_| jad) })
 }
 
 /// All of them, or `n`: always the same ones, with the same distance from each to the next.
