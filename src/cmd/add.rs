@@ -82,9 +82,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         };
         if !args.json {
             let note = if known.is_some() { " (was there)" } else { "" };
-            print(
-                format!("{}  {}  {}{note}\n", jar.version_text(), jar.sha256(), path.display()).as_bytes(),
-            )?;
+            print(format!("{}  {}  {}{note}\n", jar.version_text(), jar.sha256(), path.display()))?;
         }
         added.push(json!({
             "version": jar.version_text(),

@@ -61,7 +61,7 @@ pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::R
     report.allow(&args.allow);
     let text =
         if args.json { serde_json::to_string_pretty(&report.to_json())? + "\n" } else { report.to_text() };
-    print(text.as_bytes())?;
+    print(text)?;
     Ok(if report.has_errors() { Exit::Failed } else { Exit::Done })
 }
 

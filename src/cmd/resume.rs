@@ -20,7 +20,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         bail!("no rollout of `{}` is halted", args.release);
     }
     for rollout in resumed {
-        print(format!("{rollout} goes on\n").as_bytes())?;
+        print(format!("{rollout} goes on\n"))?;
     }
     Ok(Exit::Done)
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         .with_context(|| format!("there is no state in `{}`: no device has asked yet", global.state()))?;
     if args.all {
         let retried = operate::retry_all(&mut store, now())?;
-        return print(format!("{} may try again\n", count(retried, "device")).as_bytes());
+        return print(format!("{} may try again\n", count(retried, "device")));
     }
     let imeis: Vec<_> = devices.iter().map(|device| device.imei).collect();
     let retried = operate::retry(&mut store, &imeis, now())?;
@@ -38,7 +38,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             }
             (false, _) => "had used no attempt",
         };
-        print(format!("{name} {what}\n").as_bytes())?;
+        print(format!("{name} {what}\n"))?;
     }
     Ok(outcome)
 }

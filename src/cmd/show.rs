@@ -86,7 +86,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let provision = to_set(fleet, device, password.as_deref());
     if let Some(form) = args.provision {
         let text = provision::text(form, &provision).map_err(|faults| anyhow!("{}", faults.join("; ")))?;
-        print(text.as_bytes())?;
+        print(text)?;
         if form == Form::Sms && !global.quiet {
             for note in provision::SMS_NOTES {
                 writeln!(std::io::stderr(), "note: {note}")?;
@@ -117,7 +117,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     } else {
         show_text::text(&view)
     };
-    print(text.as_bytes())
+    print(text)
 }
 
 /// What has to be set on the device: what differs from the defaults of the firmware, spelled as there.

@@ -117,7 +117,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     bar.finish_and_clear();
     let text =
         if args.json { serde_json::to_string_pretty(&report.to_json())? + "\n" } else { report.to_text() };
-    print(text.as_bytes())?;
+    print(text)?;
     let played = report.interrupted.unwrap_or(what.seconds);
     remark(global, begin.elapsed(), played, longest)?;
     Ok(if report.is_clean() { Exit::Done } else { Exit::Failed })

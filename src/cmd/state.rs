@@ -37,7 +37,7 @@ pub(crate) fn run(global: &Global, State::Copy { from, to }: &State) -> anyhow::
     for sum in sums {
         text += &format!("{:>10} {:<16} sha256 {}\n", sum.count, sum.kind, sum.digest.short());
     }
-    print(text.as_bytes())
+    print(text)
 }
 
 /// Says now and then how far it is; how much there will be is not known.

@@ -135,8 +135,7 @@ pub(super) fn run(
         let said = match told {
             Told::Sent(attempt) => {
                 sent += 1;
-                print(format!("{client} was told to upgrade: {}\n", attempt_text(&attempt)).as_bytes())
-                    .map(drop)
+                print(format!("{client} was told to upgrade: {}\n", attempt_text(&attempt))).map(drop)
             }
             Told::Skipped(why) => {
                 skipped += 1;

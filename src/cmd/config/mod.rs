@@ -134,7 +134,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             writeln!(io::stderr(), "warning: {warning}")?;
         }
     }
-    print(text.as_bytes())
+    print(text)
 }
 
 impl Host {

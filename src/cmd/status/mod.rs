@@ -59,7 +59,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     };
     match &args.write {
         Some(file) => files::replace(file, text.as_bytes())?,
-        None => drop(print(text.as_bytes())?),
+        None => drop(print(text)?),
     }
     Ok(outcome)
 }
