@@ -141,13 +141,3 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<Exit> {
     out.flush()?;
     Ok(Exit::Done)
 }
-
-/// Prints a value as indented JSON. Keys are sorted, whatever the order of a view's fields.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<Exit> {
-    print(json_text(value)?)
-}
-
-/// The text that [`print_json`] prints.
-pub(crate) fn json_text(value: &impl serde::Serialize) -> serde_json::Result<String> {
-    Ok(format!("{:#}\n", serde_json::to_value(value)?))
-}

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::project::Project;
 use crate::context::{Exit, Global, print};
-use crate::report::diagnostics;
+use crate::report::{diagnostics, json};
 use otapress_core::version::Version;
 use otapress_publish::catalog::{self, Catalog, read_file};
 use otapress_publish::diag::{Code, Diagnostic, Sources};
@@ -93,7 +93,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         }));
     }
     if args.json {
-        print((serde_json::to_string_pretty(&added)? + "\n").as_bytes())?;
+        print(json::text(&added))?;
     }
     Ok(Exit::Done)
 }

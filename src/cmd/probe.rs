@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use super::project::{Project, progress_bar};
 use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
 use crate::context::{Exit, Global, print};
+use crate::report::json;
 use otapress_devices::probe::{Code, Published, Subject, probe};
 
 /// How many seconds a reply may take.
@@ -59,8 +60,7 @@ pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::R
     let mut report = probe(&site, &subjects, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     report.allow(&args.allow);
-    let text =
-        if args.json { serde_json::to_string_pretty(&report.to_json())? + "\n" } else { report.to_text() };
+    let text = if args.json { json::text(&report.to_json()) } else { report.to_text() };
     print(text)?;
     Ok(if report.has_errors() { Exit::Failed } else { Exit::Done })
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::project::{Project, progress_bar};
 use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
 use crate::context::{Exit, Global, print};
+use crate::report::json;
 use otapress_devices::simulate::{Play, Player, play, starts_with};
 use otapress_publish::fleet::BasisPoints;
 use otapress_publish::jad;
@@ -115,8 +116,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         wait(begin, at, args.speed, &stop)
     });
     bar.finish_and_clear();
-    let text =
-        if args.json { serde_json::to_string_pretty(&report.to_json())? + "\n" } else { report.to_text() };
+    let text = if args.json { json::text(&report.to_json()) } else { report.to_text() };
     print(text)?;
     let played = report.interrupted.unwrap_or(what.seconds);
     remark(global, begin.elapsed(), played, longest)?;
