@@ -13,12 +13,13 @@ use super::count;
 use super::depfile::Depfile;
 use super::project::{Project, progress_bar};
 use crate::context::{Exit, Global};
+use otapress_core::out::{Part, Tier};
 use otapress_publish::publish::diff::{Changes, all, diff};
 use otapress_publish::publish::disk::RealDisk;
 use otapress_publish::publish::hashes::Hashes;
 use otapress_publish::publish::scan::{Existing, Published, scan};
 use otapress_publish::publish::{apply, is_mass_removal};
-use otapress_publish::tree::{Tier, Tree};
+use otapress_publish::tree::Tree;
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -165,7 +166,7 @@ fn check(global: &Global, out: &Path, changes: &Changes<'_>) -> anyhow::Result<E
 /// Devices that vanish from out/ in numbers are more likely a mistake than a plan.
 fn guard_mass_removal(published: &Published, changes: &Changes<'_>, allowed: bool) -> anyhow::Result<()> {
     let dropped = changes.remove.iter().filter(|remove| remove.tier == Tier::Answer).count();
-    let before = published.files.iter().filter(|file| file.path.as_str().starts_with("vc/")).count();
+    let before = published.files.iter().filter(|file| file.part == Part::Answers).count();
     if !allowed && is_mass_removal(dropped, before) {
         bail!(
             "{dropped} of {} would be dropped from out/, which is more than 10 %: \

@@ -2,18 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::project::Project;
 use crate::context::Global;
+use otapress_core::stamp::Stamp;
 
 /// What the fleet is made of, as it was at one moment. To compare costs a look at each file's metadata; only a change
 /// is worth reading everything.
 pub(crate) struct Inputs(BTreeMap<PathBuf, Option<Stamp>>);
-
-/// Device, inode, length, and when content and metadata were changed, to the nanosecond.
-type Stamp = (u64, u64, u64, [i64; 4]);
 
 impl Inputs {
     /// Reads the fleet to know what it is made of.
@@ -45,7 +42,5 @@ impl Inputs {
 
 /// None if there is no such file.
 fn stamp(path: &Path) -> Option<Stamp> {
-    let found = fs::metadata(path).ok()?;
-    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
-    Some((found.dev(), found.ino(), found.len(), times))
+    Some(Stamp::from(&fs::metadata(path).ok()?))
 }

@@ -15,14 +15,15 @@ use crate::report::plan::json::{fingerprints, json};
 use crate::report::plan::markdown::markdown;
 use crate::report::plan::{Style, text::text};
 use otapress_core::id::Imei;
+use otapress_core::out::Part;
 use otapress_core::version::Version;
 use otapress_publish::fleet;
 use otapress_publish::plan::names::Names;
-use otapress_publish::plan::view::{Fingerprint, Part, View};
+use otapress_publish::plan::published::{view, view_of};
+use otapress_publish::plan::view::{Fingerprint, View};
 use otapress_publish::plan::{Plan, compare};
 use otapress_publish::publish::hashes::Hashes;
 use otapress_publish::publish::scan::Existing;
-use otapress_publish::publish::view::{view, view_of};
 use otapress_publish::tree::Tree;
 use otapress_responder::store::Store as _;
 

@@ -10,9 +10,10 @@ use super::provision::{self, Form};
 use super::show_text;
 use super::{look_at_store, now, serve};
 use crate::context::{Exit, Global, print};
+use otapress_core::out::answer_path;
 use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet};
-use otapress_publish::render::{answer, answer_path, jad_path, jar_path};
+use otapress_publish::render::{answer, jad_path, jar_path};
 use otapress_publish::resolve::{Assignment, Rule, assign};
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;
@@ -243,7 +244,7 @@ fn to_json(view: &View<'_>) -> Value {
         "jad": view.jad_url,
         "jar": view.jar.as_ref().map(|jar| json!({ "url": jar.url, "size": jar.size, "sha256": jar.sha256 })),
         "notify": view.notify_url,
-        "answer": answer_path(device).as_str(),
+        "answer": answer_path(device.imei).as_str(),
         "settings": settings.iter().map(|setting| (setting.key.clone(), setting.val.clone().into())).collect::<serde_json::Map<_, Value>>(),
         "provision": view.provision.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect::<serde_json::Map<_, Value>>(),
         "command": view.command,

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use super::project::Project;
 use super::{serve, show};
 use crate::context::Global;
+use otapress_core::out::answer_file;
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
 use otapress_core::wire::{Site, VcFile};
@@ -19,7 +20,7 @@ use otapress_devices::device;
 use otapress_devices::device::http::{Network, Url};
 use otapress_publish::fleet::{Device, Fleet};
 use otapress_publish::publish::scan::read_site;
-use otapress_publish::render::{answer_path, jad_path};
+use otapress_publish::render::jad_path;
 
 /// A simulated device and what out/ has for it.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ fn simulated_device(
     out: &Path,
     network: Network,
 ) -> anyhow::Result<SimulatedDevice> {
-    let file = out.join(answer_path(device).as_str());
+    let file = answer_file(out, device.imei);
     let text = fs::read(&file)
         .with_context(|| format!("`{}` is not what the fleet says: run `otapress build`", out.display()))
         .with_context(|| format!("cannot read `{}`", file.display()))?;

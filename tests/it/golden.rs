@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use otapress_core::digest::Sha256;
-use otapress_core::wire::{SITE_FILE, Site, VcFile};
+use otapress_core::out::SITE_FILE;
+use otapress_core::wire::{Site, VcFile};
 use otapress_publish::{jad, jar};
 
 use crate::support::project::{

@@ -5,7 +5,8 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use otapress_core::wire::{SITE_FILE, Site};
+use otapress_core::out::SITE_FILE;
+use otapress_core::wire::Site;
 use otapress_devices::device::Device;
 use otapress_devices::device::http::Network;
 use otapress_devices::probe::{Code, Published, Report, Subject, probe};

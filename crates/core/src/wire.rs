@@ -12,9 +12,6 @@ use crate::version::Version;
 /// The number of the format of `out/`; another number is refused instead of being misread.
 pub const FORMAT: u32 = 1;
 
-/// The name of the file that marks a directory as ours and describes what is published in it.
-pub const SITE_FILE: &str = "otapress.json";
-
 /// The answer that never hurts: no upgrade, no settings.
 ///
 /// Exactly these bytes, because firmware up to 0.8.37 upgrades on any byte `1` in the body.

@@ -12,7 +12,8 @@ use crate::fleet::{Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisionin
 use crate::jad;
 use crate::resolve::{self, Assignment, Rule};
 use crate::template::{ReleaseValues, Template};
-use crate::tree::{Content, ContentId, Tier, Tree};
+use crate::tree::{Content, ContentId, Tree};
+use otapress_core::out::{self, Tier};
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
 use otapress_core::wire::{self, Offer, Site, Target, VcFile};
@@ -42,7 +43,7 @@ pub fn render(
         let assignment = resolve::assign(fleet, device);
         let content = answers.content(device, assignment, &mut tree);
         let tier = if assignment.target.is_some() { Tier::Answer } else { Tier::NoOffer };
-        tree.add(answer_path(device), tier, content);
+        tree.add(out::answer_path(device.imei), tier, content);
         if let Some(target) = assignment.target
             && let Err(diagnostics) = jads.add(device, target, &mut tree)
         {
@@ -58,14 +59,9 @@ pub fn render(
         return Err(found);
     }
     let site = tree.intern(bytes(site(fleet, &releases).to_text()));
-    tree.add(path(wire::SITE_FILE), Tier::Site, site);
+    tree.add(out::site_path(), Tier::Site, site);
     tree.sort();
     Ok(tree)
-}
-
-/// The path of a device's version-check answer.
-pub fn answer_path(device: &Device) -> OutPath {
-    path(&format!("vc/{}.json", device.imei))
 }
 
 /// The URL of a device's JAD.
@@ -84,14 +80,11 @@ pub fn jad_path(fleet: &Fleet, device: &Device) -> Result<OutPath, Diagnostic> {
     })
 }
 
-/// The path of a published JAR: a new directory for each content, so that it can be cached for ever.
+/// The path of a published JAR.
 pub fn jar_path(fleet: &Fleet, entry: &Entry) -> OutPath {
     let jar = entry.jar();
-    path(&format!("jars/{}/{}/{}.jar", jar.version_text(), jar.sha256().short(), fleet.midlet().name))
-}
-
-fn path(text: &str) -> OutPath {
-    text.parse().expect("versions, digests, IMEIs and checked names make good paths")
+    out::jar_path(jar.version_text(), jar.sha256(), &fleet.midlet().name)
+        .expect("versions and checked names make good paths")
 }
 
 fn bytes(text: String) -> Content {
@@ -117,13 +110,12 @@ fn releases<'a>(fleet: &Fleet, catalog: &'a Catalog, tree: &mut Tree) -> BTreeMa
         let content = Content::CopyOf { file: entry.path().into(), size: jar.size(), sha256: jar.sha256() };
         let content = tree.intern(content);
         tree.add(path.clone(), Tier::Jar, content);
-        let below = path.as_str().trim_start_matches("jars/").to_owned();
-        sums.insert(below, jar.sha256());
+        sums.insert(out::below_jars(&path).to_owned(), jar.sha256());
         releases.insert(jar.version(), Release { entry, values: ReleaseValues::new(entry, &url), path, url });
     }
     let sums: String = sums.iter().map(|(path, sha256)| format!("{sha256}  {path}\n")).collect();
     let sums = tree.intern(bytes(sums));
-    tree.add(path("jars/SHA256SUMS"), Tier::Jar, sums);
+    tree.add(out::checksums_path(), Tier::Jar, sums);
     releases
 }
 

@@ -5,28 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use otapress_core::digest::Sha256;
+use otapress_core::out::Tier;
 use otapress_core::out_path::OutPath;
-
-/// When a file is published: a tier is complete before the next one begins, and files are withdrawn in reverse, so that
-/// what a file refers to is there as long as the file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Tier {
-    /// Version-check answers that offer nothing: they take back what sent devices to a JAD, and refer to nothing.
-    NoOffer,
-    /// JARs and their checksums.
-    Jar,
-    /// JADs, which name a JAR.
-    Jad,
-    /// Version-check answers that send devices to a JAD.
-    Answer,
-    /// `otapress.json`, which says what is published.
-    Site,
-}
-
-impl Tier {
-    /// All of them in the order of publication.
-    pub const ALL: [Tier; 5] = [Tier::NoOffer, Tier::Jar, Tier::Jad, Tier::Answer, Tier::Site];
-}
 
 /// What a file holds; many files can share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

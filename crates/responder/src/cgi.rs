@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::files::{self, Kind};
+use super::files;
 use super::message::{Agent, BODY_LIMIT, Program, Request};
 use super::service::{self, Reply, Responder, Step};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, Store};
+use otapress_core::out::Served;
 
 /// How long a body may take. A device on GPRS needs seconds for its few bytes.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
@@ -46,7 +47,7 @@ pub struct Outcome {
 /// What is sent.
 enum Answer {
     Reply(Reply),
-    File { kind: Kind, file: File, size: u64, with_body: bool },
+    File { served: Served, file: File, size: u64, with_body: bool },
 }
 
 impl From<Reply> for Outcome {
@@ -67,10 +68,10 @@ impl Outcome {
                 write_head(output, reply.status, reply.reason(), &head, reply.body.len() as u64)?;
                 output.write_all(reply.body.as_bytes())?;
             }
-            Answer::File { kind, file, size, with_body } => {
+            Answer::File { served, file, size, with_body } => {
                 let head = [
-                    ("Content-Type", Some(kind.content_type())),
-                    ("Cache-Control", Some(kind.cache_control())),
+                    ("Content-Type", Some(served.content_type())),
+                    ("Cache-Control", Some(served.cache_control())),
                 ];
                 write_head(output, 200, "OK", &head, *size)?;
                 if *with_body && io::copy(&mut file.take(*size), output)? != *size {
@@ -167,17 +168,17 @@ fn file(out: &Path, responder: &Responder, request: &Request<'_>, is_known: bool
     let path = request.target.split('?').next().unwrap_or_default();
     let named = responder.site().ok().and_then(|site| {
         let path = files::out_path(files::site_prefix(&site.site), path)?;
-        Some((Kind::of(&path)?, path, site.auth))
+        Some((Served::of(&path)?, path, site.auth))
     });
     // A path that can be no file's: whoever came here by mistake is told what this program is for.
-    let Some((kind, path, auth)) = named else { return Reply::method_not_allowed().into() };
-    if auth && kind.is_protected() && !is_known {
+    let Some((served, path, auth)) = named else { return Reply::method_not_allowed().into() };
+    if auth && served.is_protected() && !is_known {
         let why = format!("`{path}` is refused: the server did not ask for a password");
         return Reply::empty(403, Some(why)).into();
     }
     match files::open(out, &path) {
         Ok(Some((file, metadata))) => {
-            let answer = Answer::File { kind, file, size: metadata.len(), with_body };
+            let answer = Answer::File { served, file, size: metadata.len(), with_body };
             Outcome { answer, store: None }
         }
         Ok(None) => Reply::empty(404, None).into(),

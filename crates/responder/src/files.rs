@@ -1,4 +1,4 @@
-//! The files of `out/` that are served: which path is which file, of which type, and how long it may be cached.
+//! Opens the files of `out/` that are served ([`otapress_core::out::Served`] says which these are).
 //!
 //! What could be served wrongly, and what keeps it from being served:
 //!
@@ -6,8 +6,8 @@
 //!    if it is an [`OutPath`], which has none of these; nothing is ever decoded;
 //! 2. a symbolic link out of `out/`: the kernel is told to follow none; where there is one, the file's real path must
 //!    lie below the real path of `out/`;
-//! 3. what is not a device's business (`vc/`, `otapress.json`, temporary files): only the three kinds of
-//!    [`Kind`] are served;
+//! 3. what is not a device's business (`vc/`, `otapress.json`, temporary files): only what
+//!    [`otapress_core::out::Served`] names is served;
 //! 4. a JAR that changes while it is sent: a file is sent from where it was opened once, and files are
 //!    replaced by renaming, never in place.
 
@@ -19,69 +19,6 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use otapress_core::out_path::OutPath;
-
-/// A kind of file that devices and operators may fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A descriptor.
-    Jad,
-    /// A JAR; `immutable` if its path names its content.
-    Jar {
-        /// Whether it may be cached for ever.
-        immutable: bool,
-    },
-    /// A list of checksums.
-    Checksums,
-}
-
-impl Kind {
-    /// The kind that a path names; `None` for everything that is not served.
-    pub fn of(path: &OutPath) -> Option<Kind> {
-        let path = path.as_str();
-        if path.starts_with("vc/") || path.split('/').any(|component| component.starts_with('.')) {
-            return None;
-        }
-        let name = path.rsplit('/').next().unwrap_or_default();
-        match name.rsplit_once('.') {
-            Some((_, "jad")) => Some(Kind::Jad),
-            Some((_, "jar")) => Some(Kind::Jar { immutable: is_immutable(path) }),
-            _ if name == "SHA256SUMS" => Some(Kind::Checksums),
-            _ => None,
-        }
-    }
-
-    /// The value of Content-Type.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Kind::Jad => "text/vnd.sun.j2me.app-descriptor",
-            Kind::Jar { .. } => "application/java-archive",
-            Kind::Checksums => "text/plain",
-        }
-    }
-
-    /// The value of Cache-Control.
-    pub fn cache_control(self) -> &'static str {
-        match self {
-            Kind::Jar { immutable: true } => "public, max-age=31536000, immutable, no-transform",
-            _ => "no-cache, no-transform",
-        }
-    }
-
-    /// Whether it is served to those with credentials only, where there are credentials.
-    pub fn is_protected(self) -> bool {
-        matches!(self, Kind::Jad | Kind::Jar { .. })
-    }
-}
-
-/// `jars/<version>/<16 hexadecimal digits of its digest>/<name>`.
-fn is_immutable(path: &str) -> bool {
-    let mut parts = path.split('/');
-    let hash = |part: &str| part.len() == 16 && part.bytes().all(|b| b.is_ascii_hexdigit());
-    parts.next() == Some("jars")
-        && parts.next().is_some()
-        && parts.next().is_some_and(hash)
-        && parts.count() == 1
-}
 
 /// Opens a file below `out`; `None` if there is none.
 ///
@@ -158,29 +95,6 @@ mod tests {
         let file = root.join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
-    }
-
-    #[test]
-    fn only_what_devices_fetch_has_a_kind() {
-        assert_eq!(Kind::of(&path("files/d/OwnTracks.jad")), Some(Kind::Jad));
-        let jar = "jars/0.10.66/0123456789abcdef/OwnTracks.jar";
-        assert_eq!(Kind::of(&path(jar)), Some(Kind::Jar { immutable: true }));
-        for mutable in ["jars/OwnTracks.jar", "jars/1.0/OwnTracks.jar", "x/1.0/0123456789abcdef/O.jar"] {
-            assert_eq!(Kind::of(&path(mutable)), Some(Kind::Jar { immutable: false }), "{mutable}");
-        }
-        assert_eq!(Kind::of(&path("jars/SHA256SUMS")), Some(Kind::Checksums));
-        for hidden in [
-            "otapress.json",
-            "vc/123456789012345.json",
-            "vc/x.jad",
-            "files/.tmp/x.jad",
-            ".x.jar",
-            "x.JAD",
-            "x.jad.tmp",
-            "jad",
-        ] {
-            assert_eq!(Kind::of(&path(hidden)), None, "{hidden}");
-        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A published directory and devices that ask, for tests.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::message::Request;
 use super::service::{self, Reply, Responder, Step};
 use crate::store::{Durability, Store};
+use otapress_core::out;
 use otapress_core::wire::{self, Brake, Offer, Setting, Site, Target, VcFile};
 
 /// A Monday, 10:00 UTC.
@@ -51,7 +52,7 @@ impl Out {
     /// One without devices.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("vc")).unwrap();
+        fs::create_dir(dir.path().join(out::ANSWERS)).unwrap();
         let site = Site {
             otapress: wire::FORMAT,
             site: "http://ota.example.com".into(),
@@ -60,13 +61,18 @@ impl Out {
             auth: false,
             releases: vec![],
         };
-        fs::write(dir.path().join(wire::SITE_FILE), site.to_text()).unwrap();
+        fs::write(dir.path().join(out::SITE_FILE), site.to_text()).unwrap();
         Out(dir)
     }
 
     /// Its path.
     pub fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// The answer file of device `n`.
+    pub fn answer(&self, n: usize) -> PathBuf {
+        out::answer_file(self.path(), imei(n).parse().unwrap())
     }
 
     /// Publishes the answer file of device `n`.
@@ -76,7 +82,7 @@ impl Out {
 
     /// Publishes any text in its place.
     pub fn publish_text(&self, n: usize, text: &str) {
-        fs::write(self.path().join("vc").join(imei(n) + ".json"), text).unwrap();
+        fs::write(self.answer(n), text).unwrap();
     }
 
     /// What the responder sees of it now.

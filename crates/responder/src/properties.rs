@@ -195,7 +195,7 @@ impl World {
             }
             Act::Withdraw { device } => {
                 if self.files.remove(device).is_some() {
-                    let path = self.out.path().join("vc").join(imei(*device) + ".json");
+                    let path = self.out.answer(*device);
                     std::fs::remove_file(path).unwrap();
                 }
             }

@@ -14,6 +14,7 @@ use super::plan::{self, Plan};
 use super::record::Refusal;
 use crate::store::{Asked, Durability, Store, StoreError, Tx};
 use otapress_core::id::{ClientId, Imei};
+use otapress_core::out;
 use otapress_core::version::Version;
 use otapress_core::wire::{self, Answer, Site, VcFile};
 
@@ -159,7 +160,7 @@ impl Responder {
     /// is published for a device is still found.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         let out = out.into();
-        let file = out.join(wire::SITE_FILE);
+        let file = out.join(out::SITE_FILE);
         let site = fs::read(&file)
             .map_err(|error| cannot_read(&file, &error))
             .and_then(|text| Site::parse(&text).map_err(|error| cannot_read(&file, &error)))
@@ -210,7 +211,7 @@ impl Responder {
     }
 
     fn answer_file(&self, imei: Imei) -> PathBuf {
-        self.out.join("vc").join(format!("{imei}.json"))
+        out::answer_file(&self.out, imei)
     }
 
     /// What is published for a device.

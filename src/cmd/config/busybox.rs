@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::values::{self, Backend, Site};
 use super::{Place, htpasswd, templates};
 use crate::context::Global;
+use otapress_core::out::JARS;
 use otapress_publish::fleet::uri::HttpUri;
 use otapress_publish::fleet::{Fleet, Provisioning, Spanned};
 
@@ -80,7 +81,7 @@ fn auth(fleet: &Fleet) -> anyhow::Result<Vec<String>> {
                 jad.rsplit('/').next().unwrap_or_default(),
             );
         }
-        dirs.extend([dir.to_owned(), "jars".to_owned()]);
+        dirs.extend([dir.to_owned(), JARS.to_owned()]);
     }
     if dirs.is_empty() {
         return Ok(Vec::new());

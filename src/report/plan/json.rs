@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::Style;
 use crate::report::status::time::moment;
 use otapress_core::digest::Sha256;
-use otapress_publish::plan::view::{Fingerprint, Part};
+use otapress_core::out::Part;
+use otapress_publish::plan::view::Fingerprint;
 use otapress_publish::plan::{Devices, Kind, Plan, Pushed, Rule, Side, State};
 use otapress_publish::settings::is_secret;
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use otapress_core::digest::Sha256;
+use otapress_core::out::{SITE_FILE, answer_path};
 use otapress_core::version::Version;
-use otapress_core::wire::{SITE_FILE, Site, VcFile};
+use otapress_core::wire::{Site, VcFile};
 use otapress_publish::jar::Jar;
 use otapress_publish::publish::diff::{all, diff};
 use otapress_publish::publish::disk::Disk;
@@ -55,7 +56,7 @@ impl Release {
         let device = |device| {
             let target = resolve::assign(&fleet, device).target;
             let jad = render::jad_path(&fleet, device).unwrap().to_string();
-            (render::answer_path(device).to_string(), Device { target, jad })
+            (answer_path(device.imei).to_string(), Device { target, jad })
         };
         let devices = fleet.devices().iter().map(device).collect();
         Release { files: files.collect(), devices, tree, _project: project }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use otapress_core::digest::Sha256;
-use otapress_core::wire::{Brake, FORMAT, Offer, Release, SITE_FILE, Setting, Site, Target, VcFile};
+use otapress_core::out::SITE_FILE;
+use otapress_core::wire::{Brake, FORMAT, Offer, Release, Setting, Site, Target, VcFile};
 use tempfile::TempDir;
 
 use super::jar::{CLASS, JarBuilder};

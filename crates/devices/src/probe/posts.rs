@@ -6,6 +6,7 @@ use super::transport::is_redirect;
 use super::{CHECK, Code, RESULT, Sent, Subject, Walk};
 use crate::device::http::{Framing, Reply, Request};
 use crate::device::{Device, Program};
+use otapress_core::out::answer_path;
 
 /// A User-Agent of the MIDlet that names no IMEI: it is answered as any, and there is nobody to remember.
 const NOBODY: &str = "GW/0";
@@ -68,7 +69,7 @@ impl Walk<'_> {
             urls.push(format!("{site}/{}", published.path));
             urls.extend(self.release_of(published).map(|release| format!("{site}/{}", release.path)));
         }
-        urls.push(format!("{site}/vc/{}.json", subject.device.imei));
+        urls.push(format!("{site}/{}", answer_path(subject.device.imei)));
         for url in urls {
             let body = subject.device.version.as_bytes();
             let request = Request::post(&url, body, Framing::Length).header("User-Agent", NOBODY);

@@ -1,17 +1,18 @@
 //! What nobody but the responder is to read.
 
 use super::{Code, Subject, Walk};
-use otapress_core::wire::SITE_FILE;
+use otapress_core::out::{ANSWERS, JARS, SITE_FILE, answer_path};
 
 impl Walk<'_> {
     /// Asks for what must not be given. Everything but 200 is fine; a redirect is none of a device's business.
     pub(super) fn private(&mut self, subject: &Subject) {
-        let answer = format!("vc/{}.json", subject.device.imei);
+        let answer = answer_path(subject.device.imei);
+        let [answers, jars] = [ANSWERS, JARS].map(|dir| format!("{dir}/"));
         let asked = [
             (Code::VcExposed, "the answer file", answer.as_str()),
             (Code::SiteFileExposed, "the site file", SITE_FILE),
-            (Code::Listing, "a directory", "vc/"),
-            (Code::Listing, "a directory", "jars/"),
+            (Code::Listing, "a directory", &answers),
+            (Code::Listing, "a directory", &jars),
         ];
         for (code, what, path) in asked {
             let request = subject.device.modem_get(&format!("{}/{path}", self.site.site));

@@ -7,6 +7,7 @@ use super::reader::{Fields, Reader};
 use super::uri::{HttpUri, JadPath, Site};
 use super::{Spanned, keys};
 use crate::diag::{Code, Diagnostic, Span};
+use otapress_core::out::{ANSWERS, JAD_SUFFIX, JARS};
 
 /// What is set on the devices of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -258,11 +259,11 @@ fn jad_path(reader: &mut Reader, uri: &Spanned<HttpUri>, site: &Site) -> Option<
         );
         None
     };
-    if !below.ends_with(".jad") {
+    if !below.ends_with(JAD_SUFFIX) {
         return bad("the modem takes only URLs that end in `.jad`".into());
     }
     let first = below.split('/').next().unwrap_or_default();
-    if below.contains('/') && matches!(first, "jars" | "vc") {
+    if below.contains('/') && matches!(first, JARS | ANSWERS) {
         return bad(format!(
             "`{first}/` in out/ is for other files; put the JADs elsewhere, such as `files/@/`"
         ));

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Change;
-use super::view::{Blob, BlobId, Meaning, Part, View};
+use super::view::{Blob, BlobId, Meaning, View};
+use otapress_core::out::Part;
 use otapress_core::version::Version;
 use otapress_core::wire::{Release, Site};
 
@@ -50,7 +51,7 @@ pub(super) fn files(before: &View, after: &View) -> Files {
         |(imei, _)| imei,
         |_, old, new| {
             let (old, new) = blobs(old.map(|(_, id)| *id), new.map(|(_, id)| *id));
-            files.note(Part::Answers, old, new);
+            files.note(old, new);
         },
     );
     let (old, new) = (before.files().iter(), after.files().iter());
@@ -58,20 +59,20 @@ pub(super) fn files(before: &View, after: &View) -> Files {
         old,
         new,
         |(path, _)| path,
-        |path, old, new| {
+        |_, old, new| {
             let (old, new) = blobs(old.map(|(_, id)| *id), new.map(|(_, id)| *id));
-            files.note(Part::of(path), old, new);
+            files.note(old, new);
         },
     );
     files
 }
 
 impl Files {
-    fn note(&mut self, part: Part, old: Option<&Blob>, new: Option<&Blob>) {
+    fn note(&mut self, old: Option<&Blob>, new: Option<&Blob>) {
         match (old, new) {
             (Some(old), Some(new)) if old.sha256 == new.sha256 => self.unchanged += 1,
             (old, Some(new)) => {
-                self.written_by_part[part as usize] += 1;
+                self.written_by_part[new.part as usize] += 1;
                 self.bytes_written += new.size;
                 if let (Some(Meaning::Jad(Some(old))), Meaning::Jad(Some(new))) =
                     (old.map(|old| &old.meaning), &new.meaning)
@@ -80,7 +81,7 @@ impl Files {
                 }
             }
             (Some(old), None) => {
-                self.removed_by_part[part as usize] += 1;
+                self.removed_by_part[old.part as usize] += 1;
                 self.bytes_removed += old.size;
             }
             (None, None) => {}

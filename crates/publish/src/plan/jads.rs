@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::names::Names;
-use super::view::{Part, View};
+use super::view::View;
 use super::{Devices, State};
 use otapress_core::id::{ClientId, Imei};
+use otapress_core::out::{JAD_SUFFIX, Part};
 use otapress_core::out_path::OutPath;
 
 /// JADs that move.
@@ -27,8 +28,8 @@ pub(super) fn moved(
     devices: impl Iterator<Item = (Imei, State, State)>,
 ) -> Vec<(Option<String>, String, Vec<Imei>)> {
     let jads = |view: &'_ View, other: &View| {
-        let of = view.files().iter().map(|(path, _)| path);
-        of.filter(|path| Part::of(path) == Part::Jads && !other.has(path)).cloned().collect::<Vec<_>>()
+        let jads = view.files().iter().filter(|(_, id)| view.blob(*id).part == Part::Jads);
+        jads.map(|(path, _)| path).filter(|path| !other.has(path)).cloned().collect::<Vec<_>>()
     };
     let gone = jads(before, after);
     if gone.is_empty() {
@@ -70,7 +71,7 @@ pub(super) fn moved(
 /// The path with `@` where the clientID is a component of it, or one without the suffix.
 fn pattern(path: &OutPath, client_id: &ClientId) -> String {
     let id = client_id.as_str();
-    let component = |component: &str| match component.strip_suffix(".jad") {
+    let component = |component: &str| match component.strip_suffix(JAD_SUFFIX) {
         _ if component == id => "@".to_owned(),
         Some(stem) if stem == id => "@.jad".to_owned(),
         _ => component.to_owned(),

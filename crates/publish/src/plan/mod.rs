@@ -11,6 +11,7 @@ mod compare;
 mod files;
 mod jads;
 pub mod names;
+pub mod published;
 mod rules;
 mod settings;
 #[cfg(test)]

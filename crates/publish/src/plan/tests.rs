@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::names::Names;
-use super::view::{Builder, Part, View};
+use super::view::{Builder, View};
 use super::{Devices, Kind, Plan, compare};
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
+use otapress_core::out::{Part, answer_path};
 use otapress_core::wire::{Brake, FORMAT, Offer, Release, Setting, Site, Target, VcFile};
 
 const SIZES: [u64; 3] = [1000, 2000, 3000];
@@ -81,7 +82,7 @@ fn view(answers: &Answers) -> View {
     });
     for (n, bytes) in answers {
         let id = builder.blob(Part::Answers, bytes);
-        builder.file(&format!("vc/{}.json", imei(*n)).parse().unwrap(), id);
+        builder.file(&answer_path(imei(*n)), id);
     }
     builder.finish()
 }

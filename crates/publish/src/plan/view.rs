@@ -10,42 +10,10 @@ use crate::jad;
 use crate::tree::{Content, Tree};
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
+use otapress_core::out::{Part, imei_of};
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
-use otapress_core::wire::{SITE_FILE, Site, VcFile};
-
-/// A part of out/, as people speak of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// JARs and their checksums.
-    Jars,
-    /// JADs.
-    Jads,
-    /// Version-check answers.
-    Answers,
-    /// `otapress.json`.
-    Site,
-}
-
-impl Part {
-    /// All of them.
-    pub const ALL: [Part; 4] = [Part::Jars, Part::Jads, Part::Answers, Part::Site];
-
-    /// The part that a published file belongs to.
-    pub fn of(path: &OutPath) -> Part {
-        match path.as_str() {
-            SITE_FILE => Part::Site,
-            text if text.starts_with("jars/") => Part::Jars,
-            text if text.starts_with("vc/") => Part::Answers,
-            _ => Part::Jads,
-        }
-    }
-
-    /// What its files are called.
-    pub fn name(self) -> &'static str {
-        ["jars", "jads", "answers", "site"][self as usize]
-    }
-}
+use otapress_core::wire::{Site, VcFile};
 
 /// The place of a blob in its view.
 pub type BlobId = u32;
@@ -53,6 +21,8 @@ pub type BlobId = u32;
 /// What files hold.
 #[derive(Clone, Debug)]
 pub struct Blob {
+    /// Where it lies.
+    pub part: Part,
     /// The digest of the bytes.
     pub sha256: Sha256,
     /// How many bytes there are.
@@ -87,7 +57,7 @@ impl View {
         let mut builder = Builder::default();
         let mut known = HashMap::new();
         for file in tree.files() {
-            let part = Part::of(&file.path);
+            let part = file.tier.part();
             let content = tree.content(file.content);
             let id = *known.entry((part, file.content)).or_insert_with(|| match content {
                 Content::Bytes(bytes) => builder.blob(part, bytes),
@@ -129,7 +99,7 @@ impl View {
     /// What tells this tree from every other one, part by part.
     pub fn fingerprint(&self) -> Fingerprint {
         let of = |part| {
-            let files = self.files.iter().filter(|(path, _)| Part::of(path) == part);
+            let files = self.files.iter().filter(|(_, id)| self.blob(*id).part == part);
             let answers = self.answers.iter().filter(|_| part == Part::Answers);
             let files = files.map(|(path, id)| (Cow::Borrowed(path.as_str()), *id));
             let answers = answers.map(|(imei, id)| (Cow::Owned(imei.to_string()), *id));
@@ -160,10 +130,6 @@ impl Fingerprint {
         let [jars, jads, answers, site] = Part::ALL.map(of);
         Ok(Fingerprint([jars?, jads?, answers?, site?]))
     }
-}
-
-fn imei_of(path: &OutPath) -> Option<Imei> {
-    path.as_str().strip_prefix("vc/")?.strip_suffix(".json")?.parse().ok()
 }
 
 /// Makes a view of what is found in a directory.
@@ -202,7 +168,7 @@ impl Builder {
     fn intern(&mut self, part: Part, sha256: Sha256, size: u64, meaning: impl FnOnce() -> Meaning) -> BlobId {
         *self.known.entry((part, sha256)).or_insert_with(|| {
             let id = BlobId::try_from(self.view.blobs.len()).expect("fewer contents than files");
-            self.view.blobs.push(Blob { sha256, size, meaning: meaning() });
+            self.view.blobs.push(Blob { part, sha256, size, meaning: meaning() });
             id
         })
     }

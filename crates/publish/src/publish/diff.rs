@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use super::PublishError;
 use super::hashes::Hashes;
 use super::scan::{Published, PublishedFile};
-use crate::plan::view::Part;
-use crate::tree::{Content, ContentId, File, Tier, Tree};
+use crate::tree::{Content, ContentId, File, Tree};
 use otapress_core::digest::Sha256;
+use otapress_core::out::Tier;
 use otapress_core::out_path::OutPath;
 
 /// What has to be done.
@@ -66,7 +66,7 @@ pub fn diff<'a>(
     hashes: &mut Hashes,
 ) -> Result<Changes<'a>, PublishError> {
     let mut changes = Changes::default();
-    let mut wanted = Wanted { tree, digests: vec![None; tree.contents()] };
+    let mut wanted = Digests { tree, digests: vec![None; tree.contents()] };
     let mut there = published.files.iter().peekable();
     for file in tree.files() {
         while let Some(old) = there.next_if(|old| old.path < file.path) {
@@ -90,12 +90,12 @@ pub fn diff<'a>(
 }
 
 /// The digests of what out/ is to hold, each found once.
-struct Wanted<'a> {
+struct Digests<'a> {
     tree: &'a Tree,
     digests: Vec<Option<Sha256>>,
 }
 
-impl Wanted<'_> {
+impl Digests<'_> {
     fn digest(&mut self, id: ContentId) -> Sha256 {
         *self.digests[id.index()].get_or_insert_with(|| match self.tree.content(id) {
             Content::Bytes(bytes) => Sha256::of(bytes),
@@ -105,12 +105,5 @@ impl Wanted<'_> {
 }
 
 fn removal(old: &PublishedFile) -> Remove {
-    let path = old.path.clone();
-    let tier = match Part::of(&path) {
-        Part::Site => Tier::Site,
-        Part::Jars => Tier::Jar,
-        Part::Answers => Tier::Answer,
-        Part::Jads => Tier::Jad,
-    };
-    Remove { path, tier }
+    Remove { path: old.path.clone(), tier: old.part.tier() }
 }

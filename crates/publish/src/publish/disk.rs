@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::lanes;
+use super::parallel;
 
 /// What [`super::apply`] needs.
 pub trait Disk: Sync {
@@ -22,7 +22,7 @@ pub trait Disk: Sync {
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Renames, replacing what is there.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Lets two names change places, whatever they are the names of.
+    /// Atomically swaps two paths.
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
@@ -95,6 +95,6 @@ impl Disk for RealDisk {
     }
 
     fn is_concurrent(&self) -> bool {
-        lanes::pay()
+        parallel::is_worthwhile()
     }
 }

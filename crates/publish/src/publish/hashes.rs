@@ -14,84 +14,15 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::Stat;
-
 use super::listings::{Listing, Listings};
 use otapress_core::digest::Sha256;
+use otapress_core::stamp::Stamp;
 
 /// The first bytes of the file.
 const MAGIC: &[u8] = b"otapress hashes 2\n";
 
 /// No file system's clock has a longer tick.
 const TICK: Duration = Duration::from_secs(2);
-
-/// What tells one state of a file or directory from every other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    /// When the content and when the metadata were changed, in nanoseconds since 1970-01-01 UTC.
-    modified: i64,
-    changed: i64,
-}
-
-impl Stamp {
-    /// The stamp of what the system says this of.
-    // The types of the fields are not the same on every platform.
-    #[allow(clippy::unnecessary_cast)]
-    pub fn of(stat: &Stat) -> Self {
-        let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
-        Stamp {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-            size: stat.st_size as u64,
-            modified: nanos(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            changed: nanos(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        }
-    }
-
-    /// The size of the file in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// When the content was last changed.
-    pub fn modified(&self) -> SystemTime {
-        match u64::try_from(self.modified) {
-            Ok(after) => UNIX_EPOCH + Duration::from_nanos(after),
-            Err(_) => UNIX_EPOCH - Duration::from_nanos(self.modified.unsigned_abs()),
-        }
-    }
-
-    /// How many bytes it takes in the cache.
-    pub(super) const LEN: usize = 5 * 8;
-
-    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
-        let words = [self.device, self.inode, self.size, self.modified as u64, self.changed as u64];
-        words.iter().for_each(|word| bytes.extend(word.to_be_bytes()));
-    }
-
-    pub(super) fn read(bytes: &mut &[u8]) -> Option<Self> {
-        let mut word = || {
-            let (word, rest) = bytes.split_first_chunk()?;
-            *bytes = rest;
-            Some(u64::from_be_bytes(*word))
-        };
-        Some(Stamp {
-            device: word()?,
-            inode: word()?,
-            size: word()?,
-            modified: word()? as i64,
-            changed: word()? as i64,
-        })
-    }
-
-    /// Whether the change before this moment was the last one under this stamp: a later one would show.
-    pub(super) fn is_settled(&self, moment: i64) -> bool {
-        self.changed < moment
-    }
-}
 
 /// Digests of files, and what is in small directories.
 #[derive(Debug, Default)]
@@ -168,7 +99,7 @@ impl Hashes {
         let mut bytes = MAGIC.to_vec();
         bytes.extend((digests.len() as u64).to_be_bytes());
         for (stamp, digest) in digests {
-            stamp.write(&mut bytes);
+            bytes.extend(stamp.to_bytes());
             bytes.extend(digest.sha256.as_bytes());
         }
         self.listings.write(settled, &mut bytes);
@@ -188,16 +119,21 @@ fn parse(bytes: &[u8]) -> Option<Hashes> {
     let (count, mut rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
     let mut digests = HashMap::new();
     for _ in 0..u64::from_be_bytes(*count) {
-        let stamp = Stamp::read(&mut rest)?;
-        let (sha256, after) = rest.split_first_chunk()?;
+        let (stamp, after) = rest.split_first_chunk()?;
+        let (sha256, after) = after.split_first_chunk()?;
         rest = after;
-        digests.insert(stamp, Digest { sha256: Sha256::from_bytes(*sha256), is_known: true, is_used: false });
+        digests.insert(
+            Stamp::from_bytes(stamp),
+            Digest { sha256: Sha256::from_bytes(*sha256), is_known: true, is_used: false },
+        );
     }
     Some(Hashes { digests, listings: Listings::read(rest)? })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     /// Long after everything was written.
@@ -207,7 +143,7 @@ mod tests {
 
     fn file(dir: &Path, name: &str, content: &[u8]) -> Stamp {
         fs::write(dir.join(name), content).unwrap();
-        Stamp::of(&rustix::fs::stat(dir.join(name)).unwrap())
+        Stamp::from(&rustix::fs::stat(dir.join(name)).unwrap())
     }
 
     fn unread() -> io::Result<Vec<u8>> {
@@ -238,14 +174,10 @@ mod tests {
         let mut hashes = Hashes::default();
         hashes.digest(stamp, || io::Result::Ok(b"abc".into())).unwrap();
         hashes.save(&cache, later()).unwrap();
-        let others = [
-            Stamp { device: stamp.device + 1, ..stamp },
-            Stamp { inode: stamp.inode + 1, ..stamp },
-            Stamp { size: stamp.size + 1, ..stamp },
-            Stamp { modified: stamp.modified + 1, ..stamp },
-            Stamp { changed: stamp.changed + 1, ..stamp },
-        ];
-        for other in others {
+        for last_byte in (7..Stamp::LEN).step_by(8) {
+            let mut other = stamp.to_bytes();
+            other[last_byte] ^= 1;
+            let other = Stamp::from_bytes(&other);
             assert!(forgotten(&mut Hashes::load(&cache), other), "{other:?}");
         }
     }
@@ -254,7 +186,8 @@ mod tests {
     fn what_may_still_change_within_a_tick_is_not_remembered() {
         let dir = tempfile::tempdir().unwrap();
         let (cache, stamp) = (dir.path().join("cache"), file(dir.path(), "a", b"abc"));
-        let changed = UNIX_EPOCH + Duration::from_nanos(stamp.changed as u64);
+        let changed = fs::metadata(dir.path().join("a")).unwrap();
+        let changed = UNIX_EPOCH + Duration::new(changed.ctime() as u64, changed.ctime_nsec() as u32);
         for (begun, is_remembered) in [(TICK, false), (TICK + Duration::from_nanos(1), true)] {
             let mut hashes = Hashes::default();
             hashes.digest(stamp, || io::Result::Ok(b"abc".into())).unwrap();

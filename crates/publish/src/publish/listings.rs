@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::hashes::Stamp;
+use otapress_core::stamp::Stamp;
 
 /// The names in a directory, ascending, each with a `/` behind it, which no name has in it.
 pub(super) type Listing = Arc<str>;
@@ -66,7 +66,7 @@ impl Listings {
             bytes.extend((same.len() as u64).to_be_bytes());
             bytes.push(u8::try_from(listing.len()).expect("no longer one is remembered"));
             bytes.extend(listing.as_bytes());
-            same.iter().for_each(|(_, stamp)| stamp.write(bytes));
+            same.iter().for_each(|(_, stamp)| bytes.extend(stamp.to_bytes()));
         }
     }
 
@@ -78,7 +78,9 @@ impl Listings {
             let listing = Listing::from(str::from_utf8(listing).ok()?);
             bytes = rest;
             for _ in 0..u64::from_be_bytes(*count) {
-                let stamp = Stamp::read(&mut bytes)?;
+                let (stamp, rest) = bytes.split_first_chunk()?;
+                bytes = rest;
+                let stamp = Stamp::from_bytes(stamp);
                 known.push(Known { stamp, listing: listing.clone(), is_used: AtomicBool::new(false) });
             }
         }

@@ -10,10 +10,9 @@ pub mod apply;
 pub mod diff;
 pub mod disk;
 pub mod hashes;
-mod lanes;
 mod listings;
+mod parallel;
 pub mod scan;
-pub mod view;
 
 use std::io;
 use std::path::{Path, PathBuf};

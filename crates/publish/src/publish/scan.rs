@@ -12,15 +12,14 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, openat, st
 use rustix::io::Errno;
 
 use super::PublishError;
-use super::hashes::{Hashes, Stamp};
-use super::lanes;
+use super::hashes::Hashes;
 use super::listings::{Listing, Listings};
+use super::parallel;
 use otapress_core::digest::Sha256;
+use otapress_core::out::{Part, SITE_FILE, TEMP_PREFIX};
 use otapress_core::out_path::OutPath;
-use otapress_core::wire::{SITE_FILE, Site};
-
-/// What the names of files and directories that are being written start with; a killed build leaves them behind.
-pub(super) const TEMP_PREFIX: &str = ".otapress-tmp-";
+use otapress_core::stamp::Stamp;
+use otapress_core::wire::Site;
 
 /// What is at the place of out/.
 #[derive(Debug)]
@@ -45,9 +44,11 @@ pub struct Published {
 /// A file in out/.
 #[derive(Debug)]
 pub struct PublishedFile {
-    /// Where.
+    /// Below out/.
     pub path: OutPath,
-    /// Its size and times.
+    /// Follows from the path.
+    pub part: Part,
+    /// Changes with the file.
     pub stamp: Stamp,
 }
 
@@ -89,9 +90,9 @@ pub fn scan(out: &Path, hashes: &mut Hashes) -> Result<Existing, PublishError> {
     let failed = |error| PublishError::io("read", out)(io::Error::from(error));
     let root = openat(CWD, out, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed)?;
-    let stamp = Stamp::of(&fstat(&root).map_err(failed)?);
+    let stamp = Stamp::from(&fstat(&root).map_err(failed)?);
     let mut found = Found::default();
-    Walk { out, root, known: hashes.listings() }.dir("", stamp, lanes::pay(), &mut found)?;
+    Walk { out, root, known: hashes.listings() }.dir("", stamp, parallel::is_worthwhile(), &mut found)?;
     let Found { mut files, leftovers, listings } = found;
     hashes.learn(listings);
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -131,8 +132,8 @@ impl Walk<'_> {
             return names.into_iter().try_for_each(|name| self.entry(below, name, false, found));
         }
         let names: Vec<_> = names.collect();
-        let in_lanes = lanes::are_worth(names.len());
-        let lanes = lanes::work(in_lanes, &names, |names| {
+        let in_lanes = parallel::is_worthwhile_for(names.len());
+        let lanes = parallel::run(in_lanes, &names, |names| {
             let mut found = Found::default();
             for name in names {
                 self.entry(below, name, !in_lanes, &mut found)?;
@@ -159,7 +160,7 @@ impl Walk<'_> {
     ) -> Result<(), PublishError> {
         let path = if below.is_empty() { name.to_owned() } else { [below, "/", name].concat() };
         let stat = statat(&self.root, &*path, AtFlags::SYMLINK_NOFOLLOW).map_err(self.failed(below))?;
-        let (file_type, stamp) = (FileType::from_raw_mode(stat.st_mode), Stamp::of(&stat));
+        let (file_type, stamp) = (FileType::from_raw_mode(stat.st_mode), Stamp::from(&stat));
         if file_type.is_symlink() {
             return Err(PublishError::Symlink(self.out.join(path)));
         }
@@ -172,11 +173,10 @@ impl Walk<'_> {
                 found.leftovers.push(self.out.join(path));
             }
         } else {
-            match path.parse() {
-                Ok(path) if file_type.is_file() && is_ours(&path) => {
-                    found.files.push(PublishedFile { path, stamp });
-                }
-                _ => return Err(self.foreign(&path)),
+            let ours = path.parse().ok().filter(|_| file_type.is_file());
+            match ours.and_then(|path| Some((Part::of(&path)?, path))) {
+                Some((part, path)) => found.files.push(PublishedFile { path, part, stamp }),
+                None => return Err(self.foreign(&path)),
             }
         }
         Ok(())
@@ -188,7 +188,7 @@ impl Walk<'_> {
         let path = if below.is_empty() { "." } else { below };
         let dir = openat(&self.root, path, flags, Mode::empty()).map_err(self.failed(below))?;
         // Whoever changes it while it is read changes this.
-        let stamp = Stamp::of(&fstat(&dir).map_err(self.failed(below))?);
+        let stamp = Stamp::from(&fstat(&dir).map_err(self.failed(below))?);
         let mut buffer = [MaybeUninit::uninit(); 32 << 10];
         let mut entries = RawDir::new(dir, &mut buffer);
         let mut names = Vec::new();
@@ -238,12 +238,6 @@ pub fn read_site(out: &Path) -> Result<Option<Site>, PublishError> {
     Site::parse(&text).map(Some).map_err(|error| PublishError::Format { file, reason: error.to_string() })
 }
 
-/// Whether we could have published a file at this path. Only such files are ever removed.
-fn is_ours(path: &OutPath) -> bool {
-    let path = path.as_str();
-    path == SITE_FILE || path.starts_with("jars/") || path.starts_with("vc/") || path.ends_with(".jad")
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
@@ -271,7 +265,7 @@ mod tests {
     fn tick(dir: &Path) {
         let time = || {
             fs::write(dir.join("tick"), "").unwrap();
-            Stamp::of(&rustix::fs::stat(dir.join("tick")).unwrap()).modified()
+            Stamp::from(&rustix::fs::stat(dir.join("tick")).unwrap()).modified()
         };
         let before = time();
         while time() == before {}
@@ -353,7 +347,7 @@ mod tests {
         let mut hashes = Hashes::default();
         let found = outcome(&out, &mut hashes);
         hashes.save(&cache, SystemTime::now() + Duration::from_secs(3600)).unwrap();
-        let of = |path: &str| Stamp::of(&rustix::fs::stat(out.join(path)).unwrap());
+        let of = |path: &str| Stamp::from(&rustix::fs::stat(out.join(path)).unwrap());
         let mut hashes = Hashes::load(&cache);
         for (path, listing) in [("", "files/otapress.json/"), ("files", "a/"), ("files/a", "x.jad/")] {
             assert_eq!(hashes.listings().get(of(path)).map(|known| &**known), Some(listing), "{path}");

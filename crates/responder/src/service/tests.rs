@@ -288,7 +288,7 @@ fn what_cannot_be_read_is_a_no_with_a_reason() {
     world.out.publish_text(1, "");
     world.check(1, "0.10.65", NOW);
     assert_eq!(world.refusal(1), Some(Refusal::NoAnswerFile));
-    fs::remove_file(world.out.path().join("vc").join(imei(1) + ".json")).unwrap();
+    fs::remove_file(world.out.answer(1)).unwrap();
     world.check(1, "0.10.65", NOW);
     assert_eq!(world.refusal(1), Some(Refusal::UnknownDevice), "taken out of the fleet");
 }
@@ -297,7 +297,7 @@ fn what_cannot_be_read_is_a_no_with_a_reason() {
 fn without_its_mark_the_directory_says_nothing_about_who_is_unknown() {
     let mut world = World::new();
     world.out.publish(1, &aimed(target("0.10.66")));
-    fs::write(world.out.path().join(wire::SITE_FILE), "{\"otapress\":99}").unwrap();
+    fs::write(world.out.path().join(out::SITE_FILE), "{\"otapress\":99}").unwrap();
     let reply = world.check(7, "0.10.65", NOW);
     assert!(reply.log.unwrap().contains("no-answer-file: cannot read"));
     assert_eq!(world.unknown(), []);

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use hyper::body::Bytes;
 
 use otapress_core::out_path::OutPath;
+use otapress_core::stamp::Stamp;
 use otapress_responder::files::open;
 
 /// Files below this size are read for each request; larger ones (JARs) are kept in memory.
@@ -17,28 +17,6 @@ const SMALL: u64 = 32 * 1024;
 
 /// How many bytes of JARs are kept in memory at most.
 const KEPT: u64 = 64 * 1024 * 1024;
-
-/// What identifies a file's content as long as files are replaced by renaming.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Stamp {
-        Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
 
 /// The files below `out/`.
 #[derive(Debug)]
@@ -70,7 +48,7 @@ impl Files {
 
     fn content(&self, mut file: File, metadata: &Metadata) -> io::Result<Bytes> {
         let size = metadata.len();
-        let stamp = Stamp::of(metadata);
+        let stamp = Stamp::from(metadata);
         let keep = (SMALL..KEPT / 2).contains(&size);
         if keep && let Some(bytes) = self.kept().find(stamp) {
             return Ok(bytes);
@@ -151,7 +129,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for i in 0..5 {
             write(dir.path(), &i.to_string(), b"");
-            let stamp = Stamp::of(&fs::metadata(dir.path().join(i.to_string())).unwrap());
+            let stamp = Stamp::from(&fs::metadata(dir.path().join(i.to_string())).unwrap());
             kept.put(stamp, Bytes::from(vec![0; KEPT as usize / 3]));
             assert!(kept.find(stamp).is_some());
         }

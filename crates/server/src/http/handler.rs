@@ -16,7 +16,8 @@ use super::files::Files;
 use super::site::{Published, Snapshot};
 use super::store_worker::Questions;
 use super::stream::Progress;
-use otapress_responder::files::{Kind, out_path};
+use otapress_core::out::Served;
+use otapress_responder::files::out_path;
 use otapress_responder::message::{self, BODY_LIMIT, Route};
 use otapress_responder::service::{Reply, Step};
 
@@ -144,20 +145,23 @@ impl App {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return response(StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], Bytes::new());
         }
-        let Some((path, kind)) = out_path(&now.prefix, path).and_then(|path| {
-            let kind = Kind::of(&path)?;
-            Some((path, kind))
+        let Some((path, served)) = out_path(&now.prefix, path).and_then(|path| {
+            let served = Served::of(&path)?;
+            Some((path, served))
         }) else {
             return empty(StatusCode::NOT_FOUND);
         };
         // Asked before the file is looked for: without credentials nobody learns which devices exist.
-        if kind.is_protected() && !self.lets_in(now, headers) {
+        if served.is_protected() && !self.lets_in(now, headers) {
             return response(StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, CHALLENGE)], Bytes::new());
         }
         match self.files.read(&path) {
             Ok(Some(bytes)) => response(
                 StatusCode::OK,
-                [(header::CONTENT_TYPE, kind.content_type()), (header::CACHE_CONTROL, kind.cache_control())],
+                [
+                    (header::CONTENT_TYPE, served.content_type()),
+                    (header::CACHE_CONTROL, served.cache_control()),
+                ],
                 bytes,
             ),
             Ok(None) => empty(StatusCode::NOT_FOUND),

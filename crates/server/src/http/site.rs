@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::files::Stamp;
-use otapress_core::wire::SITE_FILE;
+use otapress_core::out::SITE_FILE;
+use otapress_core::stamp::Stamp;
 use otapress_responder::files::site_prefix;
 use otapress_responder::service::Responder;
 
@@ -66,5 +66,5 @@ impl Snapshot {
 }
 
 fn stamp(out: &Path) -> Option<Stamp> {
-    fs::metadata(out.join(SITE_FILE)).ok().map(|metadata| Stamp::of(&metadata))
+    fs::metadata(out.join(SITE_FILE)).ok().map(|metadata| Stamp::from(&metadata))
 }

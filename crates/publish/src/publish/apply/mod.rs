@@ -33,10 +33,10 @@ use self::writer::Writer;
 use super::PublishError;
 use super::diff::{Changes, Write};
 use super::disk::Disk;
-use super::lanes;
-use super::scan::TEMP_PREFIX;
-use crate::tree::{ContentId, Tier, Tree};
+use super::parallel;
+use crate::tree::{ContentId, Tree};
 use otapress_core::digest::Sha256;
+use otapress_core::out::{TEMP_PREFIX, Tier};
 use otapress_core::out_path::OutPath;
 
 /// Is told of every file that was written, for a progress bar.
@@ -137,7 +137,7 @@ impl Update<'_> {
                 write.contains(&change.file.tier) && self.moves.split(&change.file.path).is_none()
             })
             .collect();
-        lanes::work(self.disk.is_concurrent(), &writes, |writes| {
+        parallel::run(self.disk.is_concurrent(), &writes, |writes| {
             for write in writes {
                 let path = write.file.path.below(self.out);
                 let staged = self.staged(&write.file.path);

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::publish::diff::Changes;
+use otapress_core::out::JAD_SUFFIX;
 use otapress_core::out_path::OutPath;
 
 /// The paths that are a file before and a directory after, or the other way round. None lies below another one.
@@ -39,5 +40,5 @@ impl<'a> Moves<'a> {
 
 /// The directories above a path that could be JADs.
 fn above(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices(".jad/").map(move |(at, end)| &path[..at + end.len() - 1])
+    path.match_indices('/').map(move |(at, _)| &path[..at]).filter(|dir| dir.ends_with(JAD_SUFFIX))
 }

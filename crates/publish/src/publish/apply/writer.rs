@@ -8,7 +8,7 @@ use super::Progress;
 use crate::publish::PublishError;
 use crate::publish::diff::Write;
 use crate::publish::disk::Disk;
-use crate::publish::lanes;
+use crate::publish::parallel;
 use crate::tree::{Content, ContentId, Tree};
 use otapress_core::digest::Sha256;
 
@@ -27,7 +27,7 @@ impl Writer<'_> {
         writes: &[Write<'_>],
         place: impl Fn(&Write<'_>) -> PathBuf + Sync,
     ) -> Result<(), PublishError> {
-        lanes::work(self.disk.is_concurrent(), writes, |writes| {
+        parallel::run(self.disk.is_concurrent(), writes, |writes| {
             let mut lane = Lane { writer: self, dir: PathBuf::new(), written: HashMap::new() };
             for write in writes {
                 lane.put(write.file.content, place(write))?;

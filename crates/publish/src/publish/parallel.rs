@@ -10,28 +10,28 @@ use super::PublishError;
 /// How many items a lane takes at a time.
 const CHUNK: usize = 64;
 
-/// Whether two threads are faster than one.
-pub(super) fn pay() -> bool {
+/// Whether this machine can run two threads at once.
+pub(super) fn is_worthwhile() -> bool {
     std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
 }
 
-/// Whether so many items are worth a second thread.
-pub(super) fn are_worth(items: usize) -> bool {
+/// Whether this many items justify a second thread.
+pub(super) fn is_worthwhile_for(items: usize) -> bool {
     items > CHUNK
 }
 
-/// Lets one or two lanes do all items, and gives what they have come to; the first failure ends it. A lane gets items in
-/// order or, if it is the second, pieces of some items in order.
-pub(super) fn work<T: Sync, R: Send>(
+/// Runs `lane` over all items in one or two threads and returns the results of the threads; the first failure ends it. The
+/// first thread gets its items in order, the second one gets chunks from the back, each in order.
+pub(super) fn run<T: Sync, R: Send>(
     concurrent: bool,
     items: &[T],
     lane: impl Fn(&mut dyn Iterator<Item = &T>) -> Result<R, PublishError> + Sync,
 ) -> Result<Vec<R>, PublishError> {
-    if !concurrent || !are_worth(items.len()) {
+    if !concurrent || !is_worthwhile_for(items.len()) {
         return Ok(vec![lane(&mut items.iter())?]);
     }
     let rest = Mutex::new(items);
-    let run = |from_the_back: bool| {
+    let run_lane = |from_the_back: bool| {
         let chunks = std::iter::from_fn(|| {
             let mut rest = rest.lock().unwrap_or_else(PoisonError::into_inner);
             let n = CHUNK.min(rest.len());
@@ -51,8 +51,8 @@ pub(super) fn work<T: Sync, R: Send>(
         result
     };
     std::thread::scope(|scope| {
-        let second = scope.spawn(|| run(true));
-        let first = run(false);
+        let second = scope.spawn(|| run_lane(true));
+        let first = run_lane(false);
         let second = second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok(vec![first?, second?])
     })
@@ -72,7 +72,7 @@ mod tests {
                     items.for_each(|item| done.lock().unwrap().push(*item));
                     Ok(())
                 };
-                work(concurrent, &items, lane).unwrap();
+                run(concurrent, &items, lane).unwrap();
                 let mut done = done.into_inner().unwrap();
                 done.sort_unstable();
                 assert_eq!(done, items);
@@ -87,6 +87,6 @@ mod tests {
             Some(_) => Err(PublishError::NotOurs("x".into())),
             None => Ok(()),
         };
-        assert!(work(true, &items, lane).is_err());
+        assert!(run(true, &items, lane).is_err());
     }
 }

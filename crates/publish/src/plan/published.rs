@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::PublishError;
-use super::hashes::Hashes;
-use super::scan::{Existing, scan};
-use crate::plan::view::{Builder, Part, View};
+use super::view::{Builder, View};
+use crate::publish::PublishError;
+use crate::publish::hashes::Hashes;
+use crate::publish::scan::{Existing, scan};
+use otapress_core::out::Part;
 
 /// Reads the directory `out`, or of each content as much as is not known already.
 ///
@@ -28,12 +29,11 @@ pub fn view_of(out: &Path, existing: &Existing, hashes: &mut Hashes) -> Result<V
     };
     let mut builder = Builder::new(published.site.clone());
     for file in &published.files {
-        let part = Part::of(&file.path);
         let sha256 = file.digest(out, hashes)?;
-        let id = match (builder.known(part, sha256), part) {
+        let id = match (builder.known(file.part, sha256), file.part) {
             (Some(id), _) => id,
-            (None, Part::Jars | Part::Site) => builder.opaque(part, sha256, file.stamp.size()),
-            (None, _) => builder.blob(part, &file.read(out)?),
+            (None, Part::Jars | Part::Site) => builder.opaque(file.part, sha256, file.stamp.size()),
+            (None, _) => builder.blob(file.part, &file.read(out)?),
         };
         builder.file(&file.path, id);
     }
