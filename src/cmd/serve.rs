@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
@@ -63,9 +63,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     runtime.block_on(async {
         let listener = match handed {
             Some(socket) => TcpListener::from_std(socket)?,
-            None => TcpListener::bind(args.listen)
-                .await
-                .with_context(|| format!("cannot listen on {}", args.listen))?,
+            None => bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?,
         };
         if let Some(inputs) = inputs {
             let global = global.clone();
@@ -76,6 +74,16 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         listen(global, listener, credentials).await
     })?;
     Ok(Exit::Done)
+}
+
+/// How many connections the kernel holds until they are accepted. Those beyond it wait a second for their next try.
+const BACKLOG: u32 = 4096;
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The socket that systemd listens on for this service, if there is one.
@@ -118,8 +126,8 @@ async fn listen(
     Ok(())
 }
 
-/// As many connections as the process may have open, with some files besides. The limit that a process starts with is
-/// low for the sake of old programs; it may raise it as far as the administrator allows.
+/// As many connections as the process may have open files, with a file for each download and some besides. The limit
+/// that a process starts with is low for the sake of old programs; it may raise it as far as the administrator allows.
 fn limits() -> Limits {
     const FILES: u64 = 64;
     let allowed = getrlimit(Resource::Nofile);
@@ -127,7 +135,14 @@ fn limits() -> Limits {
     let most = if raised.is_ok() { allowed.maximum } else { allowed.current };
     let limits = Limits::default();
     match most.and_then(|most| usize::try_from(most.saturating_sub(FILES)).ok()) {
-        Some(most) => Limits { connections: limits.connections.min(most.max(1)), ..limits },
+        Some(most) => {
+            let active = limits.active.min(most / 3).max(1);
+            Limits {
+                connections: limits.connections.min(most.saturating_sub(active).max(1)),
+                active,
+                ..limits
+            }
+        }
         None => limits,
     }
 }

@@ -173,9 +173,10 @@ fn floods_of_headers_and_bodies_without_end_leave_the_server_as_it_was() {
 }
 
 #[test]
-fn ten_thousand_connections_are_held_and_others_are_answered() {
+fn connections_without_end_keep_no_device_out_and_take_little_memory() {
     let _alone = heavy();
-    const CONNECTIONS: usize = 10_000;
+    // More than are served at a time.
+    const CONNECTIONS: usize = 17_500;
     let allowed = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: allowed.maximum, ..allowed }).unwrap();
     assert!(
@@ -184,21 +185,31 @@ fn ten_thousand_connections_are_held_and_others_are_answered() {
     );
     let fleet = Fleet::new(YAML);
     let serve = fleet.serve(&[]);
-    let before = serve.peak_memory();
     let mut open = Vec::with_capacity(CONNECTIONS);
+    let begun = [
+        &b""[..],
+        b"POST /otap/ver",
+        &[b"POST /otap/version HTTP/1.1\r\nX: ", &[b'x'; 15 << 10][..]].concat(),
+        b"POST /otap/version HTTP/1.1\r\nUser-Agent: GW/1\r\nContent-Length: 4000\r\n\r\n0.10",
+        b"GET /files/dev1/OwnTracks.jad HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"",
+    ];
     for n in 0..CONNECTIONS {
         let mut stream = TcpStream::connect(serve.address).unwrap();
-        // Half of them have begun a request, and never go on.
-        if n % 2 == 0 {
-            stream.write_all(b"POST /otap/ver").unwrap();
-        }
+        // It may have been closed already, to make room.
+        let _ = stream.write_all(begun[n % begun.len()]);
         open.push(stream);
+        if n % 1000 == 0 {
+            let start = Instant::now();
+            assert_eq!(serve.check("352099001761481", "0.10.66").text(), r#"{"upgrade":0}"#);
+            assert!(start.elapsed() < Duration::from_secs(2), "{n}: {:?}", start.elapsed());
+        }
     }
     let start = Instant::now();
     assert_eq!(serve.check("352099001761481", "0.10.65").text(), r#"{"upgrade":1}"#);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    let each = serve.peak_memory().saturating_sub(before) / CONNECTIONS as u64;
-    assert!(each < 24 << 10, "{each} bytes for each connection");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let peak = serve.peak_memory();
+    assert!(peak < 100 << 20, "{peak} bytes");
     drop(open);
     assert_eq!(serve.check("352099001761481", "0.10.66").text(), r#"{"upgrade":0}"#);
 }

@@ -543,23 +543,87 @@ fn silent_clients_are_dropped_and_patient_ones_are_not() {
 }
 
 #[test]
-fn beyond_the_limit_connections_wait() {
+fn beyond_the_limit_the_longest_idle_connection_gives_way() {
     let tree = published();
-    let server = Server::start_with(&tree, Limits { connections: 2, ..Limits::default() }, unopened());
+    let limits = Limits { connections: 8, active: 4, ..Limits::default() };
+    let server = Server::start_with(&tree, limits, sqlite(&tree));
     let request = "GET /files/dev1/OwnTracks.jad HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut buffer = [0; 4096];
-    let mut open: Vec<_> = (0..2).map(|_| server.connect()).collect();
-    for stream in &mut open {
-        stream.write_all(request.as_bytes()).unwrap();
-        assert!(stream.read(&mut buffer).unwrap() > 0);
+    let mut idle: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    // As many have begun a request as may, and none goes on.
+    for stream in &mut idle[4..] {
+        stream.write_all(&request.as_bytes()[..9]).unwrap();
     }
-    let mut third = server.connect();
-    third.write_all(request.as_bytes()).unwrap();
-    third.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    assert!(third.read(&mut buffer).is_err());
-    open.clear();
-    third.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    assert!(third.read(&mut buffer).unwrap() > 0);
+    for _ in 0..20 {
+        let check = server.device("dev1", IMEI, "0.10.66").check();
+        assert_eq!(check.outcome, Outcome::Checked(Answered::default()));
+    }
+    // What is answered near the limit does not stay.
+    let mut crowded = server.connect();
+    crowded.write_all(request.as_bytes()).unwrap();
+    let mut reply = Vec::new();
+    crowded.read_to_end(&mut reply).unwrap();
+    assert!(String::from_utf8_lossy(&reply).contains("connection: close\r\n"));
+    assert_eq!(idle[0].read(&mut buffer).unwrap(), 0, "the first one was closed");
+    drop(idle);
+    std::thread::sleep(Duration::from_millis(100));
+    let mut roomy = server.connect();
+    for _ in 0..2 {
+        roomy.write_all(request.as_bytes()).unwrap();
+        assert!(roomy.read(&mut buffer).unwrap() > 0);
+    }
+}
+
+#[test]
+fn a_post_is_answered_whatever_stood_before_it() {
+    let tree = published();
+    let server = Server::start(&tree);
+    let check = |length: &str| {
+        format!(
+            "POST /otap/version HTTP/1.1\r\nUser-Agent: GW/{IMEI}\r\nConnection: close\r\n{length}\r\n0.10.65"
+        )
+    };
+    let get = "GET /files/dev1/OwnTracks.jad HTTP/1.1\r\nHost: h\r\n\r\n";
+    let good = check("Content-Length: 7\r\n");
+    for (before, upgrade) in [
+        (String::new(), 1),
+        ("\r\n".into(), 1),
+        ("\r\n\n\r\n".into(), 1),
+        (get.into(), 1),
+        (get.repeat(3), 1),
+        (good.replace("Connection: close\r\n", ""), 1),
+        // What a proxy has left of another request.
+        ("0.10.65".into(), 1),
+        ("garbage\r\n\r\n".into(), 0),
+        (" ".into(), 0),
+    ] {
+        let reply = server.raw(format!("{before}{good}"));
+        assert!(reply.ends_with(&format!("\r\n\r\n{{\"upgrade\":{upgrade}}}")), "{before:?}: {reply:?}");
+        assert!(!reply.contains("HTTP/1.1 4"), "{before:?}: {reply:?}");
+        // The same where it is hardly HTTP.
+        let reply = server.raw(format!("{before}{}", check("Content-Length: x\r\n")));
+        assert!(reply.ends_with(&format!("\r\n\r\n{NO}")), "{before:?}: {reply:?}");
+        assert!(!reply.contains("HTTP/1.1 4"), "{before:?}: {reply:?}");
+    }
+    // Later than what stood before it, and cut off.
+    let mut stream = server.connect();
+    let mut buffer = [0; 4096];
+    stream.write_all(get.as_bytes()).unwrap();
+    assert!(stream.read(&mut buffer).unwrap() > 0);
+    stream.write_all(b"POST /otap/version HTTP/1.1\r\nUser-Agent: GW/").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert_raw_no(&reply);
+}
+
+#[test]
+fn half_a_request_that_does_not_go_on_is_answered() {
+    let tree = published();
+    let limits = Limits { idle: Duration::from_millis(400), ..Limits::default() };
+    let server = Server::start_with(&tree, limits, sqlite(&tree));
+    assert_raw_no(&server.raw("POST /otap/version HTTP/1.1\r\nUser-Agent: GW/"));
+    assert_eq!(server.raw("GET /otap/version HTTP/1.1\r\nUser-Agent: GW/"), "");
 }
 
 #[test]

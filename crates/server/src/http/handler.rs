@@ -1,10 +1,13 @@
 //! From a request to its response.
 
 use std::borrow::Cow;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -12,19 +15,24 @@ use tokio::sync::watch;
 
 use super::Limits;
 use super::auth::{CHALLENGE, Credentials};
-use super::files::Files;
+use super::connections::{Connections, Phase};
+use super::content::Content;
 use super::site::{Published, Snapshot};
 use super::store_worker::Questions;
 use super::stream::Progress;
 use otapress_core::out::Served;
-use otapress_responder::files::out_path;
+use otapress_responder::files::{open, out_path};
 use otapress_responder::message::{self, BODY_LIMIT, Route};
 use otapress_responder::service::{Reply, Step};
+
+/// Files below this size, in bytes, are read at once.
+const SMALL: u64 = 8 * 1024;
 
 /// What every connection shares.
 pub struct App {
     published: Published,
-    files: Files,
+    out: PathBuf,
+    pub(super) connections: Arc<Connections>,
     questions: Questions,
     credentials: watch::Receiver<Credentials>,
     pub(super) limits: Limits,
@@ -57,21 +65,28 @@ impl App {
         credentials: watch::Receiver<Credentials>,
         limits: Limits,
     ) -> Self {
-        App { published: Published::new(&out), files: Files::new(out), questions, credentials, limits }
+        let connections = Connections::new(&limits);
+        App { published: Published::new(&out), out, connections, questions, credentials, limits }
     }
 
     /// Answers a request, whatever it is.
-    pub async fn handle(&self, request: Request<Incoming>, progress: &Progress) -> Response<Full<Bytes>> {
+    pub async fn handle(&self, request: Request<Incoming>, progress: &Progress) -> Response<Content> {
         let (head, body) = request.into_parts();
-        let posts = head.method == Method::POST;
-        let kept = if posts { self.read(body).await } else { Kept { bytes: Vec::new(), end: End::Whole } };
+        let posts = is_post(&head.method);
+        let kept = if posts {
+            progress.place().set(Phase::Body);
+            self.read(body, progress).await
+        } else {
+            Kept { bytes: Vec::new(), end: End::Whole }
+        };
+        progress.place().set(Phase::Answering);
         // Without a length, what follows the head is taken for the next request; it may be the body.
         let unframed = posts
             && !head.headers.contains_key(header::CONTENT_LENGTH)
             && !head.headers.contains_key(header::TRANSFER_ENCODING);
         let now = self.published.current();
         let asked = message::Request {
-            method: head.method.as_str(),
+            method: if posts { "POST" } else { head.method.as_str() },
             target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
             agent: head.headers.get(header::USER_AGENT).map(HeaderValue::as_bytes),
             body: &kept.bytes,
@@ -85,9 +100,10 @@ impl App {
         if unread {
             progress.expect_more();
         }
-        if unread || head.version == Version::HTTP_10 {
+        if unread || head.version == Version::HTTP_10 || self.connections.are_crowded() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        progress.place().set(Phase::Sending);
         response
     }
 
@@ -114,7 +130,7 @@ impl App {
     }
 
     /// Reads a body to its end, as far as the limits go, and keeps its beginning.
-    async fn read(&self, mut body: Incoming) -> Kept {
+    async fn read(&self, mut body: Incoming, progress: &Progress) -> Kept {
         let mut bytes = Vec::new();
         let drain = async {
             let mut read = 0;
@@ -131,17 +147,16 @@ impl App {
             }
             if read > BODY_LIMIT as u64 { End::Long } else { End::Whole }
         };
-        let end = tokio::time::timeout(self.limits.body, drain).await.unwrap_or(End::Broken);
+        let end = tokio::select! {
+            biased;
+            end = drain => end,
+            () = tokio::time::sleep(self.limits.body) => End::Broken,
+            () = progress.is_cut() => End::Broken,
+        };
         Kept { bytes, end }
     }
 
-    fn file(
-        &self,
-        now: &Snapshot,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Response<Full<Bytes>> {
+    fn file(&self, now: &Snapshot, method: &Method, path: &str, headers: &HeaderMap) -> Response<Content> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return response(StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], Bytes::new());
         }
@@ -155,14 +170,14 @@ impl App {
         if served.is_protected() && !self.lets_in(now, headers) {
             return response(StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, CHALLENGE)], Bytes::new());
         }
-        match self.files.read(&path) {
-            Ok(Some(bytes)) => response(
+        match open(&self.out, &path).and_then(|found| found.map(content).transpose()) {
+            Ok(Some(content)) => response(
                 StatusCode::OK,
                 [
                     (header::CONTENT_TYPE, served.content_type()),
                     (header::CACHE_CONTROL, served.cache_control()),
                 ],
-                bytes,
+                content,
             ),
             Ok(None) => empty(StatusCode::NOT_FOUND),
             Err(error) => {
@@ -185,7 +200,23 @@ fn emergency(acknowledges: bool, why: &str) -> Reply {
     if acknowledges { Reply::empty(500, Some(why.into())) } else { Reply::no(why) }
 }
 
-fn from_reply(reply: Reply) -> Response<Full<Bytes>> {
+/// Bytes that a proxy has left before a request are taken for the begin of its method.
+fn is_post(method: &Method) -> bool {
+    method.as_str().to_ascii_uppercase().ends_with("POST")
+}
+
+/// A small file in memory, so that it is not open while it is sent; of a larger one the file.
+fn content((mut file, metadata): (File, Metadata)) -> io::Result<Content> {
+    let size = metadata.len();
+    if size >= SMALL {
+        return Ok(Content::File { file, at: 0, end: size });
+    }
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+    file.read_exact(&mut bytes)?;
+    Ok(Bytes::from(bytes).into())
+}
+
+fn from_reply(reply: Reply) -> Response<Content> {
     if let Some(line) = &reply.log {
         tracing::info!("{line}");
     }
@@ -201,7 +232,7 @@ fn from_reply(reply: Reply) -> Response<Full<Bytes>> {
     response(status, headers.into_iter().flatten(), body)
 }
 
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+fn empty(status: StatusCode) -> Response<Content> {
     response(status, [], Bytes::new())
 }
 
@@ -209,10 +240,11 @@ fn empty(status: StatusCode) -> Response<Full<Bytes>> {
 fn response(
     status: StatusCode,
     headers: impl IntoIterator<Item = (HeaderName, &'static str)>,
-    body: Bytes,
-) -> Response<Full<Bytes>> {
-    let length = HeaderValue::from(body.len());
-    let mut response = Response::new(Full::new(body));
+    content: impl Into<Content>,
+) -> Response<Content> {
+    let content = content.into();
+    let length = HeaderValue::from(content.len());
+    let mut response = Response::new(content);
     *response.status_mut() = status;
     for (name, value) in headers {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -1,16 +1,17 @@
 //! `otapress serve`: the published directory and the two POST endpoints over HTTP, in one process.
 //!
 //! ```text
-//! listener ─► stream ─► hyper ─► handler ─ GET ──► files (auth)
-//!                                   └──── POST ─► service::prepare ─► store_worker (one thread, one store)
+//! listener ─► connections ─► stream ─► hyper ─► handler ─ GET ──► content (auth)
+//!                                                  └──── POST ─► service::prepare ─► store_worker (one thread, one store)
 //! ```
 //!
-//! Everything is bounded: connections, header and body sizes, the time that a client may be silent, the
-//! time that a shutdown takes. A version check is answered 200 whatever happens, also where hyper itself
-//! would refuse (`stream`) and where the store is gone (`store_worker`).
+//! Everything is bounded: connections, header and body sizes, the memory for all of them, the time that a client
+//! may be silent, the time that a shutdown takes. A version check is answered 200 whatever happens, also where
+//! hyper itself would refuse (`stream`) and where the store is gone (`store_worker`).
 
 mod auth;
-mod files;
+mod connections;
+mod content;
 mod handler;
 mod site;
 mod store_worker;
@@ -26,18 +27,19 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub use auth::{Credentials, token};
 pub use store_worker::OpenStore;
 
+use connections::Phase;
 use handler::App;
-use stream::{Still, Stream};
+use stream::{Manners, Still, Stream};
 
-/// The most that is read of a request's head, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
+/// The most that is read of a request's head, in bytes. Hyper may use as much again for what it sends.
+const MAX_HEAD: usize = 16 * 1024;
 
 /// Gives the time in seconds since 1970-01-01 UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -61,8 +63,10 @@ pub struct Config {
 /// How much of everything a server allows.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at a time; more wait to be accepted.
+    /// Connections at a time. Near it, the longest idle ones are closed.
     pub connections: usize,
+    /// How many of them may have begun a request. Each may take 60 kB of memory, an idle one takes 2 kB.
+    pub active: usize,
     /// How long a connection may be silent between two requests, and how long the head of a request may
     /// take. Half of it is enough without a single byte of a head that has begun.
     pub idle: Duration,
@@ -80,6 +84,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 16_384,
+            active: 1_024,
             idle: Duration::from_secs(60),
             // As long as modems give the whole OTAP procedure.
             stall: Duration::from_secs(600),
@@ -103,26 +108,23 @@ pub async fn serve(
     let Config { out, open_store, credentials, limits, clock } = config;
     let (questions, thread) = store_worker::start(open_store, clock)?;
     let app = Arc::new(App::new(out, questions, credentials, limits.clone()));
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let connections = app.connections.clone();
     let (closing, _) = watch::channel(false);
 
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let next = async {
-            let permit = permits.clone().acquire_owned().await;
-            (listener.accept().await, permit)
+            let (connection, _) = listener.accept().await?;
+            Ok::<_, io::Error>((connection, connections.enter().await))
         };
-        let (connection, permit) = tokio::select! {
+        let next = tokio::select! {
             () = &mut shutdown => break,
             next = next => next,
         };
-        match connection {
-            Ok((connection, _)) => {
+        match next {
+            Ok((connection, place)) => {
                 let (app, closing) = (app.clone(), closing.subscribe());
-                tokio::spawn(async move {
-                    serve_connection(connection, app, closing).await;
-                    drop(permit);
-                });
+                tokio::spawn(serve_connection(Stream::new(connection, place), app, closing));
             }
             // The peer gave up, or there is no file descriptor left: others go on, so wait for them.
             Err(error) => {
@@ -135,8 +137,7 @@ pub async fn serve(
     drop(listener);
     // Nobody listens if there is no connection.
     let _ = closing.send(true);
-    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    if tokio::time::timeout(limits.grace, permits.acquire_many(all)).await.is_err() {
+    if tokio::time::timeout(limits.grace, connections.ended()).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
     drop(app);
@@ -148,18 +149,27 @@ pub async fn serve(
     Ok(())
 }
 
-async fn serve_connection(connection: TcpStream, app: Arc<App>, mut closing: watch::Receiver<bool>) {
-    // Answers are small and written at once: waiting for more would only delay them.
-    let _ = connection.set_nodelay(true);
-    let mut stream = Stream::new(connection);
+async fn serve_connection(mut stream: Stream, app: Arc<App>, mut closing: watch::Receiver<bool>) {
+    let progress = stream.progress();
     loop {
+        progress.place().set(Phase::Silent);
         // As long as a connection says nothing, it gets no buffers.
         tokio::select! {
             spoke = stream.speaks() => if !spoke { return },
             () = tokio::time::sleep(app.limits.idle) => return,
+            () = progress.place().should_give_way() => return,
             _ = closing.changed() => return,
         }
-        match serve_requests(stream, &app, &mut closing).await {
+        let active = tokio::select! {
+            active = app.connections.activate() => active,
+            () = progress.place().should_give_way() => return,
+            _ = closing.changed() => return,
+        };
+        progress.place().set(Phase::Head);
+        // On the heap, so that a silent connection does not take its space.
+        let served = Box::pin(serve_requests(stream, &app, &mut closing)).await;
+        drop(active);
+        match served {
             Some(silent) if !*closing.borrow() => stream = silent,
             _ => return,
         }
@@ -195,6 +205,7 @@ async fn serve_requests(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     let (mut before, mut moved) = (None, Instant::now());
+    let mut manners = Manners::Patient;
     let ended = loop {
         tokio::select! {
             result = &mut connection => {
@@ -208,6 +219,19 @@ async fn serve_requests(
                 let _ = changed;
                 Pin::new(&mut connection).graceful_shutdown();
             }
+            () = progress.place().should_give_way() => match progress.place().phase() {
+                Phase::Body => {
+                    manners = Manners::Hurried;
+                    progress.cut();
+                }
+                // The request came meanwhile.
+                Phase::Answering => {}
+                Phase::Sending if progress.is_blocked() => return None,
+                Phase::Silent | Phase::Head | Phase::Sending => {
+                    manners = Manners::Hurried;
+                    break false;
+                }
+            },
             _ = ticks.tick() => {
                 let now = progress.still();
                 let blocked = progress.is_blocked();
@@ -216,7 +240,10 @@ async fn serve_requests(
                 } else if now == before && !blocked {
                     break false;
                 } else if moved.elapsed() >= if blocked { app.limits.stall } else { app.limits.idle } {
-                    return None;
+                    if blocked {
+                        return None;
+                    }
+                    break true;
                 }
                 before = now;
             }
@@ -224,10 +251,10 @@ async fn serve_requests(
     };
     let parts = connection.into_parts();
     let stream = parts.io.into_inner();
-    if ended {
-        stream.close().await;
+    // Half a head for so long: the client is gone or hostile, and if it is neither it gets an answer that never hurts.
+    if ended || !parts.read_buf.is_empty() {
+        stream.close(&parts.read_buf, manners).await;
         return None;
     }
-    // Half a head for so long: the client is gone, or means no good.
-    parts.read_buf.is_empty().then_some(stream)
+    Some(stream)
 }
