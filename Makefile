@@ -21,7 +21,7 @@ cgi: ## Make otapress-cgi, linked statically, so that it starts faster
 	$(CARGO) cgi
 
 install: ## Install otapress and the static otapress-cgi below PREFIX (/usr/local)
-	$(CARGO) build --release --locked --bin otapress
+	$(CARGO) build --release --locked --package otapress --bin otapress
 	$(CARGO) cgi
 	install -D -t "$(DESTDIR)$(PREFIX)/bin" "$(TARGET)/release/otapress" "$(TARGET)/release/otapress-cgi"
 

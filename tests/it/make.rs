@@ -81,7 +81,10 @@ fn make(project: &Project) -> bool {
         .arg(concat!("OTAPRESS=", env!("CARGO_BIN_EXE_otapress"), " -q"))
         .current_dir(project.path(""))
         .env("LC_ALL", "C")
+        // `make test` hands these down, and with them make says other things.
         .env_remove("MAKEFLAGS")
+        .env_remove("MFLAGS")
+        .env_remove("MAKELEVEL")
         .output()
         .unwrap();
     let ran = Ran::new(output);

@@ -40,7 +40,7 @@ fn the_lock_file_pins_everything() {
     let packages: Vec<_> = lock.split("[[package]]").skip(1).collect();
     assert!(packages.len() > 100, "{}", packages.len());
     for package in packages {
-        let is_ours = field(package, "name") == Some("otapress");
+        let is_ours = field(package, "name").is_some_and(|name| name.starts_with("otapress"));
         assert_eq!(field(package, "checksum").is_some(), !is_ours, "{package}");
     }
 }
@@ -70,9 +70,9 @@ fn no_crate_needs_a_newer_rust_than_is_promised() {
 }
 
 /// What cargo compiles for a program, and whether it ends up in it, by `name@version`.
-fn compiled(options: &[&str]) -> BTreeMap<String, bool> {
+fn compiled(program: &str, package: &str) -> BTreeMap<String, bool> {
     let build = ["build", "--release", "--locked", "-Zunstable-options", "--unit-graph"];
-    let graph = cargo(&[&build, options].concat());
+    let graph = cargo(&[&build[..], &["--package", package, "--bin", program]].concat());
     let units = graph["units"].as_array().unwrap();
     let index = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
     // What runs while it is built is not in it: scripts, and macros that are programs.
@@ -91,15 +91,41 @@ fn compiled(options: &[&str]) -> BTreeMap<String, bool> {
     }
     let mut compiled = BTreeMap::new();
     for (at, unit) in units.iter().enumerate() {
-        let (_, id) = unit["pkg_id"].as_str().unwrap().rsplit_once('#').unwrap();
-        *compiled.entry(id.to_owned()).or_default() |= linked.contains(&at);
+        let id = name_and_version(unit["pkg_id"].as_str().unwrap());
+        *compiled.entry(id).or_default() |= linked.contains(&at);
     }
-    compiled.retain(|id, _| !id.starts_with("otapress@"));
+    compiled.retain(|id, _| id.split('@').next() != Some(package));
     compiled
 }
 
-fn sbom(program: &str, options: &[&str]) -> String {
-    printed(Command::new("packaging/sbom").arg(program).args(options))
+/// `name@version` of a package id, which leaves out the name where the package lies in a folder of that name.
+fn name_and_version(id: &str) -> String {
+    let (place, fragment) = id.rsplit_once('#').unwrap();
+    if fragment.contains('@') {
+        fragment.to_owned()
+    } else {
+        format!("{}@{fragment}", place.rsplit('/').next().unwrap())
+    }
+}
+
+#[test]
+fn package_ids_are_read_wherever_the_sources_lie() {
+    let ids = [
+        ("registry+https://github.com/rust-lang/crates.io-index#zip@9.8.1", "zip@9.8.1"),
+        ("path+file:///somewhere/main#otapress@0.1.0", "otapress@0.1.0"),
+        ("path+file:///somewhere/otapress#0.1.0", "otapress@0.1.0"),
+        ("path+file:///somewhere/otapress/crates/core#otapress-core@0.1.0", "otapress-core@0.1.0"),
+    ];
+    for (id, expected) in ids {
+        assert_eq!(name_and_version(id), expected);
+    }
+}
+
+/// The programs, and the packages that hold them.
+const PROGRAMS: [(&str, &str); 2] = [("otapress", "otapress"), ("otapress-cgi", "otapress-responder")];
+
+fn sbom(program: &str, package: &str) -> String {
+    printed(Command::new("packaging/sbom").args([program, package]))
 }
 
 /// The SBOM names what cargo compiles for that program, nothing less and nothing more, with the checksums of the lock file.
@@ -113,9 +139,9 @@ fn the_sbom_names_what_is_compiled() {
             Some((id, field(package, "checksum")?))
         })
         .collect();
-    for (program, options) in [("otapress", &[][..]), ("otapress-cgi", &["--no-default-features"])] {
-        let text = sbom(program, options);
-        assert_eq!(text, sbom(program, options), "printed twice, it is the same");
+    for (program, package) in PROGRAMS {
+        let text = sbom(program, package);
+        assert_eq!(text, sbom(program, package), "printed twice, it is the same");
         assert!(!text.contains(repository().to_str().unwrap()), "{text}");
         let bom: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(bom["metadata"]["component"]["name"], program);
@@ -125,13 +151,14 @@ fn the_sbom_names_what_is_compiled() {
         for component in bom["components"].as_array().unwrap() {
             let text = |key: &str| component[key].as_str().unwrap();
             let id = format!("{}@{}", text("name"), text("version"));
-            assert_eq!(component["hashes"][0]["content"], checksums[&id], "{id}");
+            // Crates of this repository have none.
+            assert_eq!(component["hashes"][0]["content"].as_str(), checksums.get(&id).copied(), "{id}");
             assert!(component["licenses"][0]["expression"].is_string(), "{id}");
             assert_eq!(text("purl"), format!("pkg:cargo/{}", id.replace('+', "%2B")));
             references.insert(text("bom-ref"));
             assert!(named.insert(id, text("scope") == "required").is_none());
         }
-        assert_eq!(named, compiled(&[&["--bin", program], options].concat()), "{program}");
+        assert_eq!(named, compiled(program, package), "{program}");
         // Who uses whom, for each of them once.
         let uses = bom["dependencies"].as_array().unwrap();
         let users: Vec<_> = uses.iter().map(|user| user["ref"].as_str().unwrap()).collect();
@@ -146,7 +173,8 @@ fn the_sbom_names_what_is_compiled() {
 /// What starts for every request has neither templates nor YAML nor an async runtime in it.
 #[test]
 fn the_cgi_program_is_made_of_little() {
-    let all = compiled(&["--bin", "otapress-cgi", "--no-default-features"]);
+    let [_, (program, package)] = PROGRAMS;
+    let all = compiled(program, package);
     let names: BTreeSet<_> = all.keys().filter_map(|id| id.split('@').next()).collect();
     for heavy in ["tera", "serde-saphyr", "tokio", "hyper", "clap", "anyhow", "tracing", "rustls"] {
         assert!(!names.contains(heavy), "{heavy}");
@@ -160,12 +188,13 @@ fn notices_are_given_for_every_crate() {
     let dir = tempfile::tempdir().unwrap();
     let mut linked = BTreeSet::new();
     let mut files = Vec::new();
-    for (program, options) in [("otapress", &[][..]), ("otapress-cgi", &["--no-default-features"])] {
+    for (program, package) in PROGRAMS {
         let file = dir.path().join(program);
-        fs::write(&file, sbom(program, options)).unwrap();
+        fs::write(&file, sbom(program, package)).unwrap();
         files.push(file);
-        let all = compiled(&[&["--bin", program], options].concat());
-        linked.extend(all.into_iter().filter(|(_, linked)| *linked).map(|(id, _)| id.replace('@', "-")));
+        let all = compiled(program, package);
+        let others = all.into_iter().filter(|(id, linked)| *linked && !id.starts_with("otapress"));
+        linked.extend(others.map(|(id, _)| id.replace('@', "-")));
     }
     let notices = printed(Command::new("packaging/notices").args(&files));
     let words: BTreeSet<_> = notices.split_whitespace().map(|word| word.trim_end_matches(':')).collect();
