@@ -6,6 +6,8 @@
 //! and prints how many seconds the writing took. With `links` equal contents are hard links.
 //! One thread, nothing but the standard library and syncfs.
 
+#![allow(clippy::disallowed_methods, reason = "writes files, which is all that it does")]
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};

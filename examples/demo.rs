@@ -3,6 +3,8 @@
 //! `make demo` runs it. Everything happens in a temporary directory and on a free port of the loopback interface;
 //! it fails if a device that is due for an upgrade does not end up with its target.
 
+#![allow(clippy::disallowed_methods, reason = "works in a temporary directory, at this hour")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;

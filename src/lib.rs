@@ -4,6 +4,7 @@
 //! `context`.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests"))]
 
 pub mod cli;
 mod cmd;

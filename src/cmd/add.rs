@@ -28,6 +28,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the command: all of the JARs are good, or none is added.
+#[expect(clippy::disallowed_methods, reason = "the directory of the JARs, for the first")]
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let project = Project::load(global);
     let Some(midlet) = &project.loaded().midlet else {
@@ -145,6 +146,7 @@ fn validate(
 }
 
 /// Writes `<Name>-<Version>.jar` whole or not at all.
+#[expect(clippy::disallowed_methods, reason = "a new JAR in jars/")]
 fn write(dir: &Path, jar: &Jar, bytes: &[u8]) -> anyhow::Result<PathBuf> {
     let path = dir.join(format!("{}-{}.jar", jar.name(), jar.version_text()));
     let failed = || format!("cannot write `{}`", path.display());

@@ -40,6 +40,7 @@ pub(crate) struct Args {
     plan: Option<PathBuf>,
 }
 
+#[expect(clippy::disallowed_methods, reason = "the time that publishing is told")]
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let (begin, now) = (Instant::now(), SystemTime::now());
     // Modes of what is published do not depend on who builds: 0755 and 0644.
@@ -119,6 +120,7 @@ pub(super) fn real_path(out: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Keeps two builds from writing at the same time; the second one waits.
+#[expect(clippy::disallowed_methods, reason = "the lock beside out/")]
 fn lock(out: &Path, global: &Global) -> anyhow::Result<File> {
     let name = out.file_name().unwrap_or_default().to_string_lossy();
     let path = out.with_file_name(format!(".{name}.otapress-lock"));

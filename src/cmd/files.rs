@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 /// Writes a file under another name and renames it: who reads it sees the old content or the new one, whole. The directory
 /// is made if need be.
+#[expect(clippy::disallowed_methods, reason = "what an operator asks for, where it is asked for")]
 pub(crate) fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let failed = || format!("cannot write `{}`", path.display());
     let dir = match path.parent() {
@@ -29,6 +30,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Removes the files of a directory whose names `goes` names.
+#[expect(clippy::disallowed_methods, reason = "what an operator asks for, where it is asked for")]
 pub(crate) fn remove(dir: &Path, goes: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read `{}`", dir.display()))? {
         let entry = entry?;

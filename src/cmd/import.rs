@@ -38,6 +38,7 @@ pub(crate) struct Args {
 const PLACEHOLDER: &str = "http://ota.example.com";
 
 /// The fleet file goes to the standard output, and what is not in it is told on the standard error.
+#[expect(clippy::disallowed_methods, reason = "the inventory that `--inventory` names")]
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let site = args.site.strip_suffix('/').unwrap_or(&args.site);
     let site = HttpUri::parse(site).map_err(|error| anyhow!("`{site}` cannot be the site: {error}"))?;

@@ -37,6 +37,7 @@ use crate::report::words::count;
 use store::{existing_store, look_at_store};
 
 /// Seconds since 1970-01-01 UTC.
+#[expect(clippy::disallowed_methods, reason = "commands hand the time to all below")]
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)

@@ -118,6 +118,7 @@ pub(super) fn jitter() -> Jitter {
     Box::new(|| getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX)))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a password may stand in the environment")]
 fn broker(args: &Args) -> anyhow::Result<Broker> {
     let login = match (&args.user, &args.password_file) {
         (Some(user), Some(file)) => Some((user, password(Path::new(""), file)?)),

@@ -87,6 +87,7 @@ fn said(error: StoreError) -> anyhow::Error {
 }
 
 /// Where passwords of databases are, as for PostgreSQL's own programs.
+#[expect(clippy::disallowed_methods, reason = "as PostgreSQL's own programs")]
 fn passfile() -> Option<PathBuf> {
     let named = env::var_os("PGPASSFILE").map(PathBuf::from);
     named.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".pgpass")))

@@ -1,5 +1,7 @@
 //! What people and other programs are shown.
 
+#![allow(clippy::disallowed_types, reason = "the JSON that commands print")]
+
 pub mod diagnostics;
 pub mod json;
 pub mod plan;

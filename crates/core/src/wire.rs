@@ -4,6 +4,8 @@
 //! ([`Site`]). Both are written and read only here. A device is sent an [`Answer`], which never holds
 //! anything of the `offer`.
 
+#![expect(clippy::disallowed_types, reason = "the formats of out/ and of answers")]
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;

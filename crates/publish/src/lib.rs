@@ -7,6 +7,7 @@
 //! ```
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests"))]
 
 pub mod catalog;
 pub mod diag;

@@ -8,6 +8,8 @@
 //! - `midlets`: a list of `number` and `value` for every `MIDlet-<n>` of the manifest;
 //! - `jar.url` and `jar.size`.
 
+#![expect(clippy::disallowed_types, reason = "what a template sees; nobody reads it back")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! A published directory and devices that ask, for tests.
 
+#![allow(clippy::disallowed_methods, reason = "tests, of other crates too")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,12 @@ pub fn imei(n: usize) -> String {
 
 /// A published directory; it is removed with the value.
 pub struct Out(tempfile::TempDir);
+
+impl Default for Out {
+    fn default() -> Self {
+        Out::new()
+    }
+}
 
 impl Out {
     /// One without devices.

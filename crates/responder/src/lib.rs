@@ -8,6 +8,9 @@
 //! [`decide`] and [`outcome`] are pure: records in, records out. [`service`] reads `out/` and the store
 //! around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
 
+#![cfg_attr(not(any(test, feature = "testing")), warn(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests"))]
+
 pub mod cgi;
 pub mod code;
 pub mod decide;

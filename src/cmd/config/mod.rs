@@ -1,5 +1,7 @@
 //! `otapress config`: the configuration of a host for this fleet.
 
+#![expect(clippy::disallowed_types, reason = "what a template sees; nobody reads it back")]
+
 mod busybox;
 mod htpasswd;
 mod reach;

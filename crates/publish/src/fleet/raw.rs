@@ -4,6 +4,8 @@
 //! mapping keeps its duplicates, and nothing but a syntax error stops the reading. So whatever is wrong with the
 //! content can be reported in one run by `super::validate`.
 
+#![expect(clippy::disallowed_types, reason = "the format of fleet.yaml")]
+
 use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};

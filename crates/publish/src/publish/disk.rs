@@ -1,5 +1,7 @@
 //! The few things that publishing does to a disk, as a trait: so that a test can let any of them fail, or be the last.
 
+#![expect(clippy::disallowed_methods, reason = "out/ is written here and nowhere else")]
+
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -85,6 +85,7 @@ impl Hashes {
     ///
     /// # Errors
     /// If the file cannot be written; what it held before is then as good as what it should hold.
+    #[expect(clippy::disallowed_methods, reason = "the cache of digests beside out/")]
     pub fn save(&self, file: &Path, begun: SystemTime) -> io::Result<()> {
         let settled = begun.checked_sub(TICK).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let settled = settled.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));

@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use otapress_responder::cgi;
 use signal_hook::consts::SIGTERM;
 
+#[expect(clippy::disallowed_methods, reason = "the program hands clock and environment to the adapter")]
 fn main() -> ExitCode {
     // lighttpd ends a program as soon as it has its answer, and there is more to do then: the log and the
     // housekeeping. All that is waited for here has its own limit in time.

@@ -1,5 +1,7 @@
 //! What every store must do, as tests that run on each implementation.
 
+#![allow(clippy::disallowed_methods, reason = "tests, of other crates too")]
+
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;

@@ -202,6 +202,7 @@ impl Store for SqliteStore {
         Err(StoreError::Engine { path: self.path.clone(), source: gone.into() })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the lock beside the database")]
     fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
         let path = self.path.with_file_name(format!("{name}.lock"));
         let failed = |error: io::Error| StoreError::Engine { path: path.clone(), source: error.into() };
@@ -311,6 +312,7 @@ fn is_missing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
 
 /// Makes the database, complete or not at all: it is built under another name and linked to its own. Of
 /// those who do so at the same time one succeeds, and nobody ever opens a database that is half made.
+#[expect(clippy::disallowed_methods, reason = "the database in state/")]
 fn create(path: &Path) -> Result<(), StoreError> {
     let io = |error: io::Error| StoreError::Engine { path: path.into(), source: error.into() };
     let state = path.parent().unwrap_or(Path::new("."));
@@ -329,6 +331,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
 
 /// Links the draft to its name, unless another one has it. A log without its database, as the removal of
 /// the database alone leaves behind, would be taken for the log of the new one: it goes first.
+#[expect(clippy::disallowed_methods, reason = "the database in state/")]
 fn publish(draft: &Path, path: &Path, state: &Path) -> io::Result<()> {
     // Nobody may take away the log of one who has just made the database. The lock ends with the file.
     let state = fs::File::open(state)?;
