@@ -5,10 +5,10 @@ use libfuzzer_sys::fuzz_target;
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, RolloutRecord};
-use otapress_core::wire::VcFile;
+use otapress_core::wire::AnswerFile;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(file) = VcFile::parse(bytes) else { return };
+    let Ok(file) = AnswerFile::parse(bytes) else { return };
     let Ok(offer) = Offer::try_from(file) else { return };
     let device = DeviceRecord::new("352099001761481".parse().expect("an IMEI"), 1_796_000_000);
     for reported in ["0.8.37", "0.10.65"] {

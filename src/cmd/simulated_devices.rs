@@ -15,7 +15,7 @@ use crate::context::Global;
 use otapress_core::out::answer_file;
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
-use otapress_core::wire::{Site, VcFile};
+use otapress_core::wire::{AnswerFile, Site};
 use otapress_devices::device;
 use otapress_devices::device::http::{Network, Url};
 use otapress_publish::fleet::{Device, Fleet};
@@ -107,7 +107,7 @@ fn simulated_device(
     let text = fs::read(&file)
         .with_context(|| format!("`{}` is not what the fleet says: run `otapress build`", out.display()))
         .with_context(|| format!("cannot read `{}`", file.display()))?;
-    let answer = VcFile::parse(&text).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let answer = AnswerFile::parse(&text).with_context(|| format!("cannot read `{}`", file.display()))?;
     let (target, attempts) = match answer.offer.target {
         Some(target) => (Some(target.version), target.attempts),
         None => (None, 0),

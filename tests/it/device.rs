@@ -53,6 +53,8 @@ fn descriptor(size: usize) -> String {
         path: "jars/OwnTracks.jar".into(),
         size: size as u64,
         sha256: otapress_core::digest::Sha256::of(b""),
+        suite: Default::default(),
+        withdrawn: None,
     })
 }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use otapress_core::digest::Sha256;
 use otapress_core::out::SITE_FILE;
-use otapress_core::wire::{Site, VcFile};
+use otapress_core::wire::{Site, AnswerFile};
 use otapress_publish::{jad, jar};
 
 use crate::support::project::{
@@ -150,7 +150,7 @@ fn golden_directories_hold_together() {
         for (path, bytes) in &files {
             if path.starts_with("vc/") {
                 assert!(bytes.is_ascii() && bytes.iter().filter(|&&b| b == b'\n').count() <= 1, "{path}");
-                let answer = VcFile::parse(bytes).unwrap();
+                let answer = AnswerFile::parse(bytes).unwrap();
                 assert_eq!(answer.upgrade == 1, answer.offer.target.is_some(), "{name}: {path}");
                 targets.extend(answer.offer.target.map(|target| target.version));
             } else if path.ends_with(".jad") {

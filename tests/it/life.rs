@@ -335,13 +335,13 @@ fn artifact_faults_halt_a_rollout_until_it_is_resumed() {
 
 #[test]
 fn a_wave_opens_at_its_time() {
-    let (tree, release) = releases();
-    let mut file = offer(&release);
-    if let Some(target) = &mut file.offer.target {
-        target.from = Some(NOON + 2 * INTERVAL);
-    }
-    tree.jad("dev1", &release);
-    tree.vc(IMEI, &file);
+    let (mut tree, release) = releases();
+    tree.change_site(|site| {
+        for rollout in site.rollouts.values_mut() {
+            rollout.waves[0].at = Some(NOON + 2 * INTERVAL);
+        }
+    });
+    tree.offer("dev1", IMEI, &release);
     let server = Server::start(&tree);
     let mut device = server.device("dev1", IMEI, "0.10.65");
     let mut told = Vec::new();

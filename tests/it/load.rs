@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use otapress_core::id::Imei;
-use otapress_core::wire::{Brake, NO, Offer, Target, VcFile};
+use otapress_core::wire::{AnswerFile, Brake, NO, Offer, Target};
 use otapress_responder::record::EventKind::{self, *};
 use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
@@ -184,7 +184,7 @@ fn published(devices: usize) -> Tree {
     let brake = Brake { artifact_faults: 0, failures_bp: 10_000, after: 1 };
     let target = Target { brake, rate: Some(1_000_000), ..target(&release) };
     let offer = Offer { target: Some(target), interval: 10800, ..Offer::default() };
-    tree.vc("first", &VcFile { upgrade: 1, settings: Vec::new(), offer });
+    tree.vc("first", &AnswerFile { upgrade: 1, settings: Vec::new(), offer });
     let vc = tree.out().join("vc");
     for n in 0..devices {
         fs::hard_link(vc.join("first.json"), vc.join(format!("{}.json", imei(n)))).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use otapress_core::digest::Sha256;
-use otapress_core::wire::VcFile;
+use otapress_core::wire::AnswerFile;
 use otapress_publish::jad;
 
 use crate::support::hosts::{Site, program};
@@ -23,7 +23,7 @@ fn is_whole(served: &Path) {
         assert!(jar.contains(&Sha256::of(&content).to_string()[..16]), "{path:?}: {jar}");
     }
     for (path, bytes) in files.iter().filter(|(path, _)| path.starts_with("vc/")) {
-        if let Some(target) = VcFile::parse(bytes).unwrap().offer.target {
+        if let Some(target) = AnswerFile::parse(bytes).unwrap().offer.target {
             assert!(served.join("jars").join(target.version.to_string()).exists(), "{path:?}");
         }
     }

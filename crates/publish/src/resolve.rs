@@ -42,23 +42,33 @@ pub struct Assignment {
     pub target: Option<Version>,
     /// When its wave opens, in seconds since 1970-01-01 UTC; none: it is open.
     pub from: Option<i64>,
+    /// The wave of its target; all devices where there are no waves.
+    pub wave: Option<BasisPoints>,
     /// Why.
     pub rule: Rule,
 }
 
 /// Decides for one device.
 pub fn assign(fleet: &Fleet, device: &Device) -> Assignment {
-    let none = |rule| Assignment { target: None, from: None, rule };
     if device.hold {
         return none(Rule::Held);
     }
     if let Some(release) = device.release {
-        return Assignment { target: Some(release.value), from: None, rule: Rule::Pinned };
+        return Assignment {
+            target: Some(release.value),
+            from: None,
+            wave: Some(BasisPoints::ALL),
+            rule: Rule::Pinned,
+        };
     }
     match fleet.channel(device) {
         Some(channel) => by_channel(channel, device),
         None => none(Rule::NoChannel),
     }
+}
+
+fn none(rule: Rule) -> Assignment {
+    Assignment { target: None, from: None, wave: None, rule }
 }
 
 fn by_channel(channel: &Channel, device: &Device) -> Assignment {
@@ -67,18 +77,25 @@ fn by_channel(channel: &Channel, device: &Device) -> Assignment {
         && wave.percent == BasisPoints::ALL
     {
         let rule = Rule::Inside { bucket: None, wave: 0 };
-        return Assignment { target: Some(channel.release.value), from: wave.at, rule };
+        return Assignment {
+            target: Some(channel.release.value),
+            from: wave.at,
+            wave: Some(wave.percent),
+            rule,
+        };
     }
     let bucket = rollout::bucket(&channel.salt, &device.client_id);
     match (rollout::wave_of(&channel.waves, bucket), channel.otherwise) {
         (Some(wave), _) => Assignment {
             target: Some(channel.release.value),
             from: channel.waves[wave].at,
+            wave: Some(channel.waves[wave].percent),
             rule: Rule::Inside { bucket: Some(bucket), wave },
         },
         (None, Some(otherwise)) => {
-            Assignment { target: Some(otherwise.value), from: None, rule: Rule::Otherwise { bucket } }
+            let wave = Some(BasisPoints::ALL);
+            Assignment { target: Some(otherwise.value), from: None, wave, rule: Rule::Otherwise { bucket } }
         }
-        (None, None) => Assignment { target: None, from: None, rule: Rule::Outside { bucket } },
+        (None, None) => none(Rule::Outside { bucket }),
     }
 }

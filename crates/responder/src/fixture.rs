@@ -9,7 +9,7 @@ use super::message::Request;
 use super::service::{self, Reply, Responder, Step};
 use crate::store::{Durability, Store};
 use otapress_core::out;
-use otapress_core::wire::{self, Brake, Offer, Setting, Site, Target, VcFile};
+use otapress_core::wire::{self, Brake, Offer, Setting, Site, Target, AnswerFile};
 
 /// A Monday, 10:00 UTC.
 pub const NOW: i64 = 1_795_428_000;
@@ -20,6 +20,7 @@ pub fn target(version: &str) -> Target {
         version: version.parse().unwrap(),
         rollout: format!("next/{version}"),
         channel: Some("next".into()),
+        wave: None,
         from: None,
         window: None,
         attempts: 3,
@@ -30,16 +31,16 @@ pub fn target(version: &str) -> Target {
 }
 
 /// An answer file with that target.
-pub fn aimed(target: Target) -> VcFile {
+pub fn aimed(target: Target) -> AnswerFile {
     let offer = Offer { target: Some(target), interval: 10800, ..Offer::default() };
-    VcFile { upgrade: 1, settings: vec![], offer }
+    AnswerFile { upgrade: 1, settings: vec![], offer }
 }
 
 /// An answer file without a target, with settings that are to be confirmed.
-pub fn settings(generation: &str, settings: &[(&str, &str)]) -> VcFile {
+pub fn settings(generation: &str, settings: &[(&str, &str)]) -> AnswerFile {
     let settings = settings.iter().map(|(k, v)| Setting { key: (*k).into(), val: (*v).into() }).collect();
     let offer = Offer { interval: 10800, generation: Some(generation.into()), ..Offer::default() };
-    VcFile { upgrade: 0, settings, offer }
+    AnswerFile { upgrade: 0, settings, offer }
 }
 
 /// The IMEI of device `n`.
@@ -66,8 +67,7 @@ impl Out {
             site: "http://ota.example.com".into(),
             version_paths: vec!["/otap/version".into()],
             notify_paths: vec!["/otap/notify?id=@".into()],
-            auth: false,
-            releases: vec![],
+            ..Site::default()
         };
         fs::write(dir.path().join(out::SITE_FILE), site.to_text()).unwrap();
         Out(dir)
@@ -84,7 +84,7 @@ impl Out {
     }
 
     /// Publishes the answer file of device `n`.
-    pub fn publish(&self, n: usize, file: &VcFile) {
+    pub fn publish(&self, n: usize, file: &AnswerFile) {
         self.publish_text(n, &file.to_text());
     }
 

@@ -232,8 +232,7 @@ mod tests {
             site: "http://ota.example.com".into(),
             version_paths: list(version),
             notify_paths: list(notify),
-            auth: false,
-            releases: Vec::new(),
+            ..Site::default()
         }
     }
 

@@ -1,7 +1,7 @@
 //! What `out/` says of one device, as the responder needs it: an answer file whose parts agree.
 
 use otapress_core::version::Version;
-use otapress_core::wire::{Day, Setting, Target, VcFile, Window};
+use otapress_core::wire::{AnswerFile, Day, Setting, Target, Window};
 
 /// How long an answer may have been under way: who asks again sooner did not get it.
 pub const LOST_SECONDS: i64 = 60;
@@ -50,10 +50,10 @@ pub enum OfferError {
     Generation,
 }
 
-impl TryFrom<VcFile> for Offer {
+impl TryFrom<AnswerFile> for Offer {
     type Error = OfferError;
 
-    fn try_from(file: VcFile) -> Result<Self, OfferError> {
+    fn try_from(file: AnswerFile) -> Result<Self, OfferError> {
         let offer = file.offer;
         if offer.held {
             return Ok(Offer::Held);
@@ -185,6 +185,7 @@ mod tests {
             version: "0.10.66".parse().unwrap(),
             rollout: "next/0.10.66".into(),
             channel: None,
+            wave: None,
             from: None,
             window: None,
             attempts: 3,
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn an_offer_agrees_with_itself() {
         let parse = |upgrade, settings: &[Setting], offer: WireOffer| {
-            Offer::try_from(VcFile { upgrade, settings: settings.to_vec(), offer })
+            Offer::try_from(AnswerFile { upgrade, settings: settings.to_vec(), offer })
         };
         let idle = WireOffer { interval: 10800, ..WireOffer::default() };
         let aimed = WireOffer { target: Some(target()), ..idle.clone() };
@@ -220,7 +221,7 @@ mod tests {
     fn a_one_is_seen_wherever_it_is_sent() {
         let has_one = |key, val| {
             let offer = WireOffer { generation: Some("g".into()), ..WireOffer::default() };
-            let file = VcFile { upgrade: 0, settings: vec![setting(key, val)], offer };
+            let file = AnswerFile { upgrade: 0, settings: vec![setting(key, val)], offer };
             let Ok(Offer::Managed(managed)) = Offer::try_from(file) else { panic!() };
             managed.settings[0].has_one
         };

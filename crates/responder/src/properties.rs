@@ -12,7 +12,7 @@ use super::record::{Event, EventKind, OfferRecord, RolloutRecord, Verdict};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use otapress_core::version::Version;
-use otapress_core::wire::{self, Brake, Day, Setting, Target, VcFile, Window};
+use otapress_core::wire::{self, AnswerFile, Brake, Day, Setting, Target, Window};
 
 const DEVICES: usize = 4;
 const VERSIONS: [&str; 5] = ["0.8.37", "0.8.73", "0.10.65", "0.10.66", "0.10.67"];
@@ -38,7 +38,7 @@ enum Act {
     },
     Publish {
         device: usize,
-        file: VcFile,
+        file: AnswerFile,
     },
     Withdraw {
         device: usize,
@@ -65,6 +65,7 @@ fn a_target() -> impl Strategy<Value = Target> {
                 attempts,
                 no_downgrade,
                 rate,
+                wave: None,
                 from: (from > 0).then_some(NOW + from),
                 ..target(version)
             }
@@ -72,7 +73,7 @@ fn a_target() -> impl Strategy<Value = Target> {
     )
 }
 
-fn a_file() -> impl Strategy<Value = VcFile> {
+fn a_file() -> impl Strategy<Value = AnswerFile> {
     let settings = prop::sample::select(vec!["", "g", "h"]);
     (prop::option::weighted(0.9, a_target()), settings, any::<bool>(), prop::bool::weighted(0.1)).prop_map(
         |(target, generation, always, held)| {
@@ -96,7 +97,7 @@ fn a_file() -> impl Strategy<Value = VcFile> {
                 always: vec!["minSpeed".into(), "useGPIO1".into()],
                 target,
             };
-            VcFile { upgrade: offer.target.is_some().into(), settings, offer }
+            AnswerFile { upgrade: offer.target.is_some().into(), settings, offer }
         },
     )
 }
@@ -120,7 +121,7 @@ struct World {
     out: Out,
     store: SqliteStore,
     _state: tempfile::TempDir,
-    files: BTreeMap<usize, VcFile>,
+    files: BTreeMap<usize, AnswerFile>,
     now: i64,
     /// Attempts since the last retry, by device and rollout.
     attempts: BTreeMap<(usize, String), u32>,

@@ -16,7 +16,7 @@ use crate::store::{Asked, Durability, Store, StoreError, Tx};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::out;
 use otapress_core::version::Version;
-use otapress_core::wire::{self, Answer, Site, VcFile};
+use otapress_core::wire::{self, Answer, AnswerFile, Site};
 
 /// The published directory, as the responder knows it.
 ///
@@ -165,8 +165,14 @@ impl Responder {
             .map_err(|error| cannot_read(&file, &error))
             .and_then(|text| Site::parse(&text).map_err(|error| cannot_read(&file, &error)))
             .and_then(|site| match site.otapress {
-                wire::FORMAT => Ok(site),
-                other => Err(cannot_read(&file, &format!("it has the format {other}, not {}", wire::FORMAT))),
+                known if wire::READABLE.contains(&known) => Ok(site),
+                other => {
+                    let newest = wire::FORMAT;
+                    Err(cannot_read(
+                        &file,
+                        &format!("it has the format {other}; this otapress knows 1 to {newest}"),
+                    ))
+                }
             });
         Responder { out, site }
     }
@@ -224,7 +230,11 @@ impl Responder {
             _ => NoOffer::Broken(cannot_read(&file, &error)),
         })?;
         let broken = |error: &dyn std::fmt::Display| NoOffer::Broken(cannot_read(&file, error));
-        let parsed = VcFile::parse(&text).map_err(|error| broken(&error))?;
+        let mut parsed = AnswerFile::parse(&text).map_err(|error| broken(&error))?;
+        if let Some(target) = &mut parsed.offer.target {
+            let wave = self.site.as_ref().ok().and_then(|site| site.wave(target));
+            target.from = wave.map_or(Some(i64::MAX), |wave| wave.at);
+        }
         Offer::try_from(parsed).map_err(|error| broken(&error))
     }
 }

@@ -9,7 +9,7 @@ use super::record::{DeviceRecord, EventKind, Refusal, RolloutRecord, UnknownReco
 use super::service::{Reply, Start, answer};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, Store, StoreError, Tx};
-use otapress_core::wire::{Offer, Target, VcFile};
+use otapress_core::wire::{AnswerFile, Offer, Target};
 
 struct World {
     out: Out,
@@ -212,7 +212,7 @@ fn a_triggered_attempt_is_an_attempt() {
 #[test]
 fn a_trigger_is_refused_as_a_check_would_be() {
     let mut world = World::new();
-    let held = VcFile { upgrade: 0, settings: vec![], offer: Offer { held: true, ..Offer::default() } };
+    let held = AnswerFile { upgrade: 0, settings: vec![], offer: Offer { held: true, ..Offer::default() } };
     let later = Target { from: Some(NOW + 1), ..target("0.10.66") };
     let down = Target { no_downgrade: true, ..target("0.10.64") };
     let paced = Target { rate: Some(1), ..target("0.10.66") };

@@ -24,7 +24,7 @@ pub mod words;
 use std::collections::{BTreeMap, HashMap};
 
 use otapress_core::id::Imei;
-use otapress_core::wire::{Target, VcFile};
+use otapress_core::wire::{AnswerFile, Target};
 use otapress_publish::fleet::Fleet;
 use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
@@ -119,7 +119,8 @@ impl Status {
             .map(|device| {
                 let assignment = assign(fleet, device);
                 let class = Class::of(fleet, device, assignment);
-                let place = published.place(class, || render::answer(fleet, device, assignment));
+                let place =
+                    published.place(class, assignment.from, || render::answer(fleet, device, assignment));
                 (assignment, place)
             })
             .collect();
@@ -187,9 +188,12 @@ struct Published {
 }
 
 impl Published {
-    fn place(&mut self, class: Class, answer: impl FnOnce() -> VcFile) -> usize {
+    fn place(&mut self, class: Class, from: Option<i64>, answer: impl FnOnce() -> AnswerFile) -> usize {
         *self.places.entry(class).or_insert_with(|| {
-            let answer = answer();
+            let mut answer = answer();
+            if let Some(target) = &mut answer.offer.target {
+                target.from = from;
+            }
             let interval = answer.offer.interval;
             if let Some(target) = &answer.offer.target {
                 self.targets.entry(target.rollout.clone()).or_insert_with(|| target.clone());

@@ -6,7 +6,7 @@ use std::path::Path;
 use otapress_core::digest::Sha256;
 use otapress_core::out::{SITE_FILE, answer_path};
 use otapress_core::version::Version;
-use otapress_core::wire::{Site, VcFile};
+use otapress_core::wire::{Site, AnswerFile};
 use otapress_publish::jar::Jar;
 use otapress_publish::publish::diff::{all, diff};
 use otapress_publish::publish::disk::Disk;
@@ -142,7 +142,7 @@ impl OnTheWay<'_> {
 
     /// Where it sends the device there is a JAD of the version that it promises, or already the next one.
     fn answer(&self, path: &str, bytes: &[u8]) -> Result<(), String> {
-        let answer = VcFile::parse(bytes).map_err(|error| error.to_string())?;
+        let answer = AnswerFile::parse(bytes).map_err(|error| error.to_string())?;
         let Some(target) = answer.offer.target else { return Ok(()) };
         let is_old = self.before.is_some_and(|before| before.files.get(path).is_some_and(|old| old == bytes));
         let good = |device: &Device| {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use otapress_core::digest::Sha256;
 use otapress_core::out::SITE_FILE;
-use otapress_core::wire::{Brake, FORMAT, Offer, Release, Setting, Site, Target, VcFile};
+use otapress_core::wire::{
+    AnswerFile, Brake, FORMAT, Limit, Offer, Release, Rollout, Setting, Site, Target, Wave,
+};
 use tempfile::TempDir;
 
 use super::jar::{CLASS, JarBuilder};
@@ -27,8 +29,7 @@ impl Tree {
             site: SITE.into(),
             version_paths: vec!["/otap/version".into()],
             notify_paths: vec!["/otap/notify?id=@".into()],
-            auth: false,
-            releases: Vec::new(),
+            ..Site::default()
         };
         let tree = Tree { dir: tempfile::tempdir().unwrap(), site };
         fs::create_dir(tree.state()).unwrap();
@@ -72,9 +73,19 @@ impl Tree {
             path: format!("jars/{version}/{}/OwnTracks.jar", sha256.short()),
             size: jar.len() as u64,
             sha256,
+            suite: Default::default(),
+            withdrawn: None,
         };
         self.write(&release.path, jar);
         self.site.releases.push(release.clone());
+        let target = target(&release);
+        let rollout = Rollout {
+            release: version.into(),
+            waves: vec![Wave { wave: 10_000, devices: 0, at: None, after: None }],
+            unproven: Limit::Unlimited,
+            brake: target.brake,
+        };
+        self.site.rollouts.insert(target.rollout, rollout);
         self.write_site();
         release
     }
@@ -85,7 +96,7 @@ impl Tree {
     }
 
     /// Publishes a device's answer file.
-    pub fn vc(&self, imei: &str, file: &VcFile) {
+    pub fn vc(&self, imei: &str, file: &AnswerFile) {
         self.write(&format!("vc/{imei}.json"), file.to_text());
     }
 
@@ -118,8 +129,8 @@ pub fn jad(release: &Release) -> String {
 }
 
 /// An answer file that offers a release to everybody at once.
-pub fn offer(release: &Release) -> VcFile {
-    VcFile {
+pub fn offer(release: &Release) -> AnswerFile {
+    AnswerFile {
         upgrade: 1,
         settings: Vec::new(),
         offer: Offer { target: Some(target(release)), interval: 10800, ..Offer::default() },
@@ -132,6 +143,7 @@ pub fn target(release: &Release) -> Target {
         version: release.version.parse().unwrap(),
         rollout: format!("next/{}", release.version),
         channel: Some("next".into()),
+        wave: Some(10_000),
         from: None,
         window: None,
         attempts: 3,

@@ -226,14 +226,14 @@ mod tests {
             path: format!("jars/{version}/x/OwnTracks.jar"),
             size: 1,
             sha256: Sha256::of(b""),
+            suite: Default::default(),
+            withdrawn: None,
         };
         Site {
             otapress: FORMAT,
             site: "http://ota.example.com".into(),
-            version_paths: Vec::new(),
-            notify_paths: Vec::new(),
-            auth: false,
             releases: versions.iter().map(release).collect(),
+            ..Site::default()
         }
     }
 

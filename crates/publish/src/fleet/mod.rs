@@ -105,7 +105,12 @@ impl Fleet {
 
     /// The channel of a device: its own, else its group's, else the default one.
     pub fn channel(&self, device: &Device) -> Option<&Channel> {
-        self.channel_index(device).map(|index| &self.channels[usize::from(index.0)])
+        self.channel_index(device).map(|index| self.channel_at(index))
+    }
+
+    /// The channel at a place that this fleet gave.
+    pub fn channel_at(&self, index: ChannelIndex) -> &Channel {
+        &self.channels[usize::from(index.0)]
     }
 
     /// The place of that channel.
@@ -137,6 +142,13 @@ pub struct Midlet {
 /// The place of a channel in [`Fleet::channels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelIndex(u16);
+
+impl ChannelIndex {
+    /// The place of the channel that is the `n`th of [`Fleet::channels`].
+    pub(crate) fn nth(n: usize) -> Self {
+        ChannelIndex(u16::try_from(n).expect("a fleet has fewer than 65,536 channels"))
+    }
+}
 
 /// The place of a group in [`Fleet::groups`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@ use super::{Devices, JadMove, Plan, RuleChange, SettingChange, Side, State, Tran
 use super::{files, jads};
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
-use otapress_core::wire::{Site, Target, VcFile};
+use otapress_core::wire::{AnswerFile, Site, Target};
 
 /// Devices whose answers are the same before, and the same after: what is true of one is true of all.
 struct Class {
@@ -25,20 +25,23 @@ struct Class {
 #[derive(Clone)]
 struct Answer {
     state: State,
-    file: Option<Arc<VcFile>>,
+    file: Option<Arc<AnswerFile>>,
+    /// When its wave opens, if it has a time.
+    from: Option<i64>,
 }
 
 impl Answer {
     fn of(view: &View, id: Option<BlobId>) -> Self {
-        let Some(id) = id else { return Answer { state: State::Absent, file: None } };
+        let Some(id) = id else { return Answer { state: State::Absent, file: None, from: None } };
         let Meaning::Answer(Some(file)) = &view.blob(id).meaning else {
-            return Answer { state: State::Unreadable, file: None };
+            return Answer { state: State::Unreadable, file: None, from: None };
         };
         let state = match &file.offer {
             offer if offer.held => State::Held,
             offer => offer.target.as_ref().map_or(State::Nothing, |target| State::Target(target.version)),
         };
-        Answer { state, file: Some(file.clone()) }
+        let wave = file.offer.target.as_ref().and_then(|target| view.site()?.wave(target));
+        Answer { state, file: Some(file.clone()), from: wave.and_then(|wave| wave.at) }
     }
 
     fn target(&self) -> Option<&Target> {
@@ -149,7 +152,7 @@ fn is_denied(class: &Class) -> bool {
 }
 
 fn waves(classes: &[Class], sizes: &[usize]) -> Vec<Wave> {
-    let place = |answer: &Answer| answer.target().map(|target| (target.rollout.clone(), target.from));
+    let place = |answer: &Answer| answer.target().map(|target| (target.rollout.clone(), answer.from));
     let is_new = |class: &Class| place(&class.before) != place(&class.after);
     // Rollouts in which something changes, as far as dates have to do with it.
     let changing: BTreeSet<_> =
@@ -172,7 +175,9 @@ fn waves(classes: &[Class], sizes: &[usize]) -> Vec<Wave> {
 
 fn rules(classes: &[Class], sizes: &[usize]) -> Vec<RuleChange> {
     let changes = |class: &Class| match (&class.before.file, &class.after.file) {
-        (Some(before), Some(after)) => rules::changes(&before.offer, &after.offer),
+        (Some(before), Some(after)) => {
+            rules::changes((&before.offer, class.before.from), (&after.offer, class.after.from))
+        }
         _ => Vec::new(),
     };
     let groups: BTreeMap<(Option<String>, Rule), _> = grouped(classes, sizes, changes);

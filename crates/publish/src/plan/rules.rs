@@ -35,9 +35,12 @@ pub enum Rule {
     Interval(u32, u32),
 }
 
-/// What differs between two offers, each with the channel it is said of. Who gets another channel gets its rules, which are no
-/// changes of their own.
-pub(super) fn changes(before: &Offer, after: &Offer) -> Vec<(Option<String>, Rule)> {
+/// What differs between two offers, each with the time at which its wave opens. A change is returned with the channel that it is
+/// said of. A device that gets another channel gets its rules, which are no changes of their own.
+pub(super) fn changes(
+    (before, from): (&Offer, Option<i64>),
+    (after, new_from): (&Offer, Option<i64>),
+) -> Vec<(Option<String>, Rule)> {
     let mut changes = Vec::new();
     match (&before.target, &after.target) {
         (Some(old), Some(new)) if old.channel != new.channel => {
@@ -45,8 +48,10 @@ pub(super) fn changes(before: &Offer, after: &Offer) -> Vec<(Option<String>, Rul
             changes.push((new.channel.clone(), rule));
         }
         (Some(old), Some(new)) => {
-            let rules = changes_in_channel(old, new);
-            changes.extend(rules.into_iter().map(|rule| (new.channel.clone(), rule)));
+            // A wave of another release is another wave.
+            let wave = (old.version == new.version && from != new_from).then_some(Rule::Wave(from, new_from));
+            let rules = wave.into_iter().chain(changes_in_channel(old, new));
+            changes.extend(rules.map(|rule| (new.channel.clone(), rule)));
         }
         _ => {}
     }
@@ -59,8 +64,6 @@ pub(super) fn changes(before: &Offer, after: &Offer) -> Vec<(Option<String>, Rul
 /// What differs between two targets of one channel.
 fn changes_in_channel(old: &Target, new: &Target) -> Vec<Rule> {
     let rules = [
-        // A wave of another release is another wave.
-        (old.version == new.version && old.from != new.from).then_some(Rule::Wave(old.from, new.from)),
         (old.window != new.window).then(|| Rule::Window(old.window.clone(), new.window.clone())),
         (old.attempts != new.attempts).then_some(Rule::Attempts(old.attempts, new.attempts)),
         (old.brake != new.brake).then_some(Rule::Brake(old.brake, new.brake)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Devices};
-use otapress_core::wire::VcFile;
+use otapress_core::wire::AnswerFile;
 
 /// A setting that some devices are sent differently.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub struct Pushed {
 }
 
 /// What differs between what a device was sent, if anything, and what it is sent; by key.
-pub(super) fn changes(before: Option<&VcFile>, after: &VcFile) -> Vec<(String, Change<Pushed>)> {
+pub(super) fn changes(before: Option<&AnswerFile>, after: &AnswerFile) -> Vec<(String, Change<Pushed>)> {
     let (mut old, mut new) = (before.map(pushed).unwrap_or_default(), pushed(after));
     let keys: BTreeSet<_> = old.keys().chain(new.keys()).cloned().collect();
     let change = |key: String| Some((key.clone(), Change::of(old.remove(&key), new.remove(&key))?));
     keys.into_iter().filter_map(change).collect()
 }
 
-fn pushed(answer: &VcFile) -> BTreeMap<String, Pushed> {
+fn pushed(answer: &AnswerFile) -> BTreeMap<String, Pushed> {
     let always = &answer.offer.always;
     let pushed = |value: &String, key| Pushed { value: value.clone(), always: always.contains(key) };
     answer.settings.iter().map(|setting| (setting.key.clone(), pushed(&setting.val, &setting.key))).collect()

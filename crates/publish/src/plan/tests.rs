@@ -10,7 +10,7 @@ use super::{Devices, Kind, Plan, compare};
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
 use otapress_core::out::{Part, answer_path};
-use otapress_core::wire::{Brake, FORMAT, Offer, Release, Setting, Site, Target, VcFile};
+use otapress_core::wire::{Brake, FORMAT, Offer, Release, Setting, Site, Target, AnswerFile};
 
 const SIZES: [u64; 3] = [1000, 2000, 3000];
 
@@ -25,6 +25,7 @@ fn target() -> impl Strategy<Value = Target> {
             version: version(release).parse().unwrap(),
             rollout: format!("{}/{}", channel.unwrap_or("pin"), version(release)),
             channel: channel.map(str::to_owned),
+            wave: None,
             from,
             window: None,
             attempts: 3,
@@ -38,12 +39,12 @@ fn target() -> impl Strategy<Value = Target> {
 /// An answer file, which now and then cannot be read.
 fn answer() -> impl Strategy<Value = Vec<u8>> {
     let settings = prop::collection::btree_map("[xyz]", "[0-2]", 0..3);
-    let file = (prop::option::weighted(0.8, target()), settings).prop_map(|(target, settings)| VcFile {
+    let file = (prop::option::weighted(0.8, target()), settings).prop_map(|(target, settings)| AnswerFile {
         upgrade: target.is_some().into(),
         settings: settings.into_iter().map(|(key, val)| Setting { key, val }).collect(),
         offer: Offer { target, interval: 10_800, ..Offer::default() },
     });
-    let held = VcFile {
+    let held = AnswerFile {
         upgrade: 0,
         settings: Vec::new(),
         offer: Offer { held: true, interval: 10_800, ..Offer::default() },
@@ -71,14 +72,14 @@ fn view(answers: &Answers) -> View {
         path: format!("jars/{}/x/x.jar", version(n)),
         size,
         sha256: Sha256::of(b""),
+        suite: Default::default(),
+        withdrawn: None,
     });
     let mut builder = Builder::new(Site {
         otapress: FORMAT,
         site: "http://h".into(),
-        version_paths: Vec::new(),
-        notify_paths: Vec::new(),
-        auth: false,
         releases: releases.collect(),
+        ..Site::default()
     });
     for (n, bytes) in answers {
         let id = builder.blob(Part::Answers, bytes);
@@ -138,14 +139,14 @@ proptest! {
     fn changes_of_settings_lead_from_one_tree_to_the_other(old in answers(), new in answers()) {
         let plan = compare(&view(&old), &view(&new), &Names::default());
         let pushed = |answers: &Answers, n: u64| -> BTreeMap<String, String> {
-            let file = answers.get(&n).and_then(|bytes| VcFile::parse(bytes).ok());
+            let file = answers.get(&n).and_then(|bytes| AnswerFile::parse(bytes).ok());
             let settings = file.into_iter().flat_map(|file| file.settings);
             settings.map(|setting| (setting.key, setting.val)).collect()
         };
         let changes: Vec<_> =
             plan.settings.iter().map(|change| (change, devices(&plan, &change.devices))).collect();
         for n in 0..40 {
-            let after = new.get(&n).and_then(|bytes| VcFile::parse(bytes).ok());
+            let after = new.get(&n).and_then(|bytes| AnswerFile::parse(bytes).ok());
             let mut made = pushed(&old, n);
             for (change, devices) in &changes {
                 if devices.contains(&imei(n)) {
@@ -167,7 +168,7 @@ proptest! {
     fn a_wave_holds_all_of_its_devices(old in answers(), new in answers()) {
         let plan = compare(&view(&old), &view(&new), &Names::default());
         let place = |answers: &Answers, n: u64| {
-            let file = answers.get(&n).and_then(|bytes| VcFile::parse(bytes).ok())?;
+            let file = answers.get(&n).and_then(|bytes| AnswerFile::parse(bytes).ok())?;
             file.offer.target.map(|target| (target.rollout, target.from))
         };
         for wave in &plan.waves {

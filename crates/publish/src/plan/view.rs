@@ -13,7 +13,7 @@ use otapress_core::id::Imei;
 use otapress_core::out::{Part, imei_of};
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
-use otapress_core::wire::{Site, VcFile};
+use otapress_core::wire::{Site, AnswerFile};
 
 /// The place of a blob in its view.
 pub type BlobId = u32;
@@ -35,7 +35,7 @@ pub struct Blob {
 #[derive(Clone, Debug)]
 pub enum Meaning {
     /// A device's answer; none if it cannot be read.
-    Answer(Option<Arc<VcFile>>),
+    Answer(Option<Arc<AnswerFile>>),
     /// A JAD, and the version in it if it can be read.
     Jad(Option<Version>),
     /// A JAR, checksums, or what describes the site.
@@ -148,7 +148,7 @@ impl Builder {
     /// Keeps the bytes of a file.
     pub fn blob(&mut self, part: Part, bytes: &[u8]) -> BlobId {
         let meaning = || match part {
-            Part::Answers => Meaning::Answer(VcFile::parse(bytes).ok().map(Arc::new)),
+            Part::Answers => Meaning::Answer(AnswerFile::parse(bytes).ok().map(Arc::new)),
             Part::Jads => Meaning::Jad(jad_version(bytes)),
             Part::Jars | Part::Site => Meaning::Other,
         };

@@ -20,6 +20,7 @@ fn target() -> Target {
         version: v("0.10.66"),
         rollout: "next/0.10.66".into(),
         channel: Some("next".into()),
+        wave: None,
         from: None,
         window: None,
         attempts: 3,

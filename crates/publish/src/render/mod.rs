@@ -3,12 +3,16 @@
 //! Everything that decides a byte of out/ is here or in what this module calls; nothing here reads a clock, a network or a file but
 //! the template.
 
+mod rollouts;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::catalog::{Catalog, Entry};
 use crate::diag::{Code, Diagnostic, Sources};
 use crate::fleet::uri::HttpUri;
-use crate::fleet::{Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisioning, SettingsIndex};
+use crate::fleet::{
+    BasisPoints, Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisioning, SettingsIndex,
+};
 use crate::jad;
 use crate::resolve::{self, Assignment, Rule};
 use crate::template::{ReleaseValues, Template};
@@ -16,7 +20,7 @@ use crate::tree::{Content, ContentId, Tree};
 use otapress_core::out::{self, Tier};
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
-use otapress_core::wire::{self, Offer, Site, Target, VcFile};
+use otapress_core::wire::{self, AnswerFile, Offer, Site, Target};
 
 /// Is told how many devices are done, for a progress bar.
 pub type Progress<'a> = &'a mut dyn FnMut(usize);
@@ -37,10 +41,12 @@ pub fn render(
     let mut answers = Answers { fleet, by_class: HashMap::new() };
     let mut jads =
         Jads { fleet, template, sources, releases: &releases, rendered: HashMap::new(), jads: Vec::new() };
+    let mut census = rollouts::Census::default();
     let mut found = Vec::new();
     for (done, device) in fleet.devices().iter().enumerate() {
         progress(done);
         let assignment = resolve::assign(fleet, device);
+        census.count(fleet, device, assignment);
         let content = answers.content(device, assignment, &mut tree);
         let tier = if assignment.target.is_some() { Tier::Answer } else { Tier::NoOffer };
         tree.add(out::answer_path(device.imei), tier, content);
@@ -58,7 +64,7 @@ pub fn render(
     if !found.is_empty() {
         return Err(found);
     }
-    let site = tree.intern(bytes(site(fleet, &releases).to_text()));
+    let site = tree.intern(bytes(site(fleet, &releases, census).to_text()));
     tree.add(out::site_path(), Tier::Site, site);
     tree.sort();
     Ok(tree)
@@ -126,7 +132,7 @@ pub struct Class {
     channel: Option<ChannelIndex>,
     settings: SettingsIndex,
     target: Option<Version>,
-    from: Option<i64>,
+    wave: Option<BasisPoints>,
     held: bool,
 }
 
@@ -135,13 +141,10 @@ impl Class {
     pub fn of(fleet: &Fleet, device: &Device, assignment: Assignment) -> Self {
         Class {
             group: device.group,
-            channel: match assignment.rule {
-                Rule::Pinned => None,
-                _ => fleet.channel_index(device),
-            },
+            channel: rollouts::channel_of(fleet, device, assignment),
             settings: device.settings,
             target: assignment.target,
-            from: assignment.from,
+            wave: assignment.wave,
             held: assignment.rule == Rule::Held,
         }
     }
@@ -163,14 +166,14 @@ impl Answers<'_> {
 }
 
 /// The answer file of a device.
-pub fn answer(fleet: &Fleet, device: &Device, assignment: Assignment) -> VcFile {
+pub fn answer(fleet: &Fleet, device: &Device, assignment: Assignment) -> AnswerFile {
     let group = fleet.group(device);
     if assignment.rule == Rule::Held {
         let offer = Offer { held: true, interval: group.provisioning.version_interval, ..Offer::default() };
-        return VcFile { upgrade: 0, settings: Vec::new(), offer };
+        return AnswerFile { upgrade: 0, settings: Vec::new(), offer };
     }
     let settings = fleet.settings(device);
-    VcFile {
+    AnswerFile {
         upgrade: assignment.target.is_some().into(),
         settings: settings.settings.clone(),
         offer: Offer {
@@ -184,18 +187,13 @@ pub fn answer(fleet: &Fleet, device: &Device, assignment: Assignment) -> VcFile 
 }
 
 fn target(fleet: &Fleet, device: &Device, assignment: Assignment, version: Version) -> Target {
-    let channel = match assignment.rule {
-        Rule::Pinned => None,
-        _ => fleet.channel(device),
-    };
+    let channel = rollouts::channel_of(fleet, device, assignment).map(|index| fleet.channel_at(index));
     Target {
         version,
-        rollout: match channel {
-            Some(channel) => format!("{}/{version}", channel.name),
-            None => format!("pin/{version}"),
-        },
+        rollout: rollouts::id(channel, version),
         channel: channel.map(|channel| channel.name.clone()),
-        from: assignment.from,
+        wave: Some(assignment.wave.unwrap_or(BasisPoints::ALL).get()),
+        from: None,
         window: channel.and_then(|channel| channel.window.clone()),
         attempts: channel.map_or(Channel::ATTEMPTS, |channel| channel.attempts),
         brake: channel.map_or(Channel::BRAKE, |channel| channel.brake),
@@ -316,7 +314,11 @@ impl<'a> Jads<'a> {
     }
 }
 
-fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>) -> Site {
+fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollouts::Census) -> Site {
+    let spelling = |version: Version| {
+        let release = releases.get(&version);
+        release.map_or_else(|| version.to_string(), |release| release.entry.jar().version_text().into())
+    };
     let groups = fleet.groups().iter().map(|group| &group.provisioning);
     let paths = |of: fn(&Provisioning) -> &HttpUri| -> Vec<String> {
         groups
@@ -341,9 +343,18 @@ fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>) -> Site {
                     path: release.path.as_str().into(),
                     size: jar.size(),
                     sha256: jar.sha256(),
+                    suite: wire::Suite::default(),
+                    withdrawn: None,
                 }
             })
             .collect(),
+        channels: fleet
+            .channels()
+            .iter()
+            .map(|channel| (channel.name.clone(), spelling(channel.release.value)))
+            .collect(),
+        rollouts: census.rollouts(fleet, spelling),
+        ..Site::default()
     }
 }
 

@@ -1,18 +1,30 @@
 //! The JSON that is published in `out/` and the JSON that a device is sent.
 //!
-//! Two files are formats that other programs read: `vc/<IMEI>.json` ([`VcFile`]) and `otapress.json`
+//! Two files are formats that other programs read: `vc/<IMEI>.json` ([`AnswerFile`]) and `otapress.json`
 //! ([`Site`]). Both are written and read only here. A device is sent an [`Answer`], which never holds
 //! anything of the `offer`.
+//!
+//! Format 2 is written; formats 1 (otapress 0.1) and 2 are read. In format 1 an answer says when its wave opens (`from`); in
+//! format 2 it names its wave, and `otapress.json` has what opens that wave, so that moving a wave rewrites no
+//! answer. An otapress 0.1 beside a new `out/` does not know the key `wave`, refuses the answer and offers nothing.
+
+mod site;
+#[cfg(test)]
+mod tests;
 
 #![expect(clippy::disallowed_types, reason = "the formats of out/ and of answers")]
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Sha256;
 use crate::version::Version;
 
-/// The number of the format of `out/`; another number is refused instead of being misread.
-pub const FORMAT: u32 = 1;
+pub use site::{After, Formerly, Limit, Places, Release, Rollout, Site, Suite, Wave};
+
+/// The number of the format of `out/` that is written.
+pub const FORMAT: u32 = 2;
+
+/// The formats that are read; another number is refused instead of being misread.
+pub const READABLE: std::ops::RangeInclusive<u32> = 1..=FORMAT;
 
 /// The answer that never hurts: no upgrade, no settings.
 ///
@@ -22,7 +34,7 @@ pub const NO: &str = r#"{"upgrade":0}"#;
 /// One device's answer file, `vc/<IMEI>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct VcFile {
+pub struct AnswerFile {
     /// 1 if there is a target that the device may be offered, else 0.
     pub upgrade: u8,
     /// Every setting that the fleet wants on the device, in the order in which it is to be applied.
@@ -81,7 +93,11 @@ pub struct Target {
     /// What the rate is counted by; absent for a pinned device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// When the device's wave opens, in seconds since 1970-01-01 UTC; absent if it is open.
+    /// The device's wave: its percentage in basis points, which names one of the [`Rollout::waves`] in `otapress.json`; 10,000
+    /// outside a rollout of waves. Absent in format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u16>,
+    /// When the device's wave opens, in seconds since 1970-01-01 UTC; absent if it is open. Format 1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<i64>,
     /// When in the week offers are made; absent: always.
@@ -148,39 +164,6 @@ pub struct Brake {
     pub after: u32,
 }
 
-/// `otapress.json`: what is published, and on which paths the responder is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Site {
-    /// [`FORMAT`].
-    pub otapress: u32,
-    /// The URL under which the directory is served, without a slash at its end.
-    pub site: String,
-    /// The paths (with their query, if any) of every versionURI in use, sorted.
-    pub version_paths: Vec<String>,
-    /// The paths of every notifyURI in use, `@` unexpanded, sorted.
-    pub notify_paths: Vec<String>,
-    /// Whether JADs and JARs are to be served under basic auth only.
-    pub auth: bool,
-    /// Every JAR that is published, in ascending order of version.
-    pub releases: Vec<Release>,
-}
-
-/// A published JAR.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Release {
-    /// Its MIDlet-Version, verbatim.
-    pub version: String,
-    /// Its path below `out/`.
-    pub path: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The digest of its bytes.
-    #[serde(with = "as_text")]
-    pub sha256: Sha256,
-}
-
 /// What a device is sent: `{"upgrade":…}` and `settings` where some are due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -206,29 +189,13 @@ impl Answer {
     }
 }
 
-impl VcFile {
+impl AnswerFile {
     /// The file's text: one line of pure ASCII with its line end.
     pub fn to_text(&self) -> String {
         to_ascii(self) + "\n"
     }
 
-    /// Reads what [`VcFile::to_text`] wrote.
-    ///
-    /// # Errors
-    /// If the text is anything else.
-    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(text)
-    }
-}
-
-impl Site {
-    /// The file's text, indented for reviewers.
-    pub fn to_text(&self) -> String {
-        let text = serde_json::to_string_pretty(self).expect("strings and numbers always serialize");
-        escape_non_ascii(text) + "\n"
-    }
-
-    /// Reads what [`Site::to_text`] wrote.
+    /// Reads what [`AnswerFile::to_text`] wrote.
     ///
     /// # Errors
     /// If the text is anything else.
@@ -278,72 +245,5 @@ mod as_text {
         D: Deserializer<'de>,
     {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn setting(key: &str, val: &str) -> Setting {
-        Setting { key: key.into(), val: val.into() }
-    }
-
-    #[test]
-    fn the_no_is_exact() {
-        assert_eq!(Answer::NO.to_body(), NO);
-        assert!(!NO.contains('1'));
-    }
-
-    #[test]
-    fn answers_are_ascii_and_strict_json() {
-        let answer = Answer {
-            upgrade: true,
-            settings: vec![setting("tid", "ä\u{1F600}\"\\\u{7f}"), setting("keepAlive", "300")],
-        };
-        let body = answer.to_body();
-        assert!(body.is_ascii());
-        assert_eq!(
-            body,
-            "{\"upgrade\":1,\"settings\":[{\"key\":\"tid\",\"val\":\"\\u00e4\\ud83d\\ude00\\\"\\\\\u{7f}\"},{\"key\":\"keepAlive\",\"val\":\"300\"}]}"
-        );
-        let read: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(read["settings"][0]["val"], "ä\u{1F600}\"\\\u{7f}");
-    }
-
-    #[test]
-    fn a_vc_file_is_read_back() {
-        let file = VcFile {
-            upgrade: 1,
-            settings: vec![setting("keepAlive", "300")],
-            offer: Offer {
-                target: Some(Target {
-                    version: "0.10.66".parse().unwrap(),
-                    rollout: "next/0.10.66".into(),
-                    channel: Some("next".into()),
-                    from: Some(1_796_112_000),
-                    window: Some(Window { days: vec![Day::Mon, Day::Tue], from: 60, minutes: 240 }),
-                    attempts: 3,
-                    brake: Brake { artifact_faults: 3, failures_bp: 2000, after: 10 },
-                    no_downgrade: false,
-                    rate: Some(500),
-                }),
-                interval: 10800,
-                generation: Some("0123456789abcdef".into()),
-                ..Offer::default()
-            },
-        };
-        let text = file.to_text();
-        assert_eq!(
-            text,
-            concat!(
-                r#"{"upgrade":1,"settings":[{"key":"keepAlive","val":"300"}],"offer":{"target":{"version":"0.10.66","#,
-                r#""rollout":"next/0.10.66","channel":"next","from":1796112000,"window":{"days":["mon","tue"],"from":60,"#,
-                r#""minutes":240},"attempts":3,"brake":{"artifactFaults":3,"failuresBp":2000,"after":10},"rate":500},"#,
-                r#""interval":10800,"generation":"0123456789abcdef"}}"#,
-                "\n"
-            )
-        );
-        assert_eq!(VcFile::parse(text.as_bytes()).unwrap(), file);
     }
 }
