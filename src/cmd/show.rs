@@ -13,7 +13,7 @@ use crate::context::{Exit, Global, print};
 use otapress_core::out::answer_path;
 use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet};
-use otapress_publish::render::{answer, jad_path, jar_path};
+use otapress_publish::render::{answer, jad_path, rollouts, jar_path};
 use otapress_publish::resolve::{Assignment, Rule, assign};
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;
@@ -196,8 +196,8 @@ fn state(
     assignment: Assignment,
 ) -> anyhow::Result<Option<StateView>> {
     let Some(mut store) = look_at_store(global)? else { return Ok(None) };
-    let offer =
-        Offer::try_from(answer(fleet, device, assignment)).context("the answer file contradicts itself")?;
+    let offer = Offer::new(answer(fleet, device, assignment), &rollouts(fleet))
+        .context("the answer file contradicts itself")?;
     let target = match &offer {
         Offer::Managed(managed) => managed.target.clone(),
         Offer::Held => None,

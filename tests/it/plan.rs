@@ -283,7 +283,7 @@ Devices
       they are strangers to the responder, and keep what they run
 
 Files
-    removed: 1 answer; 189 bytes
+    removed: 1 answer; 202 bytes
 ",
         "",
     );
@@ -317,7 +317,7 @@ Expected
     1 device to download up to 473 bytes: those that do not run their target already
 
 Files
-    written: 1 answer; 189 bytes
+    written: 1 answer; 202 bytes
 ",
         "",
     );

@@ -1,7 +1,9 @@
 //! What `out/` says of one device, as the responder needs it: an answer file whose parts agree.
 
+use std::collections::BTreeMap;
+
 use otapress_core::version::Version;
-use otapress_core::wire::{AnswerFile, Day, Setting, Target, Window};
+use otapress_core::wire::{AnswerFile, Day, Rollout, Setting, Target, Window};
 
 /// How long an answer may have been under way: who asks again sooner did not get it.
 pub const LOST_SECONDS: i64 = 60;
@@ -50,17 +52,22 @@ pub enum OfferError {
     Generation,
 }
 
-impl TryFrom<AnswerFile> for Offer {
-    type Error = OfferError;
-
-    fn try_from(file: AnswerFile) -> Result<Self, OfferError> {
-        let offer = file.offer;
+impl Offer {
+    /// The offer of an answer file, with what `rollouts`, those of `otapress.json`, say of its wave.
+    ///
+    /// # Errors
+    /// If the file contradicts itself.
+    pub fn new(file: AnswerFile, rollouts: &BTreeMap<String, Rollout>) -> Result<Self, OfferError> {
+        let mut offer = file.offer;
         if offer.held {
             return Ok(Offer::Held);
         }
         match (file.upgrade, &offer.target) {
             (0, None) | (1, Some(_)) => {}
             _ => return Err(OfferError::Upgrade),
+        }
+        if let Some(target) = &mut offer.target {
+            target.from = target.wave_in(rollouts).map_or(Some(i64::MAX), |wave| wave.at);
         }
         let settings: Vec<_> = file
             .settings
@@ -81,9 +88,7 @@ impl TryFrom<AnswerFile> for Offer {
             settings,
         }))
     }
-}
 
-impl Offer {
     /// The rollout of its target.
     pub fn rollout(&self) -> Option<&str> {
         match self {
@@ -202,7 +207,7 @@ mod tests {
     #[test]
     fn an_offer_agrees_with_itself() {
         let parse = |upgrade, settings: &[Setting], offer: WireOffer| {
-            Offer::try_from(AnswerFile { upgrade, settings: settings.to_vec(), offer })
+            Offer::new(AnswerFile { upgrade, settings: settings.to_vec(), offer }, &BTreeMap::new())
         };
         let idle = WireOffer { interval: 10800, ..WireOffer::default() };
         let aimed = WireOffer { target: Some(target()), ..idle.clone() };
@@ -222,7 +227,7 @@ mod tests {
         let has_one = |key, val| {
             let offer = WireOffer { generation: Some("g".into()), ..WireOffer::default() };
             let file = AnswerFile { upgrade: 0, settings: vec![setting(key, val)], offer };
-            let Ok(Offer::Managed(managed)) = Offer::try_from(file) else { panic!() };
+            let Ok(Offer::Managed(managed)) = Offer::new(file, &BTreeMap::new()) else { panic!() };
             managed.settings[0].has_one
         };
         assert!(!has_one("tid", "D2"));

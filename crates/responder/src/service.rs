@@ -4,6 +4,7 @@
 //! transaction: [`Responder::prepare`] reads the request and the files, [`answer`] reads and writes records.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -230,12 +231,10 @@ impl Responder {
             _ => NoOffer::Broken(cannot_read(&file, &error)),
         })?;
         let broken = |error: &dyn std::fmt::Display| NoOffer::Broken(cannot_read(&file, error));
-        let mut parsed = AnswerFile::parse(&text).map_err(|error| broken(&error))?;
-        if let Some(target) = &mut parsed.offer.target {
-            let wave = self.site.as_ref().ok().and_then(|site| site.wave(target));
-            target.from = wave.map_or(Some(i64::MAX), |wave| wave.at);
-        }
-        Offer::try_from(parsed).map_err(|error| broken(&error))
+        let parsed = AnswerFile::parse(&text).map_err(|error| broken(&error))?;
+        let none = BTreeMap::new();
+        let rollouts = self.site.as_ref().map_or(&none, |site| &site.rollouts);
+        Offer::new(parsed, rollouts).map_err(|error| broken(&error))
     }
 }
 

@@ -24,7 +24,7 @@ pub mod words;
 use std::collections::{BTreeMap, HashMap};
 
 use otapress_core::id::Imei;
-use otapress_core::wire::{AnswerFile, Target};
+use otapress_core::wire::{self, AnswerFile, Target};
 use otapress_publish::fleet::Fleet;
 use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
@@ -112,15 +112,14 @@ impl Status {
     pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
         let Records { mut devices, mut rollouts, standings, unknowns, recent, .. } = records;
         judge_overdue(&mut devices, &mut rollouts, now);
-        let mut published = Published::default();
+        let mut published = Published { rollouts: render::rollouts(fleet), ..Published::default() };
         let classes: Vec<_> = fleet
             .devices()
             .iter()
             .map(|device| {
                 let assignment = assign(fleet, device);
                 let class = Class::of(fleet, device, assignment);
-                let place =
-                    published.place(class, assignment.from, || render::answer(fleet, device, assignment));
+                let place = published.place(class, || render::answer(fleet, device, assignment));
                 (assignment, place)
             })
             .collect();
@@ -180,6 +179,8 @@ impl Status {
 /// What is published, each class of devices once.
 #[derive(Default)]
 struct Published {
+    /// As `otapress.json` has them.
+    rollouts: BTreeMap<String, wire::Rollout>,
     places: HashMap<Class, usize>,
     /// The offers with their intervals.
     offers: Vec<(Offer, u32)>,
@@ -188,18 +189,15 @@ struct Published {
 }
 
 impl Published {
-    fn place(&mut self, class: Class, from: Option<i64>, answer: impl FnOnce() -> AnswerFile) -> usize {
+    fn place(&mut self, class: Class, answer: impl FnOnce() -> AnswerFile) -> usize {
         *self.places.entry(class).or_insert_with(|| {
-            let mut answer = answer();
-            if let Some(target) = &mut answer.offer.target {
-                target.from = from;
-            }
+            let answer = answer();
             let interval = answer.offer.interval;
             if let Some(target) = &answer.offer.target {
                 self.targets.entry(target.rollout.clone()).or_insert_with(|| target.clone());
             }
             // What is rendered from a fleet without mistakes agrees with itself.
-            self.offers.push((Offer::try_from(answer).unwrap_or(Offer::Held), interval));
+            self.offers.push((Offer::new(answer, &self.rollouts).unwrap_or(Offer::Held), interval));
             self.offers.len() - 1
         })
     }

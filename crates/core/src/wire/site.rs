@@ -195,13 +195,15 @@ impl Site {
     pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text)
     }
+}
 
-    /// The wave of a target. Format 1 has its time in the target itself, and no number of devices. `None` is a wave that the
-    /// directory does not have (answers are published before `otapress.json`): it is closed.
-    pub fn wave(&self, target: &Target) -> Option<Wave> {
-        match target.wave {
-            None => Some(Wave { wave: 10_000, devices: 0, at: target.from, after: None }),
-            Some(name) => self.rollouts.get(&target.rollout)?.wave(name).copied(),
+impl Target {
+    /// Its wave. Format 1 has the time in the target itself, and no number of devices. `None` is a wave that `rollouts` do
+    /// not have (answers are published before `otapress.json`): it is closed.
+    pub fn wave_in(&self, rollouts: &BTreeMap<String, Rollout>) -> Option<Wave> {
+        match self.wave {
+            None => Some(Wave { wave: 10_000, devices: 0, at: self.from, after: None }),
+            Some(name) => rollouts.get(&self.rollout)?.wave(name).copied(),
         }
     }
 }

@@ -122,7 +122,7 @@ fn format_1_is_read() {
     );
     let site = Site::parse(site.as_bytes()).unwrap();
     assert!(READABLE.contains(&site.otapress));
-    assert_eq!(site.wave(&target).unwrap().at, Some(1_768_204_800));
+    assert_eq!(target.wave_in(&site.rollouts).unwrap().at, Some(1_768_204_800));
 }
 
 #[test]
@@ -133,9 +133,9 @@ fn an_unknown_wave_is_closed() {
         unproven: Limit::DEFAULT,
         brake: BRAKE,
     };
-    let site = Site { rollouts: [("next/0.10.66".into(), rollout)].into(), ..Site::default() };
+    let rollouts = [("next/0.10.66".into(), rollout)].into();
     let of = |wave, rollout: &str| {
-        site.wave(&Target { wave: Some(wave), rollout: rollout.into(), ..target() }).is_some()
+        Target { wave: Some(wave), rollout: rollout.into(), ..target() }.wave_in(&rollouts).is_some()
     };
     assert!(of(500, "next/0.10.66"));
     assert!(!of(501, "next/0.10.66"));

@@ -17,7 +17,7 @@ use otapress_core::wire::{AnswerFile, Site, Target};
 struct Class {
     before: Answer,
     after: Answer,
-    /// Whether the answers are the same.
+    /// Whether the answers are the same, and their waves open at the same time.
     same: bool,
 }
 
@@ -40,7 +40,7 @@ impl Answer {
             offer if offer.held => State::Held,
             offer => offer.target.as_ref().map_or(State::Nothing, |target| State::Target(target.version)),
         };
-        let wave = file.offer.target.as_ref().and_then(|target| view.site()?.wave(target));
+        let wave = file.offer.target.as_ref().and_then(|target| target.wave_in(&view.site()?.rollouts));
         Answer { state, file: Some(file.clone()), from: wave.and_then(|wave| wave.at) }
     }
 
@@ -100,12 +100,9 @@ fn classes(before: &View, after: &View, names: &Names<'_>) -> (Vec<Class>, Vec<V
     classes
         .into_iter()
         .map(|((old, new), devices)| {
-            let class = Class {
-                before: Answer::of(before, old),
-                after: Answer::of(after, new),
-                same: digest(before, old) == digest(after, new),
-            };
-            (class, devices)
+            let (old_answer, new_answer) = (Answer::of(before, old), Answer::of(after, new));
+            let same = digest(before, old) == digest(after, new) && old_answer.from == new_answer.from;
+            (Class { before: old_answer, after: new_answer, same }, devices)
         })
         .unzip()
 }

@@ -27,7 +27,7 @@ pub enum Existing {
     /// Nothing, or an empty directory.
     Nothing,
     /// A directory that we have made.
-    Published(Published),
+    Published(Box<Published>),
 }
 
 /// A directory that we have made.
@@ -96,7 +96,7 @@ pub fn scan(out: &Path, hashes: &mut Hashes) -> Result<Existing, PublishError> {
     let Found { mut files, leftovers, listings } = found;
     hashes.learn(listings);
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Existing::Published(Published { site, files, leftovers }))
+    Ok(Existing::Published(Box::new(Published { site, files, leftovers })))
 }
 
 /// What is in a directory and below.
@@ -254,7 +254,8 @@ mod tests {
     fn outcome(out: &Path, hashes: &mut Hashes) -> Outcome {
         match scan(out, hashes).map_err(|error| error.to_string())? {
             Existing::Nothing => Ok(Default::default()),
-            Existing::Published(Published { files, mut leftovers, .. }) => {
+            Existing::Published(published) => {
+                let Published { files, mut leftovers, .. } = *published;
                 leftovers.sort();
                 Ok((files.into_iter().map(|file| (file.path, file.stamp)).collect(), leftovers))
             }

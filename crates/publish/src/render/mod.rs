@@ -165,6 +165,15 @@ impl Answers<'_> {
     }
 }
 
+/// The rollouts as `otapress.json` has them.
+pub fn rollouts(fleet: &Fleet) -> BTreeMap<String, wire::Rollout> {
+    let mut census = rollouts::Census::default();
+    for device in fleet.devices() {
+        census.count(fleet, device, resolve::assign(fleet, device));
+    }
+    census.rollouts(fleet, |version| version.to_string())
+}
+
 /// The answer file of a device.
 pub fn answer(fleet: &Fleet, device: &Device, assignment: Assignment) -> AnswerFile {
     let group = fleet.group(device);

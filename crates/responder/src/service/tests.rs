@@ -301,9 +301,9 @@ fn without_its_mark_the_directory_says_nothing_about_who_is_unknown() {
     let reply = world.check(7, "0.10.65", NOW);
     assert!(reply.log.unwrap().contains("no-answer-file: cannot read"));
     assert_eq!(world.unknown(), []);
-    assert!(!is_upgrade(&world.check(1, "0.10.65", NOW)), "nothing says that its wave is open");
+    assert!(is_upgrade(&world.check(1, "0.10.65", NOW)), "what is there is still good");
     assert_eq!(world.notify(1, "900 Success", NOW + 1).status, 200);
-    assert_eq!(world.kinds(), [EventKind::FirstSeen, EventKind::Installed]);
+    assert_eq!(world.kinds(), [EventKind::FirstSeen, EventKind::Offered, EventKind::Installed]);
 }
 
 #[test]
