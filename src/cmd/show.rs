@@ -13,7 +13,7 @@ use crate::context::{Exit, Global, print};
 use otapress_core::out::answer_path;
 use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet};
-use otapress_publish::render::{answer, jad_path, rollouts, jar_path};
+use otapress_publish::render::{answer, jad_path, jar_path, rollouts};
 use otapress_publish::resolve::{Assignment, Rule, assign};
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;

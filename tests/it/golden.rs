@@ -11,7 +11,7 @@ use std::process::Command;
 
 use otapress_core::digest::Sha256;
 use otapress_core::out::SITE_FILE;
-use otapress_core::wire::{Site, AnswerFile};
+use otapress_core::wire::{AnswerFile, Site};
 use otapress_publish::{jad, jar};
 
 use crate::support::project::{

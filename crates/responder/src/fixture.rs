@@ -9,7 +9,7 @@ use super::message::Request;
 use super::service::{self, Reply, Responder, Step};
 use crate::store::{Durability, Store};
 use otapress_core::out;
-use otapress_core::wire::{self, Brake, Offer, Setting, Site, Target, AnswerFile};
+use otapress_core::wire::{self, AnswerFile, Brake, Offer, Setting, Site, Target};
 
 /// A Monday, 10:00 UTC.
 pub const NOW: i64 = 1_795_428_000;

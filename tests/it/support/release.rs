@@ -6,7 +6,7 @@ use std::path::Path;
 use otapress_core::digest::Sha256;
 use otapress_core::out::{SITE_FILE, answer_path};
 use otapress_core::version::Version;
-use otapress_core::wire::{Site, AnswerFile};
+use otapress_core::wire::{AnswerFile, Site};
 use otapress_publish::jar::Jar;
 use otapress_publish::publish::diff::{all, diff};
 use otapress_publish::publish::disk::Disk;

@@ -10,7 +10,7 @@ use super::{Devices, Kind, Plan, compare};
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
 use otapress_core::out::{Part, answer_path};
-use otapress_core::wire::{Brake, FORMAT, Offer, Release, Setting, Site, Target, AnswerFile};
+use otapress_core::wire::{AnswerFile, Brake, FORMAT, Offer, Release, Setting, Site, Target};
 
 const SIZES: [u64; 3] = [1000, 2000, 3000];
 

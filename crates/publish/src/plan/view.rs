@@ -13,7 +13,7 @@ use otapress_core::id::Imei;
 use otapress_core::out::{Part, imei_of};
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
-use otapress_core::wire::{Site, AnswerFile};
+use otapress_core::wire::{AnswerFile, Site};
 
 /// The place of a blob in its view.
 pub type BlobId = u32;
