@@ -8,11 +8,11 @@
 //! format 2 it names its wave, and `otapress.json` has what opens that wave, so that moving a wave rewrites no
 //! answer. An otapress 0.1 beside a new `out/` does not know the key `wave`, refuses the answer and offers nothing.
 
+#![expect(clippy::disallowed_types, reason = "the formats of out/ and of answers")]
+
 mod site;
 #[cfg(test)]
 mod tests;
-
-#![expect(clippy::disallowed_types, reason = "the formats of out/ and of answers")]
 
 use serde::{Deserialize, Serialize};
 
