@@ -38,7 +38,7 @@ enum Act {
     },
     Publish {
         device: usize,
-        file: AnswerFile,
+        file: Box<AnswerFile>,
     },
     Withdraw {
         device: usize,
@@ -110,7 +110,7 @@ fn an_act() -> impl Strategy<Value = Act> {
         2 => (device.clone(), body).prop_map(|(device, body)| Act::Twice { device, body }),
         4 => (device.clone(), prop::sample::select(RESULTS.to_vec()))
             .prop_map(|(device, text)| Act::Notify { device, text }),
-        2 => (device.clone(), a_file()).prop_map(|(device, file)| Act::Publish { device, file }),
+        2 => (device.clone(), a_file()).prop_map(|(device, file)| Act::Publish { device, file: file.into() }),
         1 => device.clone().prop_map(|device| Act::Withdraw { device }),
         1 => device.prop_map(|device| Act::Retry { device }),
         1 => Just(Act::Resume),
@@ -192,7 +192,7 @@ impl World {
             }
             Act::Publish { device, file } => {
                 self.out.publish(*device, file);
-                self.files.insert(*device, file.clone());
+                self.files.insert(*device, (**file).clone());
             }
             Act::Withdraw { device } => {
                 if self.files.remove(device).is_some() {
@@ -290,7 +290,7 @@ proptest! {
     ) {
         let mut world = World::new();
         for (device, file) in files.into_iter().enumerate() {
-            world.act(&Act::Publish { device, file });
+            world.act(&Act::Publish { device, file: file.into() });
         }
         for (act, step) in acts {
             world.now += step;
