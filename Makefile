@@ -5,7 +5,7 @@ OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
 TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX   ?= /usr/local
 
-.PHONY: help demo test build release cgi install deb dist reproducible
+.PHONY: help demo check test build release cgi install deb dist reproducible
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,13 +14,23 @@ demo: ## Publish the example fleet in a temporary directory and watch simulated 
 	$(CARGO) build --locked --bin otapress --example demo
 	$(CARGO) run --quiet --locked --example demo
 
-test: ## Everything that CI runs
+check: ## Format, lints and unit tests: under a minute when built, and nothing but Rust and a C compiler is needed
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --workspace --locked --lib --bins --quiet -- --skip postgres::tests
+
+test: ## Everything that CI runs, 20 minutes; on Debian it installs what is missing
 	.ci/run
 
 cgi: ## Make otapress-cgi, linked statically, so that it starts faster
 	$(CARGO) cgi
 
 install: ## Install otapress and the static otapress-cgi below PREFIX (/usr/local)
+	@into="$(DESTDIR)$(PREFIX)/bin"; dir=$$into; \
+	while [ ! -e "$$dir" ]; do dir=$$(dirname "$$dir"); done; \
+	[ -d "$$dir" ] && [ -w "$$dir" ] || { \
+		echo "cannot install to $$into: $$dir is not a directory that you may write to;" \
+			"as root, or for yourself: make install PREFIX=~/.local" >&2; exit 1; }
 	$(CARGO) build --release --locked --package otapress --bin otapress
 	$(CARGO) cgi
 	install -D -t "$(DESTDIR)$(PREFIX)/bin" "$(TARGET)/release/otapress" "$(TARGET)/release/otapress-cgi"

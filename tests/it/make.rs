@@ -94,6 +94,32 @@ fn make(project: &Project) -> bool {
     built
 }
 
+/// Compiling takes minutes: that the result could not be written is said before.
+#[test]
+fn install_says_at_once_that_it_may_not_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let output = Command::new("make")
+        .args(["install", "CARGO=false"])
+        .arg(format!("PREFIX={}", file.join("below").display()))
+        .current_dir(repository())
+        .env("LC_ALL", "C")
+        .env_remove("DESTDIR")
+        .env_remove("MAKEFLAGS")
+        .env_remove("MFLAGS")
+        .env_remove("MAKELEVEL")
+        .output()
+        .unwrap();
+    let file = file.display();
+    let said = format!(
+        "cannot install to {file}/below/bin: {file} is not a directory that you may write to; as root, or for \
+         yourself: make install PREFIX=~/.local"
+    );
+    let ran = Ran::new(output);
+    assert_eq!((ran.status, &*ran.stdout, ran.stderr.lines().next()), (2, "", Some(&*said)));
+}
+
 #[test]
 fn make_builds_when_something_has_changed_and_never_twice() {
     let project = project();

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use walkdir::WalkDir;
 
 use crate::support::project::repository;
 
@@ -180,6 +181,58 @@ fn the_cgi_program_is_made_of_little() {
         assert!(!names.contains(heavy), "{heavy}");
     }
     assert!(names.contains("rusqlite") && names.len() < 60, "{names:?}");
+}
+
+/// What the sources of a crate embed, by its path in the package.
+fn embedded(member: &Path) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for entry in WalkDir::new(member.join("src")).into_iter().map(Result::unwrap) {
+        // Tests are not for those who only build the crate.
+        if !entry.file_type().is_file() || entry.file_name() == "tests.rs" {
+            continue;
+        }
+        let text = fs::read_to_string(entry.path()).unwrap();
+        for path in text.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let mut parts: Vec<_> = entry.path().parent().unwrap().components().collect();
+            for part in Path::new(path).components() {
+                match part {
+                    Component::ParentDir => drop(parts.pop()),
+                    part => parts.push(part),
+                }
+            }
+            let file = parts.iter().collect::<PathBuf>();
+            paths.insert(file.strip_prefix(member).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    paths
+}
+
+/// `cargo package` puts everything that a crate needs into it, links as the files that they lead to.
+#[test]
+fn packages_hold_what_they_need() {
+    let target = tempfile::tempdir().unwrap();
+    let dir = target.path().to_str().unwrap();
+    let options =
+        ["--workspace", "--no-verify", "--offline", "--locked", "--allow-dirty", "--target-dir", dir];
+    printed(Command::new(env!("CARGO")).arg("package").args(options));
+    let metadata = cargo(&["metadata", "--format-version", "1", "--locked", "--no-deps"]);
+    for package in metadata["packages"].as_array().unwrap() {
+        let text = |key: &str| package[key].as_str().unwrap();
+        let (name, version) = (text("name"), text("version"));
+        let archive = target.path().join(format!("package/{name}-{version}.crate"));
+        printed(Command::new("tar").args(["-xzf", archive.to_str().unwrap(), "-C", dir]));
+        let unpacked = target.path().join(format!("{name}-{version}"));
+        let member = Path::new(text("manifest_path")).parent().unwrap();
+        let mut needed = embedded(member);
+        needed.extend(["README.md", "LICENSE-APACHE", "LICENSE-MIT"].map(String::from));
+        for path in needed {
+            let file = unpacked.join(&path);
+            assert!(file.symlink_metadata().is_ok_and(|found| found.is_file()), "{name} lacks {path}");
+            assert!(fs::read(file).unwrap() == fs::read(member.join(&path)).unwrap(), "{name}: {path}");
+        }
+        assert!(!package["keywords"].as_array().unwrap().is_empty(), "{name} has no keywords");
+        assert!(!package["categories"].as_array().unwrap().is_empty(), "{name} has no categories");
+    }
 }
 
 /// Each crate of a program is named with its licence, and a text where it has one.

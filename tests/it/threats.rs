@@ -4,16 +4,18 @@ use std::fs;
 
 use crate::support::project::repository;
 
-/// `module::…::test` of tests/it or of src.
+/// `module::…::test` of tests/it, or `crate::module::…::test` of a crate below crates/.
 fn exists(name: &str) -> bool {
     let (module, test) = name.rsplit_once("::").unwrap();
     let path = module.replace("::", "/");
-    let outer = path.strip_suffix("/tests").unwrap_or(&path);
+    let (first, below) = path.split_once('/').unwrap_or((&path, ""));
+    let outer = below.strip_suffix("/tests").unwrap_or(below);
+    let sources = format!("crates/{first}/src");
     [
         format!("tests/it/{path}.rs"),
-        format!("src/{path}.rs"),
-        format!("src/{outer}.rs"),
-        format!("src/{outer}/mod.rs"),
+        format!("{sources}/{below}.rs"),
+        format!("{sources}/{outer}.rs"),
+        format!("{sources}/{outer}/mod.rs"),
     ]
     .iter()
     .filter_map(|file| fs::read_to_string(repository().join(file)).ok())
