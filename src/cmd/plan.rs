@@ -11,7 +11,8 @@ use super::files::replace;
 use super::look_at_store;
 use super::project::Project;
 use crate::context::{Exit, Global, print};
-use crate::report::plan::json::{fingerprints, json};
+use crate::report::json;
+use crate::report::plan::json::{self as plan_json, fingerprints};
 use crate::report::plan::markdown::markdown;
 use crate::report::plan::{Style, text::text};
 use otapress_core::id::Imei;
@@ -92,16 +93,16 @@ fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyh
         plan.locate(&reported(global)?);
     }
     let style = Style { names, in_full: global.verbose, colour: global.colour_data() };
-    let as_json = |plan: &Plan| anyhow::Ok(serde_json::to_string_pretty(&json(plan, style))? + "\n");
+    let as_json = |plan: &Plan| json::text(&plan_json::json(plan, style));
     if let Some(file) = &args.save {
-        replace(file, as_json(&plan)?.as_bytes())?;
+        replace(file, as_json(&plan).as_bytes())?;
     }
     let shown = match (args.json, args.markdown) {
-        (true, _) => as_json(&plan)?,
+        (true, _) => as_json(&plan),
         (_, true) => markdown(&plan, style),
         _ => text(&plan, style),
     };
-    print(shown.as_bytes())?;
+    print(shown)?;
     Ok(if args.exit_code && !plan.is_empty() { Exit::Differs } else { Exit::Done })
 }
 

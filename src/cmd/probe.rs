@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use strum::VariantArray as _;
 
 use super::project::{Project, progress_bar};
 use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
@@ -60,14 +61,14 @@ pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::R
     let mut report = probe(&site, &subjects, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     report.allow(&args.allow);
-    let text = if args.json { json::text(&report.to_json()) } else { report.to_text() };
+    let text = if args.json { json::text(&report.view()) } else { report.to_text() };
     print(text)?;
     Ok(if report.has_errors() { Exit::Failed } else { Exit::Done })
 }
 
 fn code(text: &str) -> Result<Code, String> {
-    let known = || Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
-    Code::from_name(text).ok_or_else(|| format!("the codes are {}", known()))
+    let known = || Code::VARIANTS.iter().map(Code::to_string).collect::<Vec<_>>().join(", ");
+    text.parse().map_err(|_| format!("the codes are {}", known()))
 }
 
 fn subject(tracker: SimulatedDevice, out: &std::path::Path) -> anyhow::Result<Subject> {

@@ -116,7 +116,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         wait(begin, at, args.speed, &stop)
     });
     bar.finish_and_clear();
-    let text = if args.json { json::text(&report.to_json()) } else { report.to_text() };
+    let text = if args.json { json::text(&report) } else { report.to_text() };
     print(text)?;
     let played = report.interrupted.unwrap_or(what.seconds);
     remark(global, begin.elapsed(), played, longest)?;

@@ -1,29 +1,45 @@
 //! An event as the JSON that is published.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde::Serialize;
 
-use otapress_core::id::ClientId;
+use otapress_core::id::{ClientId, Imei};
 use otapress_responder::code;
 use otapress_responder::record::Event;
 
-/// The message of event `seq`. Its members are always there, and null where there is nothing; what is not known by these
-/// names may be added one day, none of them will change.
-pub(crate) fn payload(seq: i64, event: &Event, client: Option<&ClientId>) -> String {
-    let meaning = event.code.and_then(code::lookup).map(|known| known.meaning);
-    json!({
-        "seq": seq,
-        "at": Timestamp::from_second(event.at).ok().map(|at| at.to_string()),
-        "unix": event.at,
-        "kind": event.kind.as_str(),
-        "imei": event.imei.map(|imei| imei.to_string()),
-        "clientID": client.map(ClientId::as_str),
-        "rollout": event.rollout,
-        "code": event.code,
-        "meaning": meaning,
-        "detail": event.detail,
-    })
-    .to_string()
+/// The members of a message, in the order of the wire. They are always present, and null without a value. More may be
+/// added, but none of them changes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    at: Option<String>,
+    #[serde(rename = "clientID")]
+    client_id: Option<&'a ClientId>,
+    code: Option<u16>,
+    detail: &'a str,
+    imei: Option<Imei>,
+    kind: &'static str,
+    meaning: Option<&'static str>,
+    rollout: Option<&'a str>,
+    seq: i64,
+    unix: i64,
+}
+
+/// The message of event `seq`.
+pub(crate) fn payload(seq: i64, event: &Event, client_id: Option<&ClientId>) -> String {
+    let message = Message {
+        at: Timestamp::from_second(event.at).ok().map(|at| at.to_string()),
+        client_id,
+        code: event.code,
+        detail: &event.detail,
+        imei: event.imei,
+        kind: event.kind.as_str(),
+        meaning: event.code.and_then(code::lookup).map(|known| known.meaning),
+        rollout: event.rollout.as_deref(),
+        seq,
+        unix: event.at,
+    };
+    serde_json::to_string(&message).expect("texts and numbers always serialize")
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use serde_json::json;
+use serde::Serialize;
 
+use super::json;
 use super::words::one_line;
-use otapress_publish::diag::{Diagnostic, Place, Severity, Sources};
+use otapress_publish::diag::{Code, Diagnostic, Place, Severity, Sources};
 
 /// Where a diagnostic points, for people.
 struct At<'a> {
@@ -38,7 +39,7 @@ pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String 
     let mut text = format!(
         "{bold}{}:{line}:{column}:{reset} {paint}{}[{}]{reset}: {}\n",
         path.display(),
-        severity.as_str(),
+        severity,
         diagnostic.code,
         one_line(&diagnostic.message),
     );
@@ -74,24 +75,32 @@ pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String 
     text
 }
 
+#[derive(Serialize)]
+struct View<'a> {
+    code: Code,
+    severity: Severity,
+    message: &'a str,
+    file: String,
+    line: Option<usize>,
+    column: Option<usize>,
+    hint: Option<&'a str>,
+}
+
 /// All of them as one JSON array with a line end.
 pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
-    let values: Vec<_> = diagnostics
-        .iter()
-        .map(|diagnostic| {
-            let At { path, line_column } = at(diagnostic, sources);
-            json!({
-                "code": diagnostic.code.as_str(),
-                "severity": diagnostic.code.severity().as_str(),
-                "message": diagnostic.message,
-                "file": path.display().to_string(),
-                "line": line_column.map(|(line, _)| line),
-                "column": line_column.map(|(_, column)| column),
-                "hint": diagnostic.hint,
-            })
-        })
-        .collect();
-    serde_json::to_string_pretty(&values).expect("a JSON value always serializes") + "\n"
+    let view = |diagnostic| {
+        let At { path, line_column } = at(diagnostic, sources);
+        View {
+            code: diagnostic.code,
+            severity: diagnostic.code.severity(),
+            message: &diagnostic.message,
+            file: path.display().to_string(),
+            line: line_column.map(|(line, _)| line),
+            column: line_column.map(|(_, column)| column),
+            hint: diagnostic.hint.as_deref(),
+        }
+    };
+    json::text(&diagnostics.iter().map(view).collect::<Vec<_>>())
 }
 
 /// One diagnostic as a workflow command of GitHub Actions, which shows it at the line of a merge request.
@@ -101,7 +110,7 @@ pub fn github(diagnostic: &Diagnostic, sources: &Sources) -> String {
     let hint = diagnostic.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     format!(
         "::{} file={},line={line},col={column},title={}::{}\n",
-        diagnostic.code.severity().as_str(),
+        diagnostic.code.severity(),
         escape(&path.display().to_string(), true),
         diagnostic.code,
         escape(&format!("{}{hint}", diagnostic.message), false),

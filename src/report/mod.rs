@@ -3,8 +3,8 @@
 #![allow(clippy::disallowed_types, reason = "the JSON that commands print")]
 
 pub mod diagnostics;
-pub mod json;
-pub mod plan;
-pub mod refusal;
+pub(crate) mod json;
+pub(crate) mod plan;
+pub(crate) mod refusal;
 pub mod status;
-pub mod words;
+pub(crate) mod words;

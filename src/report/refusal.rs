@@ -3,7 +3,7 @@
 use otapress_responder::record::{Refusal, RolloutRecord};
 
 /// What a refusal means, and what ends it if the operator can. `rollout` is the one that refuses.
-pub fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
+pub(crate) fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
     match refusal {
         Refusal::NoImei => "the request names no IMEI".into(),
         Refusal::UnknownDevice => "it is not in out/".into(),

@@ -1,12 +1,12 @@
 //! Numbers and texts as people are shown them.
 
 /// `1 device`, `2 devices`.
-pub fn count(n: usize, what: &str) -> String {
+pub(crate) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// `999 bytes`, `1.0 kB`, `36.0 MB`.
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     if n < 1000 {
         return count(n as usize, "byte");
     }
@@ -25,7 +25,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// A text in one line: control characters of the input stay out of the terminal.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 

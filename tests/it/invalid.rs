@@ -74,7 +74,7 @@ fn every_code_occurs_and_every_message_has_the_form() {
             let (severity, rest) = rest.split_once('[').unwrap();
             let (code, message) = rest.split_once("]: ").unwrap();
             let code = Code::ALL.iter().find(|known| known.as_str() == code).unwrap();
-            assert_eq!(severity, code.severity().as_str());
+            assert_eq!(severity, code.severity().to_string());
             assert!(!message.ends_with('.') && !message.starts_with("error"), "{line}");
             seen.insert(*code);
         }

@@ -106,7 +106,7 @@ fn the_same_seed_gives_the_same_table() {
     let (first, second) = (run(&what).0, run(&what).0);
     assert_eq!(first, second);
     assert_eq!(first.to_text(), second.to_text());
-    assert_eq!(first.to_json(), second.to_json());
+    assert_eq!(serde_json::to_value(&first).unwrap(), serde_json::to_value(&second).unwrap());
     let other = run(&Play { seed: 8, ..what }).0;
     assert_ne!(first.curve, other.curve);
 }
@@ -146,7 +146,7 @@ fn what_goes_wrong_by_itself_is_not_clean() {
     // Ten posts, and then the device is spared.
     assert_eq!(checks, report.given_up * 10);
     assert_eq!(report.no_answers, [("status 405".into(), checks)].into());
-    assert_eq!(report.not_200, [(("check", 405), checks)].into());
+    assert_eq!(report.not_200, [("check 405".to_owned(), checks)].into());
 
     fs::remove_dir_all(tree.out().join("files")).unwrap();
     for record in [false, true] {

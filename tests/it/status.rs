@@ -27,18 +27,16 @@ fn every_state_in_every_form() {
     assert_eq!(there.into_iter().collect::<Vec<_>>(), State::ALL);
     let summary = Summary::of_all(&fleet, &status);
     let all: Vec<_> = status.devices.iter().collect();
-    let mut value = json::summary(&status, &summary);
-    value.insert(
-        "devices".into(),
-        all.iter().map(|d| Value::from(json::device(&fleet, &status, d))).collect(),
-    );
-    value.insert("strangers".into(), json::strangers(&status.strangers));
+    let devices = all.iter().map(|device| json::DeviceView::new(&fleet, &status, device)).collect();
+    let answer = json::Answer { devices: Some(devices), ..json::Answer::of_summary(&status, &summary) };
+    let mut value = serde_json::to_value(answer).unwrap();
+    value["strangers"] = serde_json::to_value(&status.strangers).unwrap();
     let mut wrong = Vec::new();
     let mut compare = |name: &str, is: &str| wrong.extend(against_golden(is, &golden(name)));
     compare("summary.txt", &text::summary(&fleet, &status, &summary));
     compare("devices.txt", &text::list(&fleet, &status, &all));
     compare("unknown.txt", &text::strangers(&status.strangers, NOW));
-    compare("status.json", &format!("{:#}\n", Value::from(value)));
+    compare("status.json", &format!("{value:#}\n"));
     compare("metrics.prom", &prometheus::metrics(&status, &summary));
     for n in [1, 4, 16] {
         let device = status.devices.iter().find(|d| fleet.devices()[d.index].imei.to_string() == car(n));

@@ -58,16 +58,9 @@ impl fmt::Debug for Sha256 {
 }
 
 /// Why a text is not a [`Sha256`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a SHA-256 digest is 64 lower-case hexadecimal digits")]
 pub struct Sha256Error;
-
-impl fmt::Display for Sha256Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a SHA-256 digest is 64 lower-case hexadecimal digits")
-    }
-}
-
-impl std::error::Error for Sha256Error {}
 
 impl FromStr for Sha256 {
     type Err = Sha256Error;

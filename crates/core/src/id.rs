@@ -27,18 +27,9 @@ impl fmt::Display for ClientId {
 }
 
 /// Why a text is not a [`ClientId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a clientID is 1 to 64 of the characters `A-Z a-z 0-9 . _ @ -` and does not start with a dot")]
 pub struct ClientIdError;
-
-impl fmt::Display for ClientIdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a clientID is 1 to 64 of the characters `A-Z a-z 0-9 . _ @ -` and does not start with a dot",
-        )
-    }
-}
-
-impl std::error::Error for ClientIdError {}
 
 impl FromStr for ClientId {
     type Err = ClientIdError;
@@ -102,16 +93,9 @@ impl fmt::Debug for Imei {
 }
 
 /// Why a text is not an [`Imei`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an IMEI is 14 to 16 digits")]
 pub struct ImeiError;
-
-impl fmt::Display for ImeiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an IMEI is 14 to 16 digits")
-    }
-}
-
-impl std::error::Error for ImeiError {}
 
 impl FromStr for Imei {
     type Err = ImeiError;

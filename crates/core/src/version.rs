@@ -28,16 +28,9 @@ impl Version {
 }
 
 /// Why a text is not a [`Version`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a version is `Major.Minor` or `Major.Minor.Micro`, each a number from 0 to 99")]
 pub struct VersionError;
-
-impl fmt::Display for VersionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a version is `Major.Minor` or `Major.Minor.Micro`, each a number from 0 to 99")
-    }
-}
-
-impl std::error::Error for VersionError {}
 
 impl FromStr for Version {
     type Err = VersionError;

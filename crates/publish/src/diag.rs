@@ -4,13 +4,16 @@
 //! ([`otapress::report::diagnostics`] prints them). A failure of the environment (a disk, a permission) is an
 //! error type of the module that met it.
 
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::Serialize;
+
+/// How bad a mistake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, strum::Display)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Severity {
     /// Nothing is built.
     Error,
@@ -18,31 +21,22 @@ pub enum Severity {
     Warning,
 }
 
-impl Severity {
-    /// `error` or `warning`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        }
-    }
-}
-
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal $severity:ident,)*) => {
-        /// What kind of mistake it is. The texts are stable: scripts depend on them.
+        /// The kind of a mistake. The texts are stable: scripts depend on them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Serialize, strum::Display, strum::IntoStaticStr, strum::VariantArray)]
         pub enum Code {
-            $($(#[$doc])* $name,)*
+            $($(#[$doc])* #[serde(rename = $text)] #[strum(serialize = $text)] $name,)*
         }
 
         impl Code {
             /// Every code.
-            pub const ALL: &[Code] = &[$(Code::$name),*];
+            pub const ALL: &[Code] = <Code as strum::VariantArray>::VARIANTS;
 
             /// The code in kebab case.
             pub fn as_str(self) -> &'static str {
-                match self { $(Code::$name => $text),* }
+                self.into()
             }
 
             /// How bad a mistake of this kind is.
@@ -163,12 +157,6 @@ codes! {
     Template = "template" Error,
     /// What the template renders is not a JAD that a device would take.
     JadInvalid = "jad-invalid" Error,
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 /// A text that diagnostics can point into.

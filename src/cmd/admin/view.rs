@@ -9,8 +9,10 @@ use super::super::project::Project;
 use super::super::status::Look;
 use super::super::{look_at_store, now};
 use crate::context::Global;
+use crate::report::json;
+use crate::report::status::json::Answer;
 use crate::report::status::summary::Summary;
-use crate::report::status::{Status, html, json, prometheus};
+use crate::report::status::{Status, html, prometheus};
 
 /// For how long a look at the records is good enough.
 const FRESH: Duration = Duration::from_secs(5);
@@ -115,10 +117,7 @@ impl View {
                 .metrics
                 .get_or_insert_with(|| prometheus::metrics(&seen.status, &seen.summary).into())
                 .clone(),
-            Wanted::Json => {
-                let value = serde_json::Value::from(json::summary(&seen.status, &seen.summary));
-                format!("{value:#}\n").into()
-            }
+            Wanted::Json => json::text(&Answer::of_summary(&seen.status, &seen.summary)).into(),
             Wanted::Page(name) => {
                 let pages = match &mut seen.pages {
                     Some(pages) => pages,

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use anyhow::bail;
-use serde_json::{Value, json};
 
 use super::look::{Opened, events_of, latest_events};
+use crate::report::json;
 use crate::report::status::filter::{Filter, keeps_event};
-use crate::report::status::json as values;
+use crate::report::status::gate::Judgement;
+use crate::report::status::json::{Answer, DeviceView, events as json_events, gate};
 use crate::report::status::summary::Summary;
-use crate::report::status::{DeviceStatus, Status, gate, text};
+use crate::report::status::{DeviceStatus, Status, text};
 use otapress_core::id::Imei;
 use otapress_publish::fleet::Fleet;
 use otapress_responder::record::Event;
@@ -34,13 +35,11 @@ impl<'a> Asked<'a> {
             .filter(|device| lists && self.filter.keeps(fleet, status, device))
             .collect();
         if self.json {
-            let mut value = values::summary(status, summary);
-            if lists {
-                let devices: Vec<Value> =
-                    shown.iter().map(|device| values::device(fleet, status, device).into()).collect();
-                value.insert("devices".into(), devices.into());
-            }
-            return lines(&value.into());
+            let devices = || shown.iter().map(|device| DeviceView::new(fleet, status, device)).collect();
+            return json::text(&Answer {
+                devices: lists.then(devices),
+                ..Answer::of_summary(status, summary)
+            });
         }
         let mut out = text::summary(fleet, status, summary);
         if lists {
@@ -51,13 +50,11 @@ impl<'a> Asked<'a> {
     }
 
     /// What the gate says.
-    pub(crate) fn gate(&self, summary: &Summary, verdicts: &[gate::Verdict]) -> String {
+    pub(crate) fn gate(&self, summary: &Summary, judgements: &[Judgement]) -> String {
         if !self.json {
-            return text::gate(verdicts);
+            return text::gate(judgements);
         }
-        let mut value = values::summary(self.status, summary);
-        value.insert("gate".into(), values::gate(verdicts));
-        lines(&value.into())
+        json::text(&Answer { gate: Some(gate(judgements)), ..Answer::of_summary(self.status, summary) })
     }
 
     /// One device with its last events, be it in the fleet or not.
@@ -72,9 +69,9 @@ impl<'a> Asked<'a> {
         let Some(device) = status.devices.iter().find(is_it) else { bail!("no device `{name}`") };
         let events = history(declared.imei)?;
         if self.json {
-            let mut value = values::device(fleet, status, device);
-            value.insert("events".into(), values::events(&events, |_| Some(declared.client_id.as_str())));
-            return Ok(lines(&self.framed("device", value.into())));
+            let mut view = DeviceView::new(fleet, status, device);
+            view.events = Some(json_events(&events, |_| Some(declared.client_id.as_str())));
+            return Ok(json::text(&Answer { device: Some(view), ..Answer::new(status) }));
         }
         Ok(text::device(fleet, status, device, &events))
     }
@@ -91,9 +88,8 @@ impl<'a> Asked<'a> {
         let events = name.parse().map_or_else(|_| Ok(Vec::new()), history)?;
         let stranger = std::slice::from_ref(stranger);
         if self.json {
-            let mut value = self.framed("unknown", values::strangers(stranger));
-            value["events"] = values::events(&events, |_| None);
-            return Ok(lines(&value));
+            let events = Some(json_events(&events, |_| None));
+            return Ok(json::text(&Answer { unknown: Some(stranger), events, ..Answer::new(self.status) }));
         }
         Ok(text::strangers(stranger, self.status.now) + &text::events(&events, |_| None))
     }
@@ -102,7 +98,7 @@ impl<'a> Asked<'a> {
     pub(crate) fn strangers(&self) -> String {
         let strangers = &self.status.strangers;
         if self.json {
-            return lines(&self.framed("unknown", values::strangers(strangers)));
+            return json::text(&Answer { unknown: Some(strangers), ..Answer::new(self.status) });
         }
         text::strangers(strangers, self.status.now)
     }
@@ -120,16 +116,9 @@ impl<'a> Asked<'a> {
         let name =
             |imei: Imei| by_imei.get(&imei).map(|device| fleet.devices()[device.index].client_id.as_str());
         if self.json {
-            return Ok(lines(&self.framed("events", values::events(&events, name))));
+            let events = Some(json_events(&events, name));
+            return Ok(json::text(&Answer { events, ..Answer::new(status) }));
         }
         Ok(text::events(&events, name))
     }
-
-    fn framed(&self, name: &str, value: Value) -> Value {
-        json!({ "format": values::FORMAT, "now": self.status.now, name: value })
-    }
-}
-
-fn lines(value: &Value) -> String {
-    format!("{value:#}\n")
 }

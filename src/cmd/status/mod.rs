@@ -45,14 +45,14 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         if args.prometheus {
             prometheus::metrics(&status, &summary)
         } else if let Some(gate) = args.gate() {
-            let verdicts = gate.judge(&status, &summary);
-            if verdicts.is_empty() {
+            let judgements = gate.judge(&status, &summary);
+            if judgements.is_empty() {
                 bail!("no device is aimed at such a rollout: there is nothing to judge");
             }
-            if verdicts.iter().any(|verdict| !verdict.misses.is_empty()) {
+            if judgements.iter().any(|judgement| !judgement.misses.is_empty()) {
                 outcome = Exit::MissesGate;
             }
-            asked.gate(&summary, &verdicts)
+            asked.gate(&summary, &judgements)
         } else {
             asked.summary(&summary, args.devices)
         }

@@ -14,7 +14,7 @@ const NAMED: usize = 100;
 const OPEN: usize = 3;
 
 /// The whole plan.
-pub fn markdown(plan: &Plan, style: Style<'_>) -> String {
+pub(crate) fn markdown(plan: &Plan, style: Style<'_>) -> String {
     let mut text = format!("### otapress plan\n\n{}\n", said(&headline(plan)));
     for section in sections(plan) {
         let _ = writeln!(text, "\n#### {}\n", section.title);

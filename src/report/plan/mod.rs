@@ -2,24 +2,24 @@
 //!
 //! What is said of a plan is put into words once, in [`sections`]; how it looks is the affair of each form.
 
-pub mod json;
-pub mod markdown;
+pub(crate) mod json;
+pub(crate) mod markdown;
 mod rows;
 mod sections;
-pub mod text;
+pub(crate) mod text;
 
 use otapress_publish::plan::Plan;
 use otapress_publish::plan::names::Names;
 
 /// How a plan is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Style<'a> {
+pub(crate) struct Style<'a> {
     /// What the devices are called.
-    pub names: &'a Names<'a>,
+    pub(crate) names: &'a Names<'a>,
     /// Every device by name.
-    pub in_full: bool,
+    pub(crate) in_full: bool,
     /// With colours.
-    pub colour: bool,
+    pub(crate) colour: bool,
 }
 
 /// A few words, some of which are values of the fleet.

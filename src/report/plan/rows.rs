@@ -98,7 +98,7 @@ fn parts(rule: &Rule) -> (&'static str, Words, Words) {
     ) -> (&'static str, Words, Words) {
         (name, words(old), words(new))
     }
-    let name = super::json::rule_name(rule);
+    let name = rule.into();
     match rule {
         Rule::Channel(old, new) => each(name, old, new, |channel: &Option<String>| match channel {
             Some(channel) => Words::value(channel),

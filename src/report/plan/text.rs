@@ -11,7 +11,7 @@ use otapress_publish::plan::Plan;
 const NAMED: usize = 3;
 
 /// The whole plan.
-pub fn text(plan: &Plan, style: Style<'_>) -> String {
+pub(crate) fn text(plan: &Plan, style: Style<'_>) -> String {
     let paint = |code: &'static str| if style.colour { code } else { "" };
     let (bold, reset) = (paint("\x1b[1m"), paint("\x1b[0m"));
     let mut text = format!("{bold}{}{reset}\n", headline(plan));

@@ -9,6 +9,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use super::Status;
 use super::summary::{RolloutSummary, Summary};
 
@@ -36,9 +38,9 @@ pub struct Gate {
     pub min_finished: Amount,
 }
 
-/// What a gate says of one rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+/// The judgement of one rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Judgement {
     /// The rollout's id.
     pub rollout: String,
     /// Which conditions it misses, in words; none: it passes.
@@ -49,11 +51,11 @@ pub struct Verdict {
 
 impl Gate {
     /// Judges every rollout of a selection.
-    pub fn judge(&self, status: &Status, summary: &Summary) -> Vec<Verdict> {
+    pub fn judge(&self, status: &Status, summary: &Summary) -> Vec<Judgement> {
         summary.rollouts.iter().map(|rollout| self.judge_one(status, rollout)).collect()
     }
 
-    fn judge_one(&self, status: &Status, counts: &RolloutSummary) -> Verdict {
+    fn judge_one(&self, status: &Status, counts: &RolloutSummary) -> Judgement {
         let record = &status.rollouts[counts.place].record;
         let (current, failed, finished) = (counts.current(), counts.failed(), counts.finished());
         let reached = counts.reached;
@@ -92,7 +94,7 @@ impl Gate {
             _ => {}
         }
         let stands = format!("{current} of {reached} run it, {failed} failed");
-        Verdict { rollout: record.id.clone(), misses, stands }
+        Judgement { rollout: record.id.clone(), misses, stands }
     }
 }
 

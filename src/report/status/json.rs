@@ -2,220 +2,353 @@
 //!
 //! Fields are only ever added; a change of another kind raises `format`.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 use super::summary::{RolloutSummary, Summary};
 use super::{DeviceStatus, State, Status, Stranger, gate, words};
-use otapress_core::id::Imei;
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
 use otapress_responder::code;
-use otapress_responder::record::{Event, Verdict};
+use otapress_responder::record::{DeviceRecord, Event};
 
 /// The number of the format.
-pub const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 
-/// The summary.
-pub fn summary(status: &Status, summary: &Summary) -> Map<String, Value> {
-    let versions: Vec<_> = summary
-        .versions
-        .iter()
-        .map(|(version, n)| json!({ "version": version.map(|version| version.to_string()), "devices": n }))
-        .collect();
-    let past: Vec<_> = status
-        .past
-        .iter()
-        .map(|past| {
-            json!({
-                "id": past.record.id,
-                "open": past.standing.open,
-                "installed": past.standing.installed,
-                "succeeded": past.standing.succeeded,
-                "failed": past.standing.failed,
-                "halted": past.record.halted.as_ref().map(|halt| &halt.reason),
-            })
-        })
-        .collect();
-    object(json!({
-        "format": FORMAT,
-        "now": status.now,
-        "summary": {
-            "devices": summary.devices,
-            "silent": summary.silent,
-            "lastContact": summary.last_contact,
-            "states": states(|state| summary.in_state(state)),
-            "versions": versions,
-        },
-        "rollouts": summary.rollouts.iter().map(|counts| rollout(status, counts)).collect::<Vec<_>>(),
-        "past": past,
-        "unknown": status.strangers.len(),
-    }))
+/// A question's answer; a part is absent if the question was another one.
+#[derive(Serialize)]
+pub struct Answer<'a> {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The moment of the status.
+    pub now: i64,
+    /// The counts.
+    #[serde(flatten)]
+    pub overview: Option<Overview<'a>>,
+    /// Every device of the selection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Vec<DeviceView<'a>>>,
+    /// One device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceView<'a>>,
+    /// Events, the latest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<EventView<'a>>>,
+    /// Those who ask and are not in the fleet: their number in an overview, else each of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<&'a [Stranger]>,
+    /// The judgement of each rollout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Vec<GateView<'a>>>,
 }
 
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
+impl<'a> Answer<'a> {
+    /// An answer without any part.
+    pub fn new(status: &Status) -> Self {
+        Answer {
+            format: FORMAT,
+            now: status.now,
+            overview: None,
+            devices: None,
+            device: None,
+            events: None,
+            unknown: None,
+            gate: None,
+        }
+    }
+
+    /// An answer with the counts of a selection.
+    pub fn of_summary(status: &'a Status, summary: &'a Summary) -> Self {
+        Answer { overview: Some(Overview::new(status, summary)), ..Answer::new(status) }
     }
 }
 
-fn states(count: impl Fn(State) -> usize) -> Map<String, Value> {
-    State::ALL.iter().map(|state| (state.as_str().to_owned(), count(*state).into())).collect()
+/// The counts, over all devices and by rollout.
+#[derive(Serialize)]
+pub struct Overview<'a> {
+    summary: Counts,
+    rollouts: Vec<RolloutView<'a>>,
+    past: Vec<PastView<'a>>,
+    unknown: usize,
 }
 
-fn states_of_rollout(counts: &RolloutSummary) -> Map<String, Value> {
-    let states = State::ALL.iter().filter(|state| state.has_target());
-    states.map(|state| (state.as_str().to_owned(), counts.in_state(*state).into())).collect()
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Counts {
+    devices: usize,
+    silent: usize,
+    last_contact: Option<i64>,
+    states: BTreeMap<&'static str, usize>,
+    versions: Vec<VersionView>,
 }
 
-fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
-    let rollout = &status.rollouts[counts.place];
-    let failures: Vec<_> = counts
-        .failures
-        .iter()
-        .map(|(failure, n)| {
-            json!({
-                "failure": failure.name(),
-                "meaning": failure.meaning(),
-                "fault": failure.fault(),
-                "devices": n,
-            })
-        })
-        .collect();
-    let waves: Vec<_> = counts
-        .waves
-        .iter()
-        .map(|wave| {
-            json!({
-                "at": wave.at,
-                "percent": f64::from(wave.percent.get()) / 100.0,
-                "devices": wave.devices,
-                "current": wave.current,
-                "failed": wave.failed,
-            })
-        })
-        .collect();
-    json!({
-        "id": rollout.record.id,
-        "channel": rollout.rules.channel,
-        "release": rollout.rules.version.to_string(),
-        "target": counts.target,
-        "reached": counts.reached,
-        "offered": counts.offered,
-        "finished": counts.finished(),
-        "silent": counts.silent,
-        "states": states_of_rollout(counts),
-        "failures": failures,
-        "halted": rollout.record.halted.as_ref().map(|halt| json!({ "at": halt.at, "reason": halt.reason })),
-        "waves": waves,
-        "attempts": rollout.rules.attempts,
-        "rate": rollout.rules.rate,
-        "offersInLastHour": rollout.recent,
-    })
+#[derive(Serialize)]
+struct VersionView {
+    version: Option<Version>,
+    devices: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RolloutView<'a> {
+    id: &'a str,
+    channel: Option<&'a str>,
+    release: Version,
+    target: usize,
+    reached: usize,
+    offered: usize,
+    finished: usize,
+    silent: usize,
+    states: BTreeMap<&'static str, usize>,
+    failures: Vec<FailureView>,
+    halted: Option<HaltView<'a>>,
+    waves: Vec<WaveView>,
+    attempts: u32,
+    rate: Option<u32>,
+    offers_in_last_hour: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct FailureView {
+    failure: String,
+    meaning: &'static str,
+    fault: &'static str,
+    devices: usize,
+}
+
+#[derive(Serialize)]
+struct HaltView<'a> {
+    at: i64,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct WaveView {
+    at: Option<i64>,
+    percent: f64,
+    devices: usize,
+    current: usize,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+struct PastView<'a> {
+    id: &'a str,
+    open: u32,
+    installed: u32,
+    succeeded: u32,
+    failed: u32,
+    halted: Option<&'a str>,
+}
+
+impl<'a> Overview<'a> {
+    fn new(status: &'a Status, summary: &'a Summary) -> Self {
+        let versions = summary.versions.iter();
+        let past = status.past.iter().map(|past| PastView {
+            id: &past.record.id,
+            open: past.standing.open,
+            installed: past.standing.installed,
+            succeeded: past.standing.succeeded,
+            failed: past.standing.failed,
+            halted: past.record.halted.as_ref().map(|halt| &*halt.reason),
+        });
+        Overview {
+            summary: Counts {
+                devices: summary.devices,
+                silent: summary.silent,
+                last_contact: summary.last_contact,
+                states: State::ALL.iter().map(|state| (state.as_str(), summary.in_state(*state))).collect(),
+                versions: versions.map(|(&version, &devices)| VersionView { version, devices }).collect(),
+            },
+            rollouts: summary.rollouts.iter().map(|counts| RolloutView::new(status, counts)).collect(),
+            past: past.collect(),
+            unknown: status.strangers.len(),
+        }
+    }
+}
+
+impl<'a> RolloutView<'a> {
+    fn new(status: &'a Status, counts: &'a RolloutSummary) -> Self {
+        let rollout = &status.rollouts[counts.place];
+        let states = State::ALL.iter().filter(|state| state.has_target());
+        let failures = counts.failures.iter().map(|(failure, devices)| FailureView {
+            failure: failure.name(),
+            meaning: failure.meaning(),
+            fault: failure.fault(),
+            devices: *devices,
+        });
+        let waves = counts.waves.iter().map(|wave| WaveView {
+            at: wave.at,
+            percent: f64::from(wave.percent.get()) / 100.0,
+            devices: wave.devices,
+            current: wave.current,
+            failed: wave.failed,
+        });
+        let halted = rollout.record.halted.as_ref();
+        RolloutView {
+            id: &rollout.record.id,
+            channel: rollout.rules.channel.as_deref(),
+            release: rollout.rules.version,
+            target: counts.target,
+            reached: counts.reached,
+            offered: counts.offered,
+            finished: counts.finished(),
+            silent: counts.silent,
+            states: states.map(|state| (state.as_str(), counts.in_state(*state))).collect(),
+            failures: failures.collect(),
+            halted: halted.map(|halt| HaltView { at: halt.at, reason: &halt.reason }),
+            waves: waves.collect(),
+            attempts: rollout.rules.attempts,
+            rate: rollout.rules.rate,
+            offers_in_last_hour: rollout.recent,
+        }
+    }
 }
 
 /// One device.
-pub fn device(fleet: &Fleet, status: &Status, device: &DeviceStatus) -> Map<String, Value> {
-    let declared = &fleet.devices()[device.index];
-    let record = device.record.as_ref();
-    let reason = words::reason(fleet, status, device);
-    let rollout = device.rollout.map(|place| &status.rollouts[place]);
-    let offers: Vec<_> = record
-        .iter()
-        .flat_map(|record| &record.offers)
-        .map(|offer| {
-            json!({
-                "rollout": offer.rollout,
-                "from": offer.from.to_string(),
-                "target": offer.target.to_string(),
-                "attempts": offer.attempts,
-                "at": offer.at,
-                "deadline": offer.deadline,
-                "code": offer.code,
-                "verdict": offer.verdict.map(|verdict| match verdict {
-                    Verdict::Succeeded => "succeeded",
-                    Verdict::Failed => "failed",
-                }),
-            })
-        })
-        .collect();
-    object(json!({
-        "clientID": declared.client_id.as_str(),
-        "imei": declared.imei.to_string(),
-        "group": fleet.group(declared).name,
-        "channel": fleet.channel(declared).map(|channel| &channel.name),
-        "comment": declared.comment,
-        "target": device.assignment.target.map(|version| version.to_string()),
-        "rollout": rollout.map(|rollout| &rollout.record.id),
-        "from": device.assignment.from,
-        "state": device.state.as_str(),
-        "silent": device.silent,
-        "failure": device.failure.map(|failure| failure.name()),
-        "reason": reason.as_ref().map(|reason| &reason.why),
-        "todo": reason.as_ref().and_then(|reason| reason.todo.as_ref()),
-        "reported": record.and_then(|record| record.reported).map(|version| version.to_string()),
-        "firstSeen": record.map(|record| record.first_seen),
-        "lastSeen": record.map(|record| record.last_seen),
-        "interval": device.interval,
-        "offers": offers,
-        "result": record.and_then(|record| record.result.as_ref()).map(|result| json!({
-            "at": result.at,
-            "code": result.code,
-            "meaning": meaning(result.code),
-            "text": result.text,
-        })),
-    }))
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceView<'a> {
+    #[serde(rename = "clientID")]
+    client_id: &'a ClientId,
+    imei: Imei,
+    group: Option<&'a str>,
+    channel: Option<&'a str>,
+    comment: Option<&'a str>,
+    target: Option<Version>,
+    rollout: Option<&'a str>,
+    from: Option<i64>,
+    state: &'static str,
+    silent: bool,
+    failure: Option<String>,
+    reason: Option<String>,
+    todo: Option<String>,
+    reported: Option<Version>,
+    first_seen: Option<i64>,
+    last_seen: Option<i64>,
+    interval: u32,
+    offers: Vec<OfferView<'a>>,
+    result: Option<ResultView<'a>>,
+    /// The device's history, the latest event first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<EventView<'a>>>,
+}
+
+#[derive(Serialize)]
+struct OfferView<'a> {
+    rollout: &'a str,
+    from: Version,
+    target: Version,
+    attempts: u32,
+    at: i64,
+    deadline: Option<i64>,
+    code: Option<u16>,
+    verdict: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ResultView<'a> {
+    at: i64,
+    code: Option<u16>,
+    meaning: Option<&'static str>,
+    text: &'a str,
+}
+
+impl<'a> DeviceView<'a> {
+    /// A device without its history.
+    pub fn new(fleet: &'a Fleet, status: &'a Status, device: &'a DeviceStatus) -> Self {
+        let declared = &fleet.devices()[device.index];
+        let record = device.record.as_ref();
+        let (reason, todo) =
+            words::reason(fleet, status, device).map_or((None, None), |it| (Some(it.why), it.todo));
+        DeviceView {
+            client_id: &declared.client_id,
+            imei: declared.imei,
+            group: fleet.group(declared).name.as_deref(),
+            channel: fleet.channel(declared).map(|channel| &*channel.name),
+            comment: declared.comment.as_deref(),
+            target: device.assignment.target,
+            rollout: device.rollout.map(|place| &*status.rollouts[place].record.id),
+            from: device.assignment.from,
+            state: device.state.as_str(),
+            silent: device.silent,
+            failure: device.failure.map(|failure| failure.name()),
+            reason,
+            todo,
+            reported: record.and_then(|record| record.reported),
+            first_seen: record.map(|record| record.first_seen),
+            last_seen: record.map(|record| record.last_seen),
+            interval: device.interval,
+            offers: record.map(offers).unwrap_or_default(),
+            result: record.and_then(|record| record.result.as_ref()).map(|result| ResultView {
+                at: result.at,
+                code: result.code,
+                meaning: meaning(result.code),
+                text: &result.text,
+            }),
+            events: None,
+        }
+    }
+}
+
+fn offers(record: &DeviceRecord) -> Vec<OfferView<'_>> {
+    let offers = record.offers.iter().map(|offer| OfferView {
+        rollout: &offer.rollout,
+        from: offer.from,
+        target: offer.target,
+        attempts: offer.attempts,
+        at: offer.at,
+        deadline: offer.deadline,
+        code: offer.code,
+        verdict: offer.verdict.map(|verdict| verdict.as_str()),
+    });
+    offers.collect()
 }
 
 fn meaning(code: Option<u16>) -> Option<&'static str> {
     code.and_then(code::lookup).map(|known| known.meaning)
 }
 
+/// One event.
+#[derive(Serialize)]
+pub struct EventView<'a> {
+    at: i64,
+    kind: &'static str,
+    #[serde(rename = "clientID")]
+    client_id: Option<&'a str>,
+    imei: Option<Imei>,
+    rollout: Option<&'a str>,
+    code: Option<u16>,
+    meaning: Option<&'static str>,
+    detail: &'a str,
+}
+
 /// Events; `name` finds the clientIDs.
-pub fn events<'a>(events: &[Event], name: impl Fn(Imei) -> Option<&'a str>) -> Value {
-    events
-        .iter()
-        .map(|event| {
-            json!({
-                "at": event.at,
-                "kind": event.kind.as_str(),
-                "clientID": event.imei.and_then(&name),
-                "imei": event.imei.map(|imei| imei.to_string()),
-                "rollout": event.rollout,
-                "code": event.code,
-                "meaning": meaning(event.code),
-                "detail": event.detail,
-            })
-        })
-        .collect()
+pub fn events<'a>(events: &'a [Event], name: impl Fn(Imei) -> Option<&'a str>) -> Vec<EventView<'a>> {
+    let view = |event: &'a Event| EventView {
+        at: event.at,
+        kind: event.kind.as_str(),
+        client_id: event.imei.and_then(&name),
+        imei: event.imei,
+        rollout: event.rollout.as_deref(),
+        code: event.code,
+        meaning: meaning(event.code),
+        detail: &event.detail,
+    };
+    events.iter().map(view).collect()
 }
 
-/// Those who are not in the fleet.
-pub fn strangers(strangers: &[Stranger]) -> Value {
-    strangers
-        .iter()
-        .map(|stranger| {
-            json!({
-                "name": stranger.name,
-                "firstSeen": stranger.first_seen,
-                "lastSeen": stranger.last_seen,
-                "said": stranger.said,
-                "departed": stranger.departed,
-            })
-        })
-        .collect()
+/// The judgement of one rollout.
+#[derive(Serialize)]
+pub struct GateView<'a> {
+    passes: bool,
+    #[serde(flatten)]
+    judgement: &'a gate::Judgement,
 }
 
-/// What the gate says.
-pub fn gate(verdicts: &[gate::Verdict]) -> Value {
-    verdicts
-        .iter()
-        .map(|verdict| {
-            json!({
-                "rollout": verdict.rollout,
-                "passes": verdict.misses.is_empty(),
-                "misses": verdict.misses,
-                "stands": verdict.stands,
-            })
-        })
-        .collect()
+/// The judgement of each rollout.
+pub fn gate(judgements: &[gate::Judgement]) -> Vec<GateView<'_>> {
+    judgements.iter().map(|judgement| GateView { passes: judgement.misses.is_empty(), judgement }).collect()
 }

@@ -18,10 +18,12 @@ pub mod prometheus;
 pub mod records;
 pub mod summary;
 pub mod text;
-pub mod time;
-pub mod words;
+pub(crate) mod time;
+pub(crate) mod words;
 
 use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
 
 use otapress_core::id::Imei;
 use otapress_core::wire::{self, AnswerFile, Target};
@@ -93,7 +95,8 @@ pub struct Past {
 }
 
 /// Somebody who asks and is not in the fleet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Stranger {
     /// The IMEI, or the clientID of a result without one.
     pub name: String,

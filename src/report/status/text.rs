@@ -261,8 +261,8 @@ pub fn strangers(strangers: &[Stranger], now: i64) -> String {
 }
 
 /// A line for each rollout.
-pub fn gate(verdicts: &[gate::Verdict]) -> String {
-    let line = |verdict: &gate::Verdict| match &verdict.misses[..] {
+pub fn gate(verdicts: &[gate::Judgement]) -> String {
+    let line = |verdict: &gate::Judgement| match &verdict.misses[..] {
         [] => format!("{}: passes: {}\n", verdict.rollout, verdict.stands),
         misses => format!("{}: misses the gate: {}\n", verdict.rollout, misses.join("; ")),
     };

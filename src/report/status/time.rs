@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 /// A moment as in RFC 3339.
-pub fn moment(seconds: i64) -> String {
+pub(crate) fn moment(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
 /// A span as its two largest units down to minutes: `3 d 4 h`; seconds only if there are no minutes.
-pub fn span(seconds: i64) -> String {
+pub(crate) fn span(seconds: i64) -> String {
     const UNITS: [(i64, &str); 3] = [(86_400, "d"), (3600, "h"), (60, "min")];
     let Some(first) = UNITS.iter().position(|(unit, _)| seconds >= *unit) else {
         return format!("{} s", seconds.max(0));

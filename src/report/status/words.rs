@@ -10,15 +10,15 @@ use otapress_responder::record::{OfferRecord, Refusal, RolloutRecord};
 
 /// The reason of a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
+pub(crate) struct Reason {
     /// Why it is as it is.
-    pub why: String,
+    pub(crate) why: String,
     /// What ends it, if anybody has to do anything.
-    pub todo: Option<String>,
+    pub(crate) todo: Option<String>,
 }
 
 /// Why a device does not run its target; none if it does.
-pub fn reason(fleet: &Fleet, status: &Status, device: &DeviceStatus) -> Option<Reason> {
+pub(crate) fn reason(fleet: &Fleet, status: &Status, device: &DeviceStatus) -> Option<Reason> {
     let declared = &fleet.devices()[device.index];
     let rollout = device.rollout.map(|at| &status.rollouts[at]);
     let blank = RolloutRecord::new("");

@@ -11,8 +11,9 @@ use otapress_core::wire::Setting;
 /// The first firmware that looks for the JSON member; the ones before upgrade on any byte `1`.
 const LOOKS_FOR_MEMBER: &str = "0.8.38";
 
-/// The program that a device names in the User-Agent of its version check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The program that a device names in the User-Agent of its version check, before the slash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Program {
     /// The firmware of today: `GW/<IMEI>`.
     #[default]
@@ -21,17 +22,6 @@ pub enum Program {
     Xak,
     /// A simulator, which leaves no trace: `SIMU/<IMEI>`.
     Simu,
-}
-
-impl Program {
-    /// What stands before the slash.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Program::Gw => "GW",
-            Program::Xak => "XAK",
-            Program::Simu => "SIMU",
-        }
-    }
 }
 
 /// How a device's version check deviates from the usual request.
@@ -146,7 +136,7 @@ impl Device {
     fn check_request(&self, uri: &str) -> Request {
         let quirks = &self.quirks;
         let body = quirks.body.as_deref().unwrap_or(self.version.as_bytes());
-        let agent = format!("{}/{}{}", quirks.program.as_str(), self.imei, quirks.agent_suffix);
+        let agent = format!("{}/{}{}", quirks.program, self.imei, quirks.agent_suffix);
         let mut request = Request::post(uri, body, quirks.framing).header("User-Agent", &agent);
         request.http10 = quirks.http10;
         request.headers.retain(|(name, _)| !quirks.omit.iter().any(|o| o.eq_ignore_ascii_case(name)));

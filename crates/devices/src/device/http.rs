@@ -4,7 +4,6 @@
 //! Every exchange has a connection of its own. What a device's platform would choke on is an
 //! [`Error`]; what it may choke on (chunked bodies) is decoded and told in [`Reply::framing`].
 
-use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -185,36 +184,27 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
 }
 
 /// Why there is no complete reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not an absolute `http` URL.
+    #[error("`{0}` is not an absolute http URL")]
     Url(String),
     /// No connection.
+    #[error("no connection: {0}")]
     Connect(String),
     /// Nothing came in time.
+    #[error("no reply in time")]
     Timeout,
     /// The connection broke, or ended before the reply did.
+    #[error("the connection broke: {0}")]
     Broken(String),
-    /// What came is not HTTP/1.
+    /// The reply is not HTTP/1.
+    #[error("the reply is not HTTP/1: {0}")]
     NotHttp(String),
     /// Longer than any device would take.
+    #[error("the reply is too long")]
     TooLong,
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Url(url) => write!(f, "`{url}` is not an absolute http URL"),
-            Error::Connect(why) => write!(f, "no connection: {why}"),
-            Error::Timeout => f.write_str("no reply in time"),
-            Error::Broken(why) => write!(f, "the connection broke: {why}"),
-            Error::NotHttp(why) => write!(f, "the reply is not HTTP/1: {why}"),
-            Error::TooLong => f.write_str("the reply is too long"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {

@@ -37,9 +37,11 @@ pub struct Device {
 }
 
 /// What an exchange was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Purpose {
     /// POST of the running version.
+    #[strum(serialize = "check")]
     VersionCheck,
     /// GET of the descriptor.
     Jad,

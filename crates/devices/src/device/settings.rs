@@ -1,7 +1,6 @@
 //! The settings file of a device and what the firmware reads from it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// The settings on the device's flash: `key=value` lines, one per setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,21 +10,14 @@ pub struct Settings {
 }
 
 /// Why a pushed setting would have damaged the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the setting {key:?} corrupts the settings file: {why}")]
 pub struct Corruption {
     /// The key as it was pushed.
     pub key: String,
-    /// What is wrong with the key or the value.
+    /// The fault of the key or the value.
     pub why: &'static str,
 }
-
-impl fmt::Display for Corruption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the setting {:?} corrupts the settings file: {}", self.key, self.why)
-    }
-}
-
-impl std::error::Error for Corruption {}
 
 impl Settings {
     /// Stores a setting; an empty value deletes it. The file is rewritten whether or not it changes.

@@ -126,7 +126,7 @@ impl Walk<'_> {
         let code = match error {
             Error::Url(_) | Error::Connect(_) => Code::Unreachable,
             Error::Timeout => Code::TimedOut,
-            Error::Broken(_) | Error::TooLong => Code::Broken,
+            Error::Broken(_) | Error::TooLong => Code::BrokenReply,
             Error::NotHttp(_) => Code::NotHttp,
         };
         self.find(code, sent, format!("{} did not come: {error}", sent.what));

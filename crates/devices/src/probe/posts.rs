@@ -51,7 +51,7 @@ impl Walk<'_> {
     pub(super) fn result(&mut self, device: &Device) {
         let Some(url) = device.expanded("notifyURI").filter(|url| !url.is_empty()) else { return };
         let mut simulated = device.clone();
-        simulated.product = Program::Simu.as_str().into();
+        simulated.product = Program::Simu.to_string();
         let request = simulated.modem_post(&url, otapress_publish::jad::SUCCESS);
         let sent = self.send(RESULT, device, request);
         if let Ok(reply) = &sent.reply

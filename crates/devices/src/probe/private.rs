@@ -11,8 +11,8 @@ impl Walk<'_> {
         let asked = [
             (Code::VcExposed, "the answer file", answer.as_str()),
             (Code::SiteFileExposed, "the site file", SITE_FILE),
-            (Code::Listing, "a directory", &answers),
-            (Code::Listing, "a directory", &jars),
+            (Code::DirectoryListing, "a directory", &answers),
+            (Code::DirectoryListing, "a directory", &jars),
         ];
         for (code, what, path) in asked {
             let request = subject.device.modem_get(&format!("{}/{path}", self.site.site));

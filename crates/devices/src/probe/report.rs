@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::code::Code;
 use crate::device::http::{Error, Reply, Request};
@@ -12,22 +12,35 @@ use otapress_publish::diag::Severity;
 /// How many devices a finding names.
 const NAMED: usize = 5;
 
-/// What was sent and what came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An exchange that shows a fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {
+    /// The request.
+    pub sent: Sent,
+    /// The reply.
+    pub got: Got,
+}
+
+/// A request as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sent {
     /// Method and URL.
     pub request: String,
-    /// The headers of the request, in order; of credentials only that there are some.
-    pub sent: Vec<(String, String)>,
-    /// The status line, or why there is no reply.
+    /// In order; credentials are masked.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A reply, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Got {
+    /// The status line, or the reason.
     pub status: String,
-    /// The headers of the reply, in order.
+    /// In order.
     pub headers: Vec<(String, String)>,
 }
 
 impl Evidence {
-    /// What an exchange shows.
-    pub fn of(request: &Request, reply: &Result<Reply, Error>) -> Evidence {
+    pub(super) fn of(request: &Request, reply: &Result<Reply, Error>) -> Evidence {
         let (status, headers) = match reply {
             Ok(reply) => (
                 format!("{} {} {}", reply.version, reply.status, reply.reason).trim_end().to_owned(),
@@ -35,31 +48,31 @@ impl Evidence {
             ),
             Err(error) => (error.to_string(), Vec::new()),
         };
+        let sent = request.headers.iter().map(|(name, value)| (name.clone(), masked(name, value)));
         Evidence {
-            request: format!("{} {}", request.method, request.url),
-            sent: request.headers.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect(),
-            status,
-            headers,
+            sent: Sent { request: format!("{} {}", request.method, request.url), headers: sent.collect() },
+            got: Got { status, headers },
         }
     }
 }
 
-/// One kind of trouble with one kind of request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One kind of fault in one kind of request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind.
+    /// The kind of fault.
     pub code: Code,
-    /// What was found first: lower case, no full stop, names in backticks.
+    /// The first instance: lower case, no full stop, names in backticks.
     pub message: String,
-    /// The exchange that shows it.
+    /// The exchange of the first instance.
+    #[serde(flatten)]
     pub evidence: Evidence,
-    /// How often it was found.
+    /// The number of instances.
     pub count: usize,
     /// The first devices with it, by clientID.
     pub devices: Vec<String>,
 }
 
-/// Everything that was found.
+/// The result of a walk over a site.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     found: BTreeMap<(Code, &'static str), Finding>,
@@ -124,54 +137,64 @@ impl Report {
     }
 
     /// For programs.
-    pub fn to_json(&self) -> Value {
-        let findings: Vec<_> = self.findings().map(Finding::to_json).collect();
-        json!({
-            "devices": self.devices,
-            "requests": self.requests,
-            "gaveUp": self.gave_up,
-            "findings": findings,
-        })
+    pub fn view(&self) -> impl Serialize {
+        View {
+            devices: self.devices,
+            requests: self.requests,
+            gave_up: self.gave_up.as_deref(),
+            findings: self.findings().map(FindingView::of).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    devices: usize,
+    requests: usize,
+    gave_up: Option<&'a str>,
+    findings: Vec<FindingView<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingView<'a> {
+    severity: Severity,
+    mend: &'static str,
+    #[serde(flatten)]
+    finding: &'a Finding,
+}
+
+impl<'a> FindingView<'a> {
+    fn of(finding: &'a Finding) -> Self {
+        FindingView { severity: finding.code.severity(), mend: finding.code.mend(), finding }
     }
 }
 
 impl Finding {
     fn write(&self, text: &mut String) {
         let Finding { code, message, evidence, .. } = self;
-        let _ = writeln!(text, "{}[{}]: {message}", code.severity().as_str(), code.as_str());
+        let Evidence { sent, got } = evidence;
+        let _ = writeln!(text, "{}[{code}]: {message}", code.severity());
         let more = if self.devices.len() == NAMED && self.count > NAMED { " …" } else { "" };
         let _ = writeln!(text, "  found {} times: {}{more}", self.count, self.devices.join(", "));
-        let _ = writeln!(text, "  sent: {}", evidence.request);
-        for (name, value) in &evidence.sent {
+        let _ = writeln!(text, "  sent: {}", sent.request);
+        for (name, value) in &sent.headers {
             let _ = writeln!(text, "        {name}: {value}");
         }
-        let _ = writeln!(text, "  got:  {}", printable(&evidence.status));
-        for (name, value) in &evidence.headers {
+        let _ = writeln!(text, "  got:  {}", printable(&got.status));
+        for (name, value) in &got.headers {
             let _ = writeln!(text, "        {}: {}", printable(name), printable(value));
         }
         let _ = writeln!(text, "  mend: {}\n", code.mend());
     }
-
-    fn to_json(&self) -> Value {
-        json!({
-            "code": self.code.as_str(),
-            "severity": self.code.severity().as_str(),
-            "message": self.message,
-            "mend": self.code.mend(),
-            "count": self.count,
-            "devices": self.devices,
-            "sent": { "request": self.evidence.request, "headers": self.evidence.sent },
-            "got": { "status": self.evidence.status, "headers": self.evidence.headers },
-        })
-    }
 }
 
-/// The value of a header without secrets.
-fn shown(name: &str, value: &str) -> String {
+/// A header's value, without secrets.
+fn masked(name: &str, value: &str) -> String {
     if name.eq_ignore_ascii_case("Authorization") { "Basic …".into() } else { value.into() }
 }
 
-/// Control characters of a server do not reach the terminal.
+/// Keeps a server's control characters out of the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

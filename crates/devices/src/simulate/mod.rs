@@ -153,7 +153,7 @@ impl Life {
     fn new(play: &Play, mut player: Player) -> Life {
         if !play.record {
             player.device.quirks.program = Program::Simu;
-            player.device.product = Program::Simu.as_str().into();
+            player.device.product = Program::Simu.to_string();
         }
         let imei: u64 = player.device.imei.to_string().parse().unwrap_or_default();
         // One step of the generator keeps seeds and IMEIs that are neighbours apart.

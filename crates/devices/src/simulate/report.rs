@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 
 use super::{Play, Player};
 use crate::device::{Exchange, NoAnswer, OtapOutcome, Purpose};
@@ -13,8 +13,9 @@ use otapress_publish::jad;
 /// Columns of the longest bar of the load curve.
 const BAR: usize = 50;
 
-/// The counts. All of them depend on nothing but the play and what the server answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The counts. They depend only on the play and on the server's answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Devices that took part.
     pub devices: usize,
@@ -26,15 +27,17 @@ pub struct Report {
     pub upgraded: usize,
     /// Devices that failed and do not run their target.
     pub failed: usize,
-    /// OTAP procedures, by the code that was posted; none: the modem refused, and nobody was told.
+    /// OTAP procedures by the code that was posted; none: the modem refused, and nothing was posted.
+    #[serde(serialize_with = "by_code")]
     pub attempts: BTreeMap<Option<u16>, usize>,
-    /// Failures that were not asked for, the first ones in words.
+    /// The first unwanted failures in words.
     pub unexpected: Vec<String>,
-    /// Failures that were not asked for.
+    /// Failures that the play did not ask for.
     pub unexpected_failures: usize,
     /// Answers to version checks that were lost on purpose.
+    #[serde(rename = "lostAnswers")]
     pub lost: usize,
-    /// Version checks without an answer that counts, by why.
+    /// Version checks without a valid answer, by reason.
     pub no_answers: BTreeMap<String, usize>,
     /// How often a device was spared more posts; a real one goes on every second.
     pub given_up: usize,
@@ -42,22 +45,34 @@ pub struct Report {
     pub reboots: usize,
     /// Requests, by purpose.
     pub requests: BTreeMap<&'static str, usize>,
-    /// Replies with another status than 200, by purpose and status. 401 to a request without credentials is
-    /// as it should be and counted apart.
-    pub not_200: BTreeMap<(&'static str, u16), usize>,
+    /// Replies with another status than 200, by purpose and status (`jad 404`). 401 to a request without credentials
+    /// is correct and counted in `challenges`.
+    #[serde(rename = "not200")]
+    pub not_200: BTreeMap<String, usize>,
     /// Requests that were asked for credentials.
     pub challenges: usize,
     /// Bytes of the replies' bodies.
     pub bytes: u64,
-    /// How many devices got the whole JAR how often.
+    /// The number of devices by how often they downloaded the whole JAR.
     pub jar_downloads: BTreeMap<u32, usize>,
     /// Requests in each simulated hour.
+    #[serde(rename = "requestsPerHour")]
     pub curve: Vec<usize>,
-    /// The last requests, as far as none of them got any reply.
+    /// The number of requests at the end of the play that got no reply.
+    #[serde(skip)]
     pub without_reply: usize,
     /// The simulated second in which the play was ended, if it was.
     pub interrupted: Option<u64>,
+    #[serde(skip)]
     lives: Vec<Tally>,
+}
+
+fn by_code<S: Serializer>(attempts: &BTreeMap<Option<u16>, usize>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(attempts.iter().map(|(code, n)| (code_text(code), n)))
+}
+
+fn code_text(code: &Option<u16>) -> String {
+    code.map_or("refused".into(), |code| code.to_string())
 }
 
 /// What happened to one device.
@@ -89,7 +104,7 @@ impl Report {
         exchanges: impl IntoIterator<Item = &'a Exchange>,
     ) {
         for exchange in exchanges {
-            let purpose = name(exchange.purpose);
+            let purpose: &'static str = exchange.purpose.into();
             *self.requests.entry(purpose).or_default() += 1;
             if let Some(hour) = usize::try_from(at / 3600).ok().and_then(|hour| self.curve.get_mut(hour)) {
                 *hour += 1;
@@ -100,7 +115,7 @@ impl Report {
                 Some(200) if exchange.purpose == Purpose::Jar => self.lives[index].jars += 1,
                 Some(401) if exchange.request.header_value("Authorization").is_none() => self.challenges += 1,
                 Some(200) | None => {}
-                Some(status) => *self.not_200.entry((purpose, status)).or_default() += 1,
+                Some(status) => *self.not_200.entry(format!("{purpose} {status}")).or_default() += 1,
             }
         }
     }
@@ -170,15 +185,12 @@ impl Report {
         row("offered", self.offered.to_string());
         row("upgraded", self.upgraded.to_string());
         row("failed", self.failed.to_string());
-        row(
-            "attempts",
-            counts(&self.attempts, |code| code.map_or("refused".into(), |code| code.to_string())),
-        );
+        row("attempts", counts(&self.attempts, code_text));
         self.unexpected.iter().for_each(|words| row("unexpected", words.clone()));
         row("reboots", self.reboots.to_string());
         row("requests", counts(&self.requests, |purpose| (*purpose).to_owned()));
         row("bytes", self.bytes.to_string());
-        row("not 200", counts(&self.not_200, |(purpose, status)| format!("{purpose} {status}")));
+        row("not 200", counts(&self.not_200, Clone::clone));
         row("asked for credentials", self.challenges.to_string());
         row("lost answers", self.lost.to_string());
         row("no answer", counts(&self.no_answers, Clone::clone));
@@ -201,51 +213,10 @@ impl Report {
         }
         text
     }
-
-    /// For programs.
-    pub fn to_json(&self) -> Value {
-        let not_200: BTreeMap<_, _> =
-            self.not_200.iter().map(|((purpose, status), n)| (format!("{purpose} {status}"), n)).collect();
-        let attempts: BTreeMap<_, _> = self
-            .attempts
-            .iter()
-            .map(|(code, n)| (code.map_or("refused".into(), |code| code.to_string()), n))
-            .collect();
-        json!({
-            "devices": self.devices,
-            "withTarget": self.with_target,
-            "offered": self.offered,
-            "upgraded": self.upgraded,
-            "failed": self.failed,
-            "attempts": attempts,
-            "unexpectedFailures": self.unexpected_failures,
-            "unexpected": self.unexpected,
-            "reboots": self.reboots,
-            "requests": self.requests,
-            "bytes": self.bytes,
-            "not200": not_200,
-            "challenges": self.challenges,
-            "lostAnswers": self.lost,
-            "noAnswers": self.no_answers,
-            "givenUp": self.given_up,
-            "jarDownloads": self.jar_downloads.iter().map(|(times, n)| (times.to_string(), n)).collect::<BTreeMap<_, _>>(),
-            "requestsPerHour": self.curve,
-            "interrupted": self.interrupted,
-        })
-    }
 }
 
 fn runs_target(player: &Player) -> bool {
     player.target.is_some() && player.device.version.parse::<Version>().ok() == player.target
-}
-
-fn name(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::VersionCheck => "check",
-        Purpose::Jad => "jad",
-        Purpose::Jar => "jar",
-        Purpose::Notify => "notify",
-    }
 }
 
 /// `12: check 6, jad 3, jar 3`.

@@ -20,6 +20,8 @@ pub mod view;
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 pub use compare::compare;
 pub use files::Files;
 pub use jads::JadMove;
@@ -112,15 +114,18 @@ pub struct Transition {
 }
 
 /// What kind of transition it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// To a lower version.
     Downgrade,
     /// To a higher version.
     Upgrade,
     /// From nothing, or from an answer that cannot be read, to a version.
+    #[serde(rename = "gains-target")]
     Gains,
     /// From a version to nothing.
+    #[serde(rename = "loses-target")]
     Loses,
     /// To `hold`.
     Held,
@@ -152,7 +157,7 @@ impl Transition {
 }
 
 /// What the devices of a transition reported last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Running {
     /// The version that they were told to run before.
     pub before: usize,
@@ -178,13 +183,15 @@ pub struct Wave {
 }
 
 /// What devices will download.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Upgrades {
     /// Devices that are sent from one version to another.
     pub devices: usize,
     /// The bytes of their JARs.
     pub bytes: u64,
     /// Devices that are sent to a version, and may run it already: nothing says what they ran before.
+    #[serde(rename = "unsureDevices")]
     pub unsure: usize,
     /// The bytes of their JARs.
     pub unsure_bytes: u64,

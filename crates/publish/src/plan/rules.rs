@@ -15,7 +15,8 @@ pub struct RuleChange {
 }
 
 /// A rule, with its value before and after.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
 pub enum Rule {
     /// The channel, and with it all of its rules; none: pinned.
     Channel(Option<String>, Option<String>),
@@ -28,10 +29,12 @@ pub enum Rule {
     /// When the rollout stops by itself.
     Brake(Brake, Brake),
     /// Whether downgrades are denied.
+    #[strum(serialize = "downgrade")]
     NoDowngrade(bool, bool),
     /// Offers per hour.
     Rate(Option<u32>, Option<u32>),
     /// Seconds between version checks.
+    #[strum(serialize = "versionInterval")]
     Interval(u32, u32),
 }
 
