@@ -1,6 +1,7 @@
 //! An event as the JSON that is published.
 
 use jiff::Timestamp;
+#[expect(clippy::disallowed_types, reason = "the format of messages")]
 use serde::Serialize;
 
 use otapress_core::id::{ClientId, Imei};

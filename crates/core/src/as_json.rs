@@ -1,5 +1,7 @@
 //! Values that are JSON strings because they have a text form of their own.
 
+#![expect(clippy::disallowed_types, reason = "the values that stand in what reports print")]
+
 use serde::{Serialize, Serializer};
 
 macro_rules! serialize_as_text {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+#[expect(clippy::disallowed_types, reason = "reports print it")]
 use serde::Serialize;
 
 /// How bad a mistake is.

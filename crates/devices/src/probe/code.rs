@@ -1,5 +1,6 @@
 //! What can be wrong with a live site, and how to mend it.
 
+#[expect(clippy::disallowed_types, reason = "reports print it")]
 use serde::Serialize;
 
 use otapress_publish::diag::Severity;

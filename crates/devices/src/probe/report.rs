@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+#[expect(clippy::disallowed_types, reason = "what `probe --json` prints")]
 use serde::Serialize;
 
 use super::code::Code;
@@ -137,6 +138,7 @@ impl Report {
     }
 
     /// For programs.
+    #[expect(clippy::disallowed_types, reason = "what `probe --json` prints")]
     pub fn view(&self) -> impl Serialize {
         View {
             devices: self.devices,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+#[expect(clippy::disallowed_types, reason = "what `simulate --json` prints")]
 use serde::{Serialize, Serializer};
 
 use super::{Play, Player};

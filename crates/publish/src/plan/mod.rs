@@ -20,6 +20,7 @@ pub mod view;
 
 use std::collections::HashMap;
 
+#[expect(clippy::disallowed_types, reason = "reports print it")]
 use serde::Serialize;
 
 pub use compare::compare;
