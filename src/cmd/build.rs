@@ -1,22 +1,22 @@
 //! `otapress build`: render the fleet and publish what differs.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::count;
 use super::depfile::Depfile;
 use super::project::{Project, progress_bar};
 use crate::context::{Exit, Global};
 use otapress_core::out::{Part, Tier};
-use otapress_publish::publish::diff::{Changes, all, diff};
+use otapress_publish::publish::diff::{Changes, diff};
 use otapress_publish::publish::disk::RealDisk;
 use otapress_publish::publish::hashes::Hashes;
+use otapress_publish::publish::place::{Lock, real_path};
 use otapress_publish::publish::scan::{Existing, Published, scan};
 use otapress_publish::publish::{apply, is_mass_removal};
 use otapress_publish::tree::Tree;
@@ -46,7 +46,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     // Modes of what is published do not depend on who builds: 0755 and 0644.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let out = real_path(&global.out())?;
-    let _lock = if args.check { None } else { Some(lock(&out, global)?) };
+    let mut say_it = |text: &str| drop(say(global, text));
+    let _lock = if args.check { None } else { Some(Lock::take(&out, &mut say_it)?) };
     let hashes_file = Hashes::beside(&out);
     let look = || {
         let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
@@ -60,14 +61,12 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Failed);
     };
 
-    let existing = existing?;
+    let (existing, hidden) = existing?;
+    hidden.are_kept(&out, fleet.keep())?;
     if let Some(file) = &args.plan {
         super::plan::hold_to(file, &out, &existing, &mut hashes, &tree)?;
     }
-    let changes = match &existing {
-        Existing::Nothing => all(&tree),
-        Existing::Published(published) => diff(&tree, &out, published, &mut hashes)?,
-    };
+    let changes = diff(&tree, &out, &existing, &mut hashes)?;
     if args.check {
         return check(global, &out, &changes);
     }
@@ -100,42 +99,6 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     };
     say(global, &summary)?;
     Ok(Exit::Done)
-}
-
-/// `out` with the links on the way to it followed, so that what is built beside it is on its file system.
-pub(super) fn real_path(out: &Path) -> anyhow::Result<PathBuf> {
-    match out.canonicalize() {
-        Ok(path) => Ok(path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let name =
-                out.file_name().with_context(|| format!("`{}` is not a directory's name", out.display()))?;
-            let parent =
-                out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let parent =
-                parent.canonicalize().with_context(|| format!("the directory `{}`", parent.display()))?;
-            Ok(parent.join(name))
-        }
-        Err(error) => Err(error).with_context(|| format!("the directory `{}`", out.display())),
-    }
-}
-
-/// Keeps two builds from writing at the same time; the second one waits.
-#[expect(clippy::disallowed_methods, reason = "the lock beside out/")]
-fn lock(out: &Path, global: &Global) -> anyhow::Result<File> {
-    let name = out.file_name().unwrap_or_default().to_string_lossy();
-    let path = out.with_file_name(format!(".{name}.otapress-lock"));
-    let failed = || format!("cannot lock `{}`", path.display());
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            say(global, "another build is at work: waiting for it")?;
-            file.lock().with_context(failed)?;
-        }
-        Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
-    }
-    Ok(file)
 }
 
 fn check(global: &Global, out: &Path, changes: &Changes<'_>) -> anyhow::Result<Exit> {
@@ -195,12 +158,7 @@ fn publish(
             bar.set_position(done);
         }
     };
-    let result = match existing {
-        Existing::Nothing => apply::fresh(&RealDisk, out, tree, changes, &tick),
-        Existing::Published(published) => {
-            apply::update(&RealDisk, out, tree, changes, &published.leftovers, &tick)
-        }
-    };
+    let result = apply::publish(&RealDisk, out, tree, existing, changes, &tick);
     bar.finish_and_clear();
     Ok(result?)
 }

@@ -1,12 +1,11 @@
 //! `otapress plan`: what a build would change, and for whom; and that a build does what was planned.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use super::build::real_path;
 use super::files::replace;
 use super::look_at_store;
 use super::project::Project;
@@ -24,6 +23,7 @@ use otapress_publish::plan::published::{view, view_of};
 use otapress_publish::plan::view::{Fingerprint, View};
 use otapress_publish::plan::{Plan, compare};
 use otapress_publish::publish::hashes::Hashes;
+use otapress_publish::publish::place::real_path;
 use otapress_publish::publish::scan::Existing;
 use otapress_publish::tree::Tree;
 use otapress_responder::store::Store as _;
@@ -64,24 +64,28 @@ const PAGE: u32 = 1000;
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if let Some(old) = &args.against {
-        let (before, after) = (published(old)?, published(&global.out())?);
-        // The fleet only says what the devices are called, so it may have any mistake.
-        let loaded = fleet::load(&global.fleet);
-        let names = loaded.fleet.as_ref().map(Names::of).unwrap_or_default();
+        // The fleet only says what the devices are called and what is kept, so it may have any mistake.
+        let fleet = fleet::load(&global.fleet).fleet;
+        let names = fleet.as_ref().map(Names::of).unwrap_or_default();
+        let keep = fleet.as_ref().map(|fleet| fleet.keep().clone()).unwrap_or_default();
+        let (before, after) = (published(old, &keep)?, published(&global.out(), &keep)?);
         return show(global, args, compare(&before, &after, &names), &names);
     }
     let out = real_path(&global.out());
-    let look = || out.and_then(|out| Ok(view(&out)?));
+    let look = || out.and_then(|out| view(&out).map(|(view, hidden)| (out, view, hidden)));
     let (project, after, before) = Project::load_beside(global, look, |tree| View::of(&tree));
     project.show_diagnostics(global)?;
     let (Some(after), Some((fleet, _))) = (after, project.fleet()) else { return Ok(Exit::Failed) };
     let names = Names::of(fleet);
-    show(global, args, compare(&before?, &after, &names), &names)
+    let (out, before, hidden) = before?;
+    hidden.are_kept(&out, fleet.keep())?;
+    show(global, args, compare(&before, &after, &names), &names)
 }
 
 /// A directory in which something must be published.
-fn published(dir: &Path) -> anyhow::Result<View> {
-    let view = view(dir)?;
+fn published(dir: &Path, keep: &BTreeSet<String>) -> anyhow::Result<View> {
+    let (view, hidden) = view(dir)?;
+    hidden.are_kept(dir, keep)?;
     if view.site().is_none() {
         bail!("nothing is published in `{}`", dir.display());
     }

@@ -281,19 +281,51 @@ fn a_foreign_file_is_refused_and_kept() {
     let project = Project::new(SMALL);
     project.build();
     let out = fs::canonicalize(project.path("out")).unwrap();
-    for path in ["index.html", "files/dev1/notes.txt", ".htaccess"] {
+    for path in ["index.html", "files/dev1/notes.txt", "OwnTracks.jad~", ".htaccess", "files/dev1/.htaccess"]
+    {
         project.write(&format!("out/{path}"), "mine");
         let before = project.out();
         project.edit("fleet.yaml", "  dev2:", "  dev3:");
+        let why = match path.rsplit('/').next().unwrap().starts_with('.') {
+            true => ", or name it in `keep` of the fleet file if the host needs it",
+            false => ", which otapress keeps exactly as the fleet says",
+        };
         let said = format!(
-            "error: `{}` is not a file that otapress would publish: move it out of `{}`, which otapress keeps exactly as the fleet says\n",
+            "error: `{}` is not a file that otapress would publish: move it out of `{}`{why}\n",
             out.join(path).display(),
             out.display()
         );
         project.run("build").expect(1, "", &said);
+        project.run("plan").expect(1, "", &said);
         assert_eq!(project.out(), before);
         project.edit("fleet.yaml", "  dev3:", "  dev2:");
         fs::remove_file(project.path("out").join(path)).unwrap();
+    }
+}
+
+#[test]
+fn what_the_host_needs_is_kept() {
+    let project = Project::new(SMALL);
+    project.write("fleet.yaml", format!("keep: [.well-known, .htaccess]\n{}", project.read("fleet.yaml")));
+    let kept = [".well-known/acme-challenge/token", ".htaccess", "files/dev2/.htaccess"];
+    // Nobody has asked for these; they are left where they are, and what is to go goes.
+    let clutter = [".DS_Store", "files/dev2/._OwnTracks.jad", "vc/Thumbs.db", "files/dev2/.nfs000000000001"];
+    let put = |paths: &[&str]| paths.iter().for_each(|path| project.write(&format!("out/{path}"), path));
+    // In a directory that is new, and in one that is ours.
+    put(&[kept[0], clutter[0]]);
+    project.build();
+    put(&kept);
+    put(&clutter);
+    for args in ["build -q", "build --check -q", "plan --exit-code -q"] {
+        let ran = project.run(args);
+        assert_eq!((ran.status, &*ran.stderr), (0, ""), "{args}");
+    }
+    project.edit("fleet.yaml", "  dev2:", "  dev3:");
+    project.run("build -q").expect(0, "", "");
+    assert!(!project.path("out/files/dev2/OwnTracks.jad").exists());
+    project.run("build --check -q").expect(0, "", "");
+    for path in kept.iter().chain(&clutter) {
+        assert_eq!(project.read(&format!("out/{path}")), **path);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each transition from a release to another is tried with a fault at each of its calls. After every one of them the
 //! directory is looked at as a device would, then built again.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use otapress_devices::simulate::Prng;
@@ -13,7 +14,7 @@ use walkdir::WalkDir;
 
 use self::faulty::{Fault, Faulty, Op};
 use crate::support::project::{Files, Project, SMALL, difference, files, in_memory};
-use crate::support::release::{Release, TEMPORARY, violations};
+use crate::support::release::{KEPT, Release, TEMPORARY, violations};
 
 mod faulty;
 
@@ -69,15 +70,19 @@ fn releases() -> Vec<(&'static str, Release)> {
 }
 
 /// A directory that is published to again and again.
-struct Site(TempDir);
+struct Site {
+    dir: TempDir,
+    /// Whether a host keeps a file there, so that a first tree must be built inside.
+    hosted: bool,
+}
 
 impl Site {
-    fn new() -> Self {
-        Site(in_memory())
+    fn new(hosted: bool) -> Self {
+        Site { dir: in_memory(), hosted }
     }
 
     fn out(&self) -> PathBuf {
-        self.0.path().join("out")
+        self.dir.path().join("out")
     }
 
     fn files(&self) -> Files {
@@ -86,8 +91,12 @@ impl Site {
 
     /// Makes it what a good build of a release leaves.
     fn reset(&self, before: Option<&Release>) {
-        for entry in std::fs::read_dir(self.0.path()).unwrap() {
+        for entry in std::fs::read_dir(self.dir.path()).unwrap() {
             std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+        }
+        if self.hosted {
+            std::fs::create_dir_all(self.out().join(KEPT)).unwrap();
+            std::fs::write(self.out().join(KEPT).join("token"), "of the host").unwrap();
         }
         if let Some(before) = before {
             before.publish(&Faulty::new(Fault::Never), &self.out()).unwrap();
@@ -106,11 +115,18 @@ impl Site {
 
     /// How it differs from what a good build of a release leaves.
     fn not_complete(&self, release: &Release) -> Vec<String> {
-        let mut found = vec![difference(&self.files(), &release.files)];
-        if let Existing::Published(published) = scan(&self.out(), &mut Hashes::default()).unwrap() {
-            found.extend(published.leftovers.iter().map(|path| format!("left over: {}", path.display())));
+        let mut files = self.files();
+        assert_eq!(files.remove(&format!("{KEPT}/token")).is_some(), self.hosted);
+        let mut found = vec![difference(&files, &release.files)];
+        let (existing, hidden) = scan(&self.out(), &mut Hashes::default()).unwrap();
+        hidden.are_kept(&self.out(), &BTreeSet::from([KEPT.to_owned()])).unwrap();
+        match existing {
+            Existing::Published(published) => {
+                found.extend(published.leftovers.iter().map(|path| format!("left over: {}", path.display())));
+            }
+            other => found.push(format!("{other:?}")),
         }
-        let beside = WalkDir::new(self.0.path()).max_depth(1).min_depth(1);
+        let beside = WalkDir::new(self.dir.path()).max_depth(1).min_depth(1);
         found.extend(
             beside
                 .into_iter()
@@ -134,7 +150,7 @@ fn each_transition(test: impl Fn(&str, &Site, Option<&Release>, &Release) + Sync
         for half in befores.chunks(befores.len().div_ceil(2)) {
             let (releases, test) = (&releases, &test);
             scope.spawn(move || {
-                let site = Site::new();
+                let site = Site::new(false);
                 for (from, before) in half {
                     for (to, after) in releases.iter().filter(|(to, _)| follows(from, to)) {
                         test(&format!("from {from} to {to}"), &site, *before, after);
@@ -165,74 +181,106 @@ fn ops(site: &Site, before: Option<&Release>, after: &Release) -> Vec<Op> {
 
 #[test]
 fn any_call_can_fail_or_be_the_last() {
-    each_transition(|what, site, before, after| {
-        let calls = ops(site, before, after).len();
-        assert_none(what, &site.not_complete(after));
-        for at in 0..calls {
-            for fault in [Fault::Once(at), Fault::Last(at), Fault::Full(at)] {
-                site.reset(before);
-                let was = site.files();
-                let result = after.publish(&Faulty::new(fault), &site.out());
-                let what = format!("{what}, {fault:?} of {calls}, {:?}", result.as_ref().err());
-                // Where it says that it is done, it is.
-                if result.is_ok() {
-                    assert_none(&what, &site.not_complete(after));
-                } else if matches!(fault, Fault::Full(_)) {
-                    assert_eq!(difference(&site.files(), &was), "", "{what}: a full disk changes nothing");
-                }
-                assert_none(&what, &site.faults(before, after));
+    each_transition(each_fault);
+}
+
+fn each_fault(what: &str, site: &Site, before: Option<&Release>, after: &Release) {
+    let calls = ops(site, before, after).len();
+    assert_none(what, &site.not_complete(after));
+    for at in 0..calls {
+        for fault in [Fault::Once(at), Fault::Last(at), Fault::Full(at)] {
+            site.reset(before);
+            let was = site.files();
+            let result = after.publish(&Faulty::new(fault), &site.out());
+            let what = format!("{what}, {fault:?} of {calls}, {:?}", result.as_ref().err());
+            // Where it says that it is done, it is.
+            if result.is_ok() {
+                assert_none(&what, &site.not_complete(after));
+            } else if matches!(fault, Fault::Full(_)) {
+                assert_eq!(difference(&site.files(), &was), "", "{what}: a full disk changes nothing");
             }
+            assert_none(&what, &site.faults(before, after));
         }
-    });
+    }
 }
 
 #[test]
 fn two_faults_in_a_row() {
-    each_transition(|what, site, before, after| {
-        let calls = ops(site, before, after).len();
-        let mut prng = Prng::new(calls as u64);
-        for _ in 0..10 {
-            site.reset(before);
-            let first = Fault::Last(prng.below(calls as u64) as usize);
-            let second = Fault::Last(prng.below(calls as u64) as usize);
-            let _ = after.publish(&Faulty::new(first), &site.out());
-            let _ = after.publish(&Faulty::new(second), &site.out());
-            assert_none(&format!("{what}, {first:?}, then {second:?}"), &site.faults(before, after));
-        }
-    });
+    each_transition(some_pairs_of_faults);
+}
+
+fn some_pairs_of_faults(what: &str, site: &Site, before: Option<&Release>, after: &Release) {
+    let calls = ops(site, before, after).len();
+    let mut prng = Prng::new(calls as u64);
+    for _ in 0..10 {
+        site.reset(before);
+        let first = Fault::Last(prng.below(calls as u64) as usize);
+        let second = Fault::Last(prng.below(calls as u64) as usize);
+        let _ = after.publish(&Faulty::new(first), &site.out());
+        let _ = after.publish(&Faulty::new(second), &site.out());
+        assert_none(&format!("{what}, {first:?}, then {second:?}"), &site.faults(before, after));
+    }
+}
+
+#[test]
+fn what_no_barrier_has_saved_can_be_lost() {
+    each_transition(each_power_cut);
 }
 
 /// The machine stops: what came before the last barrier is on the disk; of what came after it, any part, and of the files
 /// that were written then, any part of their content.
-#[test]
-fn what_no_barrier_has_saved_can_be_lost() {
-    each_transition(|what, site, before, after| {
-        let ops = ops(site, before, after);
-        let mut prng = Prng::new(ops.len() as u64);
-        let mut start = 0;
-        for part in ops.split_inclusive(|op| *op == Op::Barrier) {
-            for round in 0..8 + part.len() {
-                site.reset(before);
-                ops[..start].iter().for_each(|op| op.run().unwrap());
-                for (n, op) in part.iter().enumerate() {
-                    // Each once alone, then at random.
-                    let is_kept = if round < part.len() { n == round } else { prng.below(2) == 0 };
-                    match op {
-                        _ if !is_kept => {}
-                        // What it depends on may be lost; then it is, too.
-                        Op::Create(path, bytes) => {
-                            let kept = prng.below(bytes.len() as u64 + 1) as usize;
-                            let _ = Op::Create(path.clone(), bytes[..kept].into()).run();
-                        }
-                        op => drop(op.run()),
+fn each_power_cut(what: &str, site: &Site, before: Option<&Release>, after: &Release) {
+    let ops = ops(site, before, after);
+    let mut prng = Prng::new(ops.len() as u64);
+    let mut start = 0;
+    for part in ops.split_inclusive(|op| *op == Op::Barrier) {
+        for round in 0..8 + part.len() {
+            site.reset(before);
+            ops[..start].iter().for_each(|op| op.run().unwrap());
+            for (n, op) in part.iter().enumerate() {
+                // Each once alone, then at random.
+                let is_kept = if round < part.len() { n == round } else { prng.below(2) == 0 };
+                match op {
+                    _ if !is_kept => {}
+                    // What it depends on may be lost; then it is, too.
+                    Op::Create(path, bytes) => {
+                        let kept = prng.below(bytes.len() as u64 + 1) as usize;
+                        let _ = Op::Create(path.clone(), bytes[..kept].into()).run();
                     }
+                    op => drop(op.run()),
                 }
-                let what = format!("{what}, call {start} to {}, round {round}", start + part.len());
-                assert_none(&what, &site.faults(before, after));
             }
-            start += part.len();
+            let what = format!("{what}, call {start} to {}, round {round}", start + part.len());
+            assert_none(&what, &site.faults(before, after));
         }
-    });
+        start += part.len();
+    }
+}
+
+/// A first tree that cannot be renamed into place as a whole.
+#[test]
+fn a_first_tree_can_be_built_inside() {
+    let site = Site::new(true);
+    for (name, release) in releases() {
+        each_fault(name, &site, None, &release);
+        some_pairs_of_faults(name, &site, None, &release);
+        each_power_cut(name, &site, None, &release);
+    }
+}
+
+/// Nor does the next build have to be of the same release.
+#[test]
+fn another_tree_can_follow_one_that_was_begun_inside() {
+    let site = Site::new(true);
+    let releases = releases();
+    for ((name, one), (_, other)) in releases.iter().zip(&releases[1..]) {
+        for at in 0..ops(&site, None, one).len() {
+            site.reset(None);
+            let _ = one.publish(&Faulty::new(Fault::Last(at)), &site.out());
+            other.publish(&Faulty::new(Fault::Never), &site.out()).unwrap();
+            assert_none(&format!("{name}, call {at}"), &site.not_complete(other));
+        }
+    }
 }
 
 /// The same with many devices and two threads.
@@ -243,7 +291,7 @@ fn two_threads_can_fail_as_well() {
         let head = SMALL.split("devices:").next().unwrap();
         head.replace("0.10.65", release).replace("files/@/OwnTracks.jad", path) + "devices:\n" + &list
     };
-    let site = Site::new();
+    let site = Site::new(false);
     let of = |release: &str, path: &str| Release::of(Project::new(&fleet(release, path)));
     let (one, other) = (of("0.10.65", "files/@/OwnTracks.jad"), of("0.10.66", "files/@.jad"));
     let mut prng = Prng::new(1);

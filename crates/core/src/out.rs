@@ -32,6 +32,10 @@ pub const JAD_SUFFIX: &str = ".jad";
 /// What the names of files and directories start with while they are being written; a killed build leaves them behind.
 pub const TEMP_PREFIX: &str = ".otapress-tmp-";
 
+/// The directory in which a first build that cannot rename `out/` itself prepares everything. As long as it is there and
+/// [`SITE_FILE`] is not, what lies beside it is the beginning of that build.
+pub const STAGING: &str = ".otapress-tmp-new";
+
 /// The file of a device's version-check answer.
 pub fn answer_path(imei: Imei) -> OutPath {
     OutPath::known(format!("{ANSWERS}/{imei}.json"))

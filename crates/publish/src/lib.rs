@@ -10,7 +10,9 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests"))]
 
 pub mod catalog;
+mod clutter;
 pub mod diag;
+mod files;
 pub mod fleet;
 pub mod jad;
 pub mod jar;

@@ -1,6 +1,6 @@
 //! What a fleet says out/ is to hold, and whether a directory on the way from one release to the next could hurt a device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use otapress_core::digest::Sha256;
@@ -8,10 +8,10 @@ use otapress_core::out::{SITE_FILE, answer_path};
 use otapress_core::version::Version;
 use otapress_core::wire::{AnswerFile, Site};
 use otapress_publish::jar::Jar;
-use otapress_publish::publish::diff::{all, diff};
+use otapress_publish::publish::diff::diff;
 use otapress_publish::publish::disk::Disk;
 use otapress_publish::publish::hashes::Hashes;
-use otapress_publish::publish::scan::{Existing, scan};
+use otapress_publish::publish::scan::scan;
 use otapress_publish::publish::{PublishError, apply};
 use otapress_publish::tree::{Content, Tree};
 use otapress_publish::{catalog, fleet, jad, jar, render, resolve, template};
@@ -64,19 +64,24 @@ impl Release {
 
     /// Brings a directory to this release, as `otapress build` does.
     pub fn publish(&self, disk: &dyn Disk, out: &Path) -> Result<(), PublishError> {
-        match scan(out, &mut Hashes::default())? {
-            Existing::Nothing => apply::fresh(disk, out, &self.tree, &all(&self.tree), &|| ()),
-            Existing::Published(published) => {
-                let changes = diff(&self.tree, out, &published, &mut Hashes::default())?;
-                apply::update(disk, out, &self.tree, &changes, &published.leftovers, &|| ())
-            }
-        }
+        let (existing, hidden) = scan(out, &mut Hashes::default())?;
+        hidden.are_kept(out, &BTreeSet::from([KEPT.to_owned()]))?;
+        let changes = diff(&self.tree, out, &existing, &mut Hashes::default())?;
+        apply::publish(disk, out, &self.tree, &existing, &changes, &|| ())
     }
 }
 
+/// What a host has put into out/.
+pub const KEPT: &str = ".well-known";
+
 /// Every way in which a device could be hurt by `files`, which are on the way from `before` (if there was anything) to `after`.
 pub fn violations(files: &Files, before: Option<&Release>, after: &Release) -> Vec<String> {
-    let served = files.iter().filter(|(path, _)| !path.split('/').any(|name| name.starts_with(TEMPORARY)));
+    let is_kept = |path: &str| path.starts_with(KEPT);
+    // Then the first tree is not renamed into place as a whole.
+    let in_place = files.keys().any(|path| is_kept(path));
+    let served = files
+        .iter()
+        .filter(|(path, _)| !is_kept(path) && !path.split('/').any(|name| name.starts_with(TEMPORARY)));
     let served: Files = served.map(|(path, bytes)| (path.clone(), bytes.clone())).collect();
     if served.is_empty() && before.is_none() {
         return Vec::new();
@@ -99,7 +104,7 @@ pub fn violations(files: &Files, before: Option<&Release>, after: &Release) -> V
     }
     // What is there before and after is there at every moment; so is everything but what the first build makes.
     let lasting =
-        after.files.keys().filter(|path| before.is_none_or(|before| before.files.contains_key(*path)));
+        after.files.keys().filter(|path| before.map_or(!in_place, |before| before.files.contains_key(*path)));
     found
         .extend(lasting.filter(|path| !served.contains_key(*path)).map(|path| format!("{path}: is missing")));
     found

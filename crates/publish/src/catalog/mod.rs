@@ -5,6 +5,7 @@
 //! between the two is opened without waiting and looked at again.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{File, FileType};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use walkdir::WalkDir;
 
+use crate::clutter::{LOST_AND_FOUND, is_clutter};
 use crate::diag::{Code, Diagnostic};
 use crate::jar::{self, Jar};
 use otapress_core::digest::Sha256;
@@ -219,8 +221,9 @@ fn walk(dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>, Vec<Diagnosti
             Ok(entry) => entry,
             Err(error) => {
                 let path = error.path().unwrap_or(dir);
-                // Editors leave links to nothing as locks.
-                let ignored = error.depth() > 0 && is_dangling(path) && !is_nearly_jar(path);
+                // Editors leave links to nothing as locks; nobody but root may look into lost+found.
+                let ignored = error.depth() > 0
+                    && (is_dangling(path) && !is_nearly_jar(path) || path.file_name().is_some_and(is_stray));
                 if !ignored {
                     diagnostics.push(unwalkable(&error, &shown(path)));
                 }
@@ -228,7 +231,11 @@ fn walk(dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>, Vec<Diagnosti
             }
         };
         let is_dir = entry.file_type().is_dir();
-        if entry.depth() == 0 {
+        if is_left_out(&entry) {
+            if is_dir {
+                entries.skip_current_dir();
+            }
+        } else if entry.depth() == 0 {
             if !is_dir {
                 let message = format!("`{}` is not a directory", shown_as.display());
                 diagnostics.push(Diagnostic::new(Code::JarUnreadable, shown_as, message));
@@ -249,6 +256,16 @@ fn walk(dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>, Vec<Diagnosti
         }
     }
     (files, diagnostics)
+}
+
+/// Whether something in the directory is none of the operator's JARs, whatever its name ends with: it is hidden (`._x.jar` of
+/// macOS, an editor's copy, a repository's own files), or a system has put it there.
+fn is_left_out(entry: &walkdir::DirEntry) -> bool {
+    entry.depth() > 0 && is_stray(entry.file_name())
+}
+
+fn is_stray(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with('.') || is_clutter(name) || name == LOST_AND_FOUND)
 }
 
 /// What kept the walk from going on at a path.

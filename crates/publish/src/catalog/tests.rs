@@ -254,3 +254,29 @@ fn permissions_are_respected() {
     };
     assert_eq!(told, [denied("jars/a.jar"), denied("jars/b")].concat());
 }
+
+#[test]
+fn what_nobody_means_to_be_there_is_left_out() {
+    let good = jar("0.10.66");
+    let dir = dir(&[
+        ("a.jar", &good),
+        ("._a.jar", b"\0\x05\x16\x07"),
+        (".DS_Store", b""),
+        (".a.jar.swp", b""),
+        (".git/objects/b.jar", b""),
+        ("Thumbs.db", b""),
+        ("a.jar~", b""),
+        ("#a.jar#", b""),
+        ("lost+found/b.jar", b""),
+    ]);
+    std::os::unix::fs::symlink("me@host.123:456", dir.path().join(".#a.jar")).unwrap();
+    assert_eq!(loaded(&dir), (vec!["0.10.66 jars/a.jar".to_owned()], Vec::new()));
+}
+
+#[test]
+fn a_pointer_of_git_lfs_is_named() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 210000\n";
+    let (files, told) = loaded(&dir(&[("a.jar", pointer)]));
+    assert_eq!(files, [""; 0]);
+    assert_eq!(told, one(Code::JarInvalid, "jars/a.jar", "a Git LFS pointer, not the JAR itself"));
+}

@@ -9,6 +9,7 @@
 mod devices;
 mod excerpt;
 mod inventory;
+mod keep;
 pub mod keys;
 mod lines;
 mod load;
@@ -22,7 +23,7 @@ pub mod uri;
 mod validate;
 mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub use load::{Loaded, load, parse};
@@ -45,6 +46,7 @@ pub struct Fleet {
     settings: Vec<EffectiveSettings>,
     devices: Vec<Device>,
     limits: Limits,
+    keep: BTreeSet<String>,
 }
 
 impl Fleet {
@@ -71,6 +73,11 @@ impl Fleet {
     /// How long what the modem is told may be before there is a warning.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// The names of hidden files and directories that a host may put into out/.
+    pub fn keep(&self) -> &BTreeSet<String> {
+        &self.keep
     }
 
     /// Every channel, by name.

@@ -268,5 +268,9 @@ fn jad_path(reader: &mut Reader, uri: &Spanned<HttpUri>, site: &Site) -> Option<
             "`{first}/` in out/ is for other files; put the JADs elsewhere, such as `files/@/`"
         ));
     }
+    let is_hidden = |component: &str| component.starts_with('.') && !matches!(component, "." | "..");
+    if below.split('/').any(is_hidden) {
+        return bad("files and directories whose name starts with a dot are hidden, and not served".into());
+    }
     JadPath::new(below).map_or_else(|error| bad(error.to_string()), Some)
 }

@@ -65,6 +65,7 @@ fn sections(
     let mut fields = reader.fields(node, keys::TOP, "the fleet", start)?;
     let site = fields.take("site").and_then(|node| site(reader, node));
     let limits = fields.take("limits").map(|node| limits(reader, node)).unwrap_or_default();
+    let keep = fields.take("keep").map(|node| super::keep::read(reader, node)).unwrap_or_default();
     let jars = validated.jars.insert(PathBuf::from(DEFAULT_JARS));
     let midlet = fields.take("midlet").and_then(|node| midlet(reader, node, jars));
     let provisioning_node = fields.take("provisioning");
@@ -127,7 +128,17 @@ fn sections(
     let channels = channels.into_iter().map(|(_, channel)| channel).collect::<Option<_>>()?;
     let midlet = midlet?;
     let failed = reader.found.iter().any(Diagnostic::is_error);
-    (!failed).then(|| Fleet { file: file.into(), site, midlet, channels, groups, settings, devices, limits })
+    (!failed).then(|| Fleet {
+        file: file.into(),
+        site,
+        midlet,
+        channels,
+        groups,
+        settings,
+        devices,
+        limits,
+        keep,
+    })
 }
 
 fn index(n: usize) -> u16 {

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::fault::{Fault, shown};
+use crate::files::{FETCH_LFS, is_lfs_pointer};
 
 /// How an entry's data is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +157,8 @@ fn find_end_record(bytes: &[u8]) -> Result<usize, Fault> {
     let Some(at) = found else {
         return Err(if bytes.starts_with(LOCAL) {
             truncated()
+        } else if is_lfs_pointer(bytes) {
+            Fault::archive("a Git LFS pointer, not the JAR itself").hint(FETCH_LFS)
         } else {
             Fault::archive("not a zip file").hint("a JAR starts with the bytes `PK`; was a web page saved?")
         });

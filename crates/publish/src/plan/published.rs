@@ -5,17 +5,17 @@ use std::path::Path;
 use super::view::{Builder, View};
 use crate::publish::PublishError;
 use crate::publish::hashes::Hashes;
-use crate::publish::scan::{Existing, scan};
+use crate::publish::scan::{Existing, Hidden, scan};
 use otapress_core::out::Part;
 
 /// Reads the directory `out`, or of each content as much as is not known already.
 ///
 /// # Errors
 /// If it is not ours, holds what is not ours, or cannot be read.
-pub fn view(out: &Path) -> Result<View, PublishError> {
+pub fn view(out: &Path) -> Result<(View, Hidden), PublishError> {
     let mut hashes = Hashes::load(&Hashes::beside(out));
-    let existing = scan(out, &mut hashes)?;
-    view_of(out, &existing, &mut hashes)
+    let (existing, hidden) = scan(out, &mut hashes)?;
+    Ok((view_of(out, &existing, &mut hashes)?, hidden))
 }
 
 /// The same for a directory that was scanned.
@@ -24,7 +24,7 @@ pub fn view(out: &Path) -> Result<View, PublishError> {
 /// If it cannot be read.
 pub fn view_of(out: &Path, existing: &Existing, hashes: &mut Hashes) -> Result<View, PublishError> {
     let published = match existing {
-        Existing::Nothing => return Ok(View::default()),
+        Existing::Nothing | Existing::Unfinished(_) => return Ok(View::default()),
         Existing::Published(published) => published,
     };
     let mut builder = Builder::new(published.site.clone());

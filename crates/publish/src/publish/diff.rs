@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::PublishError;
 use super::hashes::Hashes;
-use super::scan::{Published, PublishedFile};
+use super::scan::{Existing, Published, PublishedFile};
 use crate::tree::{Content, ContentId, File, Tree};
 use otapress_core::digest::Sha256;
 use otapress_core::out::Tier;
@@ -49,17 +49,29 @@ impl Changes<'_> {
     }
 }
 
-/// What is to be done where there is nothing yet.
-pub fn all(tree: &Tree) -> Changes<'_> {
+/// What has to be done to make out/ hold the tree.
+///
+/// # Errors
+/// If a file has to be read, and cannot be.
+pub fn diff<'a>(
+    tree: &'a Tree,
+    out: &Path,
+    existing: &Existing,
+    hashes: &mut Hashes,
+) -> Result<Changes<'a>, PublishError> {
+    match existing {
+        Existing::Nothing | Existing::Unfinished(_) => Ok(all(tree)),
+        Existing::Published(published) => compare(tree, out, published, hashes),
+    }
+}
+
+fn all(tree: &Tree) -> Changes<'_> {
     let write = tree.files().iter().map(|file| Write { file, replaces: None, is_new: true }).collect();
     Changes { write, ..Changes::default() }
 }
 
 /// Compares every file by its size and its digest.
-///
-/// # Errors
-/// If a file has to be read, and cannot be.
-pub fn diff<'a>(
+fn compare<'a>(
     tree: &'a Tree,
     out: &Path,
     published: &Published,

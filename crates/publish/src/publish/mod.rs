@@ -12,6 +12,7 @@ pub mod disk;
 pub mod hashes;
 mod listings;
 mod parallel;
+pub mod place;
 pub mod scan;
 
 use std::io;
@@ -31,6 +32,14 @@ pub enum PublishError {
         /// The directory.
         out: PathBuf,
     },
+    /// The same, and it is hidden: a host may have put it there.
+    #[error("`{}` is not a file that otapress would publish: move it out of `{}`, or name it in `keep` of the fleet file if the host needs it", .file.display(), .out.display())]
+    Hidden {
+        /// The file or directory.
+        file: PathBuf,
+        /// The directory.
+        out: PathBuf,
+    },
     /// Something in it is a symbolic link, which could lead anywhere.
     #[error("`{}` is a symbolic link: otapress neither follows nor replaces it; remove it", .0.display())]
     Symlink(PathBuf),
@@ -42,6 +51,9 @@ pub enum PublishError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A path that cannot be that of a directory, such as `..`.
+    #[error("`{}` is not a directory's name", .0.display())]
+    NoName(PathBuf),
     /// A JAR changed while it was published.
     #[error("`{}` changed while it was read: run the build again", .0.display())]
     Changed(PathBuf),

@@ -1,5 +1,6 @@
 //! What is in out/ now.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -15,8 +16,9 @@ use super::PublishError;
 use super::hashes::Hashes;
 use super::listings::{Listing, Listings};
 use super::parallel;
+use crate::clutter::{LOST_AND_FOUND, is_clutter};
 use otapress_core::digest::Sha256;
-use otapress_core::out::{Part, SITE_FILE, TEMP_PREFIX};
+use otapress_core::out::{Part, SITE_FILE, STAGING, TEMP_PREFIX};
 use otapress_core::out_path::OutPath;
 use otapress_core::stamp::Stamp;
 use otapress_core::wire::Site;
@@ -26,8 +28,43 @@ use otapress_core::wire::Site;
 pub enum Existing {
     /// Nothing, or an empty directory.
     Nothing,
+    /// What a killed first build has left that could not be renamed into place as a whole.
+    Unfinished(Unfinished),
     /// A directory that we have made.
     Published(Box<Published>),
+}
+
+/// The beginning of a first build.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// The files and directories in out/ that were published, with what they hold.
+    pub tops: BTreeSet<(Part, String)>,
+    /// As [`Published::leftovers`].
+    pub leftovers: Vec<PathBuf>,
+}
+
+/// Hidden files and directories in out/ that are not ours; what is in the directories was not looked at.
+#[must_use = "what is hidden is not ours unless the fleet says so"]
+#[derive(Debug)]
+pub struct Hidden {
+    paths: Vec<PathBuf>,
+    is_published: bool,
+}
+
+impl Hidden {
+    /// Sees that all of them have one of these names.
+    ///
+    /// # Errors
+    /// If one has not.
+    pub fn are_kept(self, out: &Path, names: &BTreeSet<String>) -> Result<(), PublishError> {
+        let is_kept =
+            |path: &Path| path.file_name().and_then(OsStr::to_str).is_some_and(|name| names.contains(name));
+        match self.paths.into_iter().find(|path| !is_kept(path)) {
+            None => Ok(()),
+            Some(_) if !self.is_published => Err(PublishError::NotOurs(out.into())),
+            Some(file) => Err(PublishError::Hidden { file, out: out.into() }),
+        }
+    }
 }
 
 /// A directory that we have made.
@@ -76,27 +113,55 @@ impl PublishedFile {
 ///
 /// # Errors
 /// If it is not ours, holds what is not ours, or cannot be read.
-pub fn scan(out: &Path, hashes: &mut Hashes) -> Result<Existing, PublishError> {
-    match fs::read_dir(out) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
-        Err(error) => return Err(PublishError::io("read", out)(error)),
-        Ok(mut entries) => {
-            if entries.next().is_none() {
-                return Ok(Existing::Nothing);
-            }
-        }
+pub fn scan(out: &Path, hashes: &mut Hashes) -> Result<(Existing, Hidden), PublishError> {
+    let site = read_site(out)?;
+    if site.is_none() && !out.join(STAGING).is_dir() {
+        return Ok((Existing::Nothing, Hidden { paths: strangers(out)?, is_published: false }));
     }
-    let site = read_site(out)?.ok_or_else(|| PublishError::NotOurs(out.into()))?;
     let failed = |error| PublishError::io("read", out)(io::Error::from(error));
     let root = openat(CWD, out, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed)?;
     let stamp = Stamp::from(&fstat(&root).map_err(failed)?);
     let mut found = Found::default();
     Walk { out, root, known: hashes.listings() }.dir("", stamp, parallel::is_worthwhile(), &mut found)?;
-    let Found { mut files, leftovers, listings } = found;
+    let Found { mut files, leftovers, listings, hidden, .. } = found;
     hashes.learn(listings);
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Existing::Published(Box::new(Published { site, files, leftovers })))
+    let existing = match site {
+        Some(site) => {
+            files.sort_by(|a, b| a.path.cmp(&b.path));
+            Existing::Published(Box::new(Published { site, files, leftovers }))
+        }
+        None => {
+            let top =
+                |file: &PublishedFile| file.path.as_str().split('/').next().unwrap_or_default().to_owned();
+            let tops = files.iter().map(|file| (file.part, top(file))).collect();
+            Existing::Unfinished(Unfinished { tops, leftovers })
+        }
+    };
+    Ok((existing, Hidden { paths: hidden, is_published: true }))
+}
+
+/// What is hidden in a directory in which nothing is published, and does not exist or holds nothing else.
+fn strangers(out: &Path) -> Result<Vec<PathBuf>, PublishError> {
+    let entries = match fs::read_dir(out) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(PublishError::io("read", out))?,
+    };
+    let mut hidden = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(PublishError::io("read", out))?.path();
+        match path.file_name().and_then(OsStr::to_str) {
+            Some(name) if is_left_alone("", name) => {}
+            Some(name) if name.starts_with('.') => hidden.push(path),
+            _ => return Err(PublishError::NotOurs(out.into())),
+        }
+    }
+    Ok(hidden)
+}
+
+/// Whether something in the directory `below` out/ is neither ours nor anybody's.
+fn is_left_alone(below: &str, name: &str) -> bool {
+    is_clutter(name) || below.is_empty() && name == LOST_AND_FOUND
 }
 
 /// What is in a directory and below.
@@ -105,6 +170,9 @@ struct Found {
     files: Vec<PublishedFile>,
     leftovers: Vec<PathBuf>,
     listings: Vec<(Stamp, Listing)>,
+    hidden: Vec<PathBuf>,
+    /// How many things are not ours and stay, with those in `hidden`.
+    others: usize,
 }
 
 struct Walk<'a> {
@@ -142,10 +210,12 @@ impl Walk<'_> {
             found.files.sort_by(|a, b| a.path.cmp(&b.path));
             Ok(found)
         })?;
-        for Found { files, leftovers, listings } in lanes {
+        for Found { files, leftovers, listings, hidden, others } in lanes {
             found.files.extend(files);
             found.leftovers.extend(leftovers);
             found.listings.extend(listings);
+            found.hidden.extend(hidden);
+            found.others += others;
         }
         Ok(())
     }
@@ -159,17 +229,27 @@ impl Walk<'_> {
         found: &mut Found,
     ) -> Result<(), PublishError> {
         let path = if below.is_empty() { name.to_owned() } else { [below, "/", name].concat() };
+        let is_temporary = name.starts_with(TEMP_PREFIX);
+        if is_left_alone(below, name) {
+            found.others += 1;
+            return Ok(());
+        }
+        if name.starts_with('.') && !is_temporary {
+            found.others += 1;
+            found.hidden.push(self.out.join(path));
+            return Ok(());
+        }
         let stat = statat(&self.root, &*path, AtFlags::SYMLINK_NOFOLLOW).map_err(self.failed(below))?;
         let (file_type, stamp) = (FileType::from_raw_mode(stat.st_mode), Stamp::from(&stat));
         if file_type.is_symlink() {
             return Err(PublishError::Symlink(self.out.join(path)));
         }
-        if name.starts_with(TEMP_PREFIX) {
+        if is_temporary {
             found.leftovers.push(self.out.join(path));
         } else if file_type.is_dir() {
-            let before = found.files.len();
+            let before = (found.files.len(), found.others);
             self.dir(&path, stamp, concurrent, found)?;
-            if found.files.len() == before {
+            if (found.files.len(), found.others) == before {
                 found.leftovers.push(self.out.join(path));
             }
         } else {
@@ -252,8 +332,12 @@ mod tests {
 
     /// What a scan finds, or why it fails.
     fn outcome(out: &Path, hashes: &mut Hashes) -> Outcome {
-        match scan(out, hashes).map_err(|error| error.to_string())? {
-            Existing::Nothing => Ok(Default::default()),
+        let found = scan(out, hashes).and_then(|(existing, hidden)| {
+            hidden.are_kept(out, &BTreeSet::new())?;
+            Ok(existing)
+        });
+        match found.map_err(|error| error.to_string())? {
+            Existing::Nothing | Existing::Unfinished(_) => Ok(Default::default()),
             Existing::Published(published) => {
                 let Published { files, mut leftovers, .. } = *published;
                 leftovers.sort();

@@ -1,6 +1,6 @@
 //! The steps that make out/ what it is to be: the only writer of out/.
 //!
-//! A fresh tree is built beside and renamed into place. In a tree that is there, everything new is first written under
+//! A first tree is built beside and renamed into place, or inside where that cannot be ([`first`]). In a tree that is there, everything new is first written under
 //! temporary names; then, each step durable before the next one begins:
 //!
 //! 1. answers of devices that are gone are removed, and those without an offer replaced: from now on nobody is sent to
@@ -21,6 +21,7 @@
 //!
 //! One thing is not covered: two JADs, each of which moves below the path of the other, are both missing for a moment.
 
+mod first;
 mod moves;
 mod writer;
 
@@ -34,6 +35,7 @@ use super::PublishError;
 use super::diff::{Changes, Write};
 use super::disk::Disk;
 use super::parallel;
+use super::scan::Existing;
 use crate::tree::{ContentId, Tree};
 use otapress_core::digest::Sha256;
 use otapress_core::out::{TEMP_PREFIX, Tier};
@@ -42,39 +44,30 @@ use otapress_core::out_path::OutPath;
 /// Is told of every file that was written, for a progress bar.
 pub type Progress<'a> = &'a (dyn Fn() + Sync);
 
-/// Publishes where there is nothing yet: builds the tree beside `out` and renames it into place.
+/// Publishes the tree.
 ///
 /// # Errors
-/// If the system refuses; then `out` is as it was.
-pub fn fresh(
+/// If the system refuses; what was published until then is consistent, and a full disk changes nothing.
+pub fn publish(
     disk: &dyn Disk,
     out: &Path,
     tree: &Tree,
+    existing: &Existing,
     changes: &Changes<'_>,
     progress: Progress<'_>,
 ) -> Result<(), PublishError> {
-    let beside = beside(out);
-    if beside.exists() {
-        disk.remove_tree(&beside).map_err(PublishError::io("remove", &beside))?;
+    match existing {
+        Existing::Published(published) => update(disk, out, tree, changes, &published.leftovers, progress),
+        Existing::Unfinished(unfinished) => {
+            first::withdraw(disk, out, unfinished)?;
+            first::publish(disk, out, tree, changes, progress)
+        }
+        Existing::Nothing => first::publish(disk, out, tree, changes, progress),
     }
-    disk.create_dirs(&beside).map_err(PublishError::io("create", &beside))?;
-    let writer = Writer { disk, tree, not_before: HashMap::new(), progress };
-    let built = writer
-        .put_all(&changes.write, |write| write.file.path.below(&beside))
-        .and_then(|()| barrier(disk, &beside))
-        .and_then(|()| disk.rename(&beside, out).map_err(PublishError::io("create", out)));
-    if built.is_err() {
-        // It may be what fills the disk. The next build would remove it, too.
-        let _ = disk.remove_tree(&beside);
-    }
-    built.and_then(|()| barrier(disk, parent(out)))
 }
 
 /// Publishes what differs.
-///
-/// # Errors
-/// If the system refuses; what was published until then is consistent.
-pub fn update(
+fn update(
     disk: &dyn Disk,
     out: &Path,
     tree: &Tree,
@@ -217,14 +210,4 @@ fn barrier(disk: &dyn Disk, path: &Path) -> Result<(), PublishError> {
 fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{TEMP_PREFIX}{}", Sha256::of(name.as_bytes()).short()))
-}
-
-/// Where a new tree is built: on the same file system, not below out/, and hidden from a server of the parent.
-fn beside(out: &Path) -> PathBuf {
-    let name = out.file_name().unwrap_or_default().to_string_lossy();
-    parent(out).join(format!(".{name}.otapress-new"))
-}
-
-fn parent(out: &Path) -> &Path {
-    out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
