@@ -5,6 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, RolloutRecord};
+use otapress_responder::records::Ledger;
 use otapress_core::wire::AnswerFile;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -13,7 +14,13 @@ fuzz_target!(|bytes: &[u8]| {
     let device = DeviceRecord::new("352099001761481".parse().expect("an IMEI"), 1_796_000_000);
     for reported in ["0.8.37", "0.10.65"] {
         let reported = reported.parse().expect("a version");
-        let decision = decide(&offer, reported, &device, &RolloutRecord::new("next/0.10.66"), 0, 1_796_126_400);
+        let mut ledger = Ledger {
+            device: &mut device.clone(),
+            rollout: &mut RolloutRecord::new("next/0.10.66"),
+            recent: 0,
+            events: &mut Vec::new(),
+        };
+        let decision = decide(&offer, reported, &mut ledger, 1_796_126_400);
         let answer = decision.answer.to_body();
         assert!(answer.is_ascii() && answer.starts_with("{\"upgrade\":"), "{answer}");
         let upgrades = answer.starts_with("{\"upgrade\":1");

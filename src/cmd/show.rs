@@ -15,7 +15,7 @@ use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet};
 use otapress_publish::render::{answer, jad_path, jar_path, rollouts};
 use otapress_publish::resolve::{Assignment, Rule, assign};
-use otapress_responder::decide::decide;
+use otapress_responder::decide;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, Refusal, RolloutRecord};
 use otapress_responder::store::Store as _;
@@ -205,15 +205,14 @@ fn state(
     let now = now();
     let mut found = None;
     store.read(&mut |tx| {
-        let Some(record) = tx.device_in_full(device.imei)? else { return Ok(()) };
+        let Some(record) = tx.device(device.imei)? else { return Ok(()) };
         let rollout = tx.rollout(target.as_ref().map_or("", |target| &target.rollout))?;
         let recent = match target.as_ref().and_then(|target| target.channel.as_deref()) {
             Some(channel) => tx.offers_in_hour(channel, now)?,
             None => 0,
         };
         let now = record.reported.map(|reported| {
-            let decision = decide(&offer, reported, &record, &rollout, recent, now);
-            decision.refusal.map_or(Ok(()), Err)
+            decide::refusal(&offer, reported, &record, &rollout, recent, now).map_or(Ok(()), Err)
         });
         found = Some(StateView { record, rollout, now });
         Ok(())

@@ -181,7 +181,7 @@ impl<'a> Session<'a> {
             self.store.read(&mut |tx| {
                 page.clear();
                 for (seq, event) in tx.events(after, WINDOW.into())? {
-                    let device = event.imei.map_or(Ok(None), |imei| tx.device(imei, None))?;
+                    let device = event.imei.map_or(Ok(None), |imei| tx.device(imei))?;
                     let client = device.and_then(|device| device.client);
                     page.push((seq, event.kind, payload(seq, &event, client.as_ref())));
                 }

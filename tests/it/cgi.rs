@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::programs::otapress_cgi;
-use otapress_responder::record::EventKind;
+use otapress_responder::record::{DeviceRecord, EventKind};
 use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
 use serde_json::json;
@@ -253,7 +253,9 @@ fn the_path_is_found_without_request_uri() {
     is_notify(&feed(command, b"900 Success"), 200);
     let mut clients = Vec::new();
     let read = site.store().read(&mut |tx| {
-        clients = tx.devices_of_client(&"dev1".parse().unwrap())?;
+        let named =
+            |device: &DeviceRecord| device.client.as_ref().is_some_and(|client| client.as_str() == "dev1");
+        clients = tx.devices(None, 10)?.into_iter().filter(named).collect();
         Ok(())
     });
     read.unwrap();

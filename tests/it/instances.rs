@@ -224,7 +224,7 @@ fn three_instances_keep_every_promise_while_one_is_killed_and_the_database_crash
             let told: Vec<_> =
                 tx.events_of(imei(n), 100)?.into_iter().rev().map(|(_, event)| event.kind).collect();
             assert_eq!(&told, events, "device {n}");
-            let record = tx.device(imei(n), None)?.unwrap();
+            let record = tx.device(imei(n))?.unwrap();
             let expected = if n.is_multiple_of(2) { 1 } else { 3 };
             assert_eq!(record.latest_offer().unwrap().attempts, expected, "device {n}");
         }

@@ -4,6 +4,7 @@ use otapress_core::wire::{Day, Release, Window};
 use otapress_devices::device::{Device, Faults, Otap, Outcome, Purpose, Turn};
 use otapress_responder::outcome;
 use otapress_responder::record::{DeviceRecord, EventKind, Refusal, RolloutRecord};
+use otapress_responder::records::Changes;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_responder::store::{Durability, Store};
 use std::time::Duration;
@@ -26,7 +27,7 @@ impl State {
         let mut found = None;
         self.0
             .read(&mut |tx| {
-                found = tx.device_in_full(imei.parse().unwrap())?;
+                found = tx.device(imei.parse().unwrap())?;
                 Ok(())
             })
             .unwrap();
@@ -183,7 +184,7 @@ fn settings_are_pushed_once_and_confirmed() {
     // Every push of a setting costs a write to flash.
     assert_eq!(device.settings.flash_writes() - before, 2);
     let mut state = State::of(&tree);
-    assert!(state.device(IMEI).settings.confirmed.is_some_and(|portion| portion.whole));
+    assert!(state.device(IMEI).settings.confirmed.is_some_and(|portion| portion.is_complete));
 
     // Another generation goes out once more; an empty value deletes.
     file.settings = vec![setting("keepAlive", "")];
@@ -316,7 +317,7 @@ fn artifact_faults_halt_a_rollout_until_it_is_resumed() {
             let mut rollout = tx.rollout("next/0.10.66")?;
             let mut events = Vec::new();
             assert!(outcome::resume(&mut rollout, now, &mut events));
-            tx.put_rollout(&rollout)
+            tx.put(&Changes { rollouts: vec![&rollout], ..Changes::default() })
         })
         .unwrap();
     for device in &mut devices {

@@ -200,7 +200,7 @@ fn compare(state: &Path, lived: &[Lived], strangers: usize) {
             let mut kinds: Vec<_> = tx.events_of(imei(device.n), 100)?.iter().map(|(_, e)| e.kind).collect();
             kinds.reverse();
             assert_eq!(kinds, device.events(), "device {}", device.n);
-            let record = tx.device_in_full(imei(device.n))?.unwrap();
+            let record = tx.device(imei(device.n))?.unwrap();
             assert_eq!(record.offers.len(), 1);
             assert_eq!(record.offers[0].attempts, device.count(Offered), "device {}", device.n);
             assert_eq!(record.result.map(|result| result.text).as_deref(), device.last_result());

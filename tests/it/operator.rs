@@ -77,7 +77,7 @@ impl Operated {
         let mut found = None;
         store
             .read(&mut |tx| {
-                found = tx.device_in_full(imei.parse().unwrap())?;
+                found = tx.device(imei.parse().unwrap())?;
                 Ok(())
             })
             .unwrap();

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::thread;
 
 use otapress_responder::record::DeviceRecord;
+use otapress_responder::records::Changes;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_responder::store::{Durability, Store as _};
 use serde_json::Value;
@@ -183,7 +184,7 @@ fn devices_are_where_the_records_say() {
             reported.iter().try_for_each(|(imei, version)| {
                 let mut record = DeviceRecord::new(imei.parse().unwrap(), 1_796_112_000);
                 record.reported = version.map(|version| version.parse().unwrap());
-                tx.put_device(&record)
+                tx.put(&Changes { devices: vec![&record], ..Changes::default() })
             })
         })
         .unwrap();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use otapress_core::id::Imei;
 use otapress_responder::message::Request;
 use otapress_responder::record::{DeviceRecord, Event, EventKind};
+use otapress_responder::records::Changes;
 use otapress_responder::service::{Responder, Step, answer};
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_responder::store::{Durability, Store as _, Tx};
@@ -55,7 +56,7 @@ impl World {
     }
 
     fn device(&self, imei: &str) -> Option<DeviceRecord> {
-        self.read(|tx| tx.device(imei.parse().unwrap(), None))
+        self.read(|tx| tx.device(imei.parse().unwrap()))
     }
 
     fn events(&self) -> Vec<(i64, Event)> {
@@ -74,7 +75,7 @@ impl World {
             target: "/otap/version",
             agent: Some(agent.as_bytes()),
             body: reported.as_bytes(),
-            whole: true,
+            is_complete: true,
         };
         let Step::Ask(question) = Responder::new(self.0.path("out")).prepare(&request) else { panic!() };
         let reply = answer(&mut self.store(), Durability::Power, &[question], now() - ago).swap_remove(0);
@@ -98,7 +99,11 @@ impl World {
                 code,
                 detail: format!("{n}"),
             };
-            store.write(Durability::Process, &mut |tx| tx.put_event(&event)).unwrap();
+            store
+                .write(Durability::Process, &mut |tx| {
+                    tx.put(&Changes { events: vec![&event], ..Changes::default() })
+                })
+                .unwrap();
         }
     }
 
@@ -459,7 +464,7 @@ fn what_a_halted_rollout_and_a_lost_broker_leave_out() {
     let halted = |tx: &mut dyn Tx| {
         let mut rollout = tx.rollout("next/0.10.66")?;
         rollout.halted = Some(otapress_responder::record::Halt { at: 1, reason: "a test".into() });
-        tx.put_rollout(&rollout)
+        tx.put(&Changes { rollouts: vec![&rollout], ..Changes::default() })
     };
     world.store().write(Durability::Power, &mut |tx| halted(tx)).unwrap();
     let expected = "dev1 is left out: halted\nerror: no device is to be told\n";

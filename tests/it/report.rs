@@ -11,6 +11,7 @@ use otapress::report::status::html::{self, INDEX};
 use otapress::report::status::records::{Changes, Records};
 use otapress::report::status::summary::Summary;
 use otapress_responder::record::DeviceRecord;
+use otapress_responder::records;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_responder::store::{Durability, Store as _};
 use serde_json::{Value, json};
@@ -267,7 +268,11 @@ fn large() -> (Fleet, SqliteStore) {
         ..DeviceRecord::new(imei(n).parse().unwrap(), NOW - 2_000_000 + i64::from(n))
     };
     store
-        .write(Durability::Process, &mut |tx| (0..LARGE).try_for_each(|n| tx.put_device(&record(n))))
+        .write(Durability::Process, &mut |tx| {
+            (0..LARGE).try_for_each(|n| {
+                tx.put(&records::Changes { devices: vec![&record(n)], ..Default::default() })
+            })
+        })
         .unwrap();
     (fleet, store)
 }

@@ -108,7 +108,7 @@ pub fn run(env: &Environment<'_>, mut input: impl Read + AsFd, clock: impl FnOnc
     let text = |name| env(name).map(|value| value.to_string_lossy().into_owned());
     let method = text("REQUEST_METHOD").unwrap_or_default();
     let length = text("CONTENT_LENGTH").and_then(|length| length.trim().parse().ok());
-    let (body, whole) = match method.as_str() {
+    let (body, is_complete) = match method.as_str() {
         "POST" => drain(&mut input, length, BODY_PATIENCE),
         // Servers may leave the input open where there is no body.
         _ => drain(&mut input, Some(length.unwrap_or(0)), BODY_PATIENCE),
@@ -126,7 +126,7 @@ pub fn run(env: &Environment<'_>, mut input: impl Read + AsFd, clock: impl FnOnc
         target: &target,
         agent: agent.as_ref().map(|agent| agent.as_bytes()),
         body: &body,
-        whole,
+        is_complete,
     };
     let Some(out) = env("OTAPRESS_OUT").filter(|out| !out.is_empty()) else {
         return Outcome::from(fallback(env, "`OTAPRESS_OUT` is not set"));
@@ -285,8 +285,8 @@ mod tests {
         assert_eq!(read(pipe(b"0.1.2", false), Some(6)), (b"0.1.2".to_vec(), false), "cut off");
         assert_eq!(read(pipe(b"", true), Some(0)), (Vec::new(), true));
         assert!(read(pipe(&[b'x'; 4096], false), None).1);
-        let (body, whole) = read(pipe(&[b'x'; 1 << 20], false), None);
-        assert_eq!((body.len(), whole), (BODY_LIMIT, false));
+        let (body, is_complete) = read(pipe(&[b'x'; 1 << 20], false), None);
+        assert_eq!((body.len(), is_complete), (BODY_LIMIT, false));
     }
 
     #[test]

@@ -2,64 +2,57 @@
 //!
 //! And the same rules for a device that did not ask, [`trigger`].
 //!
-//! Precedence of the refusals: the order of [`Refusal`]. Those that need the rollout's record come last, so
-//! that most checks are decided without it: [`decide`] with a blank record gives the same answer unless
-//! that is an upgrade.
+//! Precedence of the refusals: the order of [`Refusal`].
 
 use super::offer::{LOST_SECONDS, Managed, Offer, is_open, reads_json};
 use super::outcome;
 use super::record::{DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, RolloutRecord};
+use super::records::Ledger;
 use otapress_core::version::Version;
 use otapress_core::wire::{Answer, Setting, Target};
 
 /// How long a modem works on an upgrade at most: then the firmware reboots it.
 const BUSY_SECONDS: i64 = 600;
 
-/// What is answered, and what is to be recorded.
+/// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// What the device is sent.
     pub answer: Answer,
     /// Why it is no upgrade.
     pub refusal: Option<Refusal>,
-    /// The device's record from now on.
-    pub device: DeviceRecord,
-    /// The rollout's record from now on.
-    pub rollout: RolloutRecord,
     /// The channel for which an offer is to be counted.
     pub counted: Option<String>,
-    /// What happened.
-    pub events: Vec<Event>,
 }
 
-/// Decides a check of a device that reports a version.
-///
-/// `device` is as [`outcome::settle`] left it, `rollout` is the target's, or any if there is no target.
-/// `recent` is how many offers the target's channel made in the last hour.
-pub fn decide(
+/// Decides a check of a device that reports a version. Its record is as [`outcome::settle`] left it.
+pub fn decide(offer: &Offer, reported: Version, ledger: &mut Ledger<'_>, now: i64) -> Decision {
+    let mut decision = Decision { answer: Answer::NO, refusal: Some(Refusal::Held), counted: None };
+    confirm(ledger, now);
+    if let Offer::Managed(managed) = offer {
+        let upgrade = upgrade(managed, reported, ledger, now);
+        decision.answer.upgrade = upgrade.is_ok();
+        decision.refusal = upgrade.as_ref().err().copied();
+        decision.counted = upgrade.ok().flatten();
+        decision.answer.settings = settings(managed, reported, decision.answer.upgrade, ledger, now);
+    }
+    seen(ledger.device, Some(reported), decision.refusal, now, ledger.events);
+    decision
+}
+
+/// Why a device would not be offered its target now, if it would not. `recent` is how many offers the target's channel
+/// made in the last hour.
+pub fn refusal(
     offer: &Offer,
     reported: Version,
     device: &DeviceRecord,
     rollout: &RolloutRecord,
     recent: u32,
     now: i64,
-) -> Decision {
-    let mut decision = Decision {
-        answer: Answer::NO,
-        refusal: Some(Refusal::Held),
-        device: device.clone(),
-        rollout: rollout.clone(),
-        counted: None,
-        events: Vec::new(),
-    };
-    confirm(&mut decision, now);
-    if let Offer::Managed(managed) = offer {
-        decision.refusal = upgrade(managed, reported, &mut decision, recent, now).err();
-        decision.answer.upgrade = decision.refusal.is_none();
-        decision.answer.settings = settings(managed, reported, &mut decision, now);
-    }
-    seen(&mut decision.device, Some(reported), decision.refusal, now, &mut decision.events);
-    decision
+) -> Option<Refusal> {
+    let (mut device, mut rollout) = (device.clone(), rollout.clone());
+    let mut ledger = Ledger { device: &mut device, rollout: &mut rollout, recent, events: &mut Vec::new() };
+    decide(offer, reported, &mut ledger, now).refusal
 }
 
 /// An attempt that was made.
@@ -96,37 +89,29 @@ impl std::fmt::Display for Skipped {
 
 /// Decides whether a device that did not ask is to upgrade: under the same rules as if it had asked now and reported
 /// what it reported last, and only if it cannot be busy with an upgrade. Neither settings are sent nor confirmed.
+/// Returns the channel, too, for which the offer is to be counted.
 ///
 /// # Errors
-/// Why not.
+/// Why not; the records are of no use then.
 pub fn trigger(
     offer: &Offer,
-    device: &DeviceRecord,
-    rollout: &RolloutRecord,
-    recent: u32,
+    ledger: &mut Ledger<'_>,
     now: i64,
-) -> Result<(Attempt, Decision), Skipped> {
+) -> Result<(Attempt, Option<String>), Skipped> {
     let Offer::Managed(managed) = offer else { return Err(Skipped::Refused(Refusal::Held)) };
     let target = managed.target.as_ref().ok_or(Skipped::Refused(Refusal::NoTarget))?;
-    let from = device.reported.ok_or(Skipped::NeverReported)?;
-    let mut decision = Decision {
-        answer: Answer::NO,
-        refusal: None,
-        device: device.clone(),
-        rollout: rollout.clone(),
-        counted: None,
-        events: Vec::new(),
-    };
-    upgrade(managed, from, &mut decision, recent, now).map_err(Skipped::Refused)?;
-    let busy = device.latest_offer().filter(|offer| offer.deadline.is_some() && !offer.answered);
-    if let Some(offer) = busy.filter(|offer| (0..BUSY_SECONDS).contains(&(now - offer.at))) {
-        return Err(Skipped::UnderWay(now - offer.at));
+    let from = ledger.device.reported.ok_or(Skipped::NeverReported)?;
+    let busy = ledger.device.latest_offer().filter(|offer| offer.deadline.is_some() && !offer.answered);
+    let since = busy.map(|offer| now - offer.at).filter(|since| (0..BUSY_SECONDS).contains(since));
+    let counted = upgrade(managed, from, ledger, now).map_err(Skipped::Refused)?;
+    if let Some(seconds) = since {
+        return Err(Skipped::UnderWay(seconds));
     }
-    for event in decision.events.iter_mut().filter(|event| event.kind == EventKind::Offered) {
+    for event in ledger.events.iter_mut().filter(|event| event.kind == EventKind::Offered) {
         event.detail += ", triggered";
     }
-    let number = decision.device.offer(&target.rollout).map_or(0, |offer| offer.attempts);
-    Ok((Attempt { from, target: target.version, number }, decision))
+    let number = ledger.device.offer(&target.rollout).map_or(0, |offer| offer.attempts);
+    Ok((Attempt { from, target: target.version, number }, counted))
 }
 
 /// Writes down that a device was heard of, what it reports and why it is not offered an upgrade.
@@ -150,14 +135,13 @@ pub fn seen(
     device.refusal = refusal;
 }
 
-/// Makes the offer in the decision's records, or says why not.
+/// Makes the offer in the records, or says why not. Returns the channel for which it is to be counted.
 fn upgrade(
     managed: &Managed,
     reported: Version,
-    decision: &mut Decision,
-    recent: u32,
+    ledger: &mut Ledger<'_>,
     now: i64,
-) -> Result<(), Refusal> {
+) -> Result<Option<String>, Refusal> {
     let target = managed.target.as_ref().ok_or(Refusal::NoTarget)?;
     if reported == target.version {
         return Err(Refusal::Current);
@@ -171,24 +155,24 @@ fn upgrade(
     if target.window.as_ref().is_some_and(|window| !is_open(window, now)) {
         return Err(Refusal::OutsideWindow);
     }
-    let lost = answer_was_lost(target, reported, &decision.device, now);
-    let used = decision.device.offer(&target.rollout).map_or(0, |offer| offer.attempts);
+    let lost = answer_was_lost(target, reported, ledger.device, now);
+    let used = ledger.device.offer(&target.rollout).map_or(0, |offer| offer.attempts);
     if !lost && used >= target.attempts {
         return Err(Refusal::AttemptsUsed);
     }
-    decision.rollout.brake = Some(target.brake);
-    outcome::pull_brake(&mut decision.rollout, now, &mut decision.events);
-    if decision.rollout.halted.is_some() {
+    ledger.rollout.brake = Some(target.brake);
+    outcome::pull_brake(ledger.rollout, now, ledger.events);
+    if ledger.rollout.halted.is_some() {
         return Err(Refusal::Halted);
     }
     if lost {
-        return Ok(());
+        return Ok(None);
     }
-    if target.rate.is_some_and(|rate| recent >= rate) {
+    if target.rate.is_some_and(|rate| ledger.recent >= rate) {
         return Err(Refusal::RateLimited);
     }
-    attempt(target, managed.patience(), reported, decision, now);
-    Ok(())
+    attempt(target, managed.patience(), reported, ledger, now);
+    Ok(target.rate.and(target.channel.clone()))
 }
 
 /// Whether the last attempt's answer cannot have reached the device: it asks again at once, nothing about
@@ -209,8 +193,8 @@ fn answer_was_lost(target: &Target, reported: Version, device: &DeviceRecord, no
 }
 
 /// Begins an attempt.
-fn attempt(target: &Target, patience: i64, reported: Version, decision: &mut Decision, now: i64) {
-    let Decision { device, rollout, .. } = decision;
+fn attempt(target: &Target, patience: i64, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
+    let Ledger { device, rollout, events, .. } = ledger;
     if device.latest.as_ref() != Some(&target.rollout) {
         // An attempt of another rollout that is under way will not end any more.
         if let Some(latest) = device.latest.clone().and_then(|id| device.offer_mut(&id)) {
@@ -255,46 +239,47 @@ fn attempt(target: &Target, patience: i64, reported: Version, decision: &mut Dec
         Some(offer) => *offer = record,
         None => device.offers.push(record),
     }
-    let offered = event(device, now, EventKind::Offered, Some(&target.rollout), detail);
-    decision.events.push(offered);
-    decision.counted = target.rate.and(target.channel.clone());
+    events.push(event(device, now, EventKind::Offered, Some(&target.rollout), detail));
 }
 
 /// Takes a check long enough after settings were sent as proof that they arrived.
-fn confirm(decision: &mut Decision, now: i64) {
-    let Some((portion, at)) = decision.device.settings.sent.take() else { return };
-    if now - at < LOST_SECONDS {
-        decision.device.settings.sent = Some((portion, at));
+fn confirm(ledger: &mut Ledger<'_>, now: i64) {
+    let device = &mut *ledger.device;
+    let Some((portion, _)) = device.settings.sent.take_if(|(_, at)| now - *at >= LOST_SECONDS) else {
         return;
-    }
+    };
     let detail = portion.to_string();
-    decision.device.settings.confirmed = Some(portion);
-    let confirmed = event(&decision.device, now, EventKind::SettingsConfirmed, None, detail);
-    decision.events.push(confirmed);
+    device.settings.confirmed = Some(portion);
+    ledger.events.push(event(device, now, EventKind::SettingsConfirmed, None, detail));
 }
 
 /// The settings that go with the answer.
 ///
 /// Sent again within a minute, they count as sent again: a device that never gets an answer asks every
 /// second, and must not be taken to have them a minute later.
-fn settings(managed: &Managed, reported: Version, decision: &mut Decision, now: i64) -> Vec<Setting> {
-    let ones = decision.answer.upgrade || reads_json(reported);
-    let record = &mut decision.device.settings;
+fn settings(
+    managed: &Managed,
+    reported: Version,
+    with_upgrade: bool,
+    ledger: &mut Ledger<'_>,
+    now: i64,
+) -> Vec<Setting> {
+    let ones = with_upgrade || reads_json(reported);
+    let record = &mut ledger.device.settings;
     let confirmed = record.confirmed.as_ref().filter(|c| Some(&c.generation) == managed.generation.as_ref());
-    let (all_there, plain_there) = (confirmed.is_some_and(|c| c.whole), confirmed.is_some());
+    let (all_there, plain_there) = (confirmed.is_some_and(|c| c.is_complete), confirmed.is_some());
     let due = |has_one: bool| if has_one { ones && !all_there } else { !plain_there };
     let once = managed.settings.iter().filter(|push| !push.always);
     if once.clone().any(|push| due(push.has_one))
         && let Some(generation) = managed.generation.clone()
     {
-        let whole = ones || !once.clone().any(|push| push.has_one);
-        let portion = Portion { generation, whole };
+        let is_complete = ones || !once.clone().any(|push| push.has_one);
+        let portion = Portion { generation, is_complete };
         let news = record.sent.as_ref().is_none_or(|(sent, _)| *sent != portion);
         let detail = portion.to_string();
         record.sent = Some((portion, now));
         if news {
-            let sent = event(&decision.device, now, EventKind::SettingsSent, None, detail);
-            decision.events.push(sent);
+            ledger.events.push(event(ledger.device, now, EventKind::SettingsSent, None, detail));
         }
     }
     managed

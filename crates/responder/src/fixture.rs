@@ -6,8 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::message::Request;
+use super::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
+use super::records::{Changes, Keys};
 use super::service::{self, Reply, Responder, Step};
-use crate::store::{Durability, Store};
+use crate::store::{Durability, Store, StoreError, Tx};
+use otapress_core::id::{ClientId, Imei};
 use otapress_core::out;
 use otapress_core::wire::{self, AnswerFile, Brake, Offer, Setting, Site, Target};
 
@@ -108,7 +111,7 @@ pub fn post(
     body: &[u8],
     now: i64,
 ) -> Reply {
-    let request = Request { method: "POST", target, agent: Some(agent.as_bytes()), body, whole: true };
+    let request = Request { method: "POST", target, agent: Some(agent.as_bytes()), body, is_complete: true };
     match responder.prepare(&request) {
         Step::NotOurs => panic!("a POST is the responder's"),
         Step::Done(reply) => reply,
@@ -126,6 +129,65 @@ pub fn notify(responder: &Responder, store: &mut dyn Store, n: usize, text: &str
     let agent = format!("TC65i/{} Profile/IMP-NG Configuration/CLDC-1.1", imei(n));
     post(responder, store, &format!("/otap/notify?id=dev{n}"), &agent, text.as_bytes(), now)
 }
+
+/// Single records, for tests: what a batch loads and puts in bulk.
+pub trait OneByOne: Tx {
+    /// Writes a device and those of its offers that the record holds.
+    fn put_device(&mut self, device: &DeviceRecord) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.device(device);
+        self.put(&changes)
+    }
+
+    /// Writes a rollout.
+    fn put_rollout(&mut self, rollout: &RolloutRecord) -> Result<(), StoreError> {
+        self.put(&Changes { rollouts: vec![rollout], ..Changes::default() })
+    }
+
+    /// Appends an event.
+    fn put_event(&mut self, event: &Event) -> Result<(), StoreError> {
+        self.put(&Changes { events: vec![event], ..Changes::default() })
+    }
+
+    /// Writes an unknown device.
+    fn put_unknown(&mut self, unknown: &UnknownRecord) -> Result<(), StoreError> {
+        self.put(&Changes { unknown: vec![unknown], ..Changes::default() })
+    }
+
+    /// Counts an offer for a channel.
+    fn count_offer(&mut self, channel: &str, now: i64) -> Result<(), StoreError> {
+        self.put(&Changes { rates: vec![(channel, now.div_euclid(60), 1)], ..Changes::default() })
+    }
+
+    /// A device as a batch sees it that asks for that rollout.
+    fn device_in(&mut self, imei: Imei, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
+        let records = self.load(&Keys { devices: vec![(imei, rollout)], ..Keys::default() }, NOW)?;
+        Ok(records.device(imei).cloned())
+    }
+
+    /// The devices whose results named that clientID.
+    fn devices_of_client(&mut self, client: &ClientId) -> Result<Vec<Imei>, StoreError> {
+        let records = self.load(&Keys { clients: vec![client], ..Keys::default() }, NOW)?;
+        Ok(records.devices_of_client(client).collect())
+    }
+
+    /// Devices whose offer of that rollout is overdue at `now`, at most `limit`.
+    fn overdue(&mut self, rollout: &str, now: i64, limit: usize) -> Result<Vec<Imei>, StoreError> {
+        let mut records = self.load(&Keys { rollouts: vec![rollout], ..Keys::default() }, now)?;
+        let mut overdue = records.take_overdue(rollout);
+        assert!(overdue.iter().all(|imei| records.device(*imei).is_some()));
+        overdue.truncate(limit);
+        Ok(overdue)
+    }
+
+    /// An unknown device by its name.
+    fn unknown(&mut self, name: &str) -> Result<Option<UnknownRecord>, StoreError> {
+        let records = self.load(&Keys { names: vec![name.to_owned()], ..Keys::default() }, NOW)?;
+        Ok(records.unknown(name).cloned())
+    }
+}
+
+impl<T: Tx + ?Sized> OneByOne for T {}
 
 /// Whether a check was answered with an upgrade.
 pub fn is_upgrade(reply: &Reply) -> bool {

@@ -1,12 +1,15 @@
 //! Answers the two requests that a static server cannot: version checks and OTAP results.
 //!
 //! ```text
-//! cgi, http ─ Request ─► message (who asks what) ─► service ─ Reply ─► cgi, http
-//!                              out/vc ─ offer ─► decide ◄─ record ─ store
+//! cgi, http ─ Request ─► message (who asks what) ─► question ─► exchange ─ Reply ─► cgi, http
+//!                                  out/vc ─ offer ─┘    │         ▲│
+//!                                                     keys  records  changes
+//!                                                       ▼         │▼
+//!                                                      load ─ store ─ put
 //! ```
 //!
-//! [`decide`] and [`outcome`] are pure: records in, records out. [`service`] reads `out/` and the store
-//! around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
+//! [`exchange`] and what it calls ([`decide`], [`outcome`]) are pure: they change a value. [`service`] reads `out/` and
+//! the store around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
 
 #![cfg_attr(not(any(test, feature = "testing")), warn(clippy::unwrap_used))]
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests"))]
@@ -14,6 +17,7 @@
 pub mod cgi;
 pub mod code;
 pub mod decide;
+pub mod exchange;
 pub mod files;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
@@ -22,10 +26,11 @@ pub mod message;
 pub mod offer;
 pub mod operate;
 pub mod outcome;
-mod plan;
 #[cfg(test)]
 mod properties;
+pub mod question;
 pub mod record;
+pub mod records;
 pub mod service;
 #[cfg(test)]
 mod start_and_trigger_tests;

@@ -22,7 +22,7 @@ pub struct Request<'a> {
     /// At most [`BODY_LIMIT`] bytes of the body, decoded if it was chunked.
     pub body: &'a [u8],
     /// Whether that is all of the body: not longer than the limit, and not cut off on its way.
-    pub whole: bool,
+    pub is_complete: bool,
 }
 
 /// Who says that they send a request.
@@ -151,7 +151,7 @@ pub fn reported(request: &Request<'_>) -> Result<Version, String> {
     let text = request.body.trim_ascii();
     match std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
         // A version that was cut off is a version, too, but another one.
-        Some(version) if request.whole => Ok(version),
+        Some(version) if request.is_complete => Ok(version),
         _ => Err(printable(text, 64)),
     }
 }
@@ -274,8 +274,13 @@ mod tests {
             ("POST", "/otap/notify?id=\u{e4}", "", "", Route::Check),
             ("POST", "", "", "", Route::Check),
         ] {
-            let request =
-                Request { method, target, agent: Some(agent.as_bytes()), body: body.as_bytes(), whole: true };
+            let request = Request {
+                method,
+                target,
+                agent: Some(agent.as_bytes()),
+                body: body.as_bytes(),
+                is_complete: true,
+            };
             assert_eq!(route(Some(&site), &request), route_wanted, "{method} {target} {agent} {body}");
         }
     }
@@ -287,7 +292,7 @@ mod tests {
             target: "/otap/notify?id=dev1",
             agent: Some(agent.as_bytes()),
             body: body.as_bytes(),
-            whole: true,
+            is_complete: true,
         };
         assert_eq!(route(None, &request(MODEM, "900 Success")), Route::Notify(None));
         assert_eq!(route(None, &request(MODEM, "0.10.65")), Route::Check);
@@ -298,7 +303,7 @@ mod tests {
     fn a_path_that_is_a_clientid_of_the_pattern_stays_the_version_path() {
         let site = site(&["/otap/version"], &["/otap/@"]);
         let mut request =
-            Request { method: "POST", target: "/otap/version", agent: None, body: b"0.1", whole: true };
+            Request { method: "POST", target: "/otap/version", agent: None, body: b"0.1", is_complete: true };
         assert_eq!(route(Some(&site), &request), Route::Check);
         request.target = "/otap/dev1";
         assert_eq!(route(Some(&site), &request), client("dev1"));
@@ -306,8 +311,9 @@ mod tests {
 
     #[test]
     fn bodies_of_checks() {
-        let read =
-            |body: &[u8], whole| reported(&Request { method: "POST", target: "/", agent: None, body, whole });
+        let read = |body: &[u8], is_complete| {
+            reported(&Request { method: "POST", target: "/", agent: None, body, is_complete })
+        };
         assert_eq!(read(b"0.1.2", true), Ok("0.1.2".parse().unwrap()));
         assert_eq!(read(b" 0.1.2\r\n", true), Ok("0.1.2".parse().unwrap()));
         assert_eq!(read(b"0.1.2", false), Err("0.1.2".into()), "cut off");

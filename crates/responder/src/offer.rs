@@ -89,10 +89,10 @@ impl Offer {
         }))
     }
 
-    /// The rollout of its target.
-    pub fn rollout(&self) -> Option<&str> {
+    /// What the device is to run, if anything.
+    pub fn target(&self) -> Option<&Target> {
         match self {
-            Offer::Managed(managed) => managed.target.as_ref().map(|target| &*target.rollout),
+            Offer::Managed(managed) => managed.target.as_ref(),
             Offer::Held => None,
         }
     }

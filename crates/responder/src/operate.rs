@@ -2,9 +2,11 @@
 //! judgement on those that never ask again.
 
 use super::decide::{Attempt, Skipped};
-use super::outcome::{self, Ending};
-use super::plan;
-use super::record::OfferRecord;
+use super::exchange;
+use super::offer::Offer;
+use super::outcome;
+use super::question::NoOffer;
+use super::records::{Changes, Keys, Records};
 use super::service::Responder;
 use crate::store::{Durability, Store, StoreError, Tx};
 use otapress_core::id::Imei;
@@ -25,11 +27,12 @@ pub fn retry(store: &mut dyn Store, imeis: &[Imei], now: i64) -> Result<Vec<Imei
     store.write(Durability::Power, &mut |tx| {
         retried.clear();
         for &imei in imeis {
-            let Some(mut device) = tx.device_in_full(imei)? else { continue };
+            let Some(mut device) = tx.device(imei)? else { continue };
             let mut events = Vec::new();
             if outcome::retry(&mut device, now, &mut events) {
-                tx.put_device(&device)?;
-                events.iter().try_for_each(|event| tx.put_event(event))?;
+                let mut changes = Changes { events: events.iter().collect(), ..Changes::default() };
+                changes.device(&device);
+                tx.put(&changes)?;
                 retried.push(imei);
             }
         }
@@ -69,8 +72,8 @@ pub fn resume(store: &mut dyn Store, release: &str, now: i64) -> Result<Vec<Stri
             let of_release = rollout.id.rsplit_once('/').is_some_and(|(_, of)| of == release);
             let mut events = Vec::new();
             if (of_release || rollout.id == release) && outcome::resume(&mut rollout, now, &mut events) {
-                tx.put_rollout(&rollout)?;
-                events.iter().try_for_each(|event| tx.put_event(event))?;
+                let events = events.iter().collect();
+                tx.put(&Changes { rollouts: vec![&rollout], events, ..Changes::default() })?;
                 resumed.push(rollout.id);
             }
         }
@@ -92,10 +95,21 @@ pub fn could_trigger(
     let offer = responder.offer(imei);
     let mut could = Err(Skipped::NeverReported);
     store.read(&mut |tx| {
-        could = plan::trigger(tx, imei, &offer, now)?.map(|(attempt, _)| attempt);
+        could = exchange::trigger(&mut tx.load(&keys_of(imei, &offer), now)?, imei, &offer, now);
         Ok(())
     })?;
     Ok(could)
+}
+
+fn keys_of(imei: Imei, offer: &Result<Offer, NoOffer>) -> Keys<'_> {
+    let target = offer.as_ref().ok().and_then(Offer::target);
+    let rollout = target.map(|target| &*target.rollout);
+    Keys {
+        devices: vec![(imei, rollout)],
+        rollouts: rollout.into_iter().collect(),
+        channels: target.and_then(|target| target.channel.as_deref()).into_iter().collect(),
+        ..Keys::default()
+    }
 }
 
 /// Makes an attempt for a device that did not ask, if its rollout allows one now. Who told it to upgrade without that
@@ -112,63 +126,47 @@ pub fn trigger(
     let offer = responder.offer(imei);
     let mut triggered = Err(Skipped::NeverReported);
     store.write(Durability::Power, &mut |tx| {
-        triggered = match plan::trigger(tx, imei, &offer, now)? {
-            Ok((attempt, changes)) => {
-                changes.apply(tx)?;
-                Ok(attempt)
-            }
-            Err(skipped) => Err(skipped),
-        };
-        Ok(())
+        let mut records = tx.load(&keys_of(imei, &offer), now)?;
+        triggered = exchange::trigger(&mut records, imei, &offer, now);
+        match &triggered {
+            Ok(_) => tx.put(&records.changes()),
+            Err(_) => Ok(()),
+        }
     })?;
     Ok(triggered)
 }
 
-/// Judges every attempt that is overdue, so that a brake is pulled even if no other device asks. A server
-/// does so now and then; under CGI the next offer of the rollout does. Returns how many were; of very many the rest is
-/// left for the next time.
+/// Judges the attempts that are overdue, so that a brake is pulled even if no other device asks. A server
+/// does so now and then; under CGI the next check of a device of the rollout does. Returns how many were; of very many
+/// the rest is left for the next time.
 ///
 /// # Errors
 /// If the store fails; some may be judged then.
 pub fn judge_overdue(store: &mut dyn Store, now: i64) -> Result<usize, StoreError> {
     let mut judged = 0;
     for _ in 0..PAGES {
-        let mut overdue: Vec<(String, Imei)> = Vec::new();
-        let find = &mut |tx: &mut dyn Tx| {
-            overdue.clear();
-            for rollout in tx.rollouts()? {
-                let of_it = tx.overdue(&rollout.id, now, PAGE)?;
-                overdue.extend(of_it.into_iter().map(|imei| (rollout.id.clone(), imei)));
-            }
+        let mut found = false;
+        store.read(&mut |tx| {
+            found = exchange::judge_overdue(&mut all_overdue(tx, now)?, now) > 0;
             Ok(())
-        };
-        store.read(find)?;
-        if overdue.is_empty() {
-            return Ok(judged);
+        })?;
+        if !found {
+            break;
         }
         let mut page = 0;
         store.write(Durability::Power, &mut |tx| {
-            page = 0;
-            for (id, imei) in &overdue {
-                let Some(mut device) = tx.device(*imei, Some(id))? else { continue };
-                // It may have asked since.
-                let due = |offer: &OfferRecord| offer.deadline.is_some_and(|at| now >= at);
-                if !device.offer(id).is_some_and(due) {
-                    continue;
-                }
-                let (mut rollout, mut events) = (tx.rollout(id)?, Vec::new());
-                outcome::settle(&mut device, &mut rollout, &Ending::Overdue, now, &mut events);
-                tx.put_device(&device)?;
-                tx.put_rollout(&rollout)?;
-                events.iter().try_for_each(|event| tx.put_event(event))?;
-                page += 1;
-            }
-            Ok(())
+            let mut records = all_overdue(tx, now)?;
+            page = exchange::judge_overdue(&mut records, now);
+            tx.put(&records.changes())
         })?;
-        if page == 0 {
-            return Ok(judged);
-        }
         judged += page;
     }
     Ok(judged)
+}
+
+/// The overdue devices of every rollout.
+fn all_overdue(tx: &mut dyn Tx, now: i64) -> Result<Records, StoreError> {
+    let rollouts = tx.rollouts()?;
+    let ids = rollouts.iter().map(|rollout| &*rollout.id).collect();
+    tx.load(&Keys { rollouts: ids, ..Keys::default() }, now)
 }

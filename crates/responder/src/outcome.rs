@@ -13,6 +13,7 @@ use super::message::Posted;
 use super::record::{
     DeviceRecord, Event, EventKind, Halt, OfferRecord, ResultRecord, RolloutRecord, Verdict,
 };
+use super::records::Ledger;
 use otapress_core::version::Version;
 use otapress_core::wire::Brake;
 
@@ -40,15 +41,10 @@ pub fn told(device: &DeviceRecord, reported: Option<Version>, now: i64) -> Optio
     offer.deadline.is_some_and(|deadline| now >= deadline).then_some(Ending::Overdue)
 }
 
-/// Writes down how the device's attempt in `rollout` ended, and pulls the brake if that is due. Does
+/// Writes down how the device's attempt in the ledger's rollout ended, and pulls the brake if that is due. Does
 /// nothing if it was made no offer there.
-pub fn settle(
-    device: &mut DeviceRecord,
-    rollout: &mut RolloutRecord,
-    ending: &Ending,
-    now: i64,
-    events: &mut Vec<Event>,
-) {
+pub fn settle(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {
+    let Ledger { device, rollout, events, .. } = ledger;
     let imei = device.imei;
     let Some(offer) = device.offer_mut(&rollout.id) else { return };
     offer.deadline = None;
@@ -117,15 +113,6 @@ fn exceeded(brake: Brake, rollout: &RolloutRecord) -> Option<String> {
         .then(|| format!("{failed} of {finished} devices that finished failed"))
 }
 
-/// What a result changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Nothing: it was posted before.
-    Again,
-    /// It was written down.
-    New,
-}
-
 /// The rollout to which a result that comes now is put down: that of the latest offer, while its last
 /// attempt can still be under way. Later results come from upgrades that nobody here offered.
 pub fn attempt_at(device: &DeviceRecord, now: i64) -> Option<&OfferRecord> {
@@ -135,55 +122,66 @@ pub fn attempt_at(device: &DeviceRecord, now: i64) -> Option<&OfferRecord> {
     })
 }
 
-/// Writes a result down. `rollout` is that of [`attempt_at`], if there is one.
-pub fn hear(
-    device: &mut DeviceRecord,
-    rollout: Option<&mut RolloutRecord>,
-    posted: &Posted,
-    now: i64,
-    events: &mut Vec<Event>,
-) -> Heard {
-    let said_before = device.result.as_ref().is_some_and(|result| {
-        let same = result.code == posted.code && result.text == posted.text;
-        let attempt = rollout.as_ref().map(|rollout| &rollout.id);
-        same && match attempt.and_then(|id| device.offer(id)) {
-            Some(offer) => result.rollout.as_ref() == attempt && offer.answered,
-            None => (now - result.at).abs() < REPOST_SECONDS,
-        }
-    });
-    if said_before {
-        return Heard::Again;
+/// Writes down a result of the attempt that [`attempt_at`] names, in the ledger's rollout. One that was posted before
+/// changes nothing.
+pub fn hear_of_attempt(ledger: &mut Ledger<'_>, posted: &Posted, now: i64) {
+    let id = ledger.rollout.id.clone();
+    let is_answered = ledger.device.offer(&id).is_some_and(|offer| offer.answered);
+    let is_again = is_answered
+        && ledger
+            .device
+            .result
+            .as_ref()
+            .is_some_and(|result| is_same(result, posted) && result.rollout.as_ref() == Some(&id));
+    if is_again {
+        return;
     }
-    let id = rollout.as_ref().map(|rollout| rollout.id.clone());
-    device.last_seen = now;
-    device.result =
-        Some(ResultRecord { at: now, code: posted.code, text: posted.text.clone(), rollout: id.clone() });
-    if let Some(offer) = id.as_deref().and_then(|id| device.offer_mut(id)) {
+    keep_result(ledger.device, Some(&id), posted, now);
+    if let Some(offer) = ledger.device.offer_mut(&id) {
         offer.answered = true;
         offer.code = posted.code;
     }
-    let fault = posted.code.and_then(code::lookup).map_or(Fault::None, |known| known.fault);
-    match rollout {
-        Some(rollout) if fault != Fault::None => {
-            settle(device, rollout, &Ending::Fault(posted.clone(), fault), now, events);
-        }
-        _ => {
-            let kind = match (posted.code, fault) {
-                (Some(code::INSTALLED), _) => EventKind::Installed,
-                (_, Fault::None) => EventKind::Notified,
-                (_, Fault::Device | Fault::Artifact) => EventKind::Failed,
-            };
-            events.push(Event {
-                at: now,
-                kind,
-                imei: Some(device.imei),
-                rollout: id,
-                code: posted.code,
-                detail: posted.text.clone(),
-            });
-        }
+    let fault = fault(posted);
+    if fault == Fault::None {
+        ledger.events.push(heard(ledger.device, Some(id), posted, now));
+    } else {
+        settle(ledger, &Ending::Fault(posted.clone(), fault), now);
     }
-    Heard::New
+}
+
+/// Writes down a result that belongs to no attempt of ours. One that was posted shortly before changes nothing.
+pub fn hear_of_no_attempt(device: &mut DeviceRecord, posted: &Posted, now: i64, events: &mut Vec<Event>) {
+    let is_again = device
+        .result
+        .as_ref()
+        .is_some_and(|result| is_same(result, posted) && (now - result.at).abs() < REPOST_SECONDS);
+    if !is_again {
+        keep_result(device, None, posted, now);
+        events.push(heard(device, None, posted, now));
+    }
+}
+
+fn is_same(result: &ResultRecord, posted: &Posted) -> bool {
+    result.code == posted.code && result.text == posted.text
+}
+
+fn keep_result(device: &mut DeviceRecord, rollout: Option<&str>, posted: &Posted, now: i64) {
+    let rollout = rollout.map(str::to_owned);
+    device.last_seen = now;
+    device.result = Some(ResultRecord { at: now, code: posted.code, text: posted.text.clone(), rollout });
+}
+
+fn fault(posted: &Posted) -> Fault {
+    posted.code.and_then(code::lookup).map_or(Fault::None, |known| known.fault)
+}
+
+fn heard(device: &DeviceRecord, rollout: Option<String>, posted: &Posted, now: i64) -> Event {
+    let kind = match (posted.code, fault(posted)) {
+        (Some(code::INSTALLED), _) => EventKind::Installed,
+        (_, Fault::None) => EventKind::Notified,
+        (_, Fault::Device | Fault::Artifact) => EventKind::Failed,
+    };
+    Event { at: now, kind, imei: Some(device.imei), rollout, code: posted.code, detail: posted.text.clone() }
 }
 
 /// Gives a device new attempts in every rollout. Returns whether it had used any.

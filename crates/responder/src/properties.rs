@@ -168,7 +168,7 @@ impl World {
             .read(&mut |tx| {
                 offers.clear();
                 for n in 0..DEVICES {
-                    let device = tx.device_in_full(imei(n).parse().unwrap())?;
+                    let device = tx.device(imei(n).parse().unwrap())?;
                     offers.extend(device.into_iter().flat_map(|device| device.offers));
                 }
                 Ok(())
@@ -307,12 +307,12 @@ proptest! {
             "(GW|XAK|SIMU|TC65i)/[0-9]{13,17}.{0,4}".prop_map(String::into_bytes),
         ]),
         body in prop_oneof![prop::collection::vec(any::<u8>(), 0..40), "9[0-9]{2}.{0,9}".prop_map(String::into_bytes)],
-        whole: bool,
+        is_complete: bool,
     ) {
         let mut world = World::new();
         let responder = world.out.responder();
         let request = super::message::Request {
-            method: "POST", target: &target, agent: agent.as_deref(), body: &body, whole,
+            method: "POST", target: &target, agent: agent.as_deref(), body: &body, is_complete,
         };
         let reply = match responder.prepare(&request) {
             super::service::Step::NotOurs => panic!("a POST is ours"),

@@ -85,12 +85,12 @@ pub struct Portion {
     pub generation: String,
     /// Whether it is all of it, or only the settings whose JSON is free of the digit 1 (which old
     /// firmware takes for an upgrade).
-    pub whole: bool,
+    pub is_complete: bool,
 }
 
 impl std::fmt::Display for Portion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let part = if self.whole { "" } else { ", without those with a digit 1" };
+        let part = if self.is_complete { "" } else { ", without those with a digit 1" };
         write!(f, "generation {}{part}", self.generation)
     }
 }

@@ -1,4 +1,4 @@
-//! From a request to its reply: reads `out/`, hands records to `plan`, keeps the store.
+//! From a request to its reply: reads `out/`, loads records for [`exchange`], commits what it changes.
 //!
 //! Two steps, so that a server can take the first on any thread and the second for many requests in one
 //! transaction: [`Responder::prepare`] reads the request and the files, [`answer`] reads and writes records.
@@ -9,14 +9,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::exchange::{Exchanged, exchange};
 use super::message::{self, Agent, Posted, Program, Request, Route};
 use super::offer::{Offer, reads_json};
-use super::plan::{self, Plan};
+use super::question::{Kind, Notice};
+pub use super::question::{NoOffer, Question, Start};
 use super::record::Refusal;
-use crate::store::{Asked, Durability, Store, StoreError, Tx};
-use otapress_core::id::{ClientId, Imei};
+use super::records::Keys;
+use crate::store::{Durability, Store, StoreError};
+use otapress_core::id::Imei;
 use otapress_core::out;
-use otapress_core::version::Version;
 use otapress_core::wire::{self, Answer, AnswerFile, Site};
 
 /// The published directory, as the responder knows it.
@@ -53,73 +55,6 @@ pub enum Step {
     Done(Reply),
     /// It takes records: hand it to [`answer`].
     Ask(Question),
-}
-
-/// A request that takes records.
-#[derive(Clone, Debug)]
-pub struct Question {
-    pub(super) kind: Kind,
-    /// A simulated device: it is answered as any, and nothing is written.
-    pub(super) dry_run: bool,
-}
-
-/// What the question is.
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    /// A version check.
-    Check {
-        /// Whose.
-        imei: Imei,
-        /// What it runs, or what it says instead.
-        reported: Result<Version, String>,
-        /// What is published for it.
-        offer: Result<Offer, NoOffer>,
-    },
-    /// An OTAP result.
-    Notify(Notice),
-    /// A start message.
-    Start {
-        /// What it says.
-        start: Start,
-        /// Whether there is an answer file for the IMEI.
-        published: bool,
-    },
-}
-
-/// What a device says of itself over MQTT after every start. Its own time counts, because a broker may keep a message for
-/// as long as it likes: it is worth as much as a version check at that time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// The clientID in the topic.
-    pub client: ClientId,
-    /// The IMEI in the message.
-    pub imei: Imei,
-    /// What it runs.
-    pub version: Version,
-    /// When it started, by its own clock.
-    pub at: i64,
-}
-
-/// An OTAP result and who it may come from.
-#[derive(Clone, Debug)]
-pub(super) struct Notice {
-    /// The IMEI in the User-Agent.
-    pub imei: Option<Imei>,
-    /// The clientID in the path.
-    pub client: Option<ClientId>,
-    /// Whether there is an answer file for the IMEI, or for the clientID as one.
-    pub published: bool,
-    /// What it says.
-    pub posted: Posted,
-}
-
-/// Why there is no offer for a device.
-#[derive(Clone, Debug)]
-pub(super) enum NoOffer {
-    /// It is not in the fleet.
-    Unknown,
-    /// What is published cannot be read.
-    Broken(String),
 }
 
 impl Reply {
@@ -242,44 +177,11 @@ fn cannot_read(file: &Path, why: &dyn std::fmt::Display) -> String {
     format!("cannot read `{}`: {why}", file.display())
 }
 
-impl Question {
-    /// Whose records it takes, and those of which rollout.
-    fn device(&self) -> Option<(Imei, Option<&str>)> {
-        match &self.kind {
-            Kind::Check { imei, offer, .. } => Some((*imei, offer.as_ref().ok().and_then(Offer::rollout))),
-            Kind::Notify(notice) => notice.imei.map(|imei| (imei, None)),
-            Kind::Start { start, .. } => Some((start.imei, None)),
-        }
-    }
-
-    /// The clientID that it names.
-    fn client(&self) -> Option<&ClientId> {
-        match &self.kind {
-            Kind::Check { .. } => None,
-            Kind::Notify(notice) => notice.client.as_ref(),
-            Kind::Start { start, .. } => Some(&start.client),
-        }
-    }
-
-    /// How the log names it.
-    pub(super) fn name(&self) -> String {
-        match &self.kind {
-            Kind::Check { imei, .. } => format!("version check of {imei}"),
-            Kind::Notify(Notice { imei, client, posted, .. }) => {
-                let imei = imei.map_or("-".into(), |imei| imei.to_string());
-                let client = client.as_ref().map_or("-", ClientId::as_str);
-                format!("result of {client} ({imei}), `{}`", posted.text)
-            }
-            Kind::Start { start, .. } => format!("start message of {} ({})", start.client, start.imei),
-        }
-    }
-
-    fn reply(&self, plan: &Plan) -> Reply {
-        let log = plan.log.as_ref().map(|log| format!("{}: {log}", self.name()));
-        match self.kind {
-            Kind::Check { .. } => Reply::check(&plan.answer, log),
-            Kind::Notify(_) | Kind::Start { .. } => Reply::empty(200, log),
-        }
+fn reply(question: &Question, exchanged: &Exchanged) -> Reply {
+    let log = exchanged.log.as_ref().map(|log| format!("{}: {log}", question.name()));
+    match question.kind {
+        Kind::Check { .. } => Reply::check(&exchanged.answer, log),
+        Kind::Notify(_) | Kind::Start { .. } => Reply::empty(200, log),
     }
 }
 
@@ -320,59 +222,57 @@ fn try_answer<S: Store + ?Sized>(
     now: i64,
     replies: &mut [Option<Reply>],
 ) -> Result<(), StoreError> {
-    let devices: Vec<_> = questions.iter().filter_map(Question::device).collect();
-    let clients: Vec<_> = questions.iter().filter_map(Question::client).collect();
-    let asked = Asked { devices: &devices, clients: &clients };
+    let mut keys = Keys::default();
+    questions.iter().for_each(|question| question.add_keys(&mut keys));
     // What changes nothing waits for nobody's lock. From the first that does on, all wait for it together: to tell them
     // apart would cost as much again as to answer them.
     store.read(&mut |tx| {
-        tx.expect(&asked)?;
+        let mut records = tx.load(&keys, now)?;
         for (question, reply) in questions.iter().zip(&mut *replies) {
-            let plan = plan::plan(tx, question, now)?;
-            if !question.dry_run && !plan.changes.is_empty() {
-                durability = durability.max(plan.changes.durability());
+            let exchanged = exchange(&mut records, question, now);
+            if records.is_changed() {
+                durability = durability.max(records.durability());
                 break;
             }
-            *reply = Some(question.reply(&plan));
+            *reply = Some(self::reply(question, &exchanged));
         }
         Ok(())
     })?;
     let open: Vec<_> = (0..questions.len()).filter(|&i| replies[i].is_none()).collect();
-    while !open.is_empty() {
+    if open.is_empty() {
+        return Ok(());
+    }
+    let mut keys = Keys::default();
+    open.iter().for_each(|&i| questions[i].add_keys(&mut keys));
+    loop {
         let mut too_weak = false;
-        let mut written: Vec<(Reply, Answer)> = Vec::with_capacity(open.len());
-        let outcome = store.write(durability, &mut |tx: &mut dyn Tx| {
-            written.clear();
-            tx.expect(&asked)?;
-            for question in open.iter().map(|&i| &questions[i]) {
-                let plan = plan::plan(tx, question, now)?;
-                if !question.dry_run {
-                    too_weak = plan.changes.durability() > durability;
-                    if too_weak {
-                        return Err(StoreError::Abandoned);
-                    }
-                    plan.changes.apply(tx)?;
-                }
-                written.push((question.reply(&plan), plan.answer));
+        let mut exchanged = Vec::with_capacity(open.len());
+        let outcome = store.write(durability, &mut |tx| {
+            let mut records = tx.load(&keys, now)?;
+            exchanged = open.iter().map(|&i| exchange(&mut records, &questions[i], now)).collect();
+            too_weak = records.durability() > durability;
+            if too_weak {
+                return Err(StoreError::Abandoned);
             }
-            Ok(())
+            tx.put(&records.changes())
         });
         match outcome {
             Err(_) if too_weak => durability = Durability::Power,
             Err(error @ StoreError::InDoubt { .. }) => {
-                for (&i, (_, answer)) in open.iter().zip(&written) {
-                    replies[i] = Some(answer_in_doubt(&questions[i], answer, &error.to_string()));
+                for (&i, exchanged) in open.iter().zip(&exchanged) {
+                    replies[i] = Some(answer_in_doubt(&questions[i], &exchanged.answer, &error.to_string()));
                 }
                 return Err(error);
             }
             other => {
                 other?;
-                open.iter().zip(written).for_each(|(&i, (reply, _))| replies[i] = Some(reply));
-                break;
+                for (&i, exchanged) in open.iter().zip(&exchanged) {
+                    replies[i] = Some(reply(&questions[i], exchanged));
+                }
+                return Ok(());
             }
         }
     }
-    Ok(())
 }
 
 /// The reply where nobody knows whether what was planned is recorded, so that it is right in both cases. An upgrade might

@@ -59,7 +59,7 @@ impl World {
     }
 
     fn device(&mut self, n: usize) -> Option<DeviceRecord> {
-        self.read(|tx| tx.device(imei(n).parse().unwrap(), None))
+        self.read(|tx| tx.device(imei(n).parse().unwrap()))
     }
 
     fn rollout(&mut self) -> RolloutRecord {

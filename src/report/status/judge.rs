@@ -1,7 +1,7 @@
 //! How one device stands towards its target: pure.
 
 use otapress_responder::code;
-use otapress_responder::decide::decide;
+use otapress_responder::decide;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, OfferRecord, Refusal, RolloutRecord, Verdict};
 
@@ -141,7 +141,7 @@ pub(super) fn judge(
     }
     let made = record.offer(&target.rollout);
     let failure = made.filter(|made| made.verdict == Some(Verdict::Failed)).map(|made| failure(record, made));
-    let refusal = decide(offer, reported, record, rollout, recent, now).refusal;
+    let refusal = decide::refusal(offer, reported, record, rollout, recent, now);
     let state = match (made, refusal) {
         (_, Some(Refusal::DowngradeDenied)) => State::DowngradeDenied,
         (Some(made), _) if made.deadline.is_some() && made.code == Some(code::INSTALLED) => State::Installed,

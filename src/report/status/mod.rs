@@ -33,6 +33,7 @@ use otapress_publish::resolve::{Assignment, assign};
 use otapress_responder::offer::Offer;
 use otapress_responder::outcome;
 use otapress_responder::record::{DeviceRecord, RolloutRecord, UnknownRecord};
+use otapress_responder::records::Ledger;
 use otapress_responder::store::Standing;
 
 pub use judge::{Failure, State};
@@ -216,7 +217,8 @@ fn judge_overdue(
         let Some(ending) = outcome::told(device, None, now) else { continue };
         let Some(id) = device.latest.clone() else { continue };
         let rollout = rollouts.entry(id.clone()).or_insert_with(|| RolloutRecord::new(id));
-        outcome::settle(device, rollout, &ending, now, &mut Vec::new());
+        let mut ledger = Ledger { device, rollout, recent: 0, events: &mut Vec::new() };
+        outcome::settle(&mut ledger, &ending, now);
     }
 }
 

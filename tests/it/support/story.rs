@@ -180,7 +180,7 @@ impl Story {
             target,
             agent: Some(agent.as_bytes()),
             body: body.as_bytes(),
-            whole: true,
+            is_complete: true,
         };
         let Step::Ask(question) = self.responder.prepare(&request) else { panic!("{target}") };
         let reply = answer(&mut self.store, Durability::Process, &[question], at).swap_remove(0);

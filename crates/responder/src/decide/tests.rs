@@ -42,6 +42,30 @@ fn rollout() -> RolloutRecord {
     RolloutRecord::new("next/0.10.66")
 }
 
+/// A decision and the records from then on.
+struct Decision {
+    answer: Answer,
+    refusal: Option<Refusal>,
+    device: DeviceRecord,
+    rollout: RolloutRecord,
+    counted: Option<String>,
+    events: Vec<Event>,
+}
+
+fn decide(
+    offer: &Offer,
+    reported: Version,
+    device: &DeviceRecord,
+    rollout: &RolloutRecord,
+    recent: u32,
+    now: i64,
+) -> Decision {
+    let (mut device, mut rollout, mut events) = (device.clone(), rollout.clone(), Vec::new());
+    let mut ledger = Ledger { device: &mut device, rollout: &mut rollout, recent, events: &mut events };
+    let super::Decision { answer, refusal, counted } = super::decide(offer, reported, &mut ledger, now);
+    Decision { answer, refusal, device, rollout, counted, events }
+}
+
 fn decide_at(managed: &Managed, reported: &str, device: &DeviceRecord, now: i64) -> Decision {
     decide(&Offer::Managed(managed.clone()), v(reported), device, &rollout(), 0, now)
 }
@@ -313,8 +337,8 @@ fn keys(decision: &Decision) -> Vec<&str> {
     decision.answer.settings.iter().map(|setting| &*setting.key).collect()
 }
 
-fn portion(generation: &str, whole: bool) -> Portion {
-    Portion { generation: generation.into(), whole }
+fn portion(generation: &str, is_complete: bool) -> Portion {
+    Portion { generation: generation.into(), is_complete }
 }
 
 #[test]

@@ -37,23 +37,29 @@ fn posted(text: &str) -> Posted {
     Posted::parse(text.as_bytes())
 }
 
-/// Posts a result; returns what happened.
-fn post(
-    device: &mut DeviceRecord,
-    rollout: &mut RolloutRecord,
-    text: &str,
-    now: i64,
-) -> (Heard, Vec<EventKind>) {
+fn ledger<'a>(
+    device: &'a mut DeviceRecord,
+    rollout: &'a mut RolloutRecord,
+    events: &'a mut Vec<Event>,
+) -> Ledger<'a> {
+    Ledger { device, rollout, recent: 0, events }
+}
+
+/// Posts a result; returns what happened: nothing, if it was posted before.
+fn post(device: &mut DeviceRecord, rollout: &mut RolloutRecord, text: &str, now: i64) -> Vec<EventKind> {
     let mut events = Vec::new();
-    let attempt = attempt_at(device, now).is_some();
-    let heard = hear(device, attempt.then_some(rollout), &posted(text), now, &mut events);
-    (heard, events.iter().map(|event| event.kind).collect())
+    if attempt_at(device, now).is_some() {
+        hear_of_attempt(&mut ledger(device, rollout, &mut events), &posted(text), now);
+    } else {
+        hear_of_no_attempt(device, &posted(text), now, &mut events);
+    }
+    events.iter().map(|event| event.kind).collect()
 }
 
 fn report(device: &mut DeviceRecord, rollout: &mut RolloutRecord, version: &str, now: i64) -> Vec<EventKind> {
     let mut events = Vec::new();
     if let Some(ending) = told(device, version.parse().ok(), now) {
-        settle(device, rollout, &ending, now, &mut events);
+        settle(&mut ledger(device, rollout, &mut events), &ending, now);
     }
     events.iter().map(|event| event.kind).collect()
 }
@@ -84,7 +90,7 @@ fn results_by_their_code() {
         ("", EventKind::Notified, (0, 0, 0)),
     ] {
         let (mut device, mut rollout) = (offered(), rollout());
-        assert_eq!(post(&mut device, &mut rollout, text, NOW + 100), (Heard::New, vec![kind]), "{text}");
+        assert_eq!(post(&mut device, &mut rollout, text, NOW + 100), vec![kind], "{text}");
         assert_eq!(counts(&rollout), counted, "{text}");
         let result = device.result.as_ref().unwrap();
         assert_eq!((result.at, &*result.text, result.rollout.as_deref()), (NOW + 100, text, Some(ROLLOUT)));
@@ -93,7 +99,7 @@ fn results_by_their_code() {
         assert_eq!(offer.verdict, failed.then_some(Verdict::Failed), "{text}");
         assert_eq!(offer.deadline.is_none(), failed, "{text}");
         let (before, rollout_before) = (device.clone(), rollout.clone());
-        assert_eq!(post(&mut device, &mut rollout, text, NOW + 5000), (Heard::Again, vec![]), "{text}");
+        assert_eq!(post(&mut device, &mut rollout, text, NOW + 5000), [], "{text}");
         assert_eq!((device, rollout), (before, rollout_before), "{text}");
     }
 }
@@ -131,7 +137,7 @@ fn the_same_text_of_another_attempt_is_another_result() {
     post(&mut device, &mut rollout, "903 x", NOW + 10);
     let offer = device.offer_mut(ROLLOUT).unwrap();
     (offer.attempts, offer.answered, offer.code) = (2, false, None);
-    assert_eq!(post(&mut device, &mut rollout, "903 x", NOW + 20), (Heard::New, vec![EventKind::Failed]));
+    assert_eq!(post(&mut device, &mut rollout, "903 x", NOW + 20), vec![EventKind::Failed]);
     assert_eq!(counts(&rollout), (0, 1, 0));
 }
 
@@ -139,10 +145,10 @@ fn the_same_text_of_another_attempt_is_another_result() {
 fn results_that_belong_to_no_attempt_are_kept_but_not_counted() {
     let mut device = DeviceRecord::new("123456789012345".parse().unwrap(), NOW);
     let mut rollout = rollout();
-    let failed = (Heard::New, vec![EventKind::Failed]);
+    let failed = vec![EventKind::Failed];
     assert_eq!(post(&mut device, &mut rollout, "905 x", NOW), failed, "upgraded by hand");
     assert_eq!(device.result.as_ref().unwrap().rollout, None);
-    assert_eq!(post(&mut device, &mut rollout, "905 x", NOW + 599), (Heard::Again, vec![]));
+    assert_eq!(post(&mut device, &mut rollout, "905 x", NOW + 599), []);
     assert_eq!(post(&mut device, &mut rollout, "905 x", NOW + 600), failed, "again, later");
 
     let mut late = offered();
@@ -156,7 +162,7 @@ fn results_that_belong_to_no_attempt_are_kept_but_not_counted() {
     post(&mut delayed, &mut rollout, "900 Success", NOW + 5);
     report(&mut delayed, &mut rollout, "0.10.66", NOW + 10);
     let again = post(&mut delayed, &mut rollout, "900 Success", NOW + 20);
-    assert_eq!(again, (Heard::Again, vec![]), "a copy that was long under way");
+    assert_eq!(again, [], "a copy that was long under way");
 }
 
 #[test]
@@ -227,6 +233,6 @@ fn what_pulled_the_brake_does_not_pull_it_again() {
 #[test]
 fn a_rollout_in_which_the_device_has_no_offer_stays_as_it_is() {
     let (mut device, mut other) = (offered(), RolloutRecord::new("stable/0.10.65"));
-    settle(&mut device, &mut other, &Ending::Overdue, NOW, &mut Vec::new());
+    settle(&mut ledger(&mut device, &mut other, &mut Vec::new()), &Ending::Overdue, NOW);
     assert_eq!((device, other), (offered(), RolloutRecord::new("stable/0.10.65")));
 }

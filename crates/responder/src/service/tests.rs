@@ -7,7 +7,7 @@ use crate::fixture::{self, NOW, Out, aimed, check, imei, is_upgrade, notify, pos
 use crate::operate;
 use crate::record::{Event, EventKind};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Lease, Work};
+use crate::store::{Lease, Tx, Work};
 use otapress_core::wire::{NO, Target};
 
 struct World {
@@ -62,7 +62,7 @@ impl World {
     fn refusal(&mut self, n: usize) -> Option<Refusal> {
         let mut refusal = None;
         let mut read = |tx: &mut dyn Tx| {
-            refusal = tx.device(imei(n).parse().unwrap(), None)?.unwrap().refusal;
+            refusal = tx.device(imei(n).parse().unwrap())?.unwrap().refusal;
             Ok(())
         };
         self.store.read(&mut read).unwrap();
@@ -134,7 +134,7 @@ fn an_answer_in_doubt_is_right_whether_it_is_recorded_or_not() {
         assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::Failed).count(), 1);
         let mut attempts = 0;
         let mut read = |tx: &mut dyn Tx| {
-            let device = tx.device(imei(1).parse().unwrap(), None)?.unwrap();
+            let device = tx.device(imei(1).parse().unwrap())?.unwrap();
             attempts = device.latest_offer().unwrap().attempts;
             Ok(())
         };
@@ -385,11 +385,11 @@ fn other_methods_are_not_allowed_on_our_paths() {
     let out = Out::new();
     let responder = out.responder();
     for (method, target) in [("GET", "/otap/version"), ("DELETE", "/otap/notify?id=dev1")] {
-        let request = Request { method, target, agent: None, body: b"", whole: true };
+        let request = Request { method, target, agent: None, body: b"", is_complete: true };
         let Step::Done(reply) = responder.prepare(&request) else { panic!("{method}") };
         assert_eq!((reply.status, reply.allow, reply.reason()), (405, Some("POST"), "Method Not Allowed"));
     }
-    let request = Request { method: "GET", target: "/vc/x.json", agent: None, body: b"", whole: true };
+    let request = Request { method: "GET", target: "/vc/x.json", agent: None, body: b"", is_complete: true };
     assert!(matches!(responder.prepare(&request), Step::NotOurs));
 }
 
@@ -398,7 +398,8 @@ fn without_a_store_nothing_is_promised() {
     let out = Out::new();
     out.publish(1, &aimed(target("0.10.66")));
     let ask = |agent: String, target, body: &[u8]| {
-        let request = Request { method: "POST", target, agent: Some(agent.as_bytes()), body, whole: true };
+        let request =
+            Request { method: "POST", target, agent: Some(agent.as_bytes()), body, is_complete: true };
         let Step::Ask(question) = out.responder().prepare(&request) else { panic!() };
         answer_without_store(&question, "why")
     };
@@ -423,7 +424,7 @@ fn one_batch_is_like_one_after_the_other() {
             target: "/otap/version",
             agent: Some(agent.as_bytes()),
             body: version.as_bytes(),
-            whole: true,
+            is_complete: true,
         };
         let Step::Ask(question) = responder.prepare(&request) else { panic!() };
         question

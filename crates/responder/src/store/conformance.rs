@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Durability, Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
-use crate::fixture::{self, NOW, Out, aimed, check, imei, is_upgrade, notify, target};
+use crate::fixture::{self, NOW, OneByOne as _, Out, aimed, check, imei, is_upgrade, notify, target};
 use crate::record::{
     DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
     SettingsRecord, UnknownRecord, Verdict,
@@ -91,8 +91,8 @@ fn full_device(n: usize) -> DeviceRecord {
         reported: Some("0.10.65".parse().unwrap()),
         refusal: Some(Refusal::AttemptsUsed),
         settings: SettingsRecord {
-            sent: Some((Portion { generation: "g2".into(), whole: false }, NOW + 2)),
-            confirmed: Some(Portion { generation: "g1".into(), whole: true }),
+            sent: Some((Portion { generation: "g2".into(), is_complete: false }, NOW + 2)),
+            confirmed: Some(Portion { generation: "g1".into(), is_complete: true }),
         },
         latest: Some("next/0.10.66".into()),
         offers: vec![
@@ -150,13 +150,13 @@ pub fn records_are_read_back<S: Subject>() {
     }
     write(&mut *store, |tx| tx.put_event(&event));
     read(&mut *subject.open(), |tx| {
-        assert_eq!(tx.device(id(3), None)?, None);
-        assert_eq!(tx.device(id(1), Some("old/0.9.1"))?.as_ref(), Some(&devices[0]));
+        assert_eq!(tx.device(id(3))?, None);
+        assert_eq!(tx.device_in(id(1), Some("old/0.9.1"))?.as_ref(), Some(&devices[0]));
         let latest = [devices[0].offers[0].clone()];
-        assert_eq!(tx.device(id(1), None)?.unwrap().offers, latest);
-        assert_eq!(tx.device(id(1), Some("next/0.10.66"))?.unwrap().offers, latest);
-        assert_eq!(tx.device_in_full(id(1))?.as_ref(), Some(&devices[0]));
-        assert_eq!(tx.device(id(2), Some("x"))?.as_ref(), Some(&devices[1]));
+        assert_eq!(tx.device_in(id(1), None)?.unwrap().offers, latest);
+        assert_eq!(tx.device_in(id(1), Some("next/0.10.66"))?.unwrap().offers, latest);
+        assert_eq!(tx.device(id(1))?.as_ref(), Some(&devices[0]));
+        assert_eq!(tx.device_in(id(2), Some("x"))?.as_ref(), Some(&devices[1]));
         assert_eq!(tx.devices_of_client(&"dev1".parse().unwrap())?, [id(1)]);
         assert_eq!(tx.devices_of_client(&"dev2".parse().unwrap())?, []);
         assert_eq!(tx.rollout("a/1.0")?, rollouts[0]);
@@ -178,7 +178,7 @@ pub fn a_read_changes_nothing<S: Subject>() {
         tx.put_device(&full_device(1))
     });
     assert!(seen > 0);
-    assert_eq!(read(&mut *store, |tx| tx.device(id(1), None)), None);
+    assert_eq!(read(&mut *store, |tx| tx.device(id(1))), None);
 }
 
 pub fn a_failed_write_changes_nothing<S: Subject>() {
@@ -189,9 +189,9 @@ pub fn a_failed_write_changes_nothing<S: Subject>() {
         Err(StoreError::Abandoned)
     });
     assert!(matches!(failed, Err(StoreError::Abandoned)), "{failed:?}");
-    assert_eq!(read(&mut *store, |tx| tx.device(id(1), None)), None);
+    assert_eq!(read(&mut *store, |tx| tx.device(id(1))), None);
     write(&mut *store, |tx| tx.put_device(&full_device(2)));
-    assert!(read(&mut *store, |tx| tx.device(id(2), None)).is_some(), "and the store is as good as before");
+    assert!(read(&mut *store, |tx| tx.device(id(2))).is_some(), "and the store is as good as before");
 }
 
 pub fn rates_are_of_an_hour<S: Subject>() {
@@ -442,7 +442,7 @@ pub fn attempts_hold_among_many<S: Subject>() {
         assert_eq!(upgrades, [minute < 3; 8], "minute {minute}");
     }
     read(&mut *subject.open(), |tx| {
-        assert_eq!(tx.device(id(1), None)?.unwrap().latest_offer().unwrap().attempts, 3);
+        assert_eq!(tx.device(id(1))?.unwrap().latest_offer().unwrap().attempts, 3);
         assert_eq!(tx.rollout("next/0.10.66")?.offered, 1);
         let kinds: Vec<_> = tx.events(0, 100)?.into_iter().map(|(_, event)| event.kind).collect();
         let offered = EventKind::Offered;

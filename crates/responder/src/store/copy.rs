@@ -1,6 +1,7 @@
 //! Everything that one store keeps, copied into another one that keeps nothing yet, and compared.
 
 use crate::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
+use crate::records::Changes;
 use crate::store::{Durability, Rate, Store, StoreError, Tx, UNKNOWN_LIMIT};
 use otapress_core::digest::Sha256;
 
@@ -61,15 +62,17 @@ impl Entry<'_> {
         }
     }
 
-    fn put(&self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+    /// Adds it to what is to be written; a cursor is written at once.
+    fn add<'a>(&'a self, changes: &mut Changes<'a>, tx: &mut dyn Tx) -> Result<(), StoreError> {
         match *self {
-            Entry::Device(device) => tx.put_device(device),
-            Entry::Rollout(rollout) => tx.put_rollout(rollout),
-            Entry::Rate(rate) => tx.put_rate(rate),
-            Entry::Event(seq, event) => tx.put_event_as(seq, event),
-            Entry::Unknown(unknown) => tx.put_unknown(unknown),
-            Entry::Cursor(name, seq) => tx.put_cursor(name, seq),
+            Entry::Device(device) => changes.device(device),
+            Entry::Rollout(rollout) => changes.rollouts.push(rollout),
+            Entry::Rate(rate) => changes.rates.push((&rate.channel, rate.minute, rate.offers)),
+            Entry::Event(seq, event) => changes.numbered.push((seq, event)),
+            Entry::Unknown(unknown) => changes.unknown.push(unknown),
+            Entry::Cursor(name, seq) => tx.put_cursor(name, seq)?,
         }
+        Ok(())
     }
 }
 
@@ -90,9 +93,12 @@ pub fn copy(
             if !is_empty {
                 return Err(StoreError::Abandoned);
             }
-            copied = sums(source, &mut |entry, sum| {
+            copied = sums(source, &mut |page, sum| {
+                let mut changes = Changes::default();
+                page.iter().try_for_each(|entry| entry.add(&mut changes, target))?;
+                target.put(&changes)?;
                 progress(*sum);
-                entry.put(target)
+                Ok(())
             })?;
             Ok(())
         })
@@ -121,36 +127,38 @@ fn nothing_in(tx: &mut dyn Tx) -> Result<bool, StoreError> {
         && tx.cursors()?.is_empty())
 }
 
-/// Hands every record to `visit`, with the sum up to it; returns the sums of all kinds.
-fn sums(
-    tx: &mut dyn Tx,
-    visit: &mut dyn FnMut(&Entry<'_>, &Sum) -> Result<(), StoreError>,
-) -> Result<Vec<Sum>, StoreError> {
+/// What is done with a page of records of one kind, and the sum up to its end.
+type Visit<'a> = dyn FnMut(&[Entry<'_>], &Sum) -> Result<(), StoreError> + 'a;
+
+/// Hands every record to `visit`, a page at a time, with the sum up to it; returns the sums of all kinds.
+fn sums(tx: &mut dyn Tx, visit: &mut Visit<'_>) -> Result<Vec<Sum>, StoreError> {
     let mut sums = KINDS.map(|kind| Sum { kind, count: 0, digest: Sha256::of(b"") });
-    let mut each = |entry: Entry<'_>| {
-        let (kind, text) = entry.text();
+    let mut each = |page: Vec<Entry<'_>>| {
+        let Some(kind) = page.first().map(|entry| entry.text().0) else { return Ok(()) };
         let sum = &mut sums[kind];
-        sum.count += 1;
-        sum.digest = Sha256::of_parts([sum.digest.as_bytes().as_slice(), text.as_bytes()]);
-        visit(&entry, sum)
+        for entry in &page {
+            sum.count += 1;
+            sum.digest = Sha256::of_parts([sum.digest.as_bytes().as_slice(), entry.text().1.as_bytes()]);
+        }
+        visit(&page, sum)
     };
     let mut last = None;
     loop {
         let page = tx.devices_in_full(last, DEVICES)?;
         let Some(end) = page.last() else { break };
         last = Some(end.imei);
-        page.iter().try_for_each(|device| each(Entry::Device(device)))?;
+        each(page.iter().map(Entry::Device).collect())?;
     }
-    tx.rollouts()?.iter().try_for_each(|rollout| each(Entry::Rollout(rollout)))?;
-    tx.rates()?.iter().try_for_each(|rate| each(Entry::Rate(rate)))?;
+    each(tx.rollouts()?.iter().map(Entry::Rollout).collect())?;
+    each(tx.rates()?.iter().map(Entry::Rate).collect())?;
     let mut last = 0;
     loop {
         let page = tx.events(last, EVENTS)?;
         let Some(&(end, _)) = page.last() else { break };
         last = end;
-        page.iter().try_for_each(|(seq, event)| each(Entry::Event(*seq, event)))?;
+        each(page.iter().map(|(seq, event)| Entry::Event(*seq, event)).collect())?;
     }
-    tx.unknowns(UNKNOWN_LIMIT)?.iter().try_for_each(|unknown| each(Entry::Unknown(unknown)))?;
-    tx.cursors()?.iter().try_for_each(|(name, seq)| each(Entry::Cursor(name, *seq)))?;
+    each(tx.unknowns(UNKNOWN_LIMIT)?.iter().map(Entry::Unknown).collect())?;
+    each(tx.cursors()?.iter().map(|(name, seq)| Entry::Cursor(name, *seq)).collect())?;
     Ok(sums.to_vec())
 }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::record::{DeviceRecord, Event, EventKind, RolloutRecord, UnknownRecord};
-use otapress_core::id::{ClientId, Imei};
+use crate::records::{Changes, Keys, Records};
+use otapress_core::id::Imei;
 
 #[cfg(any(test, feature = "testing"))]
 #[expect(missing_docs, reason = "each test says in its name what it holds")]
@@ -184,64 +185,25 @@ impl<S: Store + ?Sized> Store for Box<S> {
 /// What a transaction does.
 pub type Work<'a> = dyn FnMut(&mut dyn Tx) -> Result<(), StoreError> + 'a;
 
-/// Records that a transaction is going to ask for.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
-    /// Devices, each with the rollout whose offer matters.
-    pub devices: &'a [(Imei, Option<&'a str>)],
-    /// Devices by their clientIDs.
-    pub clients: &'a [&'a ClientId],
-}
-
 /// The rows, inside a transaction.
 pub trait Tx {
-    /// Says what is going to be asked for, so that an engine which is far away fetches it at once.
-    ///
-    /// # Errors
-    /// What the engine says.
-    fn expect(&mut self, asked: &Asked<'_>) -> Result<(), StoreError> {
-        let _ = asked;
-        Ok(())
-    }
-
-    /// A device, with its latest offer and that of `rollout`; `None` if it was never recorded.
+    /// Loads what a batch of questions needs, all of it at once.
     ///
     /// # Errors
     /// What the engine says, as for all of them.
-    fn device(&mut self, imei: Imei, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError>;
+    fn load(&mut self, keys: &Keys<'_>, now: i64) -> Result<Records, StoreError>;
 
-    /// A device with all of its offers.
-    fn device_in_full(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError>;
+    /// Writes records, all of them at once.
+    fn put(&mut self, changes: &Changes<'_>) -> Result<(), StoreError>;
 
-    /// The devices whose results named that clientID.
-    fn devices_of_client(&mut self, client: &ClientId) -> Result<Vec<Imei>, StoreError>;
-
-    /// Writes a device and those of its offers that the record holds.
-    fn put_device(&mut self, device: &DeviceRecord) -> Result<(), StoreError>;
+    /// A device with all of its offers, the last one first; `None` if it was never recorded.
+    fn device(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError>;
 
     /// A rollout; a new one if it was never recorded.
     fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError>;
 
-    /// Writes a rollout.
-    fn put_rollout(&mut self, rollout: &RolloutRecord) -> Result<(), StoreError>;
-
-    /// Devices whose offer of that rollout is overdue at `now`, at most `limit`.
-    fn overdue(&mut self, rollout: &str, now: i64, limit: u32) -> Result<Vec<Imei>, StoreError>;
-
     /// The offers counted for a channel in the hour before `now`: exactly them, or up to a minute's more.
     fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError>;
-
-    /// Counts an offer for a channel.
-    fn count_offer(&mut self, channel: &str, now: i64) -> Result<(), StoreError>;
-
-    /// Appends an event.
-    fn put_event(&mut self, event: &Event) -> Result<(), StoreError>;
-
-    /// An unknown device by its name.
-    fn unknown(&mut self, name: &str) -> Result<Option<UnknownRecord>, StoreError>;
-
-    /// Writes an unknown device, and forgets others beyond [`UNKNOWN_LIMIT`].
-    fn put_unknown(&mut self, unknown: &UnknownRecord) -> Result<(), StoreError>;
 
     /// Up to `limit` devices in ascending order of IMEI, after `after`; with their latest offers.
     fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError>;
@@ -288,12 +250,6 @@ pub trait Tx {
 
     /// Every cursor, by name.
     fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError>;
-
-    /// Writes a count of offers where there is none.
-    fn put_rate(&mut self, rate: &Rate) -> Result<(), StoreError>;
-
-    /// Writes an event under a number that is higher than all others; what is appended later gets higher ones.
-    fn put_event_as(&mut self, seq: i64, event: &Event) -> Result<(), StoreError>;
 }
 
 /// How many offers a channel made in a minute.

@@ -1,5 +1,6 @@
 //! Records as rows of the SQLite database.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::types::Type;
@@ -10,6 +11,7 @@ use crate::record::{
     DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
     SettingsRecord, UnknownRecord, Verdict,
 };
+use crate::records::{Changes, Keys, OVERDUE_LIMIT, Records};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::wire::Brake;
 
@@ -51,9 +53,9 @@ fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
 }
 
 fn device(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
-    let portion = |generation: &str, whole: &str| -> rusqlite::Result<Option<Portion>> {
+    let portion = |generation: &str, is_complete: &str| -> rusqlite::Result<Option<Portion>> {
         let Some(generation) = row.get(generation)? else { return Ok(None) };
-        Ok(Some(Portion { generation, whole: row.get(whole)? }))
+        Ok(Some(Portion { generation, is_complete: row.get(is_complete)? }))
     };
     let sent = match portion("sent_generation", "sent_whole")? {
         Some(portion) => Some((portion, row.get("sent_at")?)),
@@ -173,11 +175,52 @@ impl Rows<'_> {
         run().map(|_| ()).map_err(|error| super::sqlite::failure(self.path, error))
     }
 
-    fn put_offer(&self, imei: &str, o: &OfferRecord) -> Result<(), StoreError> {
+    /// A device with its latest offer and that of `rollout`.
+    fn one_device(&self, imei: &str, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
+        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
+        let Some(mut record) = self.one(&sql, [imei], device)? else { return Ok(None) };
+        let sql =
+            format!("SELECT {OFFER} FROM offers WHERE imei = ?1 AND rollout IN (?2, ?3) ORDER BY rollout");
+        record.offers = self.all(&sql, params![imei, record.latest, rollout], offer)?;
+        Ok(Some(record))
+    }
+
+    fn one_rollout(&self, id: &str) -> Result<Option<RolloutRecord>, StoreError> {
+        self.one(&format!("SELECT {ROLLOUT} FROM rollouts WHERE id = ?"), [id], rollout)
+    }
+
+    fn put_device(&self, d: &DeviceRecord) -> Result<(), StoreError> {
+        let sent = d.settings.sent.as_ref();
+        let confirmed = d.settings.confirmed.as_ref();
+        let result = d.result.as_ref();
+        self.execute(
+            "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            params![
+                d.imei.to_string(),
+                d.client.as_ref().map(ClientId::as_str),
+                d.first_seen,
+                d.last_seen,
+                d.reported.map(|version| version.to_string()),
+                d.refusal.map(Refusal::as_str),
+                sent.map(|(portion, _)| &portion.generation),
+                sent.map(|(portion, _)| portion.is_complete),
+                sent.map(|(_, at)| at),
+                confirmed.map(|portion| &portion.generation),
+                confirmed.map(|portion| portion.is_complete),
+                d.latest,
+                result.map(|result| result.at),
+                result.and_then(|result| result.code),
+                result.map(|result| &result.text),
+                result.and_then(|result| result.rollout.as_ref()),
+            ],
+        )
+    }
+
+    fn put_offer(&self, imei: Imei, o: &OfferRecord) -> Result<(), StoreError> {
         self.execute(
             "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             params![
-                imei,
+                imei.to_string(),
                 o.rollout,
                 o.target.to_string(),
                 o.attempts,
@@ -193,66 +236,8 @@ impl Rows<'_> {
             ],
         )
     }
-}
 
-impl Tx for Rows<'_> {
-    fn device(&mut self, imei: Imei, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
-        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
-        let Some(mut record) = self.one(&sql, [imei.to_string()], device)? else { return Ok(None) };
-        let sql =
-            format!("SELECT {OFFER} FROM offers WHERE imei = ?1 AND rollout IN (?2, ?3) ORDER BY rollout");
-        record.offers = self.all(&sql, params![imei.to_string(), record.latest, rollout], offer)?;
-        Ok(Some(record))
-    }
-
-    fn device_in_full(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError> {
-        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
-        let Some(mut record) = self.one(&sql, [imei.to_string()], device)? else { return Ok(None) };
-        let sql = format!("SELECT {OFFER} FROM offers WHERE imei = ? ORDER BY at DESC, rollout");
-        record.offers = self.all(&sql, [imei.to_string()], offer)?;
-        Ok(Some(record))
-    }
-
-    fn devices_of_client(&mut self, client: &ClientId) -> Result<Vec<Imei>, StoreError> {
-        let sql = "SELECT imei FROM devices WHERE client = ? ORDER BY imei";
-        self.all(sql, [client.as_str()], |row| text_there(row, "imei", parse))
-    }
-
-    fn put_device(&mut self, d: &DeviceRecord) -> Result<(), StoreError> {
-        let imei = d.imei.to_string();
-        let sent = d.settings.sent.as_ref();
-        let confirmed = d.settings.confirmed.as_ref();
-        let result = d.result.as_ref();
-        self.execute(
-            "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            params![
-                imei,
-                d.client.as_ref().map(ClientId::as_str),
-                d.first_seen,
-                d.last_seen,
-                d.reported.map(|version| version.to_string()),
-                d.refusal.map(Refusal::as_str),
-                sent.map(|(portion, _)| &portion.generation),
-                sent.map(|(portion, _)| portion.whole),
-                sent.map(|(_, at)| at),
-                confirmed.map(|portion| &portion.generation),
-                confirmed.map(|portion| portion.whole),
-                d.latest,
-                result.map(|result| result.at),
-                result.and_then(|result| result.code),
-                result.map(|result| &result.text),
-                result.and_then(|result| result.rollout.as_ref()),
-            ],
-        )?;
-        d.offers.iter().try_for_each(|offer| self.put_offer(&imei, offer))
-    }
-
-    fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError> {
-        let sql = format!("SELECT {ROLLOUT} FROM rollouts WHERE id = ?");
-        Ok(self.one(&sql, [id], rollout)?.unwrap_or_else(|| RolloutRecord::new(id)))
-    }
-
-    fn put_rollout(&mut self, r: &RolloutRecord) -> Result<(), StoreError> {
+    fn put_rollout(&self, r: &RolloutRecord) -> Result<(), StoreError> {
         self.execute(
             "INSERT OR REPLACE INTO rollouts VALUES (?,?,?,?,?,?,?,?,?,?,?)",
             params![
@@ -271,10 +256,101 @@ impl Tx for Rows<'_> {
         )
     }
 
-    fn overdue(&mut self, rollout: &str, now: i64, limit: u32) -> Result<Vec<Imei>, StoreError> {
+    fn add_to_rate(&self, channel: &str, minute: i64, offers: u32) -> Result<(), StoreError> {
+        self.execute("DELETE FROM rates WHERE channel = ? AND minute < ?", params![channel, minute - 60])?;
         let sql =
-            "SELECT imei FROM offers WHERE rollout = ? AND deadline <= ? ORDER BY deadline, imei LIMIT ?";
-        self.all(sql, params![rollout, now, limit], |row| text_there(row, "imei", parse))
+            "INSERT INTO rates VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET offers = offers + excluded.offers";
+        self.execute(sql, params![channel, minute, offers])
+    }
+
+    fn put_event(&self, seq: Option<i64>, e: &Event) -> Result<(), StoreError> {
+        let imei = e.imei.map(|imei| imei.to_string());
+        self.execute(
+            "INSERT INTO events (seq, at, kind, imei, rollout, code, detail) VALUES (?,?,?,?,?,?,?)",
+            params![seq, e.at, e.kind.as_str(), imei, e.rollout, e.code, e.detail],
+        )
+    }
+
+    fn put_unknown(&self, u: &UnknownRecord) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT OR REPLACE INTO unknown VALUES (?,?,?,?)",
+            params![u.name, u.first_seen, u.last_seen, u.said],
+        )
+    }
+}
+
+impl Tx for Rows<'_> {
+    fn load(&mut self, keys: &Keys<'_>, now: i64) -> Result<Records, StoreError> {
+        let mut records = Records::default();
+        let mut rollouts: BTreeSet<String> = keys.rollouts.iter().map(|&id| id.to_owned()).collect();
+        let mut load = |records: &mut Records, imei: &str, rollout| -> Result<(), StoreError> {
+            if let Some(device) = self.one_device(imei, rollout)? {
+                rollouts.extend(device.latest.clone());
+                records.load_device(device);
+            }
+            Ok(())
+        };
+        for (imei, rollout) in &keys.devices {
+            load(&mut records, &imei.to_string(), *rollout)?;
+        }
+        for client in &keys.clients {
+            let sql = "SELECT imei FROM devices WHERE client = ? ORDER BY imei";
+            for imei in self.all(sql, [client.as_str()], |row| row.get::<_, String>(0))? {
+                load(&mut records, &imei, None)?;
+            }
+        }
+        for rollout in keys.rollouts.iter().collect::<BTreeSet<_>>() {
+            let sql =
+                "SELECT imei FROM offers WHERE rollout = ? AND deadline <= ? ORDER BY deadline, imei LIMIT ?";
+            let overdue =
+                self.all(sql, params![rollout, now, OVERDUE_LIMIT], |row| text_there(row, "imei", parse))?;
+            for imei in overdue {
+                records.load_overdue(rollout, imei);
+                load(&mut records, &imei.to_string(), Some(rollout))?;
+            }
+        }
+        for id in &rollouts {
+            self.one_rollout(id)?.into_iter().for_each(|rollout| records.load_rollout(rollout));
+        }
+        for name in &keys.names {
+            let sql = format!("SELECT {UNKNOWN} FROM unknown WHERE name = ?");
+            self.one(&sql, [name], unknown)?.into_iter().for_each(|unknown| records.load_unknown(unknown));
+        }
+        for channel in keys.channels.iter().collect::<BTreeSet<_>>() {
+            records.load_recent(channel, self.offers_in_hour(channel, now)?);
+        }
+        Ok(records)
+    }
+
+    fn put(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
+        changes.devices.iter().try_for_each(|device| self.put_device(device))?;
+        changes.offers.iter().try_for_each(|(imei, offer)| self.put_offer(*imei, offer))?;
+        changes.rollouts.iter().try_for_each(|rollout| self.put_rollout(rollout))?;
+        let mut rates = changes.rates.iter();
+        rates.try_for_each(|(channel, minute, offers)| self.add_to_rate(channel, *minute, *offers))?;
+        changes.events.iter().try_for_each(|event| self.put_event(None, event))?;
+        changes.numbered.iter().try_for_each(|(seq, event)| self.put_event(Some(*seq), event))?;
+        changes.unknown.iter().try_for_each(|unknown| self.put_unknown(unknown))?;
+        if changes.unknown.is_empty() {
+            return Ok(());
+        }
+        self.execute(
+            "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name \
+             LIMIT max(0, (SELECT count(*) FROM unknown) - ?))",
+            [UNKNOWN_LIMIT],
+        )
+    }
+
+    fn device(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError> {
+        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
+        let Some(mut record) = self.one(&sql, [imei.to_string()], device)? else { return Ok(None) };
+        let sql = format!("SELECT {OFFER} FROM offers WHERE imei = ? ORDER BY at DESC, rollout");
+        record.offers = self.all(&sql, [imei.to_string()], offer)?;
+        Ok(Some(record))
+    }
+
+    fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError> {
+        Ok(self.one_rollout(id)?.unwrap_or_else(|| RolloutRecord::new(id)))
     }
 
     fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError> {
@@ -283,37 +359,6 @@ impl Tx for Rows<'_> {
         let sql = "SELECT coalesce(sum(offers), 0) FROM rates WHERE channel = ? AND minute >= ?";
         let count = self.one(sql, params![channel, (now - 3600).div_euclid(60)], |row| row.get(0))?;
         Ok(count.unwrap_or(0))
-    }
-
-    fn count_offer(&mut self, channel: &str, now: i64) -> Result<(), StoreError> {
-        let minute = now.div_euclid(60);
-        self.execute("DELETE FROM rates WHERE channel = ? AND minute < ?", params![channel, minute - 60])?;
-        let sql = "INSERT INTO rates VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET offers = offers + 1";
-        self.execute(sql, params![channel, minute])
-    }
-
-    fn put_event(&mut self, e: &Event) -> Result<(), StoreError> {
-        let imei = e.imei.map(|imei| imei.to_string());
-        self.execute(
-            "INSERT INTO events (at, kind, imei, rollout, code, detail) VALUES (?,?,?,?,?,?)",
-            params![e.at, e.kind.as_str(), imei, e.rollout, e.code, e.detail],
-        )
-    }
-
-    fn unknown(&mut self, name: &str) -> Result<Option<UnknownRecord>, StoreError> {
-        self.one(&format!("SELECT {UNKNOWN} FROM unknown WHERE name = ?"), [name], unknown)
-    }
-
-    fn put_unknown(&mut self, u: &UnknownRecord) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT OR REPLACE INTO unknown VALUES (?,?,?,?)",
-            params![u.name, u.first_seen, u.last_seen, u.said],
-        )?;
-        self.execute(
-            "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name \
-             LIMIT max(0, (SELECT count(*) FROM unknown) - ?))",
-            [UNKNOWN_LIMIT],
-        )
     }
 
     fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
@@ -417,17 +462,5 @@ impl Tx for Rows<'_> {
 
     fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError> {
         self.all("SELECT name, seq FROM cursors ORDER BY name", [], |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
-    fn put_rate(&mut self, rate: &Rate) -> Result<(), StoreError> {
-        self.execute("INSERT INTO rates VALUES (?, ?, ?)", params![rate.channel, rate.minute, rate.offers])
-    }
-
-    fn put_event_as(&mut self, seq: i64, e: &Event) -> Result<(), StoreError> {
-        let imei = e.imei.map(|imei| imei.to_string());
-        self.execute(
-            "INSERT INTO events (seq, at, kind, imei, rollout, code, detail) VALUES (?,?,?,?,?,?,?)",
-            params![seq, e.at, e.kind.as_str(), imei, e.rollout, e.code, e.detail],
-        )
     }
 }

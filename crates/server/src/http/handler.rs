@@ -90,7 +90,7 @@ impl App {
             target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
             agent: head.headers.get(header::USER_AGENT).map(HeaderValue::as_bytes),
             body: &kept.bytes,
-            whole: kept.end == End::Whole,
+            is_complete: kept.end == End::Whole,
         };
         let mut response = match self.reply(&now, &asked, kept.end).await {
             Some(reply) => from_reply(reply),

@@ -6,6 +6,7 @@ use otapress_core::id::{ClientId, Imei};
 use otapress_responder::record::{
     DeviceRecord, Event, OfferRecord, Refusal, RolloutRecord, UnknownRecord, Verdict,
 };
+use otapress_responder::records::Changes;
 
 /// A statement and its parameters.
 pub(super) struct Bulk<'a> {
@@ -79,7 +80,7 @@ const NUMBERED: &str = "INSERT INTO events (seq, at, kind, imei, rollout, code, 
 macro_rules! bulk {
     ($sql:expr, $rows:expr, $($value:expr),+ $(,)?) => {{
         let rows = $rows;
-        Bulk { sql: $sql, columns: vec![$(column(&rows, $value)),+] }
+        Bulk { sql: $sql, columns: vec![$(column(rows, $value)),+] }
     }};
 }
 
@@ -95,8 +96,26 @@ fn code(code: Option<u16>) -> Option<i64> {
     code.map(i64::from)
 }
 
+/// The statements that write the changes.
+pub(super) fn all<'a>(changes: &'a Changes<'a>) -> Vec<Bulk<'a>> {
+    let mut bulks = Vec::new();
+    let mut add = |is_empty: bool, bulk: &dyn Fn() -> Bulk<'a>| {
+        if !is_empty {
+            bulks.push(bulk());
+        }
+    };
+    add(changes.devices.is_empty(), &|| devices(&changes.devices));
+    add(changes.offers.is_empty(), &|| offers(&changes.offers));
+    add(changes.rollouts.is_empty(), &|| rollouts(&changes.rollouts));
+    add(changes.rates.is_empty(), &|| rates(&changes.rates));
+    add(changes.events.is_empty(), &|| events(&changes.events));
+    add(changes.unknown.is_empty(), &|| unknown(&changes.unknown));
+    add(changes.numbered.is_empty(), &|| numbered(&changes.numbered));
+    bulks
+}
+
 /// Writes devices, without their offers.
-pub(super) fn devices<'a>(rows: Vec<&'a DeviceRecord>) -> Bulk<'a> {
+fn devices<'a>(rows: &[&'a DeviceRecord]) -> Bulk<'a> {
     bulk!(
         DEVICES,
         rows,
@@ -107,10 +126,10 @@ pub(super) fn devices<'a>(rows: Vec<&'a DeviceRecord>) -> Bulk<'a> {
         |d: &'a DeviceRecord| d.reported.map(|version| version.to_string()),
         |d: &'a DeviceRecord| d.refusal.map(Refusal::as_str),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(portion, _)| &*portion.generation),
-        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(portion, _)| portion.whole),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(portion, _)| portion.is_complete),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(_, at)| *at),
         |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| &*portion.generation),
-        |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.whole),
+        |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.is_complete),
         |d: &'a DeviceRecord| d.latest.as_deref(),
         |d: &'a DeviceRecord| d.result.as_ref().map(|result| result.at),
         |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| code(result.code)),
@@ -120,7 +139,7 @@ pub(super) fn devices<'a>(rows: Vec<&'a DeviceRecord>) -> Bulk<'a> {
 }
 
 /// Writes offers.
-pub(super) fn offers<'a>(rows: Vec<(Imei, &'a OfferRecord)>) -> Bulk<'a> {
+fn offers<'a>(rows: &[(Imei, &'a OfferRecord)]) -> Bulk<'a> {
     type Row<'a> = (Imei, &'a OfferRecord);
     bulk!(
         OFFERS,
@@ -142,7 +161,7 @@ pub(super) fn offers<'a>(rows: Vec<(Imei, &'a OfferRecord)>) -> Bulk<'a> {
 }
 
 /// Writes rollouts.
-pub(super) fn rollouts<'a>(rows: Vec<&'a RolloutRecord>) -> Bulk<'a> {
+fn rollouts<'a>(rows: &[&'a RolloutRecord]) -> Bulk<'a> {
     bulk!(
         ROLLOUTS,
         rows,
@@ -161,7 +180,7 @@ pub(super) fn rollouts<'a>(rows: Vec<&'a RolloutRecord>) -> Bulk<'a> {
 }
 
 /// Writes unknown devices.
-pub(super) fn unknown<'a>(rows: Vec<&'a UnknownRecord>) -> Bulk<'a> {
+fn unknown<'a>(rows: &[&'a UnknownRecord]) -> Bulk<'a> {
     bulk!(
         UNKNOWN,
         rows,
@@ -173,19 +192,21 @@ pub(super) fn unknown<'a>(rows: Vec<&'a UnknownRecord>) -> Bulk<'a> {
 }
 
 /// Counts offers: of a channel, in a minute, how many.
-pub(super) fn rates<'a>(rows: Vec<(&'a str, i64, i64)>) -> Bulk<'a> {
-    type Row<'a> = (&'a str, i64, i64);
+fn rates<'a>(rows: &[(&'a str, i64, u32)]) -> Bulk<'a> {
+    type Row<'a> = (&'a str, i64, u32);
     bulk!(RATES, rows, |(channel, _, _): Row<'a>| channel, |(_, minute, _): Row<'a>| minute, |(
         _,
         _,
         offers,
     ): Row<
         'a,
-    >| offers,)
+    >| i64::from(
+        offers
+    ),)
 }
 
 /// Appends events.
-pub(super) fn events<'a>(rows: Vec<&'a Event>) -> Bulk<'a> {
+fn events<'a>(rows: &[&'a Event]) -> Bulk<'a> {
     bulk!(
         EVENTS,
         rows,
@@ -199,7 +220,7 @@ pub(super) fn events<'a>(rows: Vec<&'a Event>) -> Bulk<'a> {
 }
 
 /// Writes events under their numbers.
-pub(super) fn numbered<'a>(rows: Vec<(i64, &'a Event)>) -> Bulk<'a> {
+fn numbered<'a>(rows: &[(i64, &'a Event)]) -> Bulk<'a> {
     type Row<'a> = (i64, &'a Event);
     bulk!(
         NUMBERED,

@@ -17,7 +17,6 @@
 
 mod bulk;
 mod connection;
-mod held;
 mod lease;
 mod passfile;
 mod rows;
@@ -31,7 +30,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use connection::{Connection, Connector, Trouble};
-use held::Held;
 use lease::SessionLease;
 use transaction::{Limits, Transaction, failure};
 pub use url::{PostgresUrl, UrlError};
@@ -250,11 +248,9 @@ impl PostgresStore {
                 connection: &mut connection,
                 limits: self.limits(),
                 path: &self.path,
-                held: Held::default(),
                 trouble: None,
             };
             let done = tx.batch(begin).and_then(|()| work(&mut tx));
-            let done = if writes { done.and_then(|()| tx.flush()) } else { done };
             let trouble = tx.trouble.take();
             let lost = matches!(trouble, Some(Trouble::Lost(_) | Trouble::Slow));
             match done {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-use otapress_core::id::{ClientId, Imei};
+use otapress_core::id::Imei;
 use otapress_core::wire::Brake;
 use otapress_responder::record::{
     DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
@@ -20,7 +20,7 @@ fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Read<T> {
     row.try_get(column).map_err(|error| format!("a value that is none of ours: {column}: {error}"))
 }
 
-/// A number that has fewer digits here than there.
+/// A BIGINT that must fit a narrower type.
 fn number<T: TryFrom<i64>>(row: &Row, column: &str) -> Read<T> {
     optional(row, column)?.ok_or_else(|| format!("no {column}"))
 }
@@ -51,14 +51,14 @@ pub(super) fn imei(row: &Row) -> Read<Imei> {
     text_there(row, "imei", parse)
 }
 
-/// Who has which clientID.
-pub(super) fn client(row: &Row) -> Read<(ClientId, Imei)> {
-    Ok((text_there(row, "client", parse)?, imei(row)?))
+/// A rollout and a device that is overdue in it.
+pub(super) fn overdue(row: &Row) -> Read<(String, Imei)> {
+    Ok((get(row, "rollout")?, imei(row)?))
 }
 
-/// When the offer of a device is overdue.
-pub(super) fn deadline(row: &Row) -> Read<(i64, Imei)> {
-    Ok((get(row, "deadline")?, imei(row)?))
+/// A channel and how many offers it made.
+pub(super) fn recent(row: &Row) -> Read<(String, u32)> {
+    Ok((get(row, "channel")?, u32::try_from(seq(row)?).unwrap_or(u32::MAX)))
 }
 
 /// The only number of a row.
@@ -68,9 +68,9 @@ pub(super) fn seq(row: &Row) -> Read<i64> {
 
 /// A device without its offers.
 pub(super) fn device(row: &Row) -> Read<DeviceRecord> {
-    let portion = |generation: &str, whole: &str| -> Read<Option<Portion>> {
+    let portion = |generation: &str, is_complete: &str| -> Read<Option<Portion>> {
         let Some(generation) = get(row, generation)? else { return Ok(None) };
-        Ok(Some(Portion { generation, whole: get(row, whole)? }))
+        Ok(Some(Portion { generation, is_complete: get(row, is_complete)? }))
     };
     let sent = match portion("sent_generation", "sent_whole")? {
         Some(portion) => Some((portion, get(row, "sent_at")?)),

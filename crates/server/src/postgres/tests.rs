@@ -9,6 +9,7 @@ use super::private::{FORGETFUL, Postgres};
 use super::*;
 use otapress_responder::conformance;
 use otapress_responder::fixture::NOW;
+use otapress_responder::records::Changes;
 use otapress_responder::store::Tx;
 use otapress_responder::store::conformance::Subject;
 
@@ -50,7 +51,9 @@ fn count(store: &mut dyn Store) -> Result<u32, StoreError> {
 }
 
 fn add(store: &mut dyn Store) -> Result<(), StoreError> {
-    store.write(Durability::Power, &mut |tx| tx.count_offer("c", NOW))
+    store.write(Durability::Power, &mut |tx| {
+        tx.put(&Changes { rates: vec![("c", NOW / 60, 1)], ..Changes::default() })
+    })
 }
 
 /// A transaction that is to be over in half a second ends within one and a half.
@@ -272,13 +275,17 @@ fn a_password_from_a_file_and_certificates_that_are_looked_at() {
 
 #[test]
 fn new_tables_are_not_read_whole() {
-    use transaction::{CLIENTS, DEVICES, OFFERS, ROLLOUTS, UNKNOWN};
+    use transaction::{DEVICES, OFFERS, OVERDUE, ROLLOUTS, UNKNOWN};
 
     let database = Database::new();
     let mut store = database.store().unwrap();
     let mut connection = store.connection.take().unwrap();
-    for sql in [DEVICES, OFFERS, ROLLOUTS, UNKNOWN, CLIENTS] {
-        let explain = format!("EXPLAIN {}", sql.replace("$1", "'{a}'").replace("$2", "'{b}'"));
+    for sql in [DEVICES, OFFERS, ROLLOUTS, OVERDUE, UNKNOWN] {
+        let numbers =
+            if sql == OVERDUE { ["'{a}'", "1", "2", "", ""] } else { ["'{a}'", "'{b}'", "'{c}'", "1", "2"] };
+        let sql =
+            (1..).zip(numbers).fold(sql.to_owned(), |sql, (n, value)| sql.replace(&format!("${n}"), value));
+        let explain = format!("EXPLAIN {sql}");
         let deadline = Instant::now() + Duration::from_secs(20);
         let plan = store.connector.run(&mut connection, deadline, async |connection| {
             let lines = connection.client().query(&explain, &[]).await?;

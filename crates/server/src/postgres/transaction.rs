@@ -1,34 +1,60 @@
 //! The rows, inside a transaction.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::bulk;
 use super::connection::{Connection, Connector, Trouble};
-use super::held::Held;
 use super::rows::{self, Read};
-use otapress_core::id::{ClientId, Imei};
-use otapress_responder::record::{DeviceRecord, Event, EventKind, RolloutRecord, UnknownRecord};
-use otapress_responder::store::{Asked, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT};
+use otapress_core::id::Imei;
+use otapress_responder::record::{DeviceRecord, Event, EventKind, OfferRecord, RolloutRecord, UnknownRecord};
+use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
+use otapress_responder::store::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT};
 
-/// Devices by their IMEIs.
-pub(super) const DEVICES: &str = "SELECT * FROM devices WHERE imei = ANY($1)";
+/// A device by its IMEI.
+const DEVICE: &str = "SELECT * FROM devices WHERE imei = $1";
 
-/// The latest offer of each device, and that of the rollout that was asked for.
-pub(super) const OFFERS: &str = "SELECT o.* FROM unnest($1::text[], $2::text[]) AS asked (imei, rollout) LEFT JOIN devices d USING \
-     (imei) JOIN offers o ON o.imei = asked.imei AND (o.rollout = asked.rollout OR o.rollout = d.latest)";
+/// Whom a batch is about: `$1` IMEIs, `$2` clientIDs, `$3` rollouts, `$4` the time, `$5` how many overdue devices at most.
+macro_rules! asked {
+    ($rest:literal) => {
+        concat!(
+            "WITH asked AS (SELECT unnest($1::text[]) AS imei UNION SELECT imei FROM devices WHERE client = ANY($2::text[]) \
+             UNION SELECT o.imei FROM unnest($3::text[]) AS r (rollout), LATERAL (SELECT imei FROM offers WHERE \
+             rollout = r.rollout AND deadline <= $4::bigint ORDER BY deadline, imei LIMIT $5::bigint) o) ",
+            $rest
+        )
+    };
+}
+
+/// The devices.
+pub(super) const DEVICES: &str = asked!("SELECT d.* FROM asked JOIN devices d USING (imei)");
+
+/// Of each device the latest offer, and those of the rollouts that were asked for.
+pub(super) const OFFERS: &str = asked!(
+    "SELECT o.* FROM asked JOIN devices d USING (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR \
+     o.rollout = ANY($3))"
+);
 
 /// The rollouts that were asked for, and those of the latest offers.
-pub(super) const ROLLOUTS: &str = "SELECT * FROM rollouts WHERE id = ANY($2::text[] || ARRAY(SELECT latest FROM devices WHERE \
-     imei = ANY($1)))";
+pub(super) const ROLLOUTS: &str = asked!(
+    "SELECT * FROM rollouts WHERE id IN (SELECT unnest($3::text[]) UNION SELECT d.latest FROM asked JOIN devices d USING (imei))"
+);
+
+/// Which devices are overdue in the rollouts.
+pub(super) const OVERDUE: &str = "SELECT o.* FROM unnest($1::text[]) AS r (rollout), LATERAL (SELECT rollout, imei FROM offers \
+     WHERE rollout = r.rollout AND deadline <= $2 ORDER BY deadline, imei LIMIT $3) o";
 
 /// Unknown devices by their names.
 pub(super) const UNKNOWN: &str = "SELECT * FROM unknown WHERE name = ANY($1)";
 
-/// Who has the clientIDs.
-pub(super) const CLIENTS: &str = "SELECT imei, client FROM devices WHERE client = ANY($1)";
+/// Offers by channel. The minute in which the hour began counts whole: rather too few offers than too many. So do
+/// minutes to come, which only a clock that was set back leaves behind.
+const RECENT: &str = "SELECT channel, sum(offers)::bigint AS seq FROM rates WHERE channel = ANY($1) AND minute >= $2 GROUP BY \
+     channel";
 
 /// Forgets those that were not heard of for longest.
 const FORGET: &str = "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name LIMIT \
@@ -60,7 +86,6 @@ pub(super) struct Transaction<'a> {
     pub connection: &'a mut Connection,
     pub limits: Limits,
     pub path: &'a Path,
-    pub held: Held,
     /// What went wrong with the server.
     pub trouble: Option<Trouble>,
 }
@@ -94,14 +119,12 @@ impl Transaction<'_> {
         rows.iter().map(read).collect::<Read<_>>().map_err(wrong)
     }
 
-    /// Asks the server, once it knows what was put.
     fn all<T>(
         &mut self,
         sql: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
         read: impl Fn(&Row) -> Read<T>,
     ) -> Result<Vec<T>, StoreError> {
-        self.flush()?;
         let deadline = self.limits.deadline();
         let found = self.connector.run(self.connection, deadline, async |connection| {
             let [statement] = connection.prepare([sql]).await?;
@@ -109,44 +132,6 @@ impl Transaction<'_> {
         });
         let found = found.map_err(|trouble| self.failed(trouble))?;
         self.read(&found, read)
-    }
-
-    /// Tells the server what was put.
-    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        if !self.held.is_dirty() {
-            return Ok(());
-        }
-        let (bulks, afterwards) = self.held.bulks();
-        let deadline = self.limits.deadline();
-        let done = self.connector.run(self.connection, deadline, async |connection| {
-            let mut statements = Vec::with_capacity(bulks.len());
-            for bulk in &bulks {
-                let [statement] = connection.prepare([bulk.sql]).await?;
-                statements.push(statement);
-            }
-            let [forget, advance] = connection.prepare([FORGET, ADVANCE]).await?;
-            let parameters: Vec<_> = bulks.iter().map(|bulk| bulk.parameters()).collect();
-            let client = connection.client();
-            // All are on their way before the first is answered.
-            let writes =
-                statements.iter().zip(&parameters).map(|(statement, of)| client.execute(statement, of));
-            futures_util::future::try_join_all(writes).await?;
-            if afterwards.forget {
-                client.execute(&forget, &[&i64::from(UNKNOWN_LIMIT)]).await?;
-            }
-            if afterwards.advance {
-                client.query(&advance, &[]).await?;
-            }
-            Ok(())
-        });
-        drop(bulks);
-        done.map_err(|trouble| self.failed(trouble))?;
-        self.held.written();
-        Ok(())
-    }
-
-    fn flush_if_full(&mut self) -> Result<(), StoreError> {
-        if self.held.is_full() { self.flush() } else { Ok(()) }
     }
 
     /// Adds all of their offers to devices, those of each with the last one first.
@@ -171,145 +156,109 @@ impl Transaction<'_> {
 }
 
 impl Tx for Transaction<'_> {
-    fn expect(&mut self, asked: &Asked<'_>) -> Result<(), StoreError> {
-        let imeis: Vec<_> = asked.devices.iter().map(|(imei, _)| imei.to_string()).collect();
-        let rollouts: Vec<_> = asked.devices.iter().map(|&(_, rollout)| rollout).collect();
-        let clients: Vec<_> = asked.clients.iter().map(|client| client.as_str()).collect();
-        self.flush()?;
+    fn load(&mut self, keys: &Keys<'_>, now: i64) -> Result<Records, StoreError> {
+        let imeis: Vec<_> = keys.devices.iter().map(|(imei, _)| imei.to_string()).collect();
+        let clients: Vec<_> = keys.clients.iter().map(|client| client.as_str()).collect();
+        let rollouts: BTreeSet<_> =
+            keys.rollouts.iter().chain(keys.devices.iter().filter_map(|(_, id)| id.as_ref())).collect();
+        let rollouts: Vec<_> = rollouts.into_iter().collect();
+        let channels: Vec<_> = keys.channels.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let limit = i64::from(OVERDUE_LIMIT);
+        let since = (now - 3600).div_euclid(60);
         let deadline = self.limits.deadline();
         let found = self.connector.run(self.connection, deadline, async |connection| {
-            let statements = connection.prepare([DEVICES, OFFERS, ROLLOUTS, UNKNOWN, CLIENTS]).await?;
-            let [devices, offers, of_rollouts, unknown, of_clients] = &statements;
+            let statements =
+                connection.prepare([DEVICES, OFFERS, ROLLOUTS, OVERDUE, UNKNOWN, RECENT]).await?;
+            let [devices, offers, of_rollouts, overdue, unknown, recent] = &statements;
             let client = connection.client();
-            let by_imei: [&(dyn ToSql + Sync); 1] = [&imeis];
-            let by_both: [&(dyn ToSql + Sync); 2] = [&imeis, &rollouts];
-            let by_client: [&(dyn ToSql + Sync); 1] = [&clients];
+            let asked: [&(dyn ToSql + Sync); 5] = [&imeis, &clients, &rollouts, &now, &limit];
+            let of_overdue: [&(dyn ToSql + Sync); 3] = [&rollouts, &now, &limit];
+            let by_name: [&(dyn ToSql + Sync); 1] = [&keys.names];
+            let of_channels: [&(dyn ToSql + Sync); 2] = [&channels, &since];
+            // All are on their way before the first is answered.
             tokio::try_join!(
-                client.query(devices, &by_imei),
-                client.query(offers, &by_both),
-                client.query(of_rollouts, &by_both),
-                client.query(unknown, &by_imei),
-                client.query(of_clients, &by_client),
+                client.query(devices, &asked),
+                client.query(offers, &asked),
+                client.query(of_rollouts, &asked),
+                client.query(overdue, &of_overdue),
+                client.query(unknown, &by_name),
+                client.query(recent, &of_channels),
             )
         });
-        let (devices, offers, of_rollouts, unknown, of_clients) =
+        let (devices, offers, of_rollouts, overdue, unknown, recent) =
             found.map_err(|trouble| self.failed(trouble))?;
-        let devices = self.read(&devices, rows::device)?;
-        let offers = self.read(&offers, rows::offer)?;
-        let read_rollouts = self.read(&of_rollouts, rows::rollout)?;
-        let unknown = self.read(&unknown, rows::unknown)?;
-        let of_clients = self.read(&of_clients, rows::client)?;
-        let latest: Vec<_> = devices.iter().filter_map(|device| device.latest.clone()).collect();
-        self.held.read_devices(asked.devices.iter().copied(), devices, offers);
-        read_rollouts.into_iter().for_each(|rollout| self.held.read_rollout(rollout));
-        // Those that were asked for and not found are not there.
-        let none = latest.into_iter().chain(rollouts.into_iter().flatten().map(str::to_owned));
-        none.for_each(|id| self.held.read_rollout(RolloutRecord::new(id)));
-        self.held.read_unknown(imeis, unknown);
-        self.held.read_clients(asked.clients.iter().copied(), of_clients);
-        Ok(())
-    }
-
-    fn device(&mut self, imei: Imei, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
-        if let Some(known) = self.held.device(imei, rollout) {
-            return Ok(known);
+        let mut of_device: BTreeMap<Imei, Vec<OfferRecord>> = BTreeMap::new();
+        for (imei, offer) in self.read(&offers, rows::offer)? {
+            of_device.entry(imei).or_default().push(offer);
         }
-        let asked = [(imei, rollout)];
-        self.expect(&Asked { devices: &asked, clients: &[] })?;
-        Ok(self.held.device(imei, rollout).flatten())
+        let mut records = Records::default();
+        for mut device in self.read(&devices, rows::device)? {
+            device.offers = of_device.remove(&device.imei).unwrap_or_default();
+            records.load_device(device);
+        }
+        self.read(&of_rollouts, rows::rollout)?.into_iter().for_each(|rollout| records.load_rollout(rollout));
+        for (rollout, imei) in self.read(&overdue, rows::overdue)? {
+            records.load_overdue(&rollout, imei);
+        }
+        self.read(&unknown, rows::unknown)?.into_iter().for_each(|unknown| records.load_unknown(unknown));
+        for (channel, offers) in self.read(&recent, rows::recent)? {
+            records.load_recent(&channel, offers);
+        }
+        Ok(records)
     }
 
-    fn device_in_full(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError> {
-        let record = self.all(DEVICES, &[&[imei.to_string()].as_slice()], rows::device)?;
+    fn put(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
+        let bulks = bulk::all(changes);
+        if bulks.is_empty() {
+            return Ok(());
+        }
+        let (forget, advance) = (!changes.unknown.is_empty(), !changes.numbered.is_empty());
+        let deadline = self.limits.deadline();
+        let done = self.connector.run(self.connection, deadline, async |connection| {
+            let mut statements = Vec::with_capacity(bulks.len());
+            for bulk in &bulks {
+                let [statement] = connection.prepare([bulk.sql]).await?;
+                statements.push(statement);
+            }
+            let [forget_sql, advance_sql] = connection.prepare([FORGET, ADVANCE]).await?;
+            let parameters: Vec<_> = bulks.iter().map(|bulk| bulk.parameters()).collect();
+            let client = connection.client();
+            // All are on their way before the first is answered.
+            let writes =
+                statements.iter().zip(&parameters).map(|(statement, of)| client.execute(statement, of));
+            futures_util::future::try_join_all(writes).await?;
+            if forget {
+                client.execute(&forget_sql, &[&i64::from(UNKNOWN_LIMIT)]).await?;
+            }
+            if advance {
+                client.query(&advance_sql, &[]).await?;
+            }
+            Ok(())
+        });
+        done.map_err(|trouble| self.failed(trouble))
+    }
+
+    fn device(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError> {
+        let record = self.all(DEVICE, &[&imei.to_string()], rows::device)?;
         Ok(self.in_full(record)?.pop())
     }
 
-    fn devices_of_client(&mut self, client: &ClientId) -> Result<Vec<Imei>, StoreError> {
-        if let Some(known) = self.held.clients(client) {
-            return Ok(known);
-        }
-        self.expect(&Asked { devices: &[], clients: &[client] })?;
-        Ok(self.held.clients(client).unwrap_or_default())
-    }
-
-    fn put_device(&mut self, device: &DeviceRecord) -> Result<(), StoreError> {
-        self.held.put_device(device);
-        self.flush_if_full()
-    }
-
     fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError> {
-        if let Some(known) = self.held.rollout(id) {
-            return Ok(known);
-        }
         let sql = "SELECT * FROM rollouts WHERE id = $1";
-        let read = self.all(sql, &[&id], rows::rollout)?.pop().unwrap_or_else(|| RolloutRecord::new(id));
-        self.held.read_rollout(read.clone());
-        Ok(read)
-    }
-
-    fn put_rollout(&mut self, rollout: &RolloutRecord) -> Result<(), StoreError> {
-        self.held.put_rollout(rollout);
-        self.flush_if_full()
-    }
-
-    fn overdue(&mut self, rollout: &str, now: i64, limit: u32) -> Result<Vec<Imei>, StoreError> {
-        if let Some(known) = self.held.overdue(rollout, now, limit) {
-            return Ok(known);
-        }
-        let sql = "SELECT deadline, imei FROM offers WHERE rollout = $1 AND deadline <= $2 ORDER BY deadline, imei \
-             LIMIT $3";
-        let found = self.all(sql, &[&rollout, &now, &i64::from(limit)], rows::deadline)?;
-        let imeis = found.iter().map(|&(_, imei)| imei).collect();
-        if found.len() < limit as usize {
-            self.held.read_overdue(rollout, now, found);
-        }
-        Ok(imeis)
+        Ok(self.all(sql, &[&id], rows::rollout)?.pop().unwrap_or_else(|| RolloutRecord::new(id)))
     }
 
     fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError> {
-        if let Some(known) = self.held.in_hour(channel, now) {
-            return Ok(known);
-        }
-        // The minute in which the hour began counts whole: rather too few offers than too many. So do
-        // minutes to come, which only a clock that was set back leaves behind.
-        let sql =
-            "SELECT coalesce(sum(offers), 0)::bigint AS seq FROM rates WHERE channel = $1 AND minute >= $2";
-        let count = self.all(sql, &[&channel, &(now - 3600).div_euclid(60)], rows::seq)?;
-        let count = count.first().map_or(0, |&count| u32::try_from(count).unwrap_or(u32::MAX));
-        self.held.read_in_hour(channel, now, count);
-        Ok(count)
-    }
-
-    fn count_offer(&mut self, channel: &str, now: i64) -> Result<(), StoreError> {
-        self.held.count(channel, now);
-        self.flush_if_full()
-    }
-
-    fn put_event(&mut self, event: &Event) -> Result<(), StoreError> {
-        self.held.put_event(event);
-        self.flush_if_full()
-    }
-
-    fn unknown(&mut self, name: &str) -> Result<Option<UnknownRecord>, StoreError> {
-        if let Some(known) = self.held.unknown(name) {
-            return Ok(known);
-        }
-        let found = self.all(UNKNOWN, &[&[name].as_slice()], rows::unknown)?.pop();
-        self.held.read_unknown([name.to_owned()], found.clone().into_iter().collect());
-        Ok(found)
-    }
-
-    fn put_unknown(&mut self, unknown: &UnknownRecord) -> Result<(), StoreError> {
-        self.held.put_unknown(unknown);
-        self.flush_if_full()
+        let found = self.all(RECENT, &[&[channel].as_slice(), &(now - 3600).div_euclid(60)], rows::recent)?;
+        Ok(found.first().map_or(0, |(_, offers)| *offers))
     }
 
     fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
         let mut records = self.page(after, limit)?;
         let imeis: Vec<_> = records.iter().map(|record| record.imei.to_string()).collect();
-        let none = vec![None::<&str>; imeis.len()];
-        let offers = self.all(OFFERS, &[&imeis, &none], rows::offer)?;
-        let mut offers: std::collections::BTreeMap<_, _> = offers.into_iter().collect();
+        let sql = "SELECT o.* FROM unnest($1::text[]) AS asked (imei) JOIN devices d USING (imei) JOIN offers o ON \
+             o.imei = d.imei AND o.rollout = d.latest";
+        let mut offers: BTreeMap<_, _> = self.all(sql, &[&imeis], rows::offer)?.into_iter().collect();
         for record in &mut records {
             record.offers.extend(offers.remove(&record.imei));
         }
@@ -379,15 +328,5 @@ impl Tx for Transaction<'_> {
 
     fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError> {
         self.all("SELECT * FROM cursors ORDER BY name", &[], rows::cursor)
-    }
-
-    fn put_rate(&mut self, rate: &Rate) -> Result<(), StoreError> {
-        self.held.put_rate(rate);
-        self.flush_if_full()
-    }
-
-    fn put_event_as(&mut self, seq: i64, event: &Event) -> Result<(), StoreError> {
-        self.held.put_event_as(seq, event);
-        self.flush_if_full()
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Subject, full_device, id, many, read, write};
-use crate::fixture::NOW;
+use crate::fixture::{NOW, OneByOne as _};
 use crate::record::{Event, EventKind, RolloutRecord, UnknownRecord};
+use crate::store::Store;
 use crate::store::copy::{CopyError, copy};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Asked, Store};
 
 pub fn events_are_never_seen_before_lower_ones<S: Subject>() {
     let subject = S::new();
@@ -37,17 +37,14 @@ pub fn events_are_never_seen_before_lower_ones<S: Subject>() {
     assert_eq!(seen[0], all.iter().map(|(seq, _)| *seq).collect::<Vec<_>>());
 }
 
-/// An engine that is far away keeps what was put to itself for a while.
 pub fn what_was_put_is_read_in_the_same_transaction<S: Subject>() {
     let subject = S::new();
     let mut store = subject.open();
     write(&mut *store, |tx| (0..3).try_for_each(|n| tx.put_device(&full_device(n))));
     let client = "dev1".parse().unwrap();
     write(&mut *store, |tx| {
-        let asked = [(id(0), Some("old/0.9.1")), (id(7), Some("next/0.10.66"))];
-        tx.expect(&Asked { devices: &asked, clients: &[&client] })?;
-        assert_eq!(tx.device(id(7), Some("next/0.10.66"))?, None);
-        assert_eq!(tx.device(id(0), Some("old/0.9.1"))?, Some(full_device(0)));
+        assert_eq!(tx.device_in(id(7), Some("next/0.10.66"))?, None);
+        assert_eq!(tx.device_in(id(0), Some("old/0.9.1"))?, Some(full_device(0)));
         assert_eq!(tx.devices_of_client(&client)?, [id(0), id(1), id(2)]);
         assert_eq!(tx.overdue("next/0.10.66", NOW + 200, 10)?, [id(0), id(1), id(2)]);
         assert_eq!(tx.offers_in_hour("next", NOW)?, 0);
@@ -62,14 +59,13 @@ pub fn what_was_put_is_read_in_the_same_transaction<S: Subject>() {
         }
         tx.count_offer("next", NOW)?;
         for _ in 0..2 {
-            assert_eq!(tx.device(id(0), None)?.unwrap().client, gone.client);
-            assert_eq!(tx.device(id(7), Some("old/0.9.1"))?.as_ref(), Some(&new));
+            assert_eq!(tx.device_in(id(0), None)?.unwrap().client, gone.client);
+            assert_eq!(tx.device_in(id(7), Some("old/0.9.1"))?.as_ref(), Some(&new));
             assert_eq!(tx.devices_of_client(&client)?, [id(1), id(2), id(7)]);
             assert_eq!(tx.overdue("next/0.10.66", NOW + 200, 10)?, [id(7), id(1), id(2)]);
             assert_eq!(tx.overdue("next/0.10.66", NOW + 200, 2)?, [id(7), id(1)]);
             assert_eq!(tx.offers_in_hour("next", NOW)?, 1);
-            // This one takes the long way, and makes everything known.
-            assert_eq!(tx.device_in_full(id(7))?.as_ref(), Some(&new));
+            assert_eq!(tx.device(id(7))?.as_ref(), Some(&new));
         }
         Ok(())
     });

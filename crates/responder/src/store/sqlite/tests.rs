@@ -5,7 +5,7 @@ use std::thread;
 
 use super::*;
 use crate::conformance;
-use crate::fixture::{NOW, Out, aimed, check, is_upgrade, notify, target};
+use crate::fixture::{NOW, OneByOne as _, Out, aimed, check, is_upgrade, notify, target};
 use crate::record::{Event, EventKind};
 use crate::store::conformance::Subject;
 
@@ -98,7 +98,7 @@ fn one_unreadable_record_does_not_take_the_others_answers() {
                 target: "/otap/version",
                 agent: Some(agent.as_bytes()),
                 body: b"0.10.65",
-                whole: true,
+                is_complete: true,
             };
             let Step::Ask(question) = responder.prepare(&request) else { panic!() };
             question

@@ -1,0 +1,308 @@
+//! What a question is answered and what it changes: a pure function of the [`Records`], the question and the time.
+//!
+//! [`super::decide`] judges an offer and [`super::outcome`] judges an attempt; here is what leads to them.
+
+use super::decide::{self, Attempt, Skipped, decide};
+use super::offer::Offer;
+use super::outcome::{self, Ending};
+use super::question::{Kind, NoOffer, Notice, Question, Start};
+use super::record::{DeviceRecord, Event, EventKind, Refusal, UnknownRecord};
+use super::records::{Keys, Records};
+use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
+use otapress_core::wire::{Answer, Target};
+
+/// How far a device's clock may be ahead of ours. One that is further ahead says nothing about when it started.
+const AHEAD_SECONDS: i64 = 300;
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchanged {
+    /// What a version check is sent.
+    pub answer: Answer,
+    /// What the operator should know of it.
+    pub log: Option<String>,
+}
+
+/// Answers a question and changes the records accordingly; a simulated device leaves them as they are.
+///
+/// The records hold what [`Question::add_keys`] names.
+pub fn exchange(records: &mut Records, question: &Question, now: i64) -> Exchanged {
+    if question.dry_run {
+        let mut keys = Keys::default();
+        question.add_keys(&mut keys);
+        return recorded(&mut records.scratch(&keys), question, now);
+    }
+    recorded(records, question, now)
+}
+
+fn recorded(records: &mut Records, question: &Question, now: i64) -> Exchanged {
+    match &question.kind {
+        Kind::Check { imei, reported, offer } => check(records, *imei, reported, offer, now),
+        Kind::Notify(notice) => notify(records, notice, now),
+        Kind::Start { start, published } => started(records, start, *published, now),
+    }
+}
+
+impl Exchanged {
+    fn nothing(log: Option<String>) -> Self {
+        Exchanged { answer: Answer::NO, log }
+    }
+}
+
+fn check(
+    records: &mut Records,
+    imei: Imei,
+    reported: &Result<Version, String>,
+    offer: &Result<Offer, NoOffer>,
+    now: i64,
+) -> Exchanged {
+    if records.device(imei).is_none() {
+        if let Err(why) = offer {
+            return unknown_device_checks(records, imei, reported, why, now);
+        }
+        records.push_event(happened(EventKind::FirstSeen, imei, now, String::new()));
+    }
+    let version = reported.as_ref().ok().copied();
+    end_attempt(records, imei, version, now);
+    let (answer, refusal) = match (offer, version) {
+        (Ok(offer), Some(version)) => {
+            let (rollout, channel) = rollout_of(offer.target());
+            judge_silent(records, rollout, now);
+            let mut ledger = records.ledger(imei, rollout, channel, now);
+            let decision = decide(offer, version, &mut ledger, now);
+            if let Some(channel) = decision.counted {
+                records.count_offer(&channel, now);
+            }
+            (decision.answer, decision.refusal)
+        }
+        (_, version) => {
+            let refusal = match offer {
+                Err(NoOffer::Unknown) => Refusal::UnknownDevice,
+                Err(NoOffer::Broken(_)) => Refusal::NoAnswerFile,
+                Ok(_) => Refusal::BadVersion,
+            };
+            let (device, events) = records.device_mut(imei, now);
+            decide::seen(device, version, Some(refusal), now, events);
+            (Answer::NO, Some(refusal))
+        }
+    };
+    Exchanged { answer, log: complaint(refusal, reported, offer.as_ref().err()) }
+}
+
+fn rollout_of(target: Option<&Target>) -> (&str, Option<&str>) {
+    target.map_or(("", None), |target| (&*target.rollout, target.channel.as_deref()))
+}
+
+/// Writes down how the device's latest attempt ended, if what it reports (or only the time) tells that.
+fn end_attempt(records: &mut Records, imei: Imei, reported: Option<Version>, now: i64) {
+    let Some(device) = records.device(imei) else { return };
+    let Some(ending) = outcome::told(device, reported, now) else { return };
+    let Some(latest) = device.latest.clone() else { return };
+    outcome::settle(&mut records.ledger(imei, &latest, None, now), &ending, now);
+}
+
+/// A check of somebody who never was in the fleet.
+fn unknown_device_checks(
+    records: &mut Records,
+    imei: Imei,
+    reported: &Result<Version, String>,
+    why: &NoOffer,
+    now: i64,
+) -> Exchanged {
+    let said = reported.as_ref().map_or_else(String::clone, Version::to_string);
+    // What is not published is not unknown.
+    let refusal = match why {
+        NoOffer::Broken(_) => Refusal::NoAnswerFile,
+        NoOffer::Unknown => {
+            unknown_device(records, &imei.to_string(), said, now);
+            Refusal::UnknownDevice
+        }
+    };
+    Exchanged::nothing(complaint(Some(refusal), reported, Some(why)))
+}
+
+/// Records an unknown device, if it says something new or was not heard of for a while.
+fn unknown_device(records: &mut Records, name: &str, said: String, now: i64) {
+    let known = records.unknown(name);
+    let first_seen = known.map_or(now, |known| known.first_seen);
+    let is_news = |known: &UnknownRecord| {
+        known.said != said || (now - known.last_seen).abs() >= DeviceRecord::TOUCH_SECONDS
+    };
+    if known.is_none_or(is_news) {
+        records.put_unknown(UnknownRecord { name: name.to_owned(), first_seen, last_seen: now, said });
+    }
+}
+
+/// Judges the devices that did not come back from their upgrade, before one more is sent there. They
+/// never ask again, so nobody else would. Returns how many were judged.
+fn judge_silent(records: &mut Records, rollout: &str, now: i64) -> usize {
+    let mut judged = 0;
+    for imei in records.take_overdue(rollout) {
+        // It may have asked since.
+        let is_due = |device: &DeviceRecord| {
+            device.offer(rollout).and_then(|offer| offer.deadline).is_some_and(|deadline| now >= deadline)
+        };
+        if records.device(imei).is_some_and(is_due) {
+            outcome::settle(&mut records.ledger(imei, rollout, None, now), &Ending::Overdue, now);
+            judged += 1;
+        }
+    }
+    judged
+}
+
+/// Judges the attempts that are overdue in the rollouts that were loaded. Returns how many were.
+pub(super) fn judge_overdue(records: &mut Records, now: i64) -> usize {
+    records.overdue_rollouts().iter().map(|rollout| judge_silent(records, rollout, now)).sum()
+}
+
+/// What the operator should know of a check; the refusals of daily life are in the records.
+fn complaint(
+    refusal: Option<Refusal>,
+    reported: &Result<Version, String>,
+    why: Option<&NoOffer>,
+) -> Option<String> {
+    let refusal = refusal?;
+    match (refusal, why, reported) {
+        (_, Some(NoOffer::Broken(why)), _) => Some(format!("{refusal}: {why}")),
+        (_, Some(NoOffer::Unknown), _) => Some(refusal.to_string()),
+        (Refusal::BadVersion, _, Err(said)) => Some(format!("{refusal}: `{said}`")),
+        _ => None,
+    }
+}
+
+fn notify(records: &mut Records, notice: &Notice, now: i64) -> Exchanged {
+    records.note_result();
+    let known = sender(records, notice);
+    let Some(imei) = known.filter(|&imei| records.device(imei).is_some() || notice.published) else {
+        unknown_device(records, &notice.name(), notice.posted.text.clone(), now);
+        return Exchanged::nothing(Some(Refusal::UnknownDevice.to_string()));
+    };
+    if records.device(imei).is_none() {
+        records.push_event(happened(EventKind::FirstSeen, imei, now, String::new()));
+    }
+    let log = notice.client.as_ref().and_then(|client| name_device(records, imei, client, now));
+    let attempt = records.device(imei).and_then(|device| outcome::attempt_at(device, now));
+    match attempt.map(|offer| offer.rollout.clone()) {
+        Some(rollout) => {
+            outcome::hear_of_attempt(&mut records.ledger(imei, &rollout, None, now), &notice.posted, now);
+        }
+        None => {
+            let (device, events) = records.device_mut(imei, now);
+            outcome::hear_of_no_attempt(device, &notice.posted, now, events);
+        }
+    }
+    Exchanged::nothing(log)
+}
+
+/// Notes the clientID that a device uses. Returns what is wrong with it.
+fn name_device(records: &mut Records, imei: Imei, client: &ClientId, now: i64) -> Option<String> {
+    let known = records.device(imei).and_then(|device| device.client.as_ref());
+    if known == Some(client) {
+        return None;
+    }
+    let odd = mismatch(records, imei, known, client);
+    let (device, events) = records.device_mut(imei, now);
+    device.client = Some(client.clone());
+    if let Some(odd) = &odd {
+        events.push(happened(EventKind::IdentityMismatch, imei, now, odd.clone()));
+    }
+    odd
+}
+
+/// A start message: a version check at the message's own time, to which there is no answer.
+///
+/// What is older than the device's record tells nothing new, be it that the broker has kept it or that it was under way
+/// for long: a start before the attempt began is no proof that the attempt succeeded, and none that a version
+/// reported since then is gone.
+fn started(records: &mut Records, start: &Start, published: bool, now: i64) -> Exchanged {
+    if start.at > now.saturating_add(AHEAD_SECONDS) {
+        let ahead = start.at - now;
+        return Exchanged::nothing(Some(format!("ignored: the device's clock is {ahead} seconds ahead")));
+    }
+    let (imei, at) = (start.imei, start.at.min(now));
+    match records.device(imei) {
+        Some(device) => {
+            let known =
+                device.latest_offer().map_or(device.last_seen, |offer| offer.at.max(device.last_seen));
+            if at <= known {
+                return Exchanged::nothing(None);
+            }
+        }
+        None if published => records.push_event(happened(EventKind::FirstSeen, imei, at, String::new())),
+        None => {
+            let name = imei.to_string();
+            if records.unknown(&name).is_some_and(|known| at <= known.last_seen) {
+                return Exchanged::nothing(None);
+            }
+            unknown_device(records, &name, start.version.to_string(), at);
+            return Exchanged::nothing(Some(Refusal::UnknownDevice.to_string()));
+        }
+    }
+    if let Some(odd) = name_device(records, imei, &start.client, at) {
+        // Heard of, so that the copy that the broker keeps is not complained about again.
+        records.device_mut(imei, at).0.last_seen = at;
+        return Exchanged::nothing(Some(format!("the version is not believed: {odd}")));
+    }
+    end_attempt(records, imei, Some(start.version), at);
+    let (device, events) = records.device_mut(imei, at);
+    let refusal = device.refusal;
+    decide::seen(device, Some(start.version), refusal, at, events);
+    Exchanged::nothing(None)
+}
+
+/// Makes an attempt for a device that did not ask.
+///
+/// # Errors
+/// Why there is none; the records are of no use then.
+pub(super) fn trigger(
+    records: &mut Records,
+    imei: Imei,
+    offer: &Result<Offer, NoOffer>,
+    now: i64,
+) -> Result<Attempt, Skipped> {
+    let offer = match offer {
+        Ok(offer) => offer,
+        Err(NoOffer::Unknown) => return Err(Skipped::Refused(Refusal::UnknownDevice)),
+        Err(NoOffer::Broken(_)) => return Err(Skipped::Refused(Refusal::NoAnswerFile)),
+    };
+    if records.device(imei).is_none() {
+        return Err(Skipped::NeverReported);
+    }
+    let (rollout, channel) = rollout_of(offer.target());
+    end_attempt(records, imei, None, now);
+    judge_silent(records, rollout, now);
+    let (attempt, counted) = decide::trigger(offer, &mut records.ledger(imei, rollout, channel, now), now)?;
+    if let Some(channel) = counted {
+        records.count_offer(&channel, now);
+    }
+    Ok(attempt)
+}
+
+/// Whose result it is: the modem's word counts most, because a path is only what a setting says.
+fn sender(records: &Records, notice: &Notice) -> Option<Imei> {
+    if notice.imei.is_some() {
+        return notice.imei;
+    }
+    let mut of_client = records.devices_of_client(notice.client.as_ref()?);
+    match (of_client.next(), of_client.next()) {
+        (Some(imei), None) => Some(imei),
+        _ => notice.client_as_imei(),
+    }
+}
+
+/// What is wrong with a device's new clientID.
+fn mismatch(records: &Records, imei: Imei, known: Option<&ClientId>, client: &ClientId) -> Option<String> {
+    if let Some(known) = known {
+        return Some(format!("the IMEI {imei} was `{known}`, now it is `{client}`"));
+    }
+    if client.as_str().parse::<Imei>().is_ok_and(|stated| stated != imei) {
+        return Some(format!("the clientID is the IMEI `{client}`, the modem is {imei}"));
+    }
+    let other = records.devices_of_client(client).find(|&other| other != imei)?;
+    Some(format!("the clientID `{client}` was the IMEI {other}, now it is {imei}"))
+}
+
+fn happened(kind: EventKind, imei: Imei, at: i64, detail: String) -> Event {
+    Event { at, kind, imei: Some(imei), rollout: None, code: None, detail }
+}
