@@ -16,7 +16,6 @@ pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod probe;
 mod project;
-mod provision;
 pub(crate) mod relay;
 pub(crate) mod resume;
 pub(crate) mod retry;

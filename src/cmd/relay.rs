@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::serve::{self, password};
+use super::serve;
 use super::store::serving_store;
 use super::{now, trigger};
 use crate::context::{Discreet, Exit, Global, WrongUsage};
@@ -18,6 +18,7 @@ use crate::relay::broker::{Address, Broker, Login, Pem};
 use crate::relay::daemon::{self, Until};
 use crate::relay::topic::Topics;
 use otapress_publish::catalog::read_file;
+use otapress_publish::password;
 
 /// The variable with the password at the broker.
 const PASSWORD: &str = "OTAPRESS_MQTT_PASSWORD";
@@ -121,7 +122,7 @@ pub(super) fn jitter() -> Jitter {
 #[expect(clippy::disallowed_methods, reason = "a password may stand in the environment")]
 fn broker(args: &Args) -> anyhow::Result<Broker> {
     let login = match (&args.user, &args.password_file) {
-        (Some(user), Some(file)) => Some((user, password(Path::new(""), file)?)),
+        (Some(user), Some(file)) => Some((user, password::read(Path::new(""), file)?)),
         (Some(user), None) => {
             let password = std::env::var(PASSWORD).ok().filter(|password| !password.is_empty());
             let missing =

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,8 @@ use super::project::Project;
 use super::store::serving_store;
 use super::{admin, build, now};
 use crate::context::{Exit, Global};
-use otapress_publish::catalog::read_file;
 use otapress_publish::fleet::Fleet;
+use otapress_publish::password;
 use otapress_publish::publish::scan::read_site;
 use otapress_server::http::{Config, Credentials, Limits, serve};
 
@@ -191,22 +190,9 @@ fn of_fleet(fleet: &Fleet) -> anyhow::Result<Credentials> {
         fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()).collect();
     let mut pairs = Vec::new();
     for auth in all {
-        pairs.push((auth.user.as_str(), password(fleet.dir(), &auth.password_file)?));
+        pairs.push((auth.user.as_str(), password::read(fleet.dir(), &auth.password_file)?));
     }
     Ok(Credentials::new(pairs.iter().map(|(user, password)| (*user, password.as_str()))))
-}
-
-/// The password in a file, without the line end.
-pub(super) fn password(dir: &Path, file: &Path) -> anyhow::Result<String> {
-    let path = dir.join(file);
-    let text = String::from_utf8(read_file(&path)?)
-        .ok()
-        .with_context(|| format!("the password in `{}` is not text", path.display()))?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    if password.is_empty() || password.contains(['\r', '\n']) {
-        bail!("`{}` must hold the password in one line", path.display());
-    }
-    Ok(password.to_owned())
 }
 
 /// Builds whenever an input has changed; a fleet with mistakes leaves out/ as it is.

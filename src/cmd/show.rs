@@ -6,13 +6,14 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::project::Project;
-use super::provision::{self, Form};
 use super::show_text;
-use super::{look_at_store, now, serve};
+use super::{look_at_store, now};
 use crate::context::{Exit, Global, print};
 use otapress_core::out::answer_path;
 use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet};
+use otapress_publish::password;
+use otapress_publish::provision::{self, Form, at_command, to_set, warnings};
 use otapress_publish::render::{answer, jad_path, jar_path, rollouts};
 use otapress_publish::resolve::{Assignment, Rule, assign};
 use otapress_responder::decide;
@@ -26,10 +27,31 @@ pub(crate) struct Args {
     device: String,
     /// Print only what to set on the device, with its password
     #[arg(long, conflicts_with = "json", value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "set")]
-    provision: Option<Form>,
+    provision: Option<FormName>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// A [`Form`] on the command line.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FormName {
+    /// Commands of the console (with its dollar sign) and of MQTT, one in each line
+    Set,
+    /// Lines of a:/file/OwnTracks.properties
+    Properties,
+    /// Text messages, one in each line
+    Sms,
+}
+
+impl From<FormName> for Form {
+    fn from(name: FormName) -> Self {
+        match name {
+            FormName::Set => Form::Set,
+            FormName::Properties => Form::Properties,
+            FormName::Sms => Form::Sms,
+        }
+    }
 }
 
 /// What is known of a device.
@@ -80,12 +102,12 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         bail!("`otapURI` names no file for device `{}`", device.client_id);
     };
     let password = match &provisioning.auth {
-        Some(auth) if args.provision.is_some() => Some(serve::password(fleet.dir(), &auth.password_file)?),
+        Some(auth) if args.provision.is_some() => Some(password::read(fleet.dir(), &auth.password_file)?),
         Some(auth) => Some(format!("<the line in {}>", auth.password_file.display())),
         None => None,
     };
     let provision = to_set(fleet, device, password.as_deref());
-    if let Some(form) = args.provision {
+    if let Some(form) = args.provision.map(Form::from) {
         let text = provision::text(form, &provision).map_err(|faults| anyhow!("{}", faults.join("; ")))?;
         print(text)?;
         if form == Form::Sms && !global.quiet {
@@ -107,7 +129,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             size: entry.jar().size(),
             sha256: entry.sha256().to_string(),
         }),
-        command: command(fleet, device, &notify_url, password.as_deref()),
+        command: at_command(fleet, device, &notify_url, password.as_deref()),
         warnings: warnings(fleet, device, &notify_url),
         notify_url,
         provision,
@@ -119,73 +141,6 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         show_text::text(&view)
     };
     print(text)
-}
-
-/// What has to be set on the device: what differs from the defaults of the firmware, spelled as there.
-pub(super) fn to_set(fleet: &Fleet, device: &Device, password: Option<&str>) -> Vec<(&'static str, String)> {
-    let provisioning = &fleet.group(device).provisioning;
-    let mut lines = Vec::new();
-    if device.client_id.as_str() != device.imei.to_string() {
-        lines.push(("clientID", device.client_id.to_string()));
-    }
-    lines.push(("apn", provisioning.apn.clone()));
-    lines.push(("otapURI", provisioning.otap_uri.value.as_str().into()));
-    lines.push(("notifyURI", provisioning.notify_uri.value.as_str().into()));
-    lines.push(("versionURI", provisioning.version_uri.value.as_str().into()));
-    lines.push(("versionInterval", provisioning.version_interval.to_string()));
-    if let (Some(auth), Some(password)) = (&provisioning.auth, password) {
-        lines.push(("otapUser", auth.user.clone()));
-        lines.push(("otapPassword", password.into()));
-    }
-    if let Some(tid) = &device.tid {
-        lines.push(("tid", tid.to_string()));
-    }
-    lines
-}
-
-/// What the firmware sends to the modem for an upgrade, with unquoted parameters.
-fn command(fleet: &Fleet, device: &Device, notify_url: &str, password: Option<&str>) -> String {
-    let provisioning = &fleet.group(device).provisioning;
-    let otap = expand(provisioning.otap_uri.value.as_str(), &device.client_id);
-    let user = provisioning.auth.as_ref().map_or("", |auth| &auth.user);
-    let (password, apn) = (password.unwrap_or(""), &provisioning.apn);
-    format!("AT^SJOTAP=,{otap},a:/app,{user},{password},gprs,{apn},,,8.8.8.8,{notify_url}")
-}
-
-/// What is checked for the longest clientID of a group, for this one; and what only the password file can tell.
-fn warnings(fleet: &Fleet, device: &Device, notify_url: &str) -> Vec<String> {
-    let provisioning = &fleet.group(device).provisioning;
-    let limits = fleet.limits();
-    let otap = expand(provisioning.otap_uri.value.as_str(), &device.client_id);
-    let mut warnings = Vec::new();
-    let mut too_long = |name: &str, len: usize, limit: usize| {
-        if len > limit {
-            warnings.push(format!("{name} has {len} characters, and modems may take only {limit}"));
-        }
-    };
-    too_long("otapURI", otap.len(), limits.url);
-    too_long("notifyURI", notify_url.len(), limits.url);
-    if let Some(auth) = &provisioning.auth {
-        too_long("otapUser", auth.user.len(), limits.user);
-        match serve::password(fleet.dir(), &auth.password_file) {
-            Ok(password) => {
-                too_long("otapPassword", password.len(), limits.password);
-                if password.contains([',', '"', '\'', ';', ' ', '\t'])
-                    || !password.bytes().all(|b| b.is_ascii_graphic())
-                {
-                    warnings.push("otapPassword has a character that breaks the modem's command".into());
-                }
-            }
-            Err(error) => warnings.push(format!("otapPassword is not known here: {error:#}")),
-        }
-    }
-    if fleet.site().uri().is_private() {
-        warnings.push(format!(
-            "`{}` is unlikely to be known to 8.8.8.8, which the modem asks",
-            fleet.site().uri().host()
-        ));
-    }
-    warnings
 }
 
 /// What is remembered, and what would be decided if the device asked now with the version that it reported last.

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::provision::commands;
 use super::show::{StateView, View};
 use crate::report::refusal::explain;
 use crate::report::status::time::moment;
+use otapress_publish::provision::commands;
 use otapress_publish::resolve::Rule;
 use otapress_responder::code::lookup;
 use otapress_responder::record::Verdict;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::project::Project;
-use super::{serve, show};
 use crate::context::Global;
 use otapress_core::out::answer_file;
 use otapress_core::out_path::OutPath;
@@ -19,6 +18,8 @@ use otapress_core::wire::{AnswerFile, Site};
 use otapress_devices::device;
 use otapress_devices::device::http::{Network, Url};
 use otapress_publish::fleet::{Device, Fleet};
+use otapress_publish::password;
+use otapress_publish::provision::to_set;
 use otapress_publish::publish::scan::read_site;
 use otapress_publish::render::jad_path;
 
@@ -83,7 +84,7 @@ fn devices(
     let mut passwords = BTreeMap::new();
     for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
         if !passwords.contains_key(&auth.password_file) {
-            let password = serve::password(fleet.dir(), &auth.password_file)?;
+            let password = password::read(fleet.dir(), &auth.password_file)?;
             passwords.insert(auth.password_file.clone(), password);
         }
     }
@@ -116,7 +117,7 @@ fn simulated_device(
         bail!("`otapURI` names no file for device `{}`", device.client_id);
     };
     let mut simulated = device::Device::new(device.imei, "0.0.1");
-    for (key, val) in show::to_set(fleet, device, password) {
+    for (key, val) in to_set(fleet, device, password) {
         simulated = simulated.with(key, &val)?;
     }
     simulated.network = network;

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 #[expect(clippy::disallowed_types, reason = "reports print it")]
 use serde::Serialize;
@@ -175,6 +175,13 @@ pub struct Span {
     pub end: u32,
 }
 
+impl Span {
+    /// Only its first character.
+    pub fn at_start(self) -> Self {
+        Span { end: self.start, ..self }
+    }
+}
+
 /// Where it is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
@@ -234,7 +241,7 @@ pub struct Source {
     /// The path as the operator would write it.
     pub path: PathBuf,
     /// The text.
-    pub text: String,
+    pub text: Arc<str>,
     /// Where its lines start; found when the first of them is asked for.
     lines: OnceLock<Vec<u32>>,
 }
@@ -260,7 +267,7 @@ pub struct Sources(Vec<Source>);
 
 impl Sources {
     /// Keeps a text.
-    pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> SourceId {
+    pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<Arc<str>>) -> SourceId {
         self.0.push(Source { path: path.into(), text: text.into(), lines: OnceLock::new() });
         SourceId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 sources"))
     }

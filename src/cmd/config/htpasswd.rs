@@ -9,14 +9,14 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use sha_crypt::{CustomizedPasswordHasher as _, Params, ShaCrypt};
 
-use super::super::serve::password;
 use otapress_publish::fleet::Fleet;
+use otapress_publish::password;
 
 /// One line `user:hash` for each otapUser of the fleet.
 pub(crate) fn lines(fleet: &Fleet) -> anyhow::Result<String> {
     let mut users: BTreeMap<&str, (String, &Path)> = BTreeMap::new();
     for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
-        let secret = password(fleet.dir(), &auth.password_file)?;
+        let secret = password::read(fleet.dir(), &auth.password_file)?;
         match users.get(auth.user.as_str()) {
             Some((known, file)) if *known != secret => bail!(
                 "`otapUser: {}` has one password in `{}` and another in `{}`",

@@ -1,91 +1,36 @@
-//! The devices: gathered from fleet.yaml and the inventories as text, then checked against each other and
-//! against what they refer to.
+//! The devices of fleet.yaml and the inventories, checked against each other and against what they refer to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 
-use super::raw::{self, Node, Text};
-use super::reader::{Reader, did_you_mean};
-use super::settings_sets::SettingsSet;
-use super::written::{More, RawDevice};
-use super::{ChannelIndex, Device, EffectiveSettings, GroupIndex, SettingsIndex, Spanned, keys};
+use super::names::Names;
+use super::raw::Node;
+use super::raw_device::{More, RawDevice};
+use super::reader::Reader;
+use super::{Device, EffectiveSettings, GroupIndex, SettingsIndex, Spanned, keys};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 
-/// Takes the devices of fleet.yaml while it is read.
-#[derive(Debug)]
-pub(super) struct Collector<'a> {
-    pub reader: &'a mut Reader,
-    pub devices: Vec<RawDevice>,
+/// Reads `devices`; `at` is the key.
+pub(super) fn read(reader: &mut Reader, node: Node<'_>, at: Span) -> Vec<RawDevice> {
+    let entries = reader.mapping(node, "`devices`", at).unwrap_or_default();
+    entries.into_iter().filter_map(|(client_id, device)| raw_device(reader, client_id, device)).collect()
 }
 
-impl raw::Devices for Collector<'_> {
-    fn device(&mut self, client_id: Node, device: Node) {
-        let reader = &mut *self.reader;
-        let Some(client_id) = reader.text(client_id, "a clientID") else { return };
-        let what = format!("device `{}`", client_id.text);
-        let Some(mut fields) = reader.fields(device, keys::DEVICE, &what, client_id.span) else { return };
-        let mut device = RawDevice::new(client_id);
-        for key in keys::DEVICE {
-            let Some(node) = fields.take(key.name) else { continue };
-            match device.text(key.name) {
-                Some(place) => *place = reader.text(node, &format!("`{}`", key.name)),
-                None => device.set_settings(reader.texts(node, "settings sets")),
-            }
+fn raw_device(reader: &mut Reader, client_id: Node<'_>, device: Node<'_>) -> Option<RawDevice> {
+    let client_id = reader.text(client_id, "a clientID")?;
+    let what = format!("device `{}`", client_id.text);
+    let mut fields = reader.fields(device, keys::DEVICE, &what, client_id.span)?;
+    let mut device = RawDevice::new(client_id);
+    for key in keys::DEVICE {
+        let Some(node) = fields.take(key.name) else { continue };
+        match device.text(key.name) {
+            Some(place) => *place = reader.text(node, &format!("`{}`", key.name)),
+            None => device.set_settings(reader.texts(node, "settings sets")),
         }
-        self.devices.push(device);
     }
-}
-
-/// What devices and groups refer to by name.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    pub channels: BTreeMap<String, ChannelIndex>,
-    pub groups: BTreeMap<String, GroupIndex>,
-    pub sets: BTreeMap<String, SettingsSet>,
-}
-
-impl Names {
-    pub(super) fn channel(&self, reader: &mut Reader, name: &Text) -> Option<ChannelIndex> {
-        look_up(reader, &self.channels, name, "channel", Code::UnknownChannel).copied()
-    }
-
-    pub(super) fn group(&self, reader: &mut Reader, name: &Text) -> Option<GroupIndex> {
-        look_up(reader, &self.groups, name, "group", Code::UnknownGroup).copied()
-    }
-
-    /// The names of the sets that exist; the others are reported.
-    pub(super) fn sets(&self, reader: &mut Reader, names: &[Text]) -> Vec<String> {
-        names
-            .iter()
-            .filter(|name| look_up(reader, &self.sets, name, "settings set", Code::UnknownSettings).is_some())
-            .map(|name| name.text.to_string())
-            .collect()
-    }
-}
-
-fn look_up<'a, T>(
-    reader: &mut Reader,
-    map: &'a BTreeMap<String, T>,
-    name: &Text,
-    what: &str,
-    code: Code,
-) -> Option<&'a T> {
-    let found = map.get(&*name.text);
-    if found.is_none() {
-        let known = || map.keys().map(String::as_str);
-        let hint = did_you_mean(&name.text, known()).unwrap_or_else(|| match map.len() {
-            0 => format!("there is no {what} at all"),
-            1 => format!("there is only `{}`", known().collect::<String>()),
-            2..=12 => format!("there are `{}`", known().collect::<Vec<_>>().join("`, `")),
-            n => format!("it is none of the {n} that are defined"),
-        });
-        reader.report(
-            Diagnostic::new(code, name.span, format!("{what} `{}` is not defined", name.text)).hint(hint),
-        );
-    }
-    found
+    Some(device)
 }
 
 /// Makes one list of settings of each different combination of sets.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::keys;
 use super::raw::Text;
+use super::raw_device::RawDevice;
 use super::reader::{Reader, did_you_mean};
-use super::written::RawDevice;
 use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
 
 /// The files that a pattern beside fleet.yaml matches, sorted, and what is wrong with the pattern.

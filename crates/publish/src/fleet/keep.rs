@@ -8,7 +8,7 @@ use otapress_core::out::TEMP_PREFIX;
 use otapress_core::out_path::OutPath;
 
 /// Reads the names. Only hidden files can be kept: every other one could be a JAD of a next release.
-pub(super) fn read(reader: &mut Reader, node: Node) -> BTreeSet<String> {
+pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for text in reader.texts(node, "names") {
         let name = &*text.text;

@@ -1,4 +1,4 @@
-//! The fleet as the operator declared it, checked: what follows cannot fail for what stands in fleet.yaml.
+//! The fleet as the operator declared it, validated: code after this point need not handle bad input.
 //!
 //! ```text
 //! fleet.yaml ─ raw ─► validate ─► Fleet
@@ -6,28 +6,35 @@
 //! ```
 //! Only [`load`] makes a [`Fleet`].
 
+mod channels;
 mod devices;
-mod excerpt;
+mod groups;
 mod inventory;
 mod keep;
 pub mod keys;
-mod lines;
+mod limits;
 mod load;
+mod midlet;
+mod names;
 mod provisioning;
 pub mod raw;
+mod raw_device;
 mod reader;
 mod scalars;
 pub mod schema;
 mod settings_sets;
+mod site;
 pub mod uri;
+mod usage;
 mod validate;
-mod written;
+mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub use limits::Limits;
 pub use load::{Loaded, load, parse};
-pub use provisioning::{Limits, Provisioning};
+pub use provisioning::Provisioning;
 pub use scalars::{BasisPoints, per_hour};
 
 use crate::diag::Span;
@@ -273,6 +280,11 @@ impl EffectiveSettings {
         let generation =
             crate::settings::generation(settings.iter().filter(|setting| !always.contains(&setting.key)));
         EffectiveSettings { settings, always, generation }
+    }
+
+    /// Seconds between version checks, if a setting says so.
+    pub fn version_interval(&self) -> Option<u32> {
+        self.get("versionInterval").and_then(|value| value.parse().ok())
     }
 
     /// The value of a key, if it is set.

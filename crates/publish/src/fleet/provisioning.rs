@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use super::limits::Limits;
 use super::raw::{Node, Text};
 use super::reader::{Fields, Reader};
 use super::uri::{HttpUri, JadPath, Site};
 use super::{Spanned, keys};
 use crate::diag::{Code, Diagnostic, Span};
+use crate::provision::breaks_command;
 use otapress_core::out::{ANSWERS, JAD_SUFFIX, JARS};
 
 /// What is set on the devices of a group.
@@ -37,26 +39,6 @@ pub struct Auth {
     pub password_file: PathBuf,
 }
 
-/// How long what the modem is told may be before `check` warns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// otapURI and notifyURI, expanded.
-    pub url: usize,
-    /// otapUser.
-    pub user: usize,
-    /// otapPassword.
-    pub password: usize,
-    /// apn.
-    pub apn: usize,
-}
-
-impl Default for Limits {
-    /// What is believed of Cinterion modules; unconfirmed, hence warnings only.
-    fn default() -> Self {
-        Limits { url: 100, user: 32, password: 32, apn: 100 }
-    }
-}
-
 /// `provisioning` as written, for one group or for all.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
@@ -70,14 +52,25 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn read(reader: &mut Reader, node: Node, at: Span) -> Self {
+    pub(super) fn read(reader: &mut Reader, node: Node<'_>, at: Span) -> Self {
         match reader.fields(node, keys::PROVISIONING, "`provisioning`", at) {
             Some(fields) => Self::from_fields(reader, fields),
             None => Draft::default(),
         }
     }
 
-    fn from_fields(reader: &mut Reader, mut fields: Fields) -> Self {
+    /// The one at the top of the file, with the keys that every device needs.
+    pub(super) fn read_base(reader: &mut Reader, node: Node<'_>) -> Self {
+        let at = node.span;
+        let draft = Self::read(reader, node, at);
+        let needed = [&draft.otap_uri, &draft.notify_uri, &draft.version_uri];
+        for (name, _) in keys::PROVISIONING_REQUIRED.iter().zip(needed).filter(|(_, text)| text.is_none()) {
+            reader.missing(name, "`provisioning`", at);
+        }
+        draft
+    }
+
+    fn from_fields(reader: &mut Reader, mut fields: Fields<'_>) -> Self {
         let mut text = |name: &'static str| {
             let node = fields.take(name)?;
             let text = reader.text(node, &format!("`{name}`"))?;
@@ -98,14 +91,6 @@ impl Draft {
             .take("versionInterval")
             .and_then(|node| reader.number(node, "`versionInterval`", 60, i32::MAX as u32));
         draft
-    }
-
-    /// Notes which of the keys that every device needs are not there.
-    pub(super) fn require(&self, reader: &mut Reader, at: Span) {
-        let there = [&self.otap_uri, &self.notify_uri, &self.version_uri];
-        for (name, _) in keys::PROVISIONING_REQUIRED.iter().zip(there).filter(|(_, text)| text.is_none()) {
-            reader.missing(name, "`provisioning`", at);
-        }
     }
 
     /// The same with what a group says differently.
@@ -213,9 +198,7 @@ pub(super) fn too_long(span: Span, name: &str, value: &str, limit: usize) -> Dia
 
 /// The firmware puts these values unquoted into one `AT^SJOTAP` command.
 fn check_modem_characters(reader: &mut Reader, name: &str, text: &Text) {
-    let breaks =
-        |c: char| matches!(c, ',' | '"' | '\'' | ';') || c.is_whitespace() || c.is_control() || !c.is_ascii();
-    if let Some(c) = text.text.chars().find(|&c| breaks(c)) {
+    if let Some(c) = breaks_command(&text.text) {
         reader.report(
             Diagnostic::new(Code::ModemCharacter, text.span, format!("`{name}` contains {c:?}, which breaks the modem's command"))
                 .hint("the firmware quotes nothing: no comma, quote, semicolon, white space, control or non-ASCII character"),

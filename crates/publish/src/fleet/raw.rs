@@ -1,17 +1,14 @@
 //! The text of a fleet file as a tree of nodes that know where they stand.
 //!
 //! The tree knows nothing of fleets: every scalar is text as it was written (`0.10` stays `0.10`), every
-//! mapping keeps its duplicates, and nothing but a syntax error stops the reading. So whatever is wrong with the
-//! content can be reported in one run by `super::validate`.
+//! mapping keeps its duplicates, and nothing but a syntax error stops the reading. So everything that is wrong with the
+//! content can be reported in one run by [`super::validate`].
 
-#![expect(clippy::disallowed_types, reason = "the format of fleet.yaml")]
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
-use std::fmt;
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_yaml::{Spanned, budget, options, options::DuplicateKeyPolicy};
-
-use super::excerpt::Excerpt;
 use crate::diag::{Code, Diagnostic, SourceId, Span};
 
 /// A piece of text and where it stands.
@@ -24,30 +21,30 @@ pub struct Text {
 }
 
 /// A node of the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Node<'a> {
     /// Where it starts; a scalar is covered whole.
     pub span: Span,
-    /// What it is.
-    pub value: Value,
+    pub value: Value<'a>,
 }
 
-/// The value of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Value<'a> {
     /// Nothing, `~` or `null`.
     Null,
-    /// A scalar as written.
-    Scalar(Box<str>),
-    /// A sequence.
-    Seq(Vec<Node>),
-    /// A mapping in the order of the file, duplicates included.
-    Map(Vec<(Node, Node)>),
+    /// As written.
+    Scalar(Cow<'a, str>),
+    Seq(Vec<Node<'a>>),
+    /// In the order of the file, duplicates included.
+    Map(Vec<Entry<'a>>),
 }
 
-impl Value {
+/// A key and its value.
+pub(super) type Entry<'a> = (Node<'a>, Node<'a>);
+
+impl Value<'_> {
     /// What it is, in the words of a message.
-    pub fn describe(&self) -> &'static str {
+    pub(super) fn describe(&self) -> &'static str {
         match self {
             Value::Null => "nothing",
             Value::Scalar(_) => "a text",
@@ -57,290 +54,212 @@ impl Value {
     }
 }
 
-/// Takes the entries of the mapping `devices` one by one, so that the nodes of a million devices never exist at
-/// the same time.
-pub trait Devices {
-    /// One device: its clientID and what is said of it.
-    fn device(&mut self, client_id: Node, device: Node);
-}
+/// Bounds the recursion; no fleet needs more than a few levels.
+const MAX_DEPTH: usize = 256;
 
-/// What stands at the top of a fleet file.
-#[derive(Debug, Default)]
-pub struct Top {
-    /// Every entry of the top mapping but the mapping `devices`, which [`Devices`] was given; in its place there is an
-    /// empty mapping.
-    pub entries: Vec<(Node, Node)>,
-}
-
-/// Reads the text of `source`, or what is left of it.
+/// Reads a file whose top is a mapping; an empty file is an empty mapping.
 ///
 /// # Errors
 /// If it is not YAML, not a mapping at its top, or beyond the limits that keep a hostile file from filling the
 /// memory.
-pub fn read(source: SourceId, text: &Excerpt<'_>, devices: &mut dyn Devices) -> Result<Top, Diagnostic> {
-    // The defaults end at about 28,000 devices; nesting and aliases stay as tight as they are.
-    let options = options! {
-        budget: budget! {
-            max_reader_input_bytes: None,
-            max_events: 200_000_000,
-            max_nodes: 100_000_000,
-            // What no alias repeats is no longer than the file.
-            max_total_scalar_bytes: text.left().len().saturating_mul(2).saturating_add(16 << 20),
-            max_documents: 1,
-        },
-        duplicate_keys: DuplicateKeyPolicy::PassThrough,
-        non_finite_float_policy: options::NonFiniteFloatPolicy::PassThrough,
-        with_snippet: false,
+pub(super) fn read(source: SourceId, text: &str) -> Result<Node<'_>, Diagnostic> {
+    let mut file = File {
+        source,
+        text,
+        events: Parser::new_from_str(text),
+        anchors: HashMap::new(),
+        // A line of each of a million devices may refer to a few anchors.
+        copies: text.len().saturating_mul(8).saturating_add(16 << 20),
     };
-    let file = File { source, text };
-    let mut top = None;
-    serde_yaml::with_deserializer_from_str_with_options(text.left(), options, |de| {
-        top = Some(TopSeed { file, devices }.deserialize(de)?);
-        Ok(())
-    })
-    .map_err(|error| file.diagnose(&error))?;
-    top.ok_or_else(|| Diagnostic::new(Code::Yaml, file.span_at(0, 0), "the file is empty"))
+    let top = file.document()?;
+    match top.value {
+        Value::Map(_) => Ok(top),
+        Value::Null => Ok(Node { value: Value::Map(Vec::new()), ..top }),
+        _ => Err(Diagnostic::new(Code::Yaml, top.span.at_start(), "the file is not a mapping").hint(
+            "start it with `site: http://…`; the other keys are `provisioning`, `midlet`, `channels`, `devices` …",
+        )),
+    }
 }
 
-#[derive(Clone, Copy)]
 struct File<'a> {
     source: SourceId,
-    text: &'a Excerpt<'a>,
+    text: &'a str,
+    events: Parser<'a, StrInput<'a>>,
+    anchors: HashMap<usize, Node<'a>>,
+    /// How many more bytes the copies that aliases make may take.
+    copies: usize,
 }
 
-impl File<'_> {
-    fn span_at(self, start: u64, len: u64) -> Span {
-        let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let place = self.text.place(index(start)..index(start.saturating_add(len)));
-        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Span { source: self.source, start: clamp(place.start), end: clamp(place.end) }
-    }
-
-    /// A raw node with its place; scalars that YAML reads as numbers and the like get their text back.
-    fn node(self, spanned: Spanned<Raw>) -> Node {
-        let span = spanned.defined.span();
-        let span = self.span_at(span.byte_offset().unwrap_or(0), span.byte_len().unwrap_or(0));
-        let value = match spanned.value {
-            Raw::Null => Value::Null,
-            Raw::Typed => Value::Scalar(self.text.text()[span.start as usize..span.end as usize].into()),
-            Raw::Text(text) => Value::Scalar(text),
-            Raw::Seq(items) => Value::Seq(items.into_iter().map(|item| self.node(item)).collect()),
-            Raw::Map(entries) => Value::Map(
-                entries.into_iter().map(|(key, value)| (self.node(key), self.node(value))).collect(),
-            ),
-        };
-        Node { span, value }
-    }
-
-    fn diagnose(self, error: &serde_yaml::Error) -> Diagnostic {
-        let (start, message) = match error.location() {
-            Some(at) => {
-                // The parser knows line and column (in characters) but not always the byte.
-                let text = self.text.left();
-                let line_start: usize =
-                    text.split_inclusive('\n').take(at.line().saturating_sub(1) as usize).map(str::len).sum();
-                let column: usize = text[line_start..]
-                    .chars()
-                    .take(at.column().saturating_sub(1) as usize)
-                    .map(char::len_utf8)
-                    .sum();
-                let place = format!(" at line {}, column {}", at.line(), at.column());
-                (line_start + column, error.without_snippet().to_string().replace(&place, ""))
+impl<'a> File<'a> {
+    /// The next event that matters here, and its place.
+    fn next(&mut self) -> Result<(Event<'a>, Span), Diagnostic> {
+        loop {
+            match self.events.next_event() {
+                Some(Ok((Event::DocumentStart(..) | Event::StreamStart, _))) => {}
+                Some(Ok((event, span))) => {
+                    let range = span.byte_range().unwrap_or(0..0);
+                    return Ok((event, self.span(range.start, range.end)));
+                }
+                Some(Err(error)) => return Err(self.diagnose(&error)),
+                None => return Ok((Event::StreamEnd, self.span(self.text.len(), self.text.len()))),
             }
-            None => (0, error.without_snippet().to_string()),
+        }
+    }
+
+    fn span(&self, start: usize, end: usize) -> Span {
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Span { source: self.source, start: clamp(start), end: clamp(end) }
+    }
+
+    /// The only document of the file.
+    fn document(&mut self) -> Result<Node<'a>, Diagnostic> {
+        let top = match self.next()? {
+            (Event::StreamEnd, _) => return Ok(Node { span: self.span(0, 0), value: Value::Null }),
+            (event, span) => self.node(event, span, 0)?,
         };
-        explain(Code::Yaml, self.span_at(start as u64, 0), &message)
-    }
-}
-
-/// The parser's words, made those of an operator where they are of its own world.
-fn explain(code: Code, span: Span, message: &str) -> Diagnostic {
-    let diagnostic = |message: &str| Diagnostic::new(code, span, message);
-    if message.starts_with("budget breached: Documents") {
-        diagnostic("a second YAML document starts here").hint("remove the `---`: a fleet is one document")
-    } else if message.contains("expected mapping start") {
-        diagnostic("the file is not a mapping")
-            .hint("start it with `site: http://…`; the other keys are `provisioning`, `midlet`, `channels`, `devices` …")
-    } else if message.contains("tabs disallowed") {
-        diagnostic("a tab indents this line").hint("YAML is indented with spaces")
-    } else if message.contains("recursive references") {
-        diagnostic("the alias stands in what it refers to").hint("write out what is meant")
-    } else if message.contains("recursion limit") {
-        diagnostic("the file is nested too deeply").hint("no fleet needs more than a few levels")
-    } else if message.contains("unknown anchor") {
-        diagnostic("the alias refers to an anchor that is not defined")
-            .hint("define it with `&name` before it is used, or quote a text that starts with `*`")
-    } else {
-        diagnostic(message).hint("look at the indentation, brackets and quotes here and in the lines before")
-    }
-}
-
-/// A node before its place is known.
-enum Raw {
-    Null,
-    /// A plain scalar that YAML takes for a number, a truth value and the like.
-    Typed,
-    Text(Box<str>),
-    Seq(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_i128<E>(self, _: i128) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_u128<E>(self, _: u128) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(text.into()))
-    }
-
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
+        loop {
+            match self.events.next_event() {
+                Some(Ok((Event::DocumentStart(..), span))) => {
+                    let start = span.byte_range().unwrap_or(0..0).start;
+                    return Err(Diagnostic::new(
+                        Code::Yaml,
+                        self.span(start, start),
+                        "a second YAML document starts here",
+                    )
+                    .hint("remove the `---`: a fleet is one document"));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(self.diagnose(&error)),
+                None => return Ok(top),
+            }
         }
-        Ok(Raw::Seq(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+    /// The node that starts with an event.
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node<'a>, Diagnostic> {
+        if depth >= MAX_DEPTH {
+            return Err(too_deep(span));
         }
-        Ok(Raw::Map(entries))
-    }
-}
-
-/// Reads the top mapping.
-struct TopSeed<'a> {
-    file: File<'a>,
-    devices: &'a mut dyn Devices,
-}
-
-impl<'de> DeserializeSeed<'de> for TopSeed<'_> {
-    type Value = Top;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Top, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for TopSeed<'_> {
-    type Value = Top;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping with `site`, `provisioning`, `midlet`, `channels`, `devices` …")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Top, A::Error> {
-        let mut top = Top::default();
-        while let Some(key) = map.next_key()? {
-            let key = self.file.node(key);
-            let is_devices = matches!(&key.value, Value::Scalar(text) if &**text == "devices");
-            let value = if is_devices {
-                map.next_value_seed(DevicesSeed {
-                    file: self.file,
-                    devices: &mut *self.devices,
-                    at: key.span,
-                })?
-            } else {
-                self.file.node(map.next_value()?)
-            };
-            top.entries.push((key, value));
+        let (value, anchor) = match event {
+            Event::Alias(id) => return self.copy(id, span),
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_null = style == ScalarStyle::Plain
+                    && tag.is_none()
+                    && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                (if is_null { Value::Null } else { Value::Scalar(text) }, anchor)
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, _) => break,
+                        (event, span) => items.push(self.node(event, span, depth + 1)?),
+                    }
+                }
+                (Value::Seq(items), anchor)
+            }
+            Event::MappingStart(_, anchor, _) => (Value::Map(self.entries(depth + 1)?), anchor),
+            // The parser gives nothing else where a node is due.
+            _ => return Ok(Node { span, value: Value::Null }),
+        };
+        let node = Node { span, value };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
         }
-        Ok(top)
-    }
-}
-
-/// Hands out the entries of `devices`; anything but a mapping comes back as a node.
-struct DevicesSeed<'a> {
-    file: File<'a>,
-    devices: &'a mut dyn Devices,
-    at: Span,
-}
-
-impl<'de> DeserializeSeed<'de> for DevicesSeed<'_> {
-    type Value = Node;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for DevicesSeed<'_> {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping from clientIDs to devices")
+        Ok(node)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-        while let Some((key, value)) = map.next_entry()? {
-            self.devices.device(self.file.node(key), self.file.node(value));
+    /// The entries of a mapping, with what `<<` adds to them.
+    fn entries(&mut self, depth: usize) -> Result<Vec<Entry<'a>>, Diagnostic> {
+        let (mut entries, mut merged) = (Vec::new(), Vec::new());
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                break;
+            }
+            let merges = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let key = self.node(event, span, depth)?;
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth)?;
+            match value.value {
+                Value::Map(more) if merges => merged.extend(more),
+                Value::Seq(maps) if merges => {
+                    for map in maps {
+                        let Value::Map(more) = map.value else { return Err(not_to_merge(map.span)) };
+                        merged.extend(more);
+                    }
+                }
+                Value::Null if merges => {}
+                _ if merges => return Err(not_to_merge(span)),
+                _ => entries.push((key, value)),
+            }
         }
-        Ok(Node { span: self.at, value: Value::Map(Vec::new()) })
+        if !merged.is_empty() {
+            // The mapping's own entries win, then those that were merged first.
+            let mut seen: HashSet<Value<'_>> = entries.iter().map(|(key, _)| key.value.clone()).collect();
+            merged.retain(|(key, _)| seen.insert(key.value.clone()));
+            entries.extend(merged);
+        }
+        Ok(entries)
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
-        Ok(Node { span: self.at, value: Value::Null })
+    /// What an alias stands for.
+    fn copy(&mut self, id: usize, span: Span) -> Result<Node<'a>, Diagnostic> {
+        let Some(node) = self.anchors.get(&id) else {
+            return Err(Diagnostic::new(
+                Code::Yaml,
+                span.at_start(),
+                "the alias stands in what it refers to",
+            )
+            .hint("write out what is meant"));
+        };
+        match self.copies.checked_sub(size(node)) {
+            Some(left) => self.copies = left,
+            None => {
+                return Err(Diagnostic::new(Code::Yaml, span, "the aliases of the file repeat too much")
+                    .hint("write long lists into an inventory"));
+            }
+        }
+        Ok(node.clone())
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Node, E> {
-        Ok(Node { span: self.at, value: Value::Scalar(text.into()) })
+    /// The parser's words, made those of an operator where they are of its own world.
+    fn diagnose(&self, error: &ScanError) -> Diagnostic {
+        let at = error.marker().byte_offset().unwrap_or(0);
+        let span = self.span(at, at);
+        let message = error.info();
+        let diagnostic = |message: &str| Diagnostic::new(Code::Yaml, span, message);
+        if message.contains("tabs disallowed") {
+            diagnostic("a tab indents this line").hint("YAML is indented with spaces")
+        } else if message.contains("recursion limit") {
+            too_deep(span)
+        } else if message.contains("unknown anchor") {
+            diagnostic("the alias refers to an anchor that is not defined")
+                .hint("define it with `&name` before it is used, or quote a text that starts with `*`")
+        } else {
+            diagnostic(&message)
+                .hint("look at the indentation, brackets and quotes here and in the lines before")
+        }
     }
+}
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
-        while seq.next_element::<de::IgnoredAny>()?.is_some() {}
-        Ok(Node { span: self.at, value: Value::Seq(Vec::new()) })
-    }
+fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::new(Code::Yaml, span, "the file is nested too deeply")
+        .hint("no fleet needs more than a few levels")
+}
+
+fn not_to_merge(span: Span) -> Diagnostic {
+    Diagnostic::new(Code::Yaml, span, "`<<` takes a mapping or a list of mappings")
+        .hint("let it refer to one: `<<: *name`")
+}
+
+/// About how many bytes a copy of a node takes, its text included.
+fn size(node: &Node<'_>) -> usize {
+    let of_value = match &node.value {
+        Value::Null => 0,
+        Value::Scalar(text) => text.len(),
+        Value::Seq(items) => items.iter().map(size).sum(),
+        Value::Map(entries) => entries.iter().map(|(key, value)| size(key) + size(value)).sum(),
+    };
+    size_of::<Node<'_>>() + of_value
 }

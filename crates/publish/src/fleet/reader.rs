@@ -5,45 +5,56 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use super::keys::Key;
-use super::raw::{Node, Text, Value};
+use super::raw::{Entry, Node, Text, Value};
 use crate::diag::{Code, Diagnostic, Span};
 
 /// Collects what is wrong while the tree is read.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub(super) struct Reader {
     /// What was found so far.
-    pub found: Vec<Diagnostic>,
+    pub(super) found: Vec<Diagnostic>,
 }
 
 /// The fields of one mapping, by name; every name is in the mapping's table.
 #[derive(Debug)]
-pub struct Fields {
-    fields: BTreeMap<&'static str, Node>,
+pub(super) struct Fields<'a> {
+    fields: BTreeMap<&'static str, (Span, Node<'a>)>,
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     /// Takes a field out.
-    pub fn take(&mut self, name: &str) -> Option<Node> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Node<'a>> {
+        self.take_with_key(name).map(|(_, node)| node)
+    }
+
+    /// Takes a field out, with the place of its key.
+    pub(super) fn take_with_key(&mut self, name: &str) -> Option<(Span, Node<'a>)> {
         self.fields.remove(name)
     }
 }
 
 impl Reader {
     /// Notes a mistake.
-    pub fn report(&mut self, diagnostic: Diagnostic) {
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
     }
 
     /// The node as a mapping with the keys of `table`; `what` names it in messages (`a device`) and `at` is the key
     /// in front of it.
-    pub fn fields(&mut self, node: Node, table: &'static [Key], what: &str, at: Span) -> Option<Fields> {
+    pub(super) fn fields<'a>(
+        &mut self,
+        node: Node<'a>,
+        table: &'static [Key],
+        what: &str,
+        at: Span,
+    ) -> Option<Fields<'a>> {
         let names = || table.iter().map(|key| key.name);
         let entries = self.entries(node, what, at)?;
         let mut fields = BTreeMap::new();
         for (key, value) in entries {
             match table.iter().find(|known| *known.name == *key.text) {
                 Some(known) => {
-                    fields.insert(known.name, value);
+                    fields.insert(known.name, (key.span, value));
                 }
                 None => self.report(
                     Diagnostic::new(
@@ -64,7 +75,7 @@ impl Reader {
     }
 
     /// Notes that a key is missing.
-    pub fn missing(&mut self, name: &str, what: &str, at: Span) {
+    pub(super) fn missing(&mut self, name: &str, what: &str, at: Span) {
         self.report(
             Diagnostic::new(Code::MissingKey, at, format!("{what} has no `{name}`"))
                 .hint(format!("add `{name}: …`")),
@@ -72,15 +83,13 @@ impl Reader {
     }
 
     /// The node as a mapping with any keys, the first of duplicates.
-    pub fn entries(&mut self, node: Node, what: &str, at: Span) -> Option<Vec<(Text, Node)>> {
-        let entries = match node.value {
-            Value::Map(entries) => entries,
-            Value::Null => Vec::new(),
-            other => {
-                self.wrong_type(at, what, "a mapping", &other);
-                return None;
-            }
-        };
+    pub(super) fn entries<'a>(
+        &mut self,
+        node: Node<'a>,
+        what: &str,
+        at: Span,
+    ) -> Option<Vec<(Text, Node<'a>)>> {
+        let entries = self.mapping(node, what, at)?;
         let mut seen = BTreeSet::new();
         let mut kept = Vec::with_capacity(entries.len());
         for (key, value) in entries {
@@ -94,8 +103,25 @@ impl Reader {
         Some(kept)
     }
 
+    /// The node as a mapping with any keys, duplicates included.
+    pub(super) fn mapping<'a>(&mut self, node: Node<'a>, what: &str, at: Span) -> Option<Vec<Entry<'a>>> {
+        match node.value {
+            Value::Map(entries) => Some(entries),
+            Value::Null => Some(Vec::new()),
+            other => {
+                self.wrong_type(at, what, "a mapping", &other);
+                None
+            }
+        }
+    }
+
+    /// Whether a mistake was found that stops a build.
+    pub(super) fn has_errors(&self) -> bool {
+        self.found.iter().any(Diagnostic::is_error)
+    }
+
     /// Notes that a key stands twice in its mapping.
-    pub fn duplicate_key(&mut self, key: &Text) {
+    pub(super) fn duplicate_key(&mut self, key: &Text) {
         self.report(
             Diagnostic::new(
                 Code::DuplicateKey,
@@ -107,9 +133,9 @@ impl Reader {
     }
 
     /// The node as text.
-    pub fn text(&mut self, node: Node, what: &str) -> Option<Text> {
+    pub(super) fn text(&mut self, node: Node<'_>, what: &str) -> Option<Text> {
         match node.value {
-            Value::Scalar(text) => Some(Text { text, span: node.span }),
+            Value::Scalar(text) => Some(Text { text: text.into(), span: node.span }),
             other => {
                 self.wrong_type(node.span, what, "a text", &other);
                 None
@@ -118,7 +144,7 @@ impl Reader {
     }
 
     /// The node as a text that is parsed; a failure is reported with the parser's words.
-    pub fn parsed<T>(&mut self, node: Node, what: &str, code: Code) -> Option<(T, Span)>
+    pub(super) fn parsed<T>(&mut self, node: Node<'_>, what: &str, code: Code) -> Option<(T, Span)>
     where
         T: FromStr<Err: Display>,
     {
@@ -127,7 +153,7 @@ impl Reader {
     }
 
     /// The same for a text.
-    pub fn parse<T>(&mut self, text: &Text, what: &str, code: Code) -> Option<T>
+    pub(super) fn parse<T>(&mut self, text: &Text, what: &str, code: Code) -> Option<T>
     where
         T: FromStr<Err: Display>,
     {
@@ -144,7 +170,7 @@ impl Reader {
     }
 
     /// The node as a list of texts.
-    pub fn texts(&mut self, node: Node, what: &str) -> Vec<Text> {
+    pub(super) fn texts(&mut self, node: Node<'_>, what: &str) -> Vec<Text> {
         match node.value {
             Value::Seq(items) => items.into_iter().filter_map(|item| self.text(item, what)).collect(),
             Value::Null => Vec::new(),
@@ -163,7 +189,7 @@ impl Reader {
     }
 
     /// The node as a whole number within bounds.
-    pub fn number(&mut self, node: Node, what: &str, min: u32, max: u32) -> Option<u32> {
+    pub(super) fn number(&mut self, node: Node<'_>, what: &str, min: u32, max: u32) -> Option<u32> {
         let text = self.text(node, what)?;
         let digits = text.text.bytes().all(|b| b.is_ascii_digit());
         match text.text.parse() {
@@ -176,7 +202,7 @@ impl Reader {
     }
 
     /// The node as one of some words; the index of the word.
-    pub fn one_of(&mut self, node: Node, what: &str, words: &[&str]) -> Option<usize> {
+    pub(super) fn one_of(&mut self, node: Node<'_>, what: &str, words: &[&str]) -> Option<usize> {
         let text = self.text(node, what)?;
         let index = words.iter().position(|word| *word == &*text.text);
         if index.is_none() {
@@ -186,14 +212,14 @@ impl Reader {
     }
 
     /// Notes that a text is not what it should be.
-    pub fn bad_value(&mut self, text: &Text, what: &str, wants: &str) {
+    pub(super) fn bad_value(&mut self, text: &Text, what: &str, wants: &str) {
         self.report(
             Diagnostic::new(Code::BadValue, text.span, format!("`{}` is not good for {what}", text.text))
                 .hint(format!("write {wants}")),
         );
     }
 
-    fn wrong_type(&mut self, span: Span, what: &str, wants: &str, is: &Value) {
+    fn wrong_type(&mut self, span: Span, what: &str, wants: &str, is: &Value<'_>) {
         self.report(Diagnostic::new(
             Code::WrongType,
             span,
@@ -203,7 +229,7 @@ impl Reader {
 }
 
 /// `` did you mean `…`? `` if one of the names is close to `word`.
-pub fn did_you_mean<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn did_you_mean<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     names
         .map(|name| (strsim::jaro_winkler(&word.to_lowercase(), &name.to_lowercase()), name))
         .filter(|&(score, _)| score > 0.85)

@@ -62,7 +62,7 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node) -> SettingsSet 
 
 fn values(
     reader: &mut Reader,
-    node: Node,
+    node: Node<'_>,
     what: &str,
     name: &Text,
     allow: &[Text],
