@@ -1,16 +1,21 @@
 //! An answer file that somebody else has put into out/vc: what is sent to a device is an answer all the same.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use libfuzzer_sys::fuzz_target;
+use otapress_core::wire::{AnswerFile, Site};
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, RolloutRecord};
 use otapress_responder::records::Ledger;
-use otapress_core::wire::AnswerFile;
+
+static SITE: LazyLock<Site> =
+    LazyLock::new(|| Site::parse(include_bytes!("../site.json")).expect("a published site"));
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = AnswerFile::parse(bytes) else { return };
-    let Ok(offer) = Offer::try_from(file) else { return };
+    let Ok(offer) = Offer::new(file, &SITE.rollouts) else { return };
     let device = DeviceRecord::new("352099001761481".parse().expect("an IMEI"), 1_796_000_000);
     for reported in ["0.8.37", "0.10.65"] {
         let reported = reported.parse().expect("a version");
