@@ -5,7 +5,7 @@ OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
 TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX   ?= /usr/local
 
-.PHONY: help demo check test build release cgi install deb dist reproducible
+.PHONY: help demo check test build release cgi install deb dist image reproducible
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ deb: ## Make a Debian package of the programs, in dist/
 
 dist: deb ## The same, an archive for other systems, and their checksums
 	packaging/archive target/dist/release dist
+
+image: deb ## Make two images of the package: otapress, and otapress-cgi, which has nothing else in it
+	for name in otapress otapress-cgi; do podman build --file Containerfile --target $$name --tag $$name . || exit 1; done
 
 reproducible: ## Build the release twice, in two places, and compare every byte; what was compared is in dist/
 	packaging/reproducible dist

@@ -3,11 +3,12 @@
 use std::io::Write as _;
 
 use clap::ValueEnum;
+use otapress_publish::diag::Severity;
 
 use super::count;
 use super::project::{Project, progress_bar};
 use crate::context::{Exit, Global, print};
-use crate::report::diagnostics;
+use crate::report::{ci_formats, diagnostics};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -27,6 +28,10 @@ enum Format {
     Json,
     /// Workflow commands of GitHub Actions on the standard output
     Github,
+    /// A Code Quality report of GitLab on the standard output
+    Gitlab,
+    /// JUnit's XML on the standard output, which most CI systems show
+    Junit,
 }
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
@@ -59,6 +64,13 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             for diagnostic in found {
                 print(diagnostics::github(diagnostic, &project.loaded().sources).as_bytes())?;
             }
+        }
+        Format::Gitlab => {
+            print(ci_formats::gitlab(found, &project.loaded().sources))?;
+        }
+        Format::Junit => {
+            let fails = |severity| severity == Severity::Error || args.strict;
+            print(ci_formats::junit(found, &project.loaded().sources, fails))?;
         }
     }
     let failed = errors > 0 || (args.strict && warnings > 0);

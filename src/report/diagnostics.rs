@@ -11,12 +11,19 @@ use super::words::one_line;
 use otapress_publish::diag::{Code, Diagnostic, Place, Severity, Sources};
 
 /// Where a diagnostic points, for people.
-struct At<'a> {
-    path: &'a Path,
-    line_column: Option<(usize, usize)>,
+pub(super) struct At<'a> {
+    pub path: &'a Path,
+    pub line_column: Option<(usize, usize)>,
 }
 
-fn at<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> At<'a> {
+impl At<'_> {
+    /// The line, for those who need one for a whole file, too.
+    pub fn line(&self) -> usize {
+        self.line_column.map_or(1, |(line, _)| line)
+    }
+}
+
+pub(super) fn at<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> At<'a> {
     match &diagnostic.place {
         Place::Span(span) => {
             At { path: &sources.get(span.source).path, line_column: Some(sources.line_column(*span)) }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_types, reason = "the JSON that commands print")]
 
+pub mod ci_formats;
 pub mod diagnostics;
 pub(crate) mod json;
 pub(crate) mod plan;

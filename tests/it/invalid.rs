@@ -1,7 +1,7 @@
 //! Fleets with mistakes, and exactly what is said of each.
 //!
 //! `tests/invalid/<topic>/` is a fleet directory; `expected.txt` in it is what `otapress check` prints to the standard error.
-//! `expected.json` and `expected.github` are what the other formats print. `UPDATE_GOLDEN=1` rewrites them (and fails).
+//! `expected.json` and the like are what the other formats print. `UPDATE_GOLDEN=1` rewrites them (and fails).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,7 +34,7 @@ fn mistakes_are_told_exactly() {
         let built = project.run("build -q").status;
         claim(built == status, "`build` agrees with `check`");
         claim(errors == 0 || project.out_or_nothing() == before, "nothing is published");
-        for format in ["json", "github"] {
+        for format in ["json", "github", "gitlab", "junit"] {
             let path = dir.join(format!("expected.{format}"));
             if path.exists() {
                 let ran = project.run(&format!("check --format {format}"));

@@ -25,6 +25,7 @@ mod invalid;
 mod jars;
 mod java;
 mod kill;
+mod kit;
 mod life;
 mod load;
 mod make;
