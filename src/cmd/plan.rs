@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::files::replace;
-use super::look_at_store;
 use super::project::Project;
+use super::{look_at_store, now};
 use crate::context::{Exit, Global, print};
 use crate::report::json;
 use crate::report::plan::json::{self as plan_json, fingerprints};
@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Compare two published directories, from DIR (old) to out/ (new); the fleet only names the devices
     #[arg(long, value_name = "DIR", conflicts_with = "save")]
     against: Option<PathBuf>,
+    /// Say what goes now and what goes later as of this moment, such as `2026-12-01T08:00:00Z` [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<i64>,
     /// Save the plan for `otapress build --plan FILE`, which refuses if anything has moved by then
     #[arg(short = 'O', long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -82,6 +85,11 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     show(global, args, compare(&before, &after, &names), &names)
 }
 
+fn moment(text: &str) -> Result<i64, String> {
+    let moment = text.parse::<jiff::Timestamp>();
+    moment.map(jiff::Timestamp::as_second).map_err(|_| "a moment is written `2026-12-01T08:00:00Z`".into())
+}
+
 /// A directory in which something must be published.
 fn published(dir: &Path, keep: &BTreeSet<String>) -> anyhow::Result<View> {
     let (view, hidden) = view(dir)?;
@@ -96,7 +104,8 @@ fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyh
     if global.names_state() {
         plan.locate(&reported(global)?);
     }
-    let style = Style { names, in_full: global.verbose, colour: global.colour_data() };
+    let now = args.at.unwrap_or_else(now);
+    let style = Style { names, in_full: global.verbose, now, colour: global.colour_data() };
     let as_json = |plan: &Plan| json::text(&plan_json::json(plan, style));
     if let Some(file) = &args.save {
         replace(file, as_json(&plan).as_bytes())?;

@@ -12,7 +12,9 @@ use otapress_core::out::Part;
 use otapress_core::version::Version;
 use otapress_core::wire;
 use otapress_publish::plan::view::Fingerprint;
-use otapress_publish::plan::{Change, Devices, Kind, Plan, Pushed, Rule, Running, Side, State, Upgrades};
+use otapress_publish::plan::{
+    Change, Devices, Kind, Opening, Plan, Proof, Pushed, Rule, Running, Side, State, Upgrades,
+};
 use otapress_publish::settings::is_secret;
 
 /// The number of the format; a saved plan with another number is refused.
@@ -28,6 +30,7 @@ struct View {
     changed: usize,
     transitions: Vec<TransitionView>,
     waves: Vec<WaveView>,
+    departures: Vec<DepartureView>,
     rules: Vec<RuleView>,
     settings: Vec<SettingView>,
     jad_moves: Vec<JadMoveView>,
@@ -74,12 +77,36 @@ enum StateView {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct WaveView {
     rollout: String,
-    from: Option<String>,
+    #[serde(flatten)]
+    opening: OpeningView,
+    is_new: bool,
     count: usize,
     new: usize,
     devices: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct OpeningView {
+    from: Option<String>,
+    after: Option<ProofView>,
+}
+
+/// What a wave, counted from 1, must have shown.
+#[derive(Serialize)]
+struct ProofView {
+    wave: usize,
+    #[serde(flatten)]
+    rule: wire::After,
+}
+
+#[derive(Serialize)]
+struct DepartureView {
+    #[serde(flatten)]
+    opening: OpeningView,
+    count: usize,
 }
 
 #[derive(Serialize)]
@@ -156,11 +183,16 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
     });
     let waves = plan.waves.iter().map(|wave| WaveView {
         rollout: wave.rollout.clone(),
-        from: wave.from.map(moment),
+        opening: wave.opening.into(),
+        is_new: wave.added,
         count: wave.devices.count(),
         new: wave.new,
         devices: names(&wave.devices),
     });
+    let departures = plan
+        .departures
+        .iter()
+        .map(|departure| DepartureView { opening: departure.opening.into(), count: departure.devices });
     let rules = plan.rules.iter().map(|change| {
         let (before, after) = values(&change.rule);
         RuleView {
@@ -211,6 +243,7 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
         changed: plan.changed,
         transitions: transitions.collect(),
         waves: waves.collect(),
+        departures: departures.collect(),
         rules: rules.collect(),
         settings: settings.collect(),
         jad_moves: moves.collect(),
@@ -261,6 +294,13 @@ fn side(side: &Side) -> SideView {
     }
 }
 
+impl From<Opening> for OpeningView {
+    fn from(opening: Opening) -> Self {
+        let proof = |proof: Proof| ProofView { wave: proof.wave, rule: proof.rule };
+        OpeningView { from: opening.at.map(moment), after: opening.after.map(proof) }
+    }
+}
+
 impl From<State> for StateView {
     fn from(state: State) -> Self {
         match state {
@@ -277,7 +317,8 @@ impl From<State> for StateView {
 fn values(rule: &Rule) -> (Value, Value) {
     match rule {
         Rule::Channel(old, new) => (json!(old), json!(new)),
-        Rule::Wave(old, new) => (json!(old.map(moment)), json!(new.map(moment))),
+        Rule::Wave(old, new) => (json!(OpeningView::from(*old)), json!(OpeningView::from(*new))),
+        Rule::Unproven(old, new) => (json!(old), json!(new)),
         Rule::Window(old, new) => (json!(old), json!(new)),
         Rule::Attempts(old, new) | Rule::Interval(old, new) => (json!(old), json!(new)),
         Rule::Brake(old, new) => (json!(old), json!(new)),

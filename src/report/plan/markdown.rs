@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::sections::{headline, sections};
+use super::sections::{headline, schedule, sections};
 use super::{Mark, Row, Style, Word, Words, names};
 use crate::report::words::{count, one_line};
 use otapress_publish::plan::Plan;
@@ -15,7 +15,11 @@ const OPEN: usize = 3;
 
 /// The whole plan.
 pub(crate) fn markdown(plan: &Plan, style: Style<'_>) -> String {
-    let mut text = format!("### otapress plan\n\n{}\n", said(&headline(plan)));
+    let mut text = "### otapress plan\n".to_owned();
+    if let Some(schedule) = schedule(plan, style.now) {
+        let _ = writeln!(text, "\n**{}**", said(&schedule));
+    }
+    let _ = writeln!(text, "\n{}", said(&headline(plan)));
     for section in sections(plan) {
         let _ = writeln!(text, "\n#### {}\n", section.title);
         let has_devices = section.rows.iter().any(|row| row.devices.is_some());

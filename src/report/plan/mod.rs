@@ -18,6 +18,8 @@ pub(crate) struct Style<'a> {
     pub(crate) names: &'a Names<'a>,
     /// Every device by name.
     pub(crate) in_full: bool,
+    /// The moment at which it is read: what is open then goes now.
+    pub(crate) now: i64,
     /// With colours.
     pub(crate) colour: bool,
 }

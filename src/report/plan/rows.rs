@@ -1,11 +1,12 @@
 //! Single changes in words.
 
 use super::{Mark, Row, Words};
-use crate::report::status::time::moment;
+use crate::report::status::time::{moment, span};
 use crate::report::words::{bytes, count};
-use otapress_core::wire;
+use otapress_core::wire::{self, Limit, Places};
 use otapress_publish::plan::{
-    Change, Files, Kind, Pushed, Rule, RuleChange, Running, SettingChange, State, Transition, Wave,
+    Change, Files, Kind, Opening, Proof, Pushed, Rule, RuleChange, Running, SettingChange, State, Transition,
+    Wave,
 };
 use otapress_publish::settings::is_secret;
 
@@ -62,10 +63,14 @@ fn running_words(transition: &Transition, running: &Running) -> Words {
 
 /// When devices are offered their release.
 pub(super) fn wave(wave: &Wave) -> Row<'_> {
-    let from =
-        wave.from.map_or_else(|| Words::said("open"), |from| Words::said("from ").and_value(moment(from)));
-    let mark = if wave.new > 0 { Mark::Changed } else { Mark::Plain };
-    let row = Row::new(mark, Words::value(&wave.rollout).and(" ").then(from)).of(&wave.devices);
+    let mark = match wave.new {
+        _ if wave.added => Mark::Added,
+        0 => Mark::Plain,
+        _ => Mark::Changed,
+    };
+    let what = Words::value(&wave.rollout).and(" ").then(opening(wave.opening));
+    let row = Row::new(mark, what).of(&wave.devices);
+    let row = if wave.added { row.note("a new wave") } else { row };
     match wave.new {
         0 => row.note("nobody new in it"),
         n if n == wave.devices.count() => row,
@@ -80,11 +85,55 @@ pub(super) fn rule(change: &RuleChange) -> Row<'_> {
         (_, Rule::Channel(..)) | (None, _) => Words::said(format!("{name}: ")),
         (Some(channel), _) => Words::said(format!("{name} of ")).and_value(channel).and(": "),
     };
-    let row = Row::new(Mark::Changed, of.then(before).becomes(after)).of(&change.devices);
+    let mark = if is_daring(&change.rule) { Mark::Danger } else { Mark::Changed };
+    let row = Row::new(mark, of.then(before).becomes(after)).of(&change.devices);
     match &change.rule {
         Rule::Channel(_, Some(_)) => row.note("with its rules; attempts and failures are counted anew"),
         Rule::Channel(_, None) => row.note("attempts and failures are counted anew"),
+        Rule::Unproven(_, Limit::Unlimited) => {
+            row.note("all of them may be sent the release before one of them has proven it")
+        }
         _ => row,
+    }
+}
+
+/// Whether a rule now lets more devices go at a time than before.
+fn is_daring(rule: &Rule) -> bool {
+    match rule {
+        Rule::Wave(old, new) => new.is_sooner_than(Some(*old)),
+        Rule::Unproven(Limit::Places(old), Limit::Places(new)) => {
+            new.least > old.least || new.share_bp > old.share_bp
+        }
+        Rule::Unproven(_, new) => *new == Limit::Unlimited,
+        _ => false,
+    }
+}
+
+/// `open`, `from 2026-12-01T08:00:00Z`, `after wave 1 (95 % of at least 50 % run it, for 1 d)`.
+fn opening(opening: Opening) -> Words {
+    let at = opening.at.map(|at| Words::said("from ").and_value(moment(at)));
+    let after = opening.after.map(|proof| Words::said(proof_text(proof)));
+    match (at, after) {
+        (None, None) => Words::said("open"),
+        (Some(at), None) => at,
+        (None, Some(after)) => after,
+        (Some(at), Some(after)) => at.and(", ").then(after),
+    }
+}
+
+fn proof_text(Proof { wave, rule }: Proof) -> String {
+    let percent = |bp: u16| f64::from(bp) / 100.0;
+    let soak = if rule.soak > 0 { format!(", for {}", span(rule.soak.into())) } else { String::new() };
+    let (success, reached) = (percent(rule.success_bp), percent(rule.reached_bp));
+    format!("after wave {wave} ({success} % of at least {reached} % run it{soak})")
+}
+
+fn limit_text(limit: Limit) -> Words {
+    match limit {
+        Limit::Unlimited => Words::said("unlimited"),
+        Limit::Places(Places { least, share_bp }) => {
+            Words::value(format!("{least} devices or {} %", f64::from(share_bp) / 100.0))
+        }
     }
 }
 
@@ -104,10 +153,8 @@ fn parts(rule: &Rule) -> (&'static str, Words, Words) {
             Some(channel) => Words::value(channel),
             None => Words::said("pinned"),
         }),
-        Rule::Wave(old, new) => each(name, old, new, |from| match from {
-            Some(from) => Words::value(moment(*from)),
-            None => Words::said("open"),
-        }),
+        Rule::Wave(old, new) => each(name, old, new, |when| opening(*when)),
+        Rule::Unproven(old, new) => each(name, old, new, |limit| limit_text(*limit)),
         Rule::Window(old, new) => each(name, old, new, |window| match window {
             Some(window) => Words::value(window_text(window)),
             None => Words::said("always"),

@@ -1,10 +1,32 @@
 //! What is said of a plan, in order.
 
 use super::rows::{files, jar, rule, setting, transition, wave};
+use std::collections::BTreeMap;
+
 use super::{Mark, Row, Section, Words};
+use crate::report::status::time::moment;
 use crate::report::words::{bytes, count};
-use otapress_publish::plan::{Kind, Plan};
+use otapress_publish::plan::{Kind, Opening, Plan};
 use otapress_publish::publish::is_mass_removal;
+
+/// How many devices go now and when the others may, as of `now`: `71 now · 91 from 2026-11-30T08:00:00Z · 138 after wave 2
+/// has proven itself`.
+pub(super) fn schedule(plan: &Plan, now: i64) -> Option<String> {
+    let mut counts: BTreeMap<Opening, usize> = BTreeMap::new();
+    for departure in &plan.departures {
+        let at = departure.opening.at.filter(|at| *at > now);
+        let after = departure.opening.after;
+        *counts.entry(Opening { at, after }).or_default() += departure.devices;
+    }
+    let said = |(opening, devices): (Opening, usize)| {
+        let at = opening.at.map(|at| format!(" from {}", moment(at)));
+        let after = opening.after.map(|proof| format!(" after wave {} has proven itself", proof.wave));
+        let now = if at.is_none() && after.is_none() { " now" } else { "" };
+        format!("{devices}{}{}{now}", at.unwrap_or_default(), after.unwrap_or_default())
+    };
+    let parts: Vec<_> = counts.into_iter().map(said).collect();
+    (!parts.is_empty()).then(|| parts.join(" · "))
+}
 
 /// The whole plan in one sentence.
 pub(super) fn headline(plan: &Plan) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::names::Names;
 use super::rules::{self, Rule};
+use super::schedule::{Departure, Opening};
 use super::settings;
 use super::view::{BlobId, Meaning, View};
 use super::{Devices, JadMove, Plan, RuleChange, SettingChange, Side, State, Transition, Upgrades, Wave};
@@ -17,7 +18,7 @@ use otapress_core::wire::{AnswerFile, Site, Target};
 struct Class {
     before: Answer,
     after: Answer,
-    /// Whether the answers are the same, and their waves open at the same time.
+    /// Whether the answers are the same, and the same opens their waves.
     same: bool,
 }
 
@@ -26,22 +27,24 @@ struct Class {
 struct Answer {
     state: State,
     file: Option<Arc<AnswerFile>>,
-    /// When its wave opens, if it has a time.
-    from: Option<i64>,
+    /// What opens the wave of its target.
+    opening: Option<Opening>,
 }
 
 impl Answer {
     fn of(view: &View, id: Option<BlobId>) -> Self {
-        let Some(id) = id else { return Answer { state: State::Absent, file: None, from: None } };
+        let Some(id) = id else { return Answer { state: State::Absent, file: None, opening: None } };
         let Meaning::Answer(Some(file)) = &view.blob(id).meaning else {
-            return Answer { state: State::Unreadable, file: None, from: None };
+            return Answer { state: State::Unreadable, file: None, opening: None };
         };
         let state = match &file.offer {
             offer if offer.held => State::Held,
             offer => offer.target.as_ref().map_or(State::Nothing, |target| State::Target(target.version)),
         };
-        let wave = file.offer.target.as_ref().and_then(|target| target.wave_in(&view.site()?.rollouts));
-        Answer { state, file: Some(file.clone()), from: wave.and_then(|wave| wave.at) }
+        let opening = file.offer.target.as_ref().and_then(|target| {
+            Opening::of(target, view.site().and_then(|site| site.rollouts.get(&target.rollout)))
+        });
+        Answer { state, file: Some(file.clone()), opening }
     }
 
     fn target(&self) -> Option<&Target> {
@@ -64,8 +67,9 @@ pub fn compare(before: &View, after: &View, names: &Names<'_>) -> Plan {
         before: side(before),
         after: side(after),
         transitions: transitions(&classes, &sizes),
-        waves: waves(&classes, &sizes),
-        rules: rules(&classes, &sizes),
+        waves: waves(before.site(), &classes, &sizes),
+        departures: departures(&classes, &sizes),
+        rules: rules((before, after), &classes, &sizes),
         settings: settings(&classes, &sizes),
         moves,
         jars: files::jars(before.site(), after.site()),
@@ -101,7 +105,7 @@ fn classes(before: &View, after: &View, names: &Names<'_>) -> (Vec<Class>, Vec<V
         .into_iter()
         .map(|((old, new), devices)| {
             let (old_answer, new_answer) = (Answer::of(before, old), Answer::of(after, new));
-            let same = digest(before, old) == digest(after, new) && old_answer.from == new_answer.from;
+            let same = digest(before, old) == digest(after, new) && old_answer.opening == new_answer.opening;
             (Class { before: old_answer, after: new_answer, same }, devices)
         })
         .unzip()
@@ -148,32 +152,74 @@ fn is_denied(class: &Class) -> bool {
     after.is_some_and(|target| target.no_downgrade && class.before.state.version() > Some(target.version))
 }
 
-fn waves(classes: &[Class], sizes: &[usize]) -> Vec<Wave> {
-    let place = |answer: &Answer| answer.target().map(|target| (target.rollout.clone(), answer.from));
+fn waves(before: Option<&Site>, classes: &[Class], sizes: &[usize]) -> Vec<Wave> {
+    let place = |answer: &Answer| {
+        let target = answer.target()?;
+        Some((target.rollout.clone(), answer.opening.unwrap_or(Opening::OPEN), target.wave))
+    };
     let is_new = |class: &Class| place(&class.before) != place(&class.after);
     // Rollouts in which something changes, as far as dates have to do with it.
     let changing: BTreeSet<_> =
         classes.iter().filter(|class| is_new(class)).filter_map(|class| place(&class.after)).collect();
-    let dated: BTreeSet<_> =
-        classes.iter().filter_map(|class| place(&class.after)).filter(|(_, from)| from.is_some()).collect();
-    let rollouts: BTreeSet<_> = changing.into_iter().map(|(rollout, _)| rollout).collect();
+    let dated: BTreeSet<_> = classes
+        .iter()
+        .filter_map(|class| place(&class.after))
+        .filter(|(_, opening, _)| *opening != Opening::OPEN)
+        .collect();
+    let rollouts: BTreeSet<_> = changing.into_iter().map(|(rollout, ..)| rollout).collect();
     let rollouts: BTreeSet<_> =
-        dated.into_iter().map(|(rollout, _)| rollout).filter(|rollout| rollouts.contains(rollout)).collect();
+        dated.into_iter().map(|(rollout, ..)| rollout).filter(|rollout| rollouts.contains(rollout)).collect();
     grouped(classes, sizes, |class| place(&class.after))
         .into_iter()
-        .filter(|((rollout, _), _)| rollouts.contains(rollout))
-        .map(|((rollout, from), devices)| {
+        .filter(|((rollout, ..), _)| rollouts.contains(rollout))
+        .map(|((rollout, opening, wave), devices)| {
             let lists = devices.lists.iter().map(|&list| list as usize);
             let new = lists.filter(|&list| is_new(&classes[list])).map(|list| sizes[list]).sum();
-            Wave { rollout, from, devices, new }
+            let known = before.and_then(|site| site.rollouts.get(&rollout));
+            let added = known.is_some_and(|known| wave.is_some_and(|name| known.wave(name).is_none()));
+            Wave { rollout, opening, devices, new, added }
         })
         .collect()
 }
 
-fn rules(classes: &[Class], sizes: &[usize]) -> Vec<RuleChange> {
+/// Whether its devices may be sent to a version to which they were not, or not yet.
+fn may_go(class: &Class) -> bool {
+    let is_told = class.before.state != class.after.state;
+    let is_let = || class.after.opening.is_some_and(|opening| opening.is_sooner_than(class.before.opening));
+    !is_denied(class) && (is_told || is_let())
+}
+
+/// What the devices wait for that may go, or whose wave is put off.
+fn departures(classes: &[Class], sizes: &[usize]) -> Vec<Departure> {
+    let mut departures: BTreeMap<Opening, usize> = BTreeMap::new();
+    for (class, n) in classes.iter().zip(sizes) {
+        let is_put_off =
+            class.before.state == class.after.state && class.before.opening != class.after.opening;
+        if let Some(opening) = class.after.opening.filter(|_| may_go(class) || is_put_off) {
+            *departures.entry(opening).or_default() += n;
+        }
+    }
+    departures.into_iter().map(|(opening, devices)| Departure { opening, devices }).collect()
+}
+
+fn rules(views: (&View, &View), classes: &[Class], sizes: &[usize]) -> Vec<RuleChange> {
     let changes = |class: &Class| match (&class.before.file, &class.after.file) {
         (Some(before), Some(after)) => {
-            rules::changes((&before.offer, class.before.from), (&after.offer, class.after.from))
+            let side = |view: &View, target: Option<&Target>| {
+                Some(view.site()?.rollouts.get(&target?.rollout)?.unproven)
+            };
+            rules::changes(
+                rules::Side {
+                    offer: &before.offer,
+                    opening: class.before.opening,
+                    unproven: side(views.0, class.before.target()),
+                },
+                rules::Side {
+                    offer: &after.offer,
+                    opening: class.after.opening,
+                    unproven: side(views.1, class.after.target()),
+                },
+            )
         }
         _ => Vec::new(),
     };
@@ -223,11 +269,9 @@ fn upgrades(classes: &[Class], sizes: &[usize], site: Option<&Site>) -> Upgrades
     let mut upgrades = Upgrades::default();
     for (class, &n) in classes.iter().zip(sizes) {
         let (before, after) = (class.before.state, class.after.state);
-        let Some(version) = after.version().filter(|_| before != after && !is_denied(class)) else {
-            continue;
-        };
+        let Some(version) = after.version().filter(|_| may_go(class)) else { continue };
         let bytes = jars.get(&version).copied().unwrap_or(0).saturating_mul(n as u64);
-        if before.version().is_some() {
+        if before.version().is_some_and(|before| before != version) {
             upgrades.devices += n;
             upgrades.bytes = upgrades.bytes.saturating_add(bytes);
         } else {

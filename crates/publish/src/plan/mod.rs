@@ -13,6 +13,7 @@ mod jads;
 pub mod names;
 pub mod published;
 mod rules;
+mod schedule;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use compare::compare;
 pub use files::Files;
 pub use jads::JadMove;
 pub use rules::{Rule, RuleChange};
+pub use schedule::{Departure, Opening, Proof};
 pub use settings::{Pushed, SettingChange};
 
 use names::Names;
@@ -46,6 +48,8 @@ pub struct Plan {
     pub transitions: Vec<Transition>,
     /// When the devices of the rollouts that change are offered their release.
     pub waves: Vec<Wave>,
+    /// What the devices wait for that this plan sends somewhere, sooner or later than before.
+    pub departures: Vec<Departure>,
     /// What changes of the rules by which offers are made.
     pub rules: Vec<RuleChange>,
     /// What changes of the settings that are pushed.
@@ -175,12 +179,14 @@ pub struct Running {
 pub struct Wave {
     /// `<channel>/<release>`.
     pub rollout: String,
-    /// When it opens, in seconds since 1970-01-01 UTC; none: it is open.
-    pub from: Option<i64>,
+    /// What opens it.
+    pub opening: Opening,
     /// Who is in it.
     pub devices: Devices,
     /// How many of them were not in it before.
     pub new: usize,
+    /// Whether the rollout had no such wave before.
+    pub added: bool,
 }
 
 /// What devices will download.

@@ -1,7 +1,8 @@
 //! What changes of the rules by which a device is offered its target.
 
 use super::Devices;
-use otapress_core::wire::{Brake, Offer, Target, Window};
+use super::schedule::Opening;
+use otapress_core::wire::{Brake, Limit, Offer, Target, Window};
 
 /// A rule that some devices get another value of.
 #[derive(Debug)]
@@ -20,8 +21,10 @@ pub struct RuleChange {
 pub enum Rule {
     /// The channel, and with it all of its rules; none: pinned.
     Channel(Option<String>, Option<String>),
-    /// When the device's wave opens, for a target that stays.
-    Wave(Option<i64>, Option<i64>),
+    /// What opens the device's wave, for a target that stays.
+    Wave(Opening, Opening),
+    /// How many devices may be unproven.
+    Unproven(Limit, Limit),
     /// When in the week offers are made.
     Window(Option<Window>, Option<Window>),
     /// How many offers there are.
@@ -38,12 +41,20 @@ pub enum Rule {
     Interval(u32, u32),
 }
 
-/// What differs between two offers, each with the time at which its wave opens. A change is returned with the channel that it is
+/// One of the offers that are compared, with what `otapress.json` says of its target.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'a> {
+    pub offer: &'a Offer,
+    pub opening: Option<Opening>,
+    pub unproven: Option<Limit>,
+}
+
+/// What differs between two offers. A change is returned with the channel that it is
 /// said of. A device that gets another channel gets its rules, which are no changes of their own.
-pub(super) fn changes(
-    (before, from): (&Offer, Option<i64>),
-    (after, new_from): (&Offer, Option<i64>),
-) -> Vec<(Option<String>, Rule)> {
+pub(super) fn changes(before: Side<'_>, after: Side<'_>) -> Vec<(Option<String>, Rule)> {
+    let (opening, new_opening) = (before.opening, after.opening);
+    let limits = (before.unproven, after.unproven);
+    let (before, after) = (before.offer, after.offer);
     let mut changes = Vec::new();
     match (&before.target, &after.target) {
         (Some(old), Some(new)) if old.channel != new.channel => {
@@ -52,8 +63,16 @@ pub(super) fn changes(
         }
         (Some(old), Some(new)) => {
             // A wave of another release is another wave.
-            let wave = (old.version == new.version && from != new_from).then_some(Rule::Wave(from, new_from));
-            let rules = wave.into_iter().chain(changes_in_channel(old, new));
+            let is_same = old.version == new.version;
+            let wave = match (opening, new_opening) {
+                (Some(old), Some(new)) if is_same && old != new => Some(Rule::Wave(old, new)),
+                _ => None,
+            };
+            let unproven = match limits {
+                (Some(old), Some(new)) if is_same && old != new => Some(Rule::Unproven(old, new)),
+                _ => None,
+            };
+            let rules = wave.into_iter().chain(unproven).chain(changes_in_channel(old, new));
             changes.extend(rules.map(|rule| (new.channel.clone(), rule)));
         }
         _ => {}

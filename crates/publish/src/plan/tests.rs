@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::names::Names;
 use super::view::{Builder, View};
-use super::{Devices, Kind, Plan, compare};
+use super::{Devices, Kind, Opening, Plan, compare};
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
 use otapress_core::out::{Part, answer_path};
@@ -169,10 +169,10 @@ proptest! {
         let plan = compare(&view(&old), &view(&new), &Names::default());
         let place = |answers: &Answers, n: u64| {
             let file = answers.get(&n).and_then(|bytes| AnswerFile::parse(bytes).ok())?;
-            file.offer.target.map(|target| (target.rollout, target.from))
+            file.offer.target.map(|target| (target.rollout, Opening { at: target.from, after: None }))
         };
         for wave in &plan.waves {
-            let at = Some((wave.rollout.clone(), wave.from));
+            let at = Some((wave.rollout.clone(), wave.opening));
             let all: BTreeSet<_> = (0..40).filter(|n| place(&new, *n) == at).collect();
             let is_new = all.iter().filter(|n| place(&old, **n) != at).count();
             prop_assert_eq!(devices(&plan, &wave.devices), all.into_iter().map(imei).collect::<BTreeSet<_>>());
@@ -181,8 +181,8 @@ proptest! {
         // Who gets into a wave with a date is in one that is told of.
         for n in 0..40 {
             let (before, after) = (place(&old, n), place(&new, n));
-            if let Some((rollout, Some(from))) = &after && before != after {
-                prop_assert!(plan.waves.iter().any(|wave| wave.rollout == *rollout && wave.from == Some(*from)));
+            if let Some((rollout, opening)) = &after && before != after && *opening != Opening::OPEN {
+                prop_assert!(plan.waves.iter().any(|wave| wave.rollout == *rollout && wave.opening == *opening));
             }
         }
     }
