@@ -19,6 +19,9 @@ use crate::support::project::{
     Files, Project, SMALL, against_golden, copy_dir, directories, files, repository,
 };
 
+/// When the plans are read.
+const TODAY: &str = "2026-11-28T12:00:00Z";
+
 /// A fleet that is to be published where another one is.
 struct Case {
     name: String,
@@ -43,7 +46,7 @@ impl Case {
     /// What the command prints, which must not change anything.
     fn plan(&self, options: &str) -> String {
         let before = files(&self.after.path("."));
-        let ran = self.after.run(&format!("plan -q {options}"));
+        let ran = self.after.run(&format!("plan -q --at {TODAY} {options}"));
         assert_eq!((ran.status, &*ran.stderr), (0, ""), "{}: {options}", self.name);
         assert!(files(&self.after.path(".")) == before, "{}: {options} has changed a file", self.name);
         ran.stdout
@@ -69,7 +72,7 @@ fn plans_are_golden_and_builds_do_what_was_planned() {
 fn wrong(dir: &Path) -> String {
     let case = Case::new(dir);
     let plans = [("plan.txt", case.plan("")), ("plan.md", case.plan("--markdown"))];
-    let ran = case.after.run("plan -q --exit-code --json -O plan.json");
+    let ran = case.after.run(&format!("plan -q --at {TODAY} --exit-code --json -O plan.json"));
     ran.expect(if case.name == "nothing" { 0 } else { 3 }, &case.after.read("plan.json"), "");
     let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
     case.holds_together(&plan);
@@ -135,7 +138,7 @@ impl Case {
 
         // Two published trees differ as the tree and the fleet did.
         if !self.published.is_empty() {
-            project.run("plan -q --against old").expect(0, text, "");
+            project.run(&format!("plan -q --at {TODAY} --against old")).expect(0, text, "");
         }
     }
 }
@@ -155,7 +158,7 @@ fn all_devices_are_named_if_asked() {
 #[test]
 fn a_terminal_gets_colours() {
     let case = Case::new(&repository().join("tests/plan/rollback"));
-    let ran = case.after.run("plan --color always");
+    let ran = case.after.run(&format!("plan --at {TODAY} --color always"));
     let plain = case.plan("");
     assert!(
         ran.stdout.contains("\x1b[1;31m! DOWNGRADE 0.10.66 → 0.10.65\x1b[0m: 5 devices"),
@@ -309,6 +312,7 @@ fn an_unreadable_answer_is_told() {
     project.run("plan").expect(
         0,
         "\
+1 now
 1 of 2 devices change: 1 told a version for the first time
 
 Devices
