@@ -9,8 +9,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::cmd;
 use crate::context::{Exit, Global, WrongUsage};
 
-/// Publishes releases for Greenwich GPS trackers: fleet.yaml, JARs and templates become a directory that any HTTP
-/// server can host.
+/// Publishes releases for Greenwich GPS trackers: fleet.yaml, JARs and templates become a directory that any
+/// HTTP server can host.
 #[derive(Debug, Parser)]
 #[command(name = "otapress", version, about, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {

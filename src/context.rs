@@ -1,4 +1,4 @@
-//! What all commands share: the global options, the exit codes, and how arguments and output are handled.
+//! Shared by all commands: the global options, the exit codes, and the handling of arguments and output.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -20,7 +20,8 @@ pub(crate) struct Global {
     /// The published directory [default: out beside the fleet file]
     #[arg(short, long, global = true, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The responder's records: a directory, or postgres://USER@HOST/DATABASE [default: state beside the fleet file]
+    /// The responder's records: a directory, or postgres://USER@HOST/DATABASE [default: state beside the
+    /// fleet file]
     #[arg(
         short,
         long,

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Write nothing; exit with 3 if out/ is not what the fleet says
     #[arg(long)]
     check: bool,
-    /// Read every file in out/ instead of trusting what is remembered of those that nobody has touched
+    /// Read every file in out/ instead of trusting the remembered hashes of untouched files
     #[arg(long)]
     verify: bool,
     /// Write a rule for make that names everything that was read; it is for FILE without its ending `.d`
@@ -35,7 +35,8 @@ pub(crate) struct Args {
     /// Publish even if more than 10 % of the devices would be dropped
     #[arg(long)]
     allow_mass_removal: bool,
-    /// Publish only what a plan that `otapress plan -O FILE` saved says: refuse if out/ or the fleet moved since
+    /// Publish only what a plan that `otapress plan -O FILE` saved says: refuse if out/ or the fleet moved
+    /// since
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Args {
 #[expect(clippy::disallowed_methods, reason = "the time that publishing is told")]
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let (begin, now) = (Instant::now(), SystemTime::now());
-    // Modes of what is published do not depend on who builds: 0755 and 0644.
+    // Published modes do not depend on the user who builds: 0755 and 0644.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let out = real_path(&global.out())?;
     let mut say_it = |text: &str| drop(say(global, text));
@@ -79,7 +80,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let depfile = depfile.map(|file| Depfile::new(file, &project.inputs(global), &busy)).transpose()?;
     publish(global, &out, &tree, &existing, &changes)?;
     if let Err(error) = hashes.save(&hashes_file, now) {
-        // It costs the next build some time, and nothing else.
+        // That only costs the next build some time.
         tracing::debug!("`{}` cannot be written: {error}", hashes_file.display());
     }
     if let Some(depfile) = depfile {

@@ -12,7 +12,7 @@ use crate::report::{ci_formats, diagnostics};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What the mistakes look like
+    /// The output format
     #[arg(long, default_value = "text")]
     format: Format,
     /// Fail on warnings, too
@@ -38,7 +38,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let mut project = Project::load(global);
     project.check_published(global);
     let bar = progress_bar(global, "checking");
-    // Some mistakes show only in what is rendered: a JAD that no device would take, two devices that want one path.
+    // Some mistakes show only in what is rendered: a JAD that no device would take, two devices that want one
+    // path.
     let rendered = project.render(&bar).is_some();
     bar.finish_and_clear();
     let (errors, warnings) = project.counts();

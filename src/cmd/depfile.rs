@@ -1,4 +1,4 @@
-//! What a build has read, as a rule for make: `build --depfile`.
+//! The inputs of a build as a rule for make: `build --depfile`.
 //!
 //! ```text
 //! release.stamp: \
@@ -9,8 +9,8 @@
 //! devices:
 //! …
 //! ```
-//! The file `release.stamp.d` holds the rule for `release.stamp`. A rule of its own for each input lets make go on when
-//! one of them has vanished.
+//! The file `release.stamp.d` holds the rule for `release.stamp`. A rule of its own for each input lets make
+//! go on when one of them has vanished.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ pub(crate) struct Depfile<'a> {
 }
 
 impl<'a> Depfile<'a> {
-    /// The rule for `file` without its `.d`. `busy` are directories that the build itself changes: they are never older
-    /// than what it makes, so new files in them are not noticed.
+    /// The rule for `file` without its `.d`. `busy` are directories that the build itself changes: they are
+    /// never older than what it makes, so new files in them are not noticed.
     pub(crate) fn new(file: &'a Path, inputs: &BTreeSet<PathBuf>, busy: &[&Path]) -> anyhow::Result<Self> {
         let target = file.to_str().and_then(|name| name.strip_suffix(".d"));
         let Some(target) = target.filter(|name| !name.is_empty() && !name.ends_with('/')) else {
@@ -38,7 +38,7 @@ impl<'a> Depfile<'a> {
             );
         };
         let busy: Vec<_> = busy.iter().filter_map(|dir| real(dir)).collect();
-        // What is not there yet is not waited for, such as a template of one's own.
+        // Missing inputs, such as an optional template, are left out.
         let there = inputs.iter().filter(|input| real(input).is_some_and(|input| !busy.contains(&input)));
         let names = there.map(|input| escape(input)).collect::<anyhow::Result<Vec<_>>>()?;
         let mut text = escape(target.as_ref())? + ":";
@@ -58,7 +58,7 @@ impl<'a> Depfile<'a> {
     }
 }
 
-/// A path without links in it; none if nothing is there.
+/// A path without links in it; none if it does not exist.
 fn real(path: &Path) -> Option<PathBuf> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     path.canonicalize().ok()

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// Writes a file under another name and renames it: who reads it sees the old content or the new one, whole. The directory
-/// is made if need be.
+/// Writes a file under another name and renames it: who reads it sees the old content or the new one, whole.
+/// The directory is made if need be.
 #[expect(clippy::disallowed_methods, reason = "what an operator asks for, where it is asked for")]
 pub(crate) fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let failed = || format!("cannot write `{}`", path.display());
@@ -20,7 +20,8 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let name = path.file_name().with_context(failed)?.to_string_lossy();
     let mut draft = tempfile::Builder::new()
         .prefix(&format!(".{name}."))
-        // As for any new file: others may read it if the umask lets them. A collector of metrics is another user.
+        // As for any new file: others may read it if the umask lets them. A collector of metrics is another
+        // user.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(dir)
         .with_context(failed)?;

@@ -158,7 +158,8 @@ fn summary(fleet: &Imported, left: usize, assumed: impl Iterator<Item = String>)
         "devices are called by their IMEI, as the predecessor knows no clientIDs: rename those that have one";
     writeln!(err, "note: {called}")?;
     if !fleet.sets.is_empty() {
-        let sets = "settings are sent until they are confirmed; `enforce: always` on a set sends them at every check, as the predecessor does without `--once`";
+        let sets = "settings are sent until they are confirmed; `enforce: always` on a set sends them at \
+            every check, as the predecessor does without `--once`";
         writeln!(err, "note: {sets}")?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What a fleet is made of, watched for changes.
+//! The inputs of a fleet, watched for changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,8 @@ use super::project::Project;
 use crate::context::Global;
 use otapress_core::stamp::Stamp;
 
-/// What the fleet is made of, as it was at one moment. To compare costs a look at each file's metadata; only a change
-/// is worth reading everything.
+/// What the fleet is made of, as it was at one moment. To compare costs a look at each file's metadata; only
+/// a change is worth reading everything.
 pub(crate) struct Inputs(BTreeMap<PathBuf, Option<Stamp>>);
 
 impl Inputs {
@@ -34,13 +34,12 @@ impl Inputs {
         Inputs(stamps)
     }
 
-    /// Whether any of it is not as it was.
     pub(crate) fn have_changed(&self) -> bool {
         self.0.iter().any(|(path, then)| stamp(path) != *then)
     }
 }
 
-/// None if there is no such file.
+/// `None` if there is no such file.
 fn stamp(path: &Path) -> Option<Stamp> {
     Some(Stamp::from(&fs::metadata(path).ok()?))
 }

@@ -62,7 +62,7 @@ Examples:
 
 Values of settings that hold secrets are never shown.";
 
-/// How many devices are read from the state at once.
+/// Devices read from the records per page.
 const PAGE: u32 = 1000;
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
@@ -152,7 +152,7 @@ pub(super) fn hold_to(
         .with_context(|| format!("`{shown}` is not a plan that `otapress plan -O` has saved"))?;
     let (is, wanted) = (view_of(out, existing, hashes)?.fingerprint(), View::of(tree).fingerprint());
     let mut moved = Vec::new();
-    // What is carried out already needs not be carried out again.
+    // A plan that is already carried out passes, too.
     if is != before && is != after {
         moved.push(format!("`{}` has other {} than then", out.display(), differing(&is, &before)));
     }
@@ -172,7 +172,7 @@ pub(super) fn hold_to(
     )
 }
 
-/// What differs between two trees: `answers and JADs`.
+/// The differing parts of two trees: `answers and JADs`.
 fn differing(one: &Fingerprint, other: &Fingerprint) -> String {
     let parts = Part::ALL.into_iter().filter(|&part| one.of(part) != other.of(part));
     let names: Vec<_> = parts.map(Part::name).collect();

@@ -11,19 +11,20 @@ use super::project::{Project, progress_bar};
 use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
 use crate::context::{Exit, Global, print};
 use crate::report::json;
-use otapress_devices::probe::{Code, Published, Subject, probe};
+use otapress_devices::probe::{Code, PublishedJad, Subject, probe};
 
-/// How many seconds a reply may take.
+/// Time limit for a reply, in seconds.
 const TIMEOUT: u64 = 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the site]
+    /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the
+    /// site]
     url: Option<String>,
-    /// Play so many devices, spread evenly over the fleet [default: all]
+    /// Play only N devices, spread evenly over the fleet [default: all]
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroUsize>,
-    /// How many seconds a reply may take
+    /// Time limit for a reply, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
     /// Leave findings of this code out: for servers that cannot do better, such as those that refuse POSTs to
@@ -81,7 +82,7 @@ fn subject(tracker: SimulatedDevice, out: &std::path::Path) -> anyhow::Result<Su
             let file = out.join(path.as_str());
             let bytes = fs::read(&file)
                 .with_context(|| format!("cannot read `{}`: run `otapress build`", file.display()))?;
-            anyhow::Ok(Published { path, bytes })
+            anyhow::Ok(PublishedJad { path, bytes })
         })
         .transpose()?;
     Ok(Subject { device, jad })

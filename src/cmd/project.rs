@@ -19,10 +19,10 @@ use otapress_publish::render;
 use otapress_publish::template::{self, Template};
 use otapress_publish::tree::Tree;
 
-/// How many warnings of one kind people are shown: a large fleet can have one for every device.
+/// Warnings of one kind shown in text: a large fleet can have one for every device.
 const WARNINGS_SHOWN: usize = 100;
 
-/// What the files of a fleet say.
+/// A fleet with its JARs and its template.
 #[derive(Debug)]
 pub(crate) struct Project {
     loaded: Loaded,
@@ -54,7 +54,7 @@ impl Project {
 
     /// Notes JARs that have changed under a version that is published in out/.
     pub(crate) fn check_published(&mut self, global: &Global) {
-        // What is wrong with out/ itself is said when it is to be written.
+        // A fault of out/ itself is reported when it is written.
         if let Ok(Some(site)) = read_site(&global.out()) {
             self.loaded.report(render::changed_releases(&site, &self.catalog));
         }
@@ -69,8 +69,9 @@ impl Project {
         }
     }
 
-    /// Reads a fleet and renders it, while `look` looks at what is published: both take their time. `rendered` takes what
-    /// is needed of the tree, if nothing is wrong that stops a build: that of a large fleet is large.
+    /// Reads a fleet and renders it, while `look` looks at what is published: both take their time.
+    /// `rendered` takes what is needed of the tree, if nothing is wrong that stops a build: that of a large
+    /// fleet is large.
     pub(crate) fn load_beside<L: Send, R>(
         global: &Global,
         look: impl FnOnce() -> L + Send,
@@ -113,7 +114,7 @@ impl Project {
         let files: BTreeSet<PathBuf> = texts.chain(jars).collect();
         // New files show in the directories.
         let dirs: BTreeSet<_> = files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
-        // Where the first JAR and the first template of its own will show.
+        // The places where the first JAR and the first own template will appear.
         let dir = global.fleet.parent().unwrap_or("".as_ref());
         let named = self.loaded.midlet.iter().flat_map(|midlet| {
             [dir.join(&midlet.jars), dir.join("templates"), dir.join("templates").join(&midlet.template)]
@@ -121,12 +122,10 @@ impl Project {
         files.into_iter().chain(dirs).chain(named).collect()
     }
 
-    /// What was found.
     pub(crate) fn diagnostics(&self) -> &[Diagnostic] {
         &self.loaded.diagnostics
     }
 
-    /// What was found, in one of the forms for programs.
     pub(crate) fn loaded(&self) -> &Loaded {
         &self.loaded
     }
@@ -157,7 +156,7 @@ impl Project {
         Ok(())
     }
 
-    /// How many errors and warnings were found.
+    /// The numbers of errors and warnings.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let errors =
             self.diagnostics().iter().filter(|found| found.code.severity() == Severity::Error).count();

@@ -43,13 +43,13 @@ pub(crate) struct Args {
     /// The key of our certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// Our own clientID; who takes over must have the same, and nobody else
+    /// The relay's own clientID; a stand-in must use the same one, and no other client may
     #[arg(long, value_name = "ID", default_value = "otapress-relay")]
     client_id: String,
     /// Publish events as PREFIX/otap/<kind>
     #[arg(long, default_value = "events")]
     prefix: String,
-    /// What devices put before their clientID: start messages are PUBLISH<clientID>/start
+    /// The prefix of the devices' topics: start messages are PUBLISH<clientID>/start
     #[arg(long, default_value = "owntracks/gw/")]
     publish: String,
     /// Publish what is recorded, take what the broker has, and exit

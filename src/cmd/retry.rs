@@ -13,7 +13,7 @@ pub(crate) struct Args {
     /// The devices, by clientID or IMEI
     #[arg(value_name = "DEVICE", required_unless_present = "all")]
     devices: Vec<String>,
-    /// Every device
+    /// All devices
     #[arg(long, conflicts_with = "devices")]
     all: bool,
 }
@@ -50,8 +50,8 @@ struct Named {
     in_fleet: Option<bool>,
 }
 
-/// A clientID is looked up in the fleet. An IMEI stands for itself, so that it may be one that the fleet does not have any
-/// more, and so that a mistake in the fleet at this moment does not matter.
+/// A clientID is looked up in the fleet. An IMEI stands for itself, so that it may be one that the fleet does
+/// not have any more, and so that a mistake in the fleet at this moment does not matter.
 fn devices(global: &Global, names: &[String]) -> anyhow::Result<Vec<Named>> {
     let project = Project::load(global);
     let fleet = project.fleet().map(|(fleet, _)| fleet);

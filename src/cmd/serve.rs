@@ -26,7 +26,7 @@ use otapress_server::http::{Config, Credentials, Limits, serve};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen, unless systemd hands over a socket
+    /// The address to listen on, unless systemd passes a socket
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810")]
     listen: SocketAddr,
     /// Serve out/ as it is, without building it first
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     watch: bool,
 }
 
-/// How often `--watch` looks.
+/// The interval at which `--watch` checks for changes.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the command, until SIGTERM or SIGINT.
@@ -48,7 +48,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     log(global);
     // Before there are threads: what says so is taken out of the environment.
     let handed = handed_over(&mut ListenFd::from_env())?;
-    // Looked at before the first build, so that what changes meanwhile is noticed.
+    // Taken before the first build, so that changes during it are noticed.
     let inputs = args.watch.then(|| Inputs::of(global));
     let built = if args.no_build { Exit::Done } else { build::run(global, &build::Args::default())? };
     if built != Exit::Done {
@@ -75,7 +75,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// How many connections the kernel holds until they are accepted. Those beyond it wait a second for their next try.
+/// How many connections the kernel holds until they are accepted. Those beyond it wait a second for their
+/// next try.
 const BACKLOG: u32 = 4096;
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -125,8 +126,9 @@ async fn listen(
     Ok(())
 }
 
-/// As many connections as the process may have open files, with a file for each download and some besides. The limit
-/// that a process starts with is low for the sake of old programs; it may raise it as far as the administrator allows.
+/// As many connections as the process may have open files, with a file for each download and some besides.
+/// The limit that a process starts with is low for the sake of old programs; it may raise it as far as the
+/// administrator allows.
 fn limits() -> Limits {
     const FILES: u64 = 64;
     let allowed = getrlimit(Resource::Nofile);
@@ -159,12 +161,12 @@ pub(super) fn log(global: &Global) {
         .with_writer(io::stderr)
         .with_ansi(global.colour() && io::stderr().is_terminal())
         .with_target(false)
-        // It would say on the same stderr that it cannot write there, and panic: the device would get no answer.
+        // Reporting a failed write to stderr on stderr would panic, and the device would get no answer.
         .log_internal_errors(false)
         .try_init();
 }
 
-/// Who may fetch JADs and JARs. What is in out/ says whether anybody needs to be known; only the fleet says who.
+/// The credentials for JADs and JARs. out/ says whether any are needed; only the fleet has them.
 fn credentials(global: &Global) -> anyhow::Result<Credentials> {
     let out = global.out();
     let site = read_site(&out)?
@@ -205,7 +207,7 @@ fn watch(global: &Global, mut inputs: Inputs, credentials_of: &watch::Sender<Cre
         inputs = Inputs::of(global);
         let built = build::run(global, &build::Args::default()).and_then(|built| match built {
             Exit::Done => credentials(global).map(Some),
-            // What is wrong was said.
+            // The errors were already shown.
             _ => Ok(None),
         });
         match built {

@@ -16,42 +16,43 @@ use otapress_devices::simulate::{Play, Player, play, starts_with};
 use otapress_publish::fleet::BasisPoints;
 use otapress_publish::jad;
 
-/// How long the play sleeps at most before it looks whether it is to end.
+/// The play checks at this interval whether it was interrupted.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long a reply may take.
+/// Time limit for a reply.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Within how many seconds of the server's clock a check means that the answer before was lost.
+/// A check within this many seconds of the server's clock means that the answer before it was lost.
 const MINUTE: f64 = 60.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the site]
+    /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the
+    /// site]
     #[arg(long)]
     url: Option<String>,
-    /// Play so many devices, spread evenly over the fleet [default: all]
+    /// Play only N devices, spread evenly over the fleet [default: all]
     #[arg(long, value_name = "N")]
     devices: Option<NonZeroUsize>,
     /// Play devices that the responder remembers: offers, attempts and failures of real devices are written
     /// into its state. Without this, simulated identities leave no trace
     #[arg(long)]
     record: bool,
-    /// What chance begins with: the same number gives the same play
+    /// The seed of all random choices: the same seed gives the same play
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Simulated seconds in one second; without it nobody waits. The server's clock does not follow: waves,
-    /// windows and rates are those of now, and with more than versionInterval / 60 a device that asks again
-    /// is taken for one whose answer was lost, and settings are sent again
+    /// Simulated seconds per second [default: as fast as possible]. The server's clock does not follow:
+    /// waves, windows and rates are those of now, and with more than versionInterval / 60 a device that asks
+    /// again is taken for one whose answer was lost, and settings are sent again
     #[arg(long, value_name = "F", value_parser = speed)]
     speed: Option<f64>,
-    /// So many of the devices fail whenever they install, with this code
+    /// The share of devices that fail at every installation, and their code
     #[arg(long, value_name = "PERCENT:CODE")]
     fail: Option<Failing>,
-    /// So many answers to version checks are lost
+    /// The share of answers to version checks that are lost
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     lose: Option<BasisPoints>,
-    /// How many hours are simulated [default: two of the longest versionInterval and one hour]
+    /// Simulated hours [default: twice the longest versionInterval and one hour]
     #[arg(long, value_name = "H", value_parser = clap::value_parser!(u64).range(1..=8760))]
     hours: Option<u64>,
     /// Print JSON
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// How many devices fail, and how.
+/// The share of devices that fail, and their code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Failing(BasisPoints, u16);
 
@@ -153,7 +154,8 @@ fn remark(global: &Global, took: Duration, played: u64, interval: u64) -> std::i
         let honest = (interval / MINUTE).floor().max(1.0);
         writeln!(
             err,
-            "note: a versionInterval was less than a minute to the server, so to it a failure that no result tells \
+            "note: a versionInterval was less than a minute to the server, so to it a failure that no \
+             result tells \
              of is a lost answer, and settings are never confirmed: `--speed {honest}` or less avoids it"
         )?;
     }

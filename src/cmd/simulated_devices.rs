@@ -28,31 +28,28 @@ use otapress_publish::render::jad_path;
 pub(crate) struct SimulatedDevice {
     /// The device, provisioned as the fleet says; it runs nothing yet.
     pub(crate) device: device::Device,
-    /// What it is to run.
     pub(crate) target: Option<Version>,
-    /// How many offers it is made.
     pub(crate) attempts: u32,
     /// Its JAD below out/, if it has a target.
     pub(crate) jad: Option<OutPath>,
 }
 
-/// Who is to be played, and against which server.
+/// The devices to play and the server to play them against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection<'a> {
-    /// Where to connect, if not to the site itself.
+    /// The server to connect to; default: the site itself.
     pub(crate) url: Option<&'a str>,
-    /// How many devices, if not all.
+    /// The number of devices; default: all.
     pub(crate) devices: Option<NonZeroUsize>,
-    /// How long a reply may take.
+    /// Time limit for a reply.
     pub(crate) timeout: Duration,
 }
 
 /// A site and those who are played against it.
 #[derive(Debug)]
 pub(crate) struct SimulatedFleet {
-    /// What is published in out/.
     pub(crate) site: Site,
-    /// All devices of the fleet, or as many as are wanted, spread evenly over the clientIDs.
+    /// All devices of the fleet, or a sample that is spread evenly over the clientIDs.
     pub(crate) devices: Vec<SimulatedDevice>,
 }
 
@@ -124,16 +121,19 @@ fn simulated_device(
     Ok(SimulatedDevice { device: simulated, target, attempts, jad: target.map(|_| jad) })
 }
 
-/// All of them, or `n`: always the same ones, with the same distance from each to the next.
+/// All items, or `n` evenly spaced ones: always the same.
 fn evenly<T>(all: &[T], n: Option<usize>) -> impl Iterator<Item = &T> {
     let n = n.unwrap_or(all.len()).min(all.len());
     (0..n).map(move |i| &all[i * all.len() / n])
 }
 
-/// Where `url` connects to; a path in it would be ignored and is refused.
+/// The address of `url`. A path in it would be ignored, so it is refused.
 fn address(url: &str) -> anyhow::Result<SocketAddr> {
     let parsed = Url::parse(url).filter(|url| url.target == "/").with_context(|| {
-        format!("`{url}` is not of the form `http://host:port`: it says only where to connect, and requests are for the fleet's site")
+        format!(
+            "`{url}` is not of the form `http://host:port`: it says only where to connect, and requests \
+            are for the fleet's site"
+        )
     })?;
     (parsed.host.as_str(), parsed.port)
         .to_socket_addrs()

@@ -8,10 +8,10 @@ use crate::context::{Discreet, Exit, Global, location, print};
 use otapress_responder::store::copy::{CopyError, copy};
 use otapress_server::location::Location;
 
-/// What is done with the records as a whole.
+/// Operations on the records as a whole.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum State {
-    /// Copy everything into a place that holds nothing yet, and compare; nobody may use the records meanwhile
+    /// Copy all records into an empty place and compare; nothing may use the records meanwhile
     Copy {
         /// A directory, or postgres://USER@HOST/DATABASE
         #[arg(value_parser = Discreet(location))]

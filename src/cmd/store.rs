@@ -13,11 +13,11 @@ use otapress_server::http::OpenStore;
 use otapress_server::location::Location;
 use otapress_server::postgres::{PostgresStore, Server};
 
-/// How long an operator's command waits for the responder to release a lock.
+/// Operators' commands wait this long for the responder to release a lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a version check waits for another process to release a lock: long enough for any transaction, short enough
-/// for a device.
+/// A version check waits this long for another process to release a lock: long enough for any transaction,
+/// short enough for a device.
 const SERVING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The store, if there is one, for changing it: a command does not create it.
@@ -86,7 +86,7 @@ fn said(error: StoreError) -> anyhow::Error {
     anyhow!("{error}")
 }
 
-/// Where passwords of databases are, as for PostgreSQL's own programs.
+/// The password file, found as PostgreSQL's own programs find it.
 #[expect(clippy::disallowed_methods, reason = "as PostgreSQL's own programs")]
 fn passfile() -> Option<PathBuf> {
     let named = env::var_os("PGPASSFILE").map(PathBuf::from);

@@ -24,11 +24,11 @@ use otapress_responder::operate;
 use otapress_responder::service::Responder;
 use otapress_responder::store::Store;
 
-/// Which devices, and how fast.
+/// The devices to tell, and the rate.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Selection {
-    /// Tell these devices to upgrade, by clientID or IMEI, instead of relaying; without a name, those that --channel,
-    /// --group and --release choose
+    /// Tell these devices to upgrade, by clientID or IMEI, instead of relaying; without a name, those that
+    /// --channel, --group and --release choose
     #[arg(long, value_name = "DEVICE", num_args = 0..)]
     trigger: Option<Vec<String>>,
     /// Only devices of this channel
@@ -40,7 +40,7 @@ pub(crate) struct Selection {
     /// Only devices that are to run this release
     #[arg(long, requires = "trigger")]
     release: Option<Version>,
-    /// How many devices are told in an hour
+    /// Devices to tell per hour
     #[arg(long, requires = "trigger", value_name = "N/h", default_value = "60/h", value_parser = rate)]
     rate: u32,
     /// Do not ask
@@ -53,7 +53,6 @@ fn rate(text: &str) -> Result<u32, String> {
 }
 
 impl Selection {
-    /// Whether devices are to be told.
     pub(crate) fn is_wanted(&self) -> bool {
         self.trigger.is_some()
     }
@@ -146,7 +145,7 @@ pub(super) fn run(
                 eprint(&format!("{client} may have been told: {}: {why}\n", attempt_text(&attempt)))
             }
         };
-        // Devices are told even if nobody reads any more who was.
+        // A closed output does not keep devices from being told.
         let _ = said;
     };
     let runtime = runtime()?;
@@ -164,7 +163,7 @@ pub(super) fn run(
     Ok(if unknown + rest == 0 { Exit::Done } else { Exit::Failed })
 }
 
-/// Who would be told now. Says of every one that is meant what is done, and why not.
+/// The devices that can be told now. Prints for each selected one its attempt, or why it is left out.
 fn announce(
     global: &Global,
     store: &mut dyn Store,
@@ -191,7 +190,7 @@ fn attempt_text(attempt: &Attempt) -> String {
     format!("{} → {}, attempt {}", attempt.from, attempt.target, attempt.number)
 }
 
-/// What it takes: reboots, downloads and time.
+/// The cost: reboots, downloads and time.
 fn cost(chosen: &[(ClientId, Imei, Attempt)], catalog: &Catalog, rate: u32) -> String {
     let mut targets: BTreeMap<Version, usize> = BTreeMap::new();
     for (_, _, attempt) in chosen {
@@ -204,7 +203,8 @@ fn cost(chosen: &[(ClientId, Imei, Attempt)], catalog: &Catalog, rate: u32) -> S
     let minutes = (chosen.len() as u64 - 1) * 60 / u64::from(rate);
     let devices = count(chosen.len(), "device");
     format!(
-        "{devices} to be told, at most {rate} in an hour: it takes {minutes} minutes; each one uses an attempt up, downloads \
+        "{devices} to be told, at most {rate} in an hour: it takes {minutes} minutes; each one uses an \
+         attempt up, downloads \
          its release ({kilobytes} kB in all) and reboots\n"
     )
 }

@@ -1,21 +1,25 @@
-//! A fleet file from what the predecessor's `otc` prints: its devices (`otc dbjson`) and settings sets (`otc showsets`).
+//! A fleet file from what the predecessor's `otc` prints: its devices (`otc dbjson`) and settings sets (`otc
+//! showsets`).
 //!
 //! # The formats
 //!
 //! Confirmed by the predecessor's source (`otc` 0.12 with Python 2, and its database schema):
 //!
-//! - `otc dbjson` prints a JSON array of objects: `imei` (text, unique, at most 15 characters), `custid` (text), `tid` (text of
-//!   at most 2 characters, or null), `block` (0 or 1), `reported` and `deliver` (a version or null; `deliver` may be `*`, the
-//!   highest version there is), `sname` (the one settings set of the device, or the empty text), `lastcheck` (UTC or the
-//!   empty text), `comment` and `flags` (texts; `v`: notify of every check). Older versions lack the later of these.
-//!   It prints `null` when it cannot reach its server, and `"NOP"` when its key is refused.
-//! - `otc showsets` prints one line for each set: its name, padded to 27 characters, a blank, and its settings, `key=value`
-//!   separated by `;`, or `None`. With an IMEI it prints a JSON array of that device's settings instead.
+//! - `otc dbjson` prints a JSON array of objects: `imei` (text, unique, at most 15 characters), `custid`
+//!   (text), `tid` (text of at most 2 characters, or null), `block` (0 or 1), `reported` and `deliver` (a
+//!   version or null; `deliver` may be `*`, the highest version there is), `sname` (the one settings set of
+//!   the device, or the empty text), `lastcheck` (UTC or the empty text), `comment` and `flags` (texts; `v`:
+//!   notify of every check). Older versions lack the later of these. It prints `null` when it cannot reach
+//!   its server, and `"NOP"` when its key is refused.
+//! - `otc showsets` prints one line for each set: its name, padded to 27 characters, a blank, and its
+//!   settings, `key=value` separated by `;`, or `None`. With an IMEI it prints a JSON array of that device's
+//!   settings instead.
 //! - The predecessor sends a set up to the first piece that has not exactly one `=`, and nothing behind that.
 //! - What `otc set --once` has set stands in neither output as such.
 //!
-//! Assumed: that lines of other tools may stand around the two, that numbers may come as texts and texts as numbers, and
-//! that unknown keys may be passed over. So they are read leniently, and whatever is not carried over is said.
+//! Assumed: that lines of other tools may stand around the two, that numbers may come as texts and texts as
+//! numbers, and that unknown keys may be passed over. So they are read leniently, and whatever is not carried
+//! over is said.
 
 mod convert;
 mod dbjson;

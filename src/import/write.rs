@@ -104,7 +104,8 @@ fn mapping(entries: Vec<String>) -> String {
     if entries.is_empty() { "{}".into() } else { format!("{{ {} }}", entries.join(", ")) }
 }
 
-/// A scalar as YAML, without quotes where nothing in it can mean anything else, inside of brackets or outside.
+/// A scalar as YAML, without quotes where nothing in it can mean anything else, inside of brackets or
+/// outside.
 fn scalar(text: &str) -> String {
     let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | '@');
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic());

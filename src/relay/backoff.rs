@@ -1,4 +1,4 @@
-//! How long to wait before the next try: pure.
+//! The wait before the next try: pure.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// The next wait: between half and all of what is due, so that many who lost the same broker do not come back at the
-    /// same moment. `jitter` is a random number from 0 to 1.
+    /// The next wait: between half and all of the nominal wait, so that clients of a lost broker do not all
+    /// return at the same moment. `jitter` is a random number from 0 to 1.
     pub(crate) fn next(&mut self, jitter: f64) -> Duration {
         let due = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         due.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// Begins anew after a success.
+    /// Resets the wait after a success.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use rumqttc::tokio_rustls::rustls::crypto::ring;
 use rumqttc::tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use rumqttc::tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,27 +15,26 @@ use rumqttc::{AckMode, MqttOptions, TlsConfiguration, Transport};
 /// After so long without any message, both sides ask whether the other one is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// As much as MQTT can carry: what is too long for us would come again with every connection.
+/// The most that MQTT can carry: a rejected longer message would be delivered again with every connection.
 const LONGEST: usize = 268_435_455;
 
-/// Where the broker is.
+/// The broker's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     host: String,
     port: u16,
-    /// Whether TLS is spoken.
     pub(crate) tls: bool,
 }
 
-/// Why a text names no broker. It does not repeat the text, which may hold a password.
+/// Why a text is not an address. It does not repeat the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AddressError {
-    /// It is not a URL of that kind.
     #[error("the broker is named as `mqtt://HOST[:PORT]`, or with TLS `mqtts://HOST[:PORT]`")]
     Shape,
-    /// Who can list processes can read it.
+    /// Anybody who can list processes can read a password in an argument.
     #[error(
-        "credentials do not belong on the command line: leave them out of the URL, and use --user and --password-file"
+        "credentials do not belong on the command line: leave them out of the URL, and use --user and \
+         --password-file"
     )]
     Credentials,
 }
@@ -52,23 +52,24 @@ impl FromStr for Address {
         if rest.contains('@') {
             return Err(AddressError::Credentials);
         }
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = match rest.strip_prefix('[') {
-            Some(rest) => {
-                let (host, port) = rest.split_once(']').ok_or(AddressError::Shape)?;
-                host.parse::<std::net::Ipv6Addr>().map_err(|_| AddressError::Shape)?;
-                let port = if port.is_empty() {
-                    None
-                } else {
-                    Some(port.strip_prefix(':').ok_or(AddressError::Shape)?)
-                };
-                (host, port)
+        let uri: Uri = text.parse().map_err(|_| AddressError::Shape)?;
+        let authority = uri.authority().ok_or(AddressError::Shape)?;
+        let host = authority.host();
+        // `http` reports no port where it is not a number.
+        let port = match authority.as_str().len() - host.len() {
+            0 => usual,
+            _ => authority.port_u16().ok_or(AddressError::Shape)?,
+        };
+        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) if address.parse::<std::net::Ipv6Addr>().is_err() => {
+                return Err(AddressError::Shape);
             }
-            None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
+            Some(address) => address,
+            None => host,
         };
         let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-        let port = port.map_or(Ok(usual), |port| port.parse().map_err(|_| AddressError::Shape))?;
-        if host.is_empty() || !host.chars().all(in_name) || port == 0 {
+        let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if host.is_empty() || !host.chars().all(in_name) || port == 0 || !is_bare || rest.contains('#') {
             return Err(AddressError::Shape);
         }
         Ok(Address { host: host.to_owned(), port, tls })
@@ -87,7 +88,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Whether what is sent there leaves this machine.
+    /// Whether the traffic leaves this machine.
     pub(crate) fn is_remote(&self) -> bool {
         let loopback = self.host.parse::<std::net::IpAddr>().map(|ip| ip.is_loopback());
         !loopback.unwrap_or(self.host == "localhost")
@@ -118,7 +119,6 @@ pub(crate) struct Pem {
     pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Why TLS cannot be spoken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     /// Of the authorities' file.
@@ -138,7 +138,6 @@ pub(crate) enum TlsError {
 /// The broker, how it is spoken to and as whom.
 #[derive(Clone)]
 pub(crate) struct Broker {
-    /// Where it is.
     pub(crate) address: Address,
     login: Option<Login>,
     transport: Transport,
@@ -151,8 +150,8 @@ impl Broker {
         Ok(Broker { address, login, transport })
     }
 
-    /// The options of a connection under that clientID. With `keep`, the broker keeps the subscriptions and what arrives
-    /// for them while we are not there.
+    /// The options of a connection under that clientID. With `keep`, the broker keeps the subscriptions and
+    /// what arrives for them while we are not there.
     pub(super) fn options(&self, client_id: &str, keep: Keep) -> MqttOptions {
         let mut options = MqttOptions::new(client_id, (self.address.host.as_str(), self.address.port));
         options
@@ -168,10 +167,9 @@ impl Broker {
     }
 }
 
-/// What the broker keeps of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// Nothing beyond the connection.
+    /// The broker keeps nothing beyond the connection.
     Nothing,
     /// Subscriptions, and messages for them.
     Session,

@@ -1,7 +1,8 @@
-//! The relay itself: publishes what is recorded, records what devices say, and comes back whenever the broker does.
+//! The relay itself: publishes what is recorded, records what devices say, and comes back whenever the broker
+//! does.
 //!
-//! One of those that use the same records is active, by a lease; the others wait for it to end. Since they share the
-//! clientID and the session at the broker, too, the next one takes over where the last one was.
+//! One of those that use the same records is active, by a lease; the others wait for it to end. Since they
+//! share the clientID and the session at the broker, too, the next one takes over where the last one was.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,19 +21,18 @@ use super::topic::Topics;
 use otapress_responder::store::StoreError;
 use otapress_server::http::OpenStore;
 
-/// How long a server of the records may take to be reached.
+/// Time limit for connecting to the database.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The name of the lease, and of the cursor.
 pub(super) const NAME: &str = "relay";
 
-/// How often one that is not active looks whether it may be.
+/// A stand-by relay tries for the lease at this interval.
 const TURN: Duration = Duration::from_secs(1);
 
 /// A connection that has lived so long was a success.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// What the relay needs.
 pub(crate) struct Config {
     /// The published directory.
     pub(crate) out: PathBuf,
@@ -40,32 +40,32 @@ pub(crate) struct Config {
     pub(crate) open_store: OpenStore,
     /// The broker.
     pub(crate) broker: Broker,
-    /// Who we are there.
+    /// The MQTT client identifier.
     pub(crate) client_id: String,
     /// The topics.
     pub(crate) topics: Topics,
     /// Seconds since 1970-01-01 UTC.
     pub(crate) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
-    /// For the waits.
+    /// Random factor of the waits.
     pub(crate) jitter: Jitter,
 }
 
-/// For how long it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
     /// Until it is stopped.
     Stopped,
-    /// Until everything that is recorded is published and nothing arrives any more. What fails is not tried again.
+    /// Until everything that is recorded is published and nothing arrives any more. What fails is not tried
+    /// again.
     Drained,
 }
 
-/// Why it cannot go on for now.
+/// Why a session ended; the relay tries again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RelayError {
     /// The connection.
     #[error("{broker}: {source}")]
     Link {
-        /// Where.
+        /// The place.
         broker: String,
         /// What.
         source: LinkError,
@@ -81,8 +81,8 @@ pub(crate) enum RelayError {
     Active,
 }
 
-/// Runs until `stop` holds true, or as [`Until`] says. Needs a runtime with several threads: the records are read and
-/// written on the calling one.
+/// Runs until `stop` holds true, or as [`Until`] says. Needs a runtime with several threads: the records are
+/// read and written on the calling one.
 pub(crate) async fn run(
     mut config: Config,
     until: Until,
@@ -120,7 +120,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Waits until it is to stop; who may say so and is gone has said so.
+/// Waits for the stop signal; a dropped sender counts as one.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

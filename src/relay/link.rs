@@ -1,5 +1,5 @@
-//! One connection to the broker, from its beginning to its end. The next one is a new one: what was not acknowledged on
-//! this one is taken from the store again.
+//! One connection to the broker, from its beginning to its end. The next one is a new one: what was not
+//! acknowledged on this one is taken from the store again.
 
 use std::time::Duration;
 
@@ -13,22 +13,21 @@ use tokio::time::timeout;
 
 use super::broker::{Broker, Keep};
 
-/// How many of our messages are under way at the same time.
+/// Unacknowledged messages in flight.
 pub(super) const WINDOW: u16 = 64;
 
-/// How many messages wait for us at most; then the broker waits.
+/// Received messages that may wait; beyond that the broker waits.
 const WAITING: usize = 256;
 
-/// How long a goodbye may take.
+/// Time limit for a disconnect.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Why there is no connection any more, or none yet.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
-    /// What the protocol's side says.
+    /// An error of the protocol.
     #[error("{0}")]
     Connection(#[from] ConnectionError),
-    /// It is over, and nobody says why.
+    /// The connection ended without a reason.
     #[error("the connection has ended")]
     Ended,
     /// A message was not acknowledged in time.
@@ -39,7 +38,7 @@ pub(crate) enum LinkError {
 /// A connection.
 pub(super) struct Link {
     client: AsyncClient,
-    /// What the broker delivers; closed when the connection ends.
+    /// The broker's messages; closed when the connection ends.
     pub(crate) incoming: mpsc::Receiver<Publish>,
     poller: JoinHandle<LinkError>,
 }
@@ -80,7 +79,7 @@ impl Link {
     pub(crate) async fn close(mut self) {
         let polite = async {
             self.client.disconnect_with_timeout(GOODBYE).await.ok()?;
-            // What still arrives is not acknowledged, and comes again.
+            // Messages that still arrive are not acknowledged and will be delivered again.
             while self.incoming.recv().await.is_some() {}
             Some(())
         };
@@ -88,7 +87,6 @@ impl Link {
         let _ = timeout(GOODBYE * 2, polite).await;
     }
 
-    /// Why the connection has ended.
     pub(crate) async fn fate(mut self) -> LinkError {
         self.incoming.close();
         match timeout(GOODBYE, &mut self.poller).await {

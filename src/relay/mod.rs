@@ -6,9 +6,9 @@
 //! operate::trigger ─► store ─► <publish><clientID>/cmd                        recorded before it is sent
 //! ```
 //!
-//! [`topic`], [`start`], [`payload`] and [`backoff`] are pure; [`link`] is one connection to the broker, [`daemon`]
-//! and [`trigger`] are what is done over it. Nothing is ever published retained: a retained `upgrade` would be carried
-//! out at every start, for ever.
+//! [`topic`], [`start`], [`payload`] and [`backoff`] are pure; [`link`] is one connection to the broker,
+//! [`daemon`] and [`trigger`] are what is done over it. Nothing is ever published retained: a retained
+//! `upgrade` would be carried out at every start, for ever.
 
 pub(crate) mod backoff;
 pub(crate) mod broker;

@@ -14,12 +14,11 @@ pub(super) struct Outbox<E> {
 }
 
 impl<E> Outbox<E> {
-    /// One in which nothing is under way, and everything up to `cursor` is acknowledged.
+    /// An outbox without messages in flight; everything up to `cursor` is acknowledged.
     pub(crate) fn new(cursor: i64) -> Self {
         Outbox { acknowledged: cursor, under_way: VecDeque::new() }
     }
 
-    /// Whether nothing is under way.
     pub(crate) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }
@@ -34,10 +33,10 @@ impl<E> Outbox<E> {
         self.under_way.push_back((seq, acknowledgement));
     }
 
-    /// Waits until the first one is acknowledged. Later ones may be before; the number does not pass one that is not: if
-    /// it will never be, nothing is under way any more.
+    /// Waits until the first one is acknowledged. Later ones may be before; the number does not pass one that
+    /// is not: if it will never be, no message is in flight any more.
     ///
-    /// Nothing is lost if it is not waited for to the end.
+    /// Cancel-safe: nothing is lost if the future is dropped.
     pub(crate) async fn next(&mut self) -> Result<(), E> {
         let Some((seq, acknowledgement)) = self.under_way.front_mut() else { return pending().await };
         let (seq, result) = (*seq, acknowledgement.as_mut().await);

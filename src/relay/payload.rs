@@ -8,8 +8,8 @@ use otapress_core::id::{ClientId, Imei};
 use otapress_responder::code;
 use otapress_responder::record::Event;
 
-/// The members of a message, in the order of the wire. They are always present, and null without a value. More may be
-/// added, but none of them changes.
+/// The members of a message, in the order of the wire. They are always present, and null without a value.
+/// More may be added, but none of them changes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Message<'a> {

@@ -1,4 +1,4 @@
-//! What is done over one connection: events out, start messages in.
+//! One connection's work: events out, start messages in.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -18,28 +18,28 @@ use otapress_responder::record::EventKind;
 use otapress_responder::service::{Responder, answer};
 use otapress_responder::store::{Durability, Lease, Store, StoreError};
 
-/// How often it is looked whether there are new events.
+/// The interval at which new events are looked for.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long what could not be recorded waits.
+/// The pause after a failed write to the records.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// How long a broker may take to acknowledge.
+/// Time limit for an acknowledgement.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How long the last acknowledgements are waited for at the end.
+/// Time limit for the last acknowledgements at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// For how long nothing must arrive before everything has.
+/// After this long without a message, the broker is taken to have delivered everything.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// How many start messages are recorded in one transaction at most.
+/// The most start messages recorded in one transaction.
 const BATCH: usize = 256;
 
-/// How a session ended that did not fail.
+/// How a session ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It was to stop.
+    /// A stop was requested.
     Stopped,
     /// Everything is done.
     Drained,
@@ -47,7 +47,6 @@ pub(super) enum End {
     Taken,
 }
 
-/// Why it failed.
 pub(super) enum Trouble {
     Link(LinkError),
     Store(StoreError),
@@ -78,11 +77,11 @@ pub(super) struct Session<'a> {
     outbox: Outbox<PublishNoticeError>,
     /// The number in the store.
     kept: i64,
-    /// When the messages that are under way were sent.
+    /// The times at which the messages in flight were sent.
     sent: Instant,
     /// Start messages that the store did not take, and when it was tried last.
     unrecorded: (Vec<Publish>, Instant),
-    /// When something arrived last.
+    /// The time of the last received message.
     heard: Instant,
 }
 
@@ -125,13 +124,15 @@ impl<'a> Session<'a> {
             tokio::select! {
                 () = stopped(stop) => {
                     if !self.await_acknowledgements(GRACE).await {
-                        tracing::warn!("the broker did not acknowledge the last events: they will be sent again");
+                        tracing::warn!("the broker did not acknowledge the last events: they will be sent \
+                            again");
                     }
                     return Ok(End::Stopped);
                 }
                 acknowledged = self.outbox.next() => {
                     acknowledged.map_err(|_| LinkError::Ended)?;
-                    // A page is sent when the one before has arrived: that keeps the order, whatever is repeated.
+                    // A page is sent when the one before has arrived: that keeps the order, whatever is
+                    // repeated.
                     if self.outbox.is_empty() {
                         self.keep_cursor()?;
                         if !self.send_page().await? {
@@ -200,7 +201,8 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    /// Writes down how far the broker has acknowledged. A loss of power may take it back: then some events are sent twice.
+    /// Writes down how far the broker has acknowledged. A loss of power may take it back: then some events
+    /// are sent twice.
     pub(crate) fn keep_cursor(&mut self) -> Result<(), StoreError> {
         let seq = self.outbox.acknowledged();
         if seq != self.kept {
@@ -210,7 +212,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Waits for what is under way. Returns whether all of it was acknowledged; what was not is sent again one day.
+    /// Waits for what is under way. Returns whether all of it was acknowledged; what was not is sent again
+    /// one day.
     pub(crate) async fn await_acknowledgements(&mut self, patience: Duration) -> bool {
         let all = async {
             while !self.outbox.is_empty() {
@@ -269,7 +272,8 @@ impl<'a> Session<'a> {
             Err(SubscribeNoticeError::V4SubAckFailure(_)) => {
                 let filter = self.config.topics.starts();
                 tracing::error!(
-                    "the broker refuses the subscription to `{filter}`: versions that devices report at their start \
+                    "the broker refuses the subscription to `{filter}`: versions that devices report at \
+                     their start \
                      are not seen; allow it to `{}`",
                     self.config.client_id
                 );

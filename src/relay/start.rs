@@ -23,7 +23,7 @@ pub(crate) enum StartError {
     Time,
 }
 
-/// No start message is longer.
+/// The longest start message.
 const LONGEST: usize = 100;
 
 /// Reads the message of the device with that clientID.

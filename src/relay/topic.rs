@@ -6,16 +6,16 @@ use otapress_responder::record::EventKind;
 /// The two trees of topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Topics {
-    /// What stands before the kind of an event.
+    /// The prefix of the kind of an event.
     events: String,
-    /// What stands before a clientID.
+    /// The prefix of a clientID.
     devices: String,
 }
 
-/// Why a text cannot stand before a topic.
+/// Why a text cannot be the prefix of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TopicError {
-    /// It would subscribe to, or publish to, more than is meant.
+    /// It would match more topics than intended.
     #[error("it has a `+`, a `#` or a control character, which topics are matched with")]
     Wildcard,
     /// `$SYS` and the like.
@@ -45,7 +45,7 @@ fn checked(text: &str) -> Result<&str, TopicError> {
 }
 
 impl Topics {
-    /// `prefix` stands before `/otap/<kind>`, `publish` before a clientID.
+    /// Events go to `<prefix>/otap/<kind>`; `publish` is the prefix of clientIDs.
     pub(crate) fn new(prefix: &str, publish: &str) -> Result<Topics, (&'static str, TopicError)> {
         let events = checked(prefix).map_err(|error| ("prefix", error))?;
         let devices = checked(publish).map_err(|error| ("publish", error))?;
@@ -56,23 +56,23 @@ impl Topics {
         Ok(Topics { events: format!("{events}/otap/"), devices: devices.to_owned() })
     }
 
-    /// Where an event goes.
+    /// The topic of an event.
     pub(crate) fn event(&self, kind: EventKind) -> String {
         format!("{}{kind}", self.events)
     }
 
-    /// What matches the start messages of all devices.
+    /// The filter for the start messages of all devices.
     pub(crate) fn starts(&self) -> String {
         format!("{}+/start", self.devices)
     }
 
-    /// Where a device takes commands.
+    /// The topic of a device's commands.
     pub(crate) fn command(&self, client: &ClientId) -> String {
         format!("{}{client}/cmd", self.devices)
     }
 
-    /// Whose start messages have that topic. A broker may deliver others, too: a session remembers what was subscribed
-    /// with other options.
+    /// Whose start messages have that topic. A broker may deliver others, too: a session remembers what was
+    /// subscribed with other options.
     pub(crate) fn starter(&self, topic: &[u8]) -> Option<ClientId> {
         let topic = std::str::from_utf8(topic).ok()?;
         topic.strip_prefix(&self.devices)?.strip_suffix("/start")?.parse().ok()

@@ -1,8 +1,8 @@
 //! Tells chosen devices to upgrade, one after the other.
 //!
-//! Each attempt is recorded before the message is sent, and the message is sent once: one that may have arrived and is
-//! sent again costs the device another reboot and another download. What becomes of it shows as with every attempt: a
-//! device that does not come back in time counts as failed.
+//! Each attempt is recorded before the message is sent, and the message is sent once: one that may have
+//! arrived and is sent again costs the device another reboot and another download. What becomes of it shows
+//! as with every attempt: a device that does not come back in time counts as failed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,13 +27,12 @@ use otapress_responder::store::{Store, StoreError};
 /// The name of the lease: two that run at the same time would exceed the rate.
 pub(crate) const NAME: &str = "trigger";
 
-/// What a device is told.
+/// The command that is sent to a device.
 const COMMAND: &str = "upgrade";
 
-/// How long a broker may take to acknowledge.
+/// Time limit for an acknowledgement.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What is needed to tell devices.
 pub(crate) struct Config {
     /// The published directory.
     pub(crate) out: PathBuf,
@@ -41,26 +40,25 @@ pub(crate) struct Config {
     pub(crate) store: Box<dyn Store>,
     /// The broker.
     pub(crate) broker: Broker,
-    /// Who we are there.
+    /// The MQTT client identifier.
     pub(crate) client_id: String,
     /// The topics.
     pub(crate) topics: Topics,
-    /// How many devices are told in an hour.
+    /// Devices per hour.
     pub(crate) rate: u32,
     /// Seconds since 1970-01-01 UTC.
     pub(crate) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
-    /// For the waits.
+    /// Random factor of the waits.
     pub(crate) jitter: Jitter,
 }
 
-/// What became of one device.
 #[derive(Debug)]
 pub(crate) enum Told {
     /// The broker has the message.
     Sent(Attempt),
-    /// Its rollout does not allow it any more.
+    /// Its rollout no longer allows it.
     Skipped(Skipped),
-    /// The attempt is recorded, and nobody knows whether the message was delivered.
+    /// The attempt is recorded; it is unknown whether the message was delivered.
     Unknown(Attempt, LinkError),
 }
 
@@ -97,7 +95,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Connects, however long it takes: nothing is recorded before. None if it is to stop.
+/// Connects, however long it takes; nothing is recorded before. `None` after a stop signal.
 async fn connect(config: &mut Config, stop: &mut watch::Receiver<bool>) -> Option<Link> {
     let mut backoff = Backoff::default();
     loop {

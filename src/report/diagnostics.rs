@@ -1,4 +1,5 @@
-//! Diagnostics for people (with the source line and a caret), for programs (JSON) and for GitHub's annotations.
+//! Diagnostics for people (with the source line and a caret), for programs (JSON) and for GitHub's
+//! annotations.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -32,8 +33,8 @@ pub(super) fn at<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> At<'a>
     }
 }
 
-/// One diagnostic as text: `path:LINE:COL: error[code]: message`, then the source line and the hint. A whole file is pointed
-/// at as `path:1:1`, so that every first line has the same form.
+/// One diagnostic as text: `path:LINE:COL: error[code]: message`, then the source line and the hint. A whole
+/// file is pointed at as `path:1:1`, so that every first line has the same form.
 pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String {
     let At { path, line_column } = at(diagnostic, sources);
     let (line, column) = line_column.unwrap_or((1, 1));
@@ -53,7 +54,7 @@ pub fn text(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String 
     let hint = diagnostic.hint.as_deref().map(one_line);
     match &diagnostic.place {
         Place::Span(span) => {
-            // One line is enough to find the place, and keeps a huge file from being searched for its lines.
+            // One line shows the place; giving the renderer a huge file would make it search for lines.
             let source = sources.get(span.source);
             let (line, range) = source.line(span.start);
             let line_start = range.start;
@@ -93,7 +94,7 @@ struct View<'a> {
     hint: Option<&'a str>,
 }
 
-/// All of them as one JSON array with a line end.
+/// All diagnostics as one JSON array with a line end.
 pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let view = |diagnostic| {
         let At { path, line_column } = at(diagnostic, sources);
@@ -124,7 +125,7 @@ pub fn github(diagnostic: &Diagnostic, sources: &Sources) -> String {
     )
 }
 
-/// As GitHub's toolkit escapes workflow commands.
+/// Escapes as GitHub's toolkit does.
 fn escape(text: &str, property: bool) -> String {
     let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     if property { text.replace(':', "%3A").replace(',', "%2C") } else { text }

@@ -1,4 +1,4 @@
-//! What people and other programs are shown.
+//! Output for people and programs.
 
 #![allow(clippy::disallowed_types, reason = "the JSON that commands print")]
 

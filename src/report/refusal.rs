@@ -2,7 +2,7 @@
 
 use otapress_responder::record::{Refusal, RolloutRecord};
 
-/// What a refusal means, and what ends it if the operator can. `rollout` is the one that refuses.
+/// The meaning of a refusal, and the remedy if the operator has one. `rollout` is the refusing rollout.
 pub(crate) fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
     match refusal {
         Refusal::NoImei => "the request names no IMEI".into(),

@@ -15,7 +15,7 @@ pub(crate) fn bytes(n: u64) -> String {
     let mut units = ["kB", "MB", "GB", "TB"].into_iter();
     let mut unit = units.next().unwrap_or_default();
     for next in units {
-        // What would be rounded to 1000.0 of them.
+        // Larger amounts would be rounded to 1000.0.
         if amount < 999.95 {
             break;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use otapress_core::wire::Release;
 use otapress_devices::device::http::{Error, Framing, Network, ReplyFraming};
-use otapress_devices::device::{Device, Faults, NoAnswer, Otap, OtapOutcome, Outcome, Purpose, Refusal};
+use otapress_devices::device::{CheckOutcome, Device, Faults, NoAnswer, Otap, OtapOutcome, Purpose, Refusal};
 
 use crate::support::canned::Canned;
 use crate::support::jar::JarBuilder;
@@ -132,7 +132,7 @@ fn only_a_200_with_a_reason_counts() {
         let server = Canned::play([script]);
         let outcome = device(server.address).check().outcome;
         server.seen();
-        assert_eq!(outcome, Outcome::RepostsEverySecond(why));
+        assert_eq!(outcome, CheckOutcome::RepostsEverySecond(why));
     }
 }
 
@@ -143,14 +143,17 @@ fn a_broken_answer_is_no_answer() {
     for _ in 0..2 {
         let outcome = device.check().outcome;
         assert!(
-            matches!(outcome, Outcome::RepostsEverySecond(NoAnswer::Http(Error::Broken(_)))),
+            matches!(outcome, CheckOutcome::RepostsEverySecond(NoAnswer::Http(Error::Broken(_)))),
             "{outcome:?}"
         );
     }
     server.seen();
     // The port is closed by now.
     let outcome = device.check().outcome;
-    assert!(matches!(outcome, Outcome::RepostsEverySecond(NoAnswer::Http(Error::Connect(_)))), "{outcome:?}");
+    assert!(
+        matches!(outcome, CheckOutcome::RepostsEverySecond(NoAnswer::Http(Error::Connect(_)))),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn a_server_that_trickles_is_given_up() {
     let mut device = device(address);
     device.network.timeout = Duration::from_millis(300);
     let outcome = device.check().outcome;
-    assert_eq!(outcome, Outcome::RepostsEverySecond(NoAnswer::Http(Error::Timeout)));
+    assert_eq!(outcome, CheckOutcome::RepostsEverySecond(NoAnswer::Http(Error::Timeout)));
     server.join().unwrap();
 }
 
@@ -185,7 +188,7 @@ fn a_chunked_answer_is_read_and_told() {
 #[test]
 fn a_device_without_version_uri_never_asks() {
     let mut device = Device::new(IMEI.parse().unwrap(), "0.10.65");
-    assert_eq!(device.check().outcome, Outcome::Disabled);
+    assert_eq!(device.check().outcome, CheckOutcome::Disabled);
 }
 
 #[test]
@@ -401,7 +404,7 @@ fn faults_are_made_on_purpose() {
     let server = Canned::play([answer(r#"{"upgrade":1,"settings":[{"key":"tid","val":"D1"}]}"#)]);
     let mut deaf = device(server.address);
     let turn = deaf.turn(&Faults { lose_answer: true, ..Faults::default() });
-    assert_eq!(turn.check.unwrap().outcome, Outcome::RepostsEverySecond(NoAnswer::Lost));
+    assert_eq!(turn.check.unwrap().outcome, CheckOutcome::RepostsEverySecond(NoAnswer::Lost));
     assert!(!deaf.wants_upgrade() && turn.otap.is_none());
     assert_eq!(deaf.settings.get("tid"), None);
     server.seen();

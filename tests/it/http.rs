@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use otapress_core::wire::NO;
 use otapress_devices::device::http::{Framing, Network, Reply, ReplyFraming, Request};
-use otapress_devices::device::{Answered, Outcome};
+use otapress_devices::device::{Answered, CheckOutcome};
 use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
 use otapress_server::http::{Credentials, Limits, OpenStore};
 
@@ -459,7 +459,7 @@ fn without_a_store_checks_get_no_and_results_are_not_acknowledged() {
         let server = Server::start_with(&tree, Limits::default(), open);
         for _ in 0..3 {
             let check = server.device("dev1", IMEI, "0.10.65").check();
-            assert_eq!(check.outcome, Outcome::Checked(Answered::default()));
+            assert_eq!(check.outcome, CheckOutcome::Checked(Answered::default()));
             assert_no(&check.exchange.unwrap().reply.unwrap());
             let notify =
                 Request::post(&format!("{SITE}/otap/notify?id=dev1"), b"900 Success", Framing::Length)
@@ -556,7 +556,7 @@ fn beyond_the_limit_the_longest_idle_connection_gives_way() {
     }
     for _ in 0..20 {
         let check = server.device("dev1", IMEI, "0.10.66").check();
-        assert_eq!(check.outcome, Outcome::Checked(Answered::default()));
+        assert_eq!(check.outcome, CheckOutcome::Checked(Answered::default()));
     }
     // What is answered near the limit does not stay.
     let mut crowded = server.connect();

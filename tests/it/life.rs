@@ -1,7 +1,7 @@
 //! The lives of simulated devices against a server: what happens to a fleet over days, in seconds.
 
 use otapress_core::wire::{Day, Release, Window};
-use otapress_devices::device::{Device, Faults, Otap, Outcome, Purpose, Turn};
+use otapress_devices::device::{CheckOutcome, Device, Faults, Otap, Purpose, Turn};
 use otapress_responder::outcome;
 use otapress_responder::record::{DeviceRecord, EventKind, Refusal, RolloutRecord};
 use otapress_responder::records::Changes;
@@ -243,7 +243,7 @@ fn a_lost_answer_costs_no_attempt() {
     for _ in 0..10 {
         // It posts again every second, as long as it takes its check for unanswered.
         let outcome = device.turn(&lost).check.unwrap().outcome;
-        assert!(matches!(outcome, Outcome::RepostsEverySecond(_)));
+        assert!(matches!(outcome, CheckOutcome::RepostsEverySecond(_)));
         server.advance(1);
     }
     assert!(told_to_upgrade(&fine(&mut device)));

@@ -9,7 +9,7 @@ use otapress_core::out::SITE_FILE;
 use otapress_core::wire::Site;
 use otapress_devices::device::Device;
 use otapress_devices::device::http::Network;
-use otapress_devices::probe::{Code, Published, Report, Subject, probe};
+use otapress_devices::probe::{Code, PublishedJad, Report, Subject, probe};
 use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_server::http::Credentials;
@@ -49,7 +49,7 @@ impl Live {
     fn subjects(&self, change: impl Fn(&mut Device)) -> Vec<Subject> {
         let path = "files/dev1/OwnTracks.jad";
         let bytes = fs::read(self.tree.out().join(path)).unwrap();
-        let jad = Some(Published { path: path.parse().unwrap(), bytes });
+        let jad = Some(PublishedJad { path: path.parse().unwrap(), bytes });
         [("dev1", IMEI, "0.10.66", jad), ("dev2", HELD, "0.10.65", None)]
             .map(|(client, imei, version, jad)| {
                 let mut device = self.server.device(client, imei, version);

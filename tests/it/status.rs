@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use otapress::report::status::filter::{Filter, Wanted};
+use otapress::report::status::filter::{Filter, StateFilter};
 use otapress::report::status::gate::Gate;
 use otapress::report::status::summary::Summary;
 use otapress::report::status::{State, history, json, prometheus, text};
@@ -122,9 +122,9 @@ fn filters_select_devices() {
     assert_eq!(names(&release), ["pin-1", "steady-1"]);
     let group = Filter { group: Some("cars".into()), ..states(&["current"]) };
     assert_eq!(names(&group), ["car-01", "car-06"]);
-    assert!("nonsense".parse::<Wanted>().is_err());
-    for name in Wanted::names() {
-        assert!(name.parse::<Wanted>().is_ok(), "{name}");
+    assert!("nonsense".parse::<StateFilter>().is_err());
+    for name in StateFilter::names() {
+        assert!(name.parse::<StateFilter>().is_ok(), "{name}");
     }
 }
 

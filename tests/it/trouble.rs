@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use otapress_core::wire::NO;
 use otapress_devices::device::http::{Framing, Request};
-use otapress_devices::device::{Answered, Outcome};
+use otapress_devices::device::{Answered, CheckOutcome};
 use otapress_responder::store::sqlite::FILE;
 
 use crate::support::server::Server;
@@ -36,9 +36,9 @@ fn upgrades(server: &Server) -> bool {
     let check = server.device("dev1", IMEI, "0.10.65").check();
     let reply = check.exchange.unwrap().reply.unwrap();
     match check.outcome {
-        Outcome::Checked(answered) if answered.upgrade => true,
+        CheckOutcome::Checked(answered) if answered.upgrade => true,
         outcome => {
-            assert_eq!(outcome, Outcome::Checked(Answered::default()));
+            assert_eq!(outcome, CheckOutcome::Checked(Answered::default()));
             assert_eq!(reply.body, NO.as_bytes());
             false
         }

@@ -1,5 +1,5 @@
-//! Values that every part of otapress shares: identities, versions, digests, the layout of `out/`, and the formats
-//! in which answers are published.
+//! Values that every part of otapress shares: identities, versions, digests, the layout of `out/`, and the
+//! formats in which answers are published.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests"))]

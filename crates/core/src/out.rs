@@ -29,7 +29,8 @@ const CHECKSUMS: &str = "SHA256SUMS";
 /// The end of a JAD's name; modems take no other.
 pub const JAD_SUFFIX: &str = ".jad";
 
-/// What the names of files and directories start with while they are being written; a killed build leaves them behind.
+/// What the names of files and directories start with while they are being written; a killed build leaves
+/// them behind.
 pub const TEMP_PREFIX: &str = ".otapress-tmp-";
 
 /// The directory in which a first build that cannot rename `out/` itself prepares everything. As long as it is there and
@@ -121,11 +122,12 @@ impl Part {
     }
 }
 
-/// When a file is published: a tier is complete before the next one begins, and files are withdrawn in reverse, so that
-/// what a file refers to is there as long as the file is.
+/// When a file is published: a tier is complete before the next one begins, and files are withdrawn in
+/// reverse, so that what a file refers to is there as long as the file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
-    /// Version-check answers that offer nothing: they take back what sent devices to a JAD, and refer to nothing.
+    /// Version-check answers that offer nothing: they take back what sent devices to a JAD, and refer to
+    /// nothing.
     NoOffer,
     /// JARs and their checksums refer to nothing.
     Jar,

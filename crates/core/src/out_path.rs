@@ -82,8 +82,8 @@ impl FromStr for OutPath {
     }
 }
 
-/// RFC 3986's unreserved characters, and those of pchar that no server or shell rewrites. A table, because every path of a large
-/// fleet is looked at.
+/// RFC 3986's unreserved characters, and those of pchar that no server or shell rewrites. A table, because
+/// every path of a large fleet is looked at.
 const ALLOWED: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut b = 0;

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 
-/// Device, inode, size and times. Nobody can change a file and leave all of them as they were, unless within one tick of the
-/// file system's clock.
+/// Device, inode, size and times. Nobody can change a file and leave all of them as they were, unless within
+/// one tick of the file system's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     device: u64,
@@ -62,8 +62,8 @@ impl Stamp {
         }
     }
 
-    /// Whether content and metadata were last changed before this moment, in nanoseconds since 1970-01-01 UTC. A change after
-    /// it gives another stamp.
+    /// Whether content and metadata were last changed before this moment, in nanoseconds since 1970-01-01
+    /// UTC. A change after it gives another stamp.
     pub fn is_settled(&self, moment: i64) -> bool {
         self.changed < moment
     }

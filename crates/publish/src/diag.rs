@@ -1,4 +1,4 @@
-//! What is wrong with the operator's input, as data.
+//! Mistakes in the operator's input, as data.
 //!
 //! A mistake of the operator is a [`Diagnostic`]; all of them are collected and shown in one run
 //! ([`otapress::report::diagnostics`] prints them). A failure of the environment (a disk, a permission) is an
@@ -54,15 +54,15 @@ codes! {
     Unreadable = "unreadable" Error,
     /// Not YAML, or YAML beyond the limits.
     Yaml = "yaml" Error,
-    /// The same key twice in one mapping.
+    /// A key that occurs twice in one mapping.
     DuplicateKey = "duplicate-key" Error,
     /// A key that means nothing here.
     UnknownKey = "unknown-key" Error,
     /// A key that must be there is not.
     MissingKey = "missing-key" Error,
-    /// A mapping where text is wanted, and the like.
+    /// A value of the wrong type, such as a mapping in place of text.
     WrongType = "wrong-type" Error,
-    /// A text that is not of the form that is wanted here.
+    /// A text of the wrong form.
     BadValue = "bad-value" Error,
 
     // Identifiers and references.
@@ -92,7 +92,7 @@ codes! {
     Unused = "unused" Warning,
 
     // URIs and what the modem takes.
-    /// Not an http URI of the form that is wanted here.
+    /// Not an http URI of the required form.
     BadUri = "bad-uri" Error,
     /// An otapURI that is not below `site`.
     OutsideSite = "outside-site" Error,
@@ -156,7 +156,7 @@ codes! {
     // Templates.
     /// The template cannot be read, parsed or rendered.
     Template = "template" Error,
-    /// What the template renders is not a JAD that a device would take.
+    /// The template's output is not a JAD that a device would accept.
     JadInvalid = "jad-invalid" Error,
 }
 
@@ -167,11 +167,11 @@ pub struct SourceId(u32);
 /// A range of bytes of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// Which text.
+    /// The text.
     pub source: SourceId,
     /// The first byte.
     pub start: u32,
-    /// One past the last byte.
+    /// The end, exclusive.
     pub end: u32,
 }
 
@@ -182,7 +182,7 @@ impl Span {
     }
 }
 
-/// Where it is wrong.
+/// The place of a mistake.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// A range of a text.
@@ -203,15 +203,15 @@ impl From<&Path> for Place {
     }
 }
 
-/// One mistake: what is wrong, where, and how to mend it.
+/// A mistake: its kind, its place and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Diagnostic {
-    /// What kind of mistake it is.
+    /// The kind of mistake.
     pub code: Code,
-    /// What is wrong: lower case, no full stop, names in backticks.
+    /// The mistake in words: lower case, no full stop, names in backticks.
     pub message: String,
-    /// Where.
+    /// The place.
     pub place: Place,
     /// How to mend it.
     pub hint: Option<String>,
@@ -223,7 +223,7 @@ impl Diagnostic {
         Diagnostic { code, message: message.into(), place: place.into(), hint: None }
     }
 
-    /// The same with a hint.
+    /// Adds a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -242,12 +242,12 @@ pub struct Source {
     pub path: PathBuf,
     /// The text.
     pub text: Arc<str>,
-    /// Where its lines start; found when the first of them is asked for.
+    /// The starts of its lines; computed on first use.
     lines: OnceLock<Vec<u32>>,
 }
 
 impl Source {
-    /// The line (from 1) that a byte stands in, and where that line starts and ends, without its line end.
+    /// The line (from 1) of a byte, and the range of that line without its line end.
     pub fn line(&self, at: u32) -> (usize, Range<usize>) {
         let starts = self.lines.get_or_init(|| {
             let ends = self.text.bytes().enumerate().filter(|&(_, b)| b == b'\n');

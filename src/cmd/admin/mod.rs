@@ -1,10 +1,10 @@
 //! `otapress serve --admin`: the status of the fleet, live, on an address of its own.
 //!
-//! It must never disturb the devices' answers: it has a thread, a runtime and a handle on the store of its own, reads only,
-//! and looks at the records so seldom that nobody can load the machine by asking.
+//! It must never delay the devices' answers: it has its own thread, runtime and handle on the store, only
+//! reads, and reads the records so seldom that requests cannot load the machine.
 
+mod live_status;
 mod server;
-mod view;
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 
 use super::project::Project;
 use crate::context::Global;
-use view::View;
+use live_status::LiveStatus;
 
 /// Listens there, in a thread that ends with the process.
 pub(crate) fn start(global: &Global, address: SocketAddr) -> anyhow::Result<()> {
@@ -28,14 +28,15 @@ pub(crate) fn start(global: &Global, address: SocketAddr) -> anyhow::Result<()> 
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         tracing::warn!(
-            "`--admin {address}` can be reached from other machines, and asks nobody who they are: it shows every clientID and IMEI"
+            "`--admin {address}` can be reached from other machines, and asks nobody who they are: it shows \
+             every clientID and IMEI"
         );
     }
-    // As for the devices' address: said even with `--quiet`.
+    // Printed even with `--quiet`, like the devices' address.
     let _ = writeln!(io::stderr(), "status on http://{address}");
     let global = global.clone();
     std::thread::Builder::new().name("admin".into()).spawn(move || {
-        if let Err(error) = server::run(listener, View::new(global, project)) {
+        if let Err(error) = server::run(listener, LiveStatus::new(global, project)) {
             tracing::error!(%error, "the status is not served any more");
         }
     })?;

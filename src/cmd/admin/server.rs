@@ -17,25 +17,26 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
-use super::view::{Found, View, Wanted};
+use super::live_status::{LiveStatus, Reply, Resource};
 use crate::report::status::html::INDEX;
 use crate::report::status::prometheus;
 
-/// How many connections are served at a time; more wait.
+/// Concurrent connections; more of them wait.
 const CONNECTIONS: usize = 64;
 
-/// How long the head of a request may take.
+/// Time limit for the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// How long a connection may take in all: even a slow line gets the largest report in it.
+/// Time limit for a whole connection: enough for the largest report over a slow line.
 const WHOLE: Duration = Duration::from_secs(120);
 
-/// What no page of ours needs is forbidden to it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'self'; img-src data:; \
+/// Forbids everything that our pages do not need.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'self'; \
+    img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves for ever.
-pub(super) fn run(listener: TcpListener, view: View) -> io::Result<()> {
+pub(super) fn run(listener: TcpListener, view: LiveStatus) -> io::Result<()> {
     // Under an address that others reach, the names under which they do are none of ours.
     let by_any_name = !listener.local_addr()?.ip().is_loopback();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -68,7 +69,7 @@ pub(super) fn run(listener: TcpListener, view: View) -> io::Result<()> {
                     .header_read_timeout(HEAD)
                     .keep_alive(false)
                     .serve_connection(TokioIo::new(stream), service);
-                // Who goes away early has no trouble with us.
+                // A client that leaves early is not an error.
                 let _ = tokio::time::timeout(WHOLE, connection).await;
                 drop(permit);
             });
@@ -76,34 +77,34 @@ pub(super) fn run(listener: TcpListener, view: View) -> io::Result<()> {
     })
 }
 
-fn answer(view: &mut View, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(view: &mut LiveStatus, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let (wanted, content_type) = match request.uri().path() {
-        "/" => (Wanted::Page(INDEX), "text/html; charset=utf-8"),
-        "/metrics" => (Wanted::Metrics, prometheus::CONTENT_TYPE),
-        "/healthz" => (Wanted::Health, "text/plain; charset=utf-8"),
-        "/status.json" => (Wanted::Json, "application/json"),
+        "/" => (Resource::Page(INDEX), "text/html; charset=utf-8"),
+        "/metrics" => (Resource::Metrics, prometheus::CONTENT_TYPE),
+        "/healthz" => (Resource::Health, "text/plain; charset=utf-8"),
+        "/status.json" => (Resource::Json, "application/json"),
         path => match path.strip_prefix('/') {
-            Some(name) if name.ends_with(".js") => (Wanted::Page(name), "text/javascript; charset=utf-8"),
+            Some(name) if name.ends_with(".js") => (Resource::Page(name), "text/javascript; charset=utf-8"),
             _ => return text(StatusCode::NOT_FOUND, "there is /, /metrics, /status.json and /healthz\n"),
         },
     };
     match view.find(wanted) {
-        Found::Content(content) => response(StatusCode::OK, content_type, content),
-        Found::Nothing => text(StatusCode::NOT_FOUND, "there is no such file\n"),
-        Found::Trouble(why) => {
+        Reply::Content(content) => response(StatusCode::OK, content_type, content),
+        Reply::Nothing => text(StatusCode::NOT_FOUND, "there is no such file\n"),
+        Reply::Trouble(why) => {
             tracing::warn!("the status cannot be shown: {why}");
             text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"))
         }
     }
 }
 
-/// Whether the request names the server by an address, or as localhost. A page of somebody else may have a name that leads
-/// to the loopback address of who looks at it, and would be let to read the answer.
+/// Whether the request names the server by an address, or as localhost. A page of somebody else may have a
+/// name that leads to the loopback address of who looks at it, and would be let to read the answer.
 fn is_by_address(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return true };
     let name = match host.rsplit_once(':') {

@@ -1,5 +1,6 @@
-//! busybox httpd, which runs programs below `/cgi-bin/` and knows little else: no headers of its own choice, and a
-//! POST to a file is refused. So the whole site lies below the path of `otapress-cgi`, which sends the files, too.
+//! busybox httpd, which runs programs below `/cgi-bin/` and knows little else: no headers of its own choice,
+//! and a POST to a file is refused. So the whole site lies below the path of `otapress-cgi`, which sends the
+//! files, too.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,8 +8,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use serde::Serialize;
 
-use super::values::{self, Backend, Site};
-use super::{Place, htpasswd, templates};
+use super::values::{self, Backend, SiteValues};
+use super::{PlaceArgs, htpasswd, templates};
 use crate::context::Global;
 use otapress_core::out::JARS;
 use otapress_publish::fleet::uri::HttpUri;
@@ -17,7 +18,7 @@ use otapress_publish::fleet::{Fleet, Provisioning, Spanned};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) place: PlaceArgs,
     /// The directory with cgi-bin/ in it [default: www beside the fleet file]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -28,7 +29,7 @@ pub(crate) fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Resul
     #[derive(Serialize)]
     struct Busybox {
         #[serde(flatten)]
-        site: Site,
+        site: SiteValues,
         root: String,
         name: String,
         auth: Vec<String>,
@@ -36,7 +37,7 @@ pub(crate) fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Resul
     let name = program(fleet)?;
     let root = args.root.clone().unwrap_or_else(|| fleet.file().with_file_name("www"));
     let values = Busybox {
-        site: Site::new(global, fleet, &args.place, Backend::Cgi, None)?,
+        site: SiteValues::new(global, fleet, &args.place, Backend::Cgi, None)?,
         root: values::path(&root)?,
         name,
         auth: auth(fleet)?,
@@ -44,7 +45,7 @@ pub(crate) fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Resul
     templates::render(fleet.dir(), "busybox.conf", &values)
 }
 
-/// What the program is called in cgi-bin/: the site is everything below it.
+/// The program's name in cgi-bin/: the site is everything below it.
 fn program(fleet: &Fleet) -> anyhow::Result<String> {
     let uri = fleet.site().uri();
     let path = uri.path();
@@ -54,7 +55,8 @@ fn program(fleet: &Fleet) -> anyhow::Result<String> {
         .all(|uri| uri.value.below(fleet.site()).is_some());
     if name.is_empty() || name.contains('/') || !lie_below {
         bail!(
-            "busybox httpd answers POSTs below /cgi-bin/ only, so that the whole site must lie there: in `{}`, let `site` \
+            "busybox httpd answers POSTs below /cgi-bin/ only, so that the whole site must lie there: in \
+             `{}`, let `site` \
              be `http://{}/cgi-bin/ota`, and let otapURI, notifyURI and versionURI begin with that",
             fleet.file().display(),
             uri.host()
@@ -74,7 +76,8 @@ fn auth(fleet: &Fleet) -> anyhow::Result<Vec<String>> {
         let opens = |uri: &Spanned<HttpUri>| uri.value.below(site).is_some_and(|path| path.starts_with(dir));
         if dir.is_empty() || provisionings(fleet).any(|p| opens(&p.version_uri) || opens(&p.notify_uri)) {
             bail!(
-                "busybox httpd asks for passwords by directory: let the otapURI `{}` lie in one where versionURI and \
+                "busybox httpd asks for passwords by directory: let the otapURI `{}` lie in one where \
+                 versionURI and \
                  notifyURI do not, such as `{}/files/@/{}`",
                 provisioning.otap_uri.value.as_str(),
                 site.as_str(),

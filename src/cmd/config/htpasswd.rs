@@ -1,7 +1,8 @@
 //! The password file for basic auth.
 //!
-//! The passwords are hashed by SHA-512-crypt (`$6$`), the strongest scheme that nginx, Apache and lighttpd all
-//! verify: they hand it to the C library's `crypt`. bcrypt is not taken by nginx on Debian, and what is left is MD5 or SHA-1.
+//! The passwords are hashed by SHA-512-crypt (`$6$`), the strongest scheme that nginx, Apache and lighttpd
+//! all verify: they hand it to the C library's `crypt`. bcrypt is not taken by nginx on Debian, and what is
+//! left is MD5 or SHA-1.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -20,7 +20,7 @@ use super::probe;
 use super::project::Project;
 use crate::context::{Exit, Global, print};
 use otapress_publish::fleet::Fleet;
-use values::{Backend, Listen, Site};
+use values::{Backend, Listen, SiteValues};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -61,7 +61,7 @@ enum Host {
     Lighttpd {
         #[command(flatten)]
         site: SiteArgs,
-        /// The log of what the responder says
+        /// The responder's log
         #[arg(long, value_name = "FILE", default_value = "/var/log/lighttpd/otapress.log")]
         error_log: PathBuf,
     },
@@ -73,19 +73,17 @@ enum Host {
     Htpasswd,
 }
 
-/// What the web servers are told of the site.
 #[derive(Debug, clap::Args)]
 struct SiteArgs {
     #[command(flatten)]
-    place: Place,
+    place: PlaceArgs,
     /// The password file, if the fleet has otapUser [default: secrets/htpasswd beside the fleet file]
     #[arg(long, value_name = "FILE")]
     htpasswd: Option<PathBuf>,
 }
 
-/// What every server is told.
 #[derive(Debug, clap::Args)]
-struct Place {
+struct PlaceArgs {
     /// Where the server listens: a port, or an address and a port [default: the port of `site`]
     #[arg(long, value_name = "[ADDRESS:]PORT")]
     listen: Option<Listen>,
@@ -112,7 +110,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             #[derive(Serialize)]
             struct Nginx {
                 #[serde(flatten)]
-                site: Site,
+                site: SiteValues,
                 upstream: Option<SocketAddr>,
                 fcgiwrap: String,
                 error_log: String,
@@ -140,7 +138,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
 }
 
 impl Host {
-    /// What the server's user must reach.
+    /// The paths that the server's user must reach.
     fn reached(&self, global: &Global) -> Vec<PathBuf> {
         let (place, has_program) = match self {
             Host::Nginx { site, upstream, .. } => (&site.place, upstream.is_none()),
@@ -154,7 +152,7 @@ impl Host {
         [Some(global.out()), program].into_iter().flatten().filter_map(absolute).collect()
     }
 
-    /// Where to probe, if that is what is wanted: at a URL, or at the site itself.
+    /// The URL to probe, if `--check` is given; `Some(None)` is the site itself.
     fn to_check(&self) -> Option<Option<String>> {
         match self {
             Host::Nginx { site, .. } | Host::Apache { site, .. } | Host::Lighttpd { site, .. } => {
@@ -167,7 +165,7 @@ impl Host {
     }
 }
 
-impl Place {
+impl PlaceArgs {
     /// The program for the devices' POSTs.
     fn program(&self) -> anyhow::Result<PathBuf> {
         match &self.cgi {
@@ -185,8 +183,8 @@ impl Place {
 }
 
 impl SiteArgs {
-    fn read(&self, global: &Global, fleet: &Fleet, backend: Backend) -> anyhow::Result<Site> {
-        Site::new(global, fleet, &self.place, backend, self.htpasswd.as_deref())
+    fn read(&self, global: &Global, fleet: &Fleet, backend: Backend) -> anyhow::Result<SiteValues> {
+        SiteValues::new(global, fleet, &self.place, backend, self.htpasswd.as_deref())
     }
 }
 
@@ -200,7 +198,7 @@ fn with_log(
     #[derive(Serialize)]
     struct WithLog {
         #[serde(flatten)]
-        site: Site,
+        site: SiteValues,
         error_log: String,
     }
     let values =

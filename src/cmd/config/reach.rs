@@ -1,11 +1,11 @@
-//! Whether a server's user can reach what its configuration names: a home directory is often closed, and the server
-//! then says no more than 403.
+//! Whether a server's user can reach what its configuration names: a home directory is often closed, and the
+//! server then says no more than 403.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Which directory on the way to `path` other users cannot enter, or the path itself if it is not there.
+/// Finds the directory on the way to `path` that other users cannot enter, or a missing path.
 pub(crate) fn by_others(path: &Path) -> Result<(), String> {
     let closed = |dir: &&Path| fs::metadata(dir).is_ok_and(|found| found.permissions().mode() & 0o001 == 0);
     let above: Vec<&Path> = path.ancestors().skip(1).collect();
@@ -19,7 +19,6 @@ pub(crate) fn by_others(path: &Path) -> Result<(), String> {
     if path.exists() { Ok(()) } else { Err(format!("`{}` is not there", path.display())) }
 }
 
-/// What is wrong with any of the paths.
 pub(crate) fn warnings(paths: &[PathBuf]) -> Vec<String> {
     let mut found: Vec<_> = paths.iter().filter_map(|path| by_others(path).err()).collect();
     found.dedup();

@@ -1,7 +1,7 @@
 //! Units for systemd: the daemon, the socket that outlives it, and the relay to MQTT.
 //!
-//! The daemon's unit works with and without the socket's: where systemd holds the socket, the daemon takes it,
-//! and no device is refused while the daemon is restarted; without it the daemon listens by itself.
+//! The daemon's unit works with and without the socket's: where systemd holds the socket, the daemon takes
+//! it, and no device is refused while the daemon is restarted; without it the daemon listens by itself.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use otapress_publish::fleet::Fleet;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which unit
+    /// The unit
     #[arg(value_enum, default_value_t = Unit::Serve)]
     unit: Unit,
     /// Where the daemon or its socket listens
@@ -49,7 +49,7 @@ impl Args {
     }
 }
 
-/// What the templates are told.
+/// The variables of the templates.
 #[derive(Serialize)]
 struct Values<'a> {
     site: &'a str,

@@ -18,7 +18,7 @@ const BUILT_IN: [(&str, &str); 8] = [
     (SANDBOX, include_str!("../../../templates/config/systemd-sandbox.conf")),
 ];
 
-/// What the units of services include.
+/// The sandbox that every service unit includes.
 const SANDBOX: &str = "systemd-sandbox.conf";
 
 /// Renders the template `name`; `dir` is where fleet.yaml is.

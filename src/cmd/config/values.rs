@@ -1,13 +1,15 @@
-//! What the templates of the web servers are told.
+//! The variables of the web servers' templates.
 //!
-//! - `site`, `host`, `host_pattern`, `prefix` (the path of the site, without a slash at its end), `prefix_pattern`;
+//! - `site`, `host`, `host_pattern`, `prefix` (the path of the site, without a slash at its end),
+//!   `prefix_pattern`;
 //! - `listen` (`[address:]port`), `address` (`*` if there is none), `port`, `dual` (every IPv6 address, too);
 //! - `out`, `state`, `cgi`, `cgi_dir`, `cgi_name`, `error_log`; `htpasswd`, if the fleet has otapUser;
 //! - `responder`: a pattern of the paths of version checks and OTAP results;
 //! - nginx alone: `fcgiwrap`, and `upstream` if there is one;
 //! - busybox alone: `root`, `name` (of the program), `auth` (lines).
 //!
-//! Patterns are regular expressions without quotes, backslashes and dollar signs but at their end, so that they mean the same in all servers.
+//! Patterns are regular expressions without quotes, backslashes and dollar signs but at their end, so that
+//! they mean the same in all servers.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -18,7 +20,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::Place;
+use super::PlaceArgs;
 use crate::context::Global;
 use otapress_publish::fleet::Fleet;
 use otapress_server::location::Location;
@@ -49,7 +51,7 @@ impl Listen {
         self.address.filter(|address| !address.is_unspecified())
     }
 
-    /// As virtual hosts are named.
+    /// The address as virtual hosts name it.
     fn address(self) -> String {
         match self.one() {
             None => "*".into(),
@@ -58,7 +60,7 @@ impl Listen {
         }
     }
 
-    /// Where a client on this machine finds it.
+    /// The URL for a client on this machine.
     pub(crate) fn url(self) -> String {
         let address = self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         format!("http://{}", SocketAddr::new(address, self.port))
@@ -74,7 +76,7 @@ impl Display for Listen {
     }
 }
 
-/// What the server hands POSTs to.
+/// The handler of POSTs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     /// `otapress-cgi`, which keeps its records in a directory.
@@ -84,7 +86,7 @@ pub(crate) enum Backend {
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct Site {
+pub(crate) struct SiteValues {
     site: String,
     host: String,
     host_pattern: String,
@@ -103,12 +105,12 @@ pub(crate) struct Site {
     responder: String,
 }
 
-impl Site {
-    /// For a fleet, with what the operator says differently.
+impl SiteValues {
+    /// Combines the fleet with the operator's options.
     pub(crate) fn new(
         global: &Global,
         fleet: &Fleet,
-        place: &Place,
+        place: &PlaceArgs,
         backend: Backend,
         htpasswd: Option<&Path>,
     ) -> anyhow::Result<Self> {
@@ -132,7 +134,7 @@ impl Site {
         let prefix = uri.path().trim_end_matches('/').to_owned();
         let parent = cgi.parent().unwrap_or(Path::new("."));
         let name = cgi.file_name().with_context(|| format!("`{}` is not a file's name", cgi.display()))?;
-        Ok(Site {
+        Ok(SiteValues {
             site: fleet.site().as_str().into(),
             host: uri.host().into(),
             host_pattern: pattern(uri.host()),
@@ -157,8 +159,8 @@ impl Site {
     }
 }
 
-/// A path as it can stand in every configuration: absolute, links followed as far as it exists, and free of what any of the
-/// servers gives a meaning.
+/// A path as it can stand in every configuration: absolute, links followed as far as it exists, and free of
+/// what any of the servers gives a meaning.
 pub(crate) fn path(path: &Path) -> anyhow::Result<String> {
     let wrong = || format!("the path `{}`", path.display());
     let absolute = std::path::absolute(path).with_context(wrong)?;
@@ -190,7 +192,7 @@ fn pattern(text: &str) -> String {
             '@' => pattern += "[A-Za-z0-9._@-]+",
             '.' => pattern += "[.]",
             c if c.is_ascii_alphanumeric() || "/_-~".contains(c) => pattern.push(c),
-            // What means something in a regular expression or to one of the servers.
+            // The rest has a meaning in regular expressions or to one of the servers.
             _ => pattern.push('.'),
         }
     }

@@ -16,7 +16,7 @@ use otapress_publish::fleet::Fleet;
 use otapress_responder::record::Event;
 use otapress_responder::store::StoreError;
 
-/// What is asked of what.
+/// A question about a status.
 pub(super) struct Asked<'a> {
     pub(crate) fleet: &'a Fleet,
     pub(crate) status: &'a Status,
@@ -49,7 +49,6 @@ impl<'a> Asked<'a> {
         out
     }
 
-    /// What the gate says.
     pub(crate) fn gate(&self, summary: &Summary, judgements: &[Judgement]) -> String {
         if !self.json {
             return text::gate(judgements);
@@ -57,7 +56,7 @@ impl<'a> Asked<'a> {
         json::text(&Answer { gate: Some(gate(judgements)), ..Answer::of_summary(self.status, summary) })
     }
 
-    /// One device with its last events, be it in the fleet or not.
+    /// One device with its latest events, whether it is in the fleet or not.
     pub(crate) fn device(&self, name: &str, store: &mut Opened, limit: u32) -> anyhow::Result<String> {
         let Self { fleet, status, .. } = *self;
         let mut history = |imei| match store {
@@ -94,7 +93,7 @@ impl<'a> Asked<'a> {
         Ok(text::strangers(stranger, self.status.now) + &text::events(&events, |_| None))
     }
 
-    /// Those who are not in the fleet.
+    /// The devices that are not in the fleet.
     pub(crate) fn strangers(&self) -> String {
         let strangers = &self.status.strangers;
         if self.json {

@@ -1,25 +1,27 @@
-//! What `otapress status` is asked.
+//! The arguments of `otapress status`.
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::ArgGroup;
 
-use crate::report::status::filter::{Filter, Wanted};
+use crate::report::status::filter::{Filter, StateFilter};
 use crate::report::status::gate::{Amount, Gate, Percent};
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
 
-/// How many events of a single device are shown.
+/// Events shown of a single device by default.
 pub(super) const HISTORY: u32 = 20;
 
-const STATES: &str = "States: current (runs its target), installed (not yet proven to run), offered (upgrade under way), \
-due (offered at its next check), waiting-for-wave, outside-window, rate-limited, halted (its rollout's brake is pulled), \
-failed (with attempts left or without), exhausted (without), downgrade-denied, never-heard, no-version (reports none), \
-no-target, held; and pending (from installed to halted), silent (has missed more than 2 checks, whatever its state).
+const STATES: &str = "\
+States: current (runs its target), installed (not yet proven to run), offered (upgrade under way), \
+due (offered at its next check), waiting-for-wave, outside-window, rate-limited, halted (its rollout's \
+brake is pulled), failed (with attempts left or without), exhausted (without), downgrade-denied, \
+never-heard, no-version (reports none), no-target, held; and pending (from installed to halted), \
+silent (has missed more than 2 checks, whatever its state).
 
-A gate is met if no rollout is halted, enough devices have finished, and the conditions hold. Finished is a device that \
-runs its target, or that has failed. Exit code 4 if it is missed.";
+A gate is met if no rollout is halted, enough devices have finished, and the conditions hold. A device \
+has finished if it runs its target or has failed. Exit code 4 if the gate is missed.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = STATES)]
@@ -41,19 +43,19 @@ pub(crate) struct Args {
     release: Option<Version>,
     /// Only devices in one of these states, see below
     // `--state` is the directory, everywhere.
-    #[arg(long, value_name = "STATE,…", value_delimiter = ',', value_parser = str::parse::<Wanted>)]
-    is: Vec<Wanted>,
+    #[arg(long, value_name = "STATE,…", value_delimiter = ',', value_parser = str::parse::<StateFilter>)]
+    is: Vec<StateFilter>,
     /// Only devices about which this can be read: in clientID, IMEI, group, comment, tid, versions or reason
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
     /// List the devices, too; `--group`, `--is` and `--search` do so of themselves
     #[arg(long, conflicts_with_all = ["what", "events"])]
     pub(super) devices: bool,
-    /// What happened, the latest first: the last 50 events, or so many
+    /// List events, the latest first: the last 50, or N
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "50", require_equals = true)]
     #[arg(conflicts_with_all = ["unknown", "gate", "prometheus", "html"])]
     pub(super) events: Option<u32>,
-    /// Those who ask and are not in the fleet
+    /// List devices that ask and are not in the fleet
     #[arg(long, conflicts_with = "filters")]
     pub(super) unknown: bool,
     /// Print JSON
@@ -65,19 +67,19 @@ pub(crate) struct Args {
     /// Write a report for a browser into a directory; open its index.html
     #[arg(long, value_name = "DIR", conflicts_with = "filters")]
     pub(super) html: Option<PathBuf>,
-    /// Write to a file instead, by renaming, so that nobody reads half of it
+    /// Write to a file instead, by renaming, so that no reader sees half of it
     #[arg(long, value_name = "FILE", conflicts_with = "html")]
     pub(super) write: Option<PathBuf>,
     /// Judge every rollout, or those that the filters select; exit code 4 if one misses a condition
     #[arg(long, requires = "limits")]
     gate: bool,
-    /// How many of the devices that have finished must run the release, such as `95%`
+    /// The least share of finished devices that must run the release, such as `95%`
     #[arg(long, value_name = "PERCENT", requires = "gate")]
     min_success: Option<Percent>,
-    /// How many devices may fail: a number, or a share of those that have finished
+    /// The most devices that may fail: a number, or a share of the finished ones
     #[arg(long, value_name = "N|PERCENT", requires = "gate")]
     max_failures: Option<Amount>,
-    /// How many devices must have finished: a number, or a share of those whose wave is open; never more than these
+    /// The least number of finished devices, or a share of those whose wave is open; never more than these
     #[arg(long, value_name = "N|PERCENT", requires = "gate", default_value = "1")]
     min_finished: Amount,
 }
@@ -87,7 +89,6 @@ fn version(text: &str) -> Result<Version, String> {
 }
 
 impl Args {
-    /// Which devices are asked for.
     pub(super) fn filter(&self, fleet: &Fleet) -> anyhow::Result<Filter> {
         let groups: Vec<_> = fleet.groups().iter().filter_map(|group| group.name.as_deref()).collect();
         let channels: Vec<_> = fleet.channels().iter().map(|channel| &*channel.name).collect();

@@ -1,4 +1,4 @@
-//! A look at the records, and what is kept from one look to the next.
+//! Reads the records, and keeps version changes from one reading to the next.
 
 use crate::report::status::Status;
 use crate::report::status::records::{Change, Changes, Records};
@@ -7,7 +7,7 @@ use otapress_publish::fleet::Fleet;
 use otapress_responder::record::Event;
 use otapress_responder::store::{Store, StoreError};
 
-/// How many events are read at a time.
+/// Events read per page.
 const PAGE: u32 = 1000;
 
 /// The store, if there is one.
@@ -20,7 +20,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// What the records say; without a store, that nobody was ever heard of.
+    /// The status by the records; without a store, no device was ever heard of.
     pub(crate) fn at(&mut self, fleet: &Fleet, store: &mut Opened, now: i64) -> Result<Status, StoreError> {
         let records = match store {
             Some(store) => Records::read(&mut **store, fleet, &mut self.changes, now)?,
@@ -29,7 +29,7 @@ impl Look {
         Ok(Status::new(fleet, records, now))
     }
 
-    /// Every change of a version, as far as it was seen.
+    /// Every version change that was read.
     pub(crate) fn changes(&self) -> &[Change] {
         self.changes.all()
     }

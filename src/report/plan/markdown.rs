@@ -7,10 +7,10 @@ use super::{Mark, Row, Style, Word, Words, names};
 use crate::report::words::{count, one_line};
 use otapress_publish::plan::Plan;
 
-/// How many devices of a row are named: hosts limit how long a comment may be.
+/// Devices named in a row: hosts limit the length of a comment.
 const NAMED: usize = 100;
 
-/// Up to so many are named without a click.
+/// Up to this many devices are named without a click.
 const OPEN: usize = 3;
 
 /// The whole plan.
@@ -44,7 +44,7 @@ pub(crate) fn markdown(plan: &Plan, style: Style<'_>) -> String {
 fn devices(plan: &Plan, row: &Row<'_>, style: Style<'_>) -> String {
     let Some(devices) = row.devices else { return String::new() };
     let (names, more) = names(plan, devices, NAMED, style);
-    // As code, so that no name with `@` calls somebody.
+    // As code, so that no `@` in a name mentions somebody.
     let mut list = names.iter().map(|name| code(name)).collect::<Vec<_>>().join(", ");
     if more > 0 {
         let _ = write!(list, ", … and {more} more");

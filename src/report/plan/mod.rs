@@ -1,6 +1,6 @@
 //! A plan for people (text, Markdown) and for programs (JSON).
 //!
-//! What is said of a plan is put into words once, in [`sections`]; how it looks is the affair of each form.
+//! [`sections`] puts a plan into words once; each form only renders them.
 
 pub(crate) mod json;
 pub(crate) mod markdown;
@@ -14,7 +14,7 @@ use otapress_publish::plan::names::Names;
 /// How a plan is shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style<'a> {
-    /// What the devices are called.
+    /// The names of the devices.
     pub(crate) names: &'a Names<'a>,
     /// Every device by name.
     pub(crate) in_full: bool,
@@ -61,7 +61,7 @@ impl Words {
     }
 }
 
-/// What a row is about.
+/// The tone of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Danger,
@@ -71,7 +71,7 @@ enum Mark {
     Plain,
 }
 
-/// One thing that changes.
+/// One change.
 #[derive(Debug)]
 struct Row<'a> {
     mark: Mark,

@@ -47,7 +47,7 @@ pub(super) fn transition(transition: &Transition) -> Row<'_> {
     row
 }
 
-/// What the devices really run.
+/// The versions that the devices really run.
 fn running_words(transition: &Transition, running: &Running) -> Words {
     let version = |state: State| state.version().map(|version| version.to_string()).unwrap_or_default();
     let parts = [
@@ -61,7 +61,6 @@ fn running_words(transition: &Transition, running: &Running) -> Words {
     Words::said(format!("really: {}", parts.join(", ")))
 }
 
-/// When devices are offered their release.
 pub(super) fn wave(wave: &Wave) -> Row<'_> {
     let mark = match wave.new {
         _ if wave.added => Mark::Added,
@@ -237,7 +236,6 @@ pub(super) fn jar(change: &Change<wire::Release>) -> Row<'_> {
     }
 }
 
-/// What is written and removed.
 pub(super) fn files(files: &Files) -> Vec<Row<'static>> {
     let mut rows = Vec::new();
     let mut row = |mark, verb: &str, numbers: &[usize], size: u64| {

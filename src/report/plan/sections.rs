@@ -1,4 +1,4 @@
-//! What is said of a plan, in order.
+//! The sections of a plan, in order.
 
 use super::rows::{files, jar, rule, setting, transition, wave};
 use std::collections::BTreeMap;

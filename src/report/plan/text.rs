@@ -7,7 +7,7 @@ use super::{Mark, Row, Style, Word, Words, names};
 use crate::report::words::{count, one_line};
 use otapress_publish::plan::Plan;
 
-/// How many devices of a row are named.
+/// Devices named in a row.
 const NAMED: usize = 3;
 
 /// The whole plan.

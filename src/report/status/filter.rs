@@ -1,4 +1,4 @@
-//! Which devices are looked at.
+//! Selects devices.
 
 use std::str::FromStr;
 
@@ -18,14 +18,14 @@ pub struct Filter {
     /// Devices that are to run that release.
     pub release: Option<Version>,
     /// Devices in any of these states; empty: in any.
-    pub states: Vec<Wanted>,
+    pub states: Vec<StateFilter>,
     /// Devices about which this can be read, in any case.
     pub text: Option<String>,
 }
 
 /// A state, or several under one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum StateFilter {
     /// That one.
     State(State),
     /// [`State::is_pending`].
@@ -36,8 +36,8 @@ pub enum Wanted {
     Silent,
 }
 
-impl Wanted {
-    /// Every name that is understood.
+impl StateFilter {
+    /// Every accepted name.
     pub fn names() -> Vec<&'static str> {
         let of_states = State::ALL.iter().map(|state| state.as_str()).filter(|name| *name != "failed");
         ["failed", "pending", "silent"].into_iter().chain(of_states).collect()
@@ -45,32 +45,32 @@ impl Wanted {
 
     fn holds(self, device: &DeviceStatus) -> bool {
         match self {
-            Wanted::State(state) => device.state == state,
-            Wanted::Pending => device.state.is_pending(),
-            Wanted::Failed => device.state.is_failed(),
-            Wanted::Silent => device.silent,
+            StateFilter::State(state) => device.state == state,
+            StateFilter::Pending => device.state.is_pending(),
+            StateFilter::Failed => device.state.is_failed(),
+            StateFilter::Silent => device.silent,
         }
     }
 }
 
-impl FromStr for Wanted {
+impl FromStr for StateFilter {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
         let state = || State::ALL.iter().find(|state| state.as_str() == name);
         match name {
-            "failed" => Ok(Wanted::Failed),
-            "pending" => Ok(Wanted::Pending),
-            "silent" => Ok(Wanted::Silent),
+            "failed" => Ok(StateFilter::Failed),
+            "pending" => Ok(StateFilter::Pending),
+            "silent" => Ok(StateFilter::Silent),
             _ => state()
-                .map(|state| Wanted::State(*state))
-                .ok_or_else(|| format!("the states are {}", Wanted::names().join(", "))),
+                .map(|state| StateFilter::State(*state))
+                .ok_or_else(|| format!("the states are {}", StateFilter::names().join(", "))),
         }
     }
 }
 
 impl Filter {
-    /// Whether it keeps everything.
+    /// Whether it has no condition.
     pub fn is_empty(&self) -> bool {
         *self == Filter::default()
     }
@@ -92,7 +92,7 @@ impl Filter {
             && self.text.as_ref().is_none_or(|wanted| says(fleet, status, device, wanted))
     }
 
-    /// Whether it keeps an event that is of no device.
+    /// Whether it keeps an event without a device.
     pub fn keeps_rollout(&self, id: &str) -> bool {
         let (channel, release) = id.rsplit_once('/').unwrap_or((id, ""));
         !self.is_of_devices()
@@ -101,7 +101,7 @@ impl Filter {
     }
 }
 
-/// Whether a text stands anywhere in what is known of a device.
+/// Whether any known field of a device contains a text.
 fn says(fleet: &Fleet, status: &Status, device: &DeviceStatus, wanted: &str) -> bool {
     let declared = &fleet.devices()[device.index];
     let group = fleet.group(declared);
@@ -123,7 +123,7 @@ fn says(fleet: &Fleet, status: &Status, device: &DeviceStatus, wanted: &str) -> 
     known.into_iter().flatten().any(|text| text.to_lowercase().contains(&wanted))
 }
 
-/// Whether an event is kept: by its device, of which `keeps` knows, else by its rollout.
+/// Whether an event is kept: by its device, which `keeps` judges, else by its rollout.
 pub fn keeps_event(filter: &Filter, event: &Event, keeps: impl Fn(Imei) -> bool) -> bool {
     match (event.imei, &event.rollout) {
         _ if filter.is_empty() => true,

@@ -1,4 +1,4 @@
-//! Whether rollouts are good enough to go on: for a pipeline that promotes a release.
+//! Gates: conditions under which a pipeline may promote a release further.
 //!
 //! A device has *finished* if it runs its target or has failed. A rollout passes if
 //! - it is not halted,
@@ -21,20 +21,20 @@ pub struct Percent(u32);
 /// A number of devices, or a share of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
-    /// So many.
+    /// A number of devices.
     Devices(usize),
-    /// So large a share.
+    /// A share of the devices.
     Share(Percent),
 }
 
 /// The conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gate {
-    /// How many of the finished devices must run the release.
+    /// The least share of finished devices that must run the release.
     pub min_success: Option<Percent>,
-    /// How many devices may fail.
+    /// The most devices that may fail.
     pub max_failures: Option<Amount>,
-    /// How many devices must have finished: so many, or so large a share of those that the rollout reaches.
+    /// The least number of finished devices, or a share of those that the rollout reaches.
     pub min_finished: Amount,
 }
 
@@ -43,9 +43,9 @@ pub struct Gate {
 pub struct Judgement {
     /// The rollout's id.
     pub rollout: String,
-    /// Which conditions it misses, in words; none: it passes.
+    /// The missed conditions in words; empty: it passes.
     pub misses: Vec<String>,
-    /// How it stands, in words.
+    /// The counts in words.
     pub stands: String,
 }
 

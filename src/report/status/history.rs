@@ -1,7 +1,7 @@
-//! How many devices ran which version when.
+//! The number of devices on each version over time.
 //!
-//! Counted backwards from what the devices report now: every change of a version is undone in its turn, and a device is
-//! gone before it was first heard of. So the last point of a curve is always what the summary says.
+//! Counted backwards from what the devices report now: every change of a version is undone in its turn, and a
+//! device is gone before it was first heard of. So the last point of a curve always equals the summary.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,7 @@ use otapress_publish::fleet::Fleet;
 pub struct Adoption {
     /// The moments, ascending and evenly spaced; the last one is now.
     pub times: Vec<i64>,
-    /// For each version that any device ran, how many did at each moment.
+    /// The number of devices at each moment, for each version that any device ran.
     pub versions: BTreeMap<Version, Vec<u32>>,
 }
 
@@ -45,14 +45,14 @@ pub fn adoption(fleet: &Fleet, status: &Status, changes: &[Change], from: i64, s
     Adoption { times, versions }
 }
 
-/// What is undone: a change from a version, or, without one, that a device was heard of at all.
+/// An event to undo: a change from a version, or, without one, a device's first contact.
 struct Happened {
     at: i64,
     imei: Imei,
     change: Option<Version>,
 }
 
-/// What happened after `from`, the last last.
+/// The events after `from`, in ascending order.
 fn events(status: &Status, changes: &[Change], undone: &Undone, from: i64) -> Vec<Happened> {
     let records = status.devices.iter().filter_map(|device| device.record.as_ref());
     let heard = records.filter(|record| record.first_seen > from).map(|record| Happened {

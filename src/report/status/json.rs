@@ -36,7 +36,7 @@ pub struct Answer<'a> {
     /// Events, the latest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<EventView<'a>>>,
-    /// Those who ask and are not in the fleet: their number in an overview, else each of them.
+    /// Devices that ask and are not in the fleet. (An overview has their number under the same key.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<&'a [Stranger]>,
     /// The judgement of each rollout.

@@ -1,4 +1,4 @@
-//! How one device stands towards its target: pure.
+//! Judges one device's state: pure.
 
 use otapress_responder::code;
 use otapress_responder::decide;
@@ -7,12 +7,12 @@ use otapress_responder::record::{DeviceRecord, OfferRecord, Refusal, RolloutReco
 
 macro_rules! states {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $title:literal;)*) => {
-        /// How a device stands towards its target. Each device is in exactly one state.
+        /// A device's state with regard to its target. Each device is in exactly one state.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum State { $($(#[$doc])* $name,)* }
 
         impl State {
-            /// Every state, from where it should be to what nobody waits for.
+            /// Every state, from the best to those without a target.
             pub const ALL: &[State] = &[$(State::$name),*];
 
             /// Its name; stable.
@@ -157,7 +157,7 @@ pub(super) fn judge(
     (state, failure)
 }
 
-/// How the attempt failed to which the verdict belongs: the last one, or one before it if that is under way.
+/// How the judged attempt failed: the last one, or the one before if the last is under way.
 fn failure(record: &DeviceRecord, made: &OfferRecord) -> Failure {
     let earlier = || record.result.as_ref().filter(|result| result.rollout.as_ref() == Some(&made.rollout));
     let code = if made.answered || made.deadline.is_none() {

@@ -1,11 +1,11 @@
-//! Where a fleet stands: what every device is to run, what it runs, and why it does not run its target.
+//! The state of a fleet: every device's target, its version, and why they differ.
 //!
 //! ```text
 //! fleet ─ resolve ─┐
 //! store ─ records ─┴─► Status ─ filter ─► Summary ─► text, json, prometheus, html
 //! ```
 //!
-//! One model for all renderers. It is what would hold if every device asked at `now`: attempts whose time is over are
+//! One model for all renderers. It holds as if every device asked at `now`: attempts whose time is over are
 //! taken as failed, whether or not somebody has judged them yet.
 
 pub mod filter;
@@ -39,7 +39,7 @@ use otapress_responder::store::Standing;
 pub use judge::{Failure, State};
 use records::Records;
 
-/// Where a fleet stands at one moment.
+/// The state of a fleet at one moment.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The moment, in seconds since 1970-01-01 UTC, like all times here.
@@ -48,9 +48,9 @@ pub struct Status {
     pub devices: Vec<DeviceStatus>,
     /// The rollouts that devices are aimed at, by id.
     pub rollouts: Vec<Rollout>,
-    /// Rollouts of the past: nobody is aimed at them any more. By id.
+    /// Past rollouts, which are no device's target any more. By id.
     pub past: Vec<Past>,
-    /// Those who ask and are not in the fleet, the last heard of first.
+    /// Devices that ask and are not in the fleet, the last heard of first.
     pub strangers: Vec<Stranger>,
 }
 
@@ -59,15 +59,15 @@ pub struct Status {
 pub struct DeviceStatus {
     /// Its place in [`Fleet::devices`].
     pub index: usize,
-    /// What it is to run, and why.
+    /// Its target, and why.
     pub assignment: Assignment,
     /// The place of its target's rollout in [`Status::rollouts`].
     pub rollout: Option<usize>,
     /// Seconds between two of its checks.
     pub interval: u32,
-    /// What is remembered of it.
+    /// Its record.
     pub record: Option<DeviceRecord>,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// Whether it has missed more than two checks.
     pub silent: bool,
@@ -80,7 +80,7 @@ pub struct DeviceStatus {
 pub struct Rollout {
     /// Its rules, as published; `from` is that of any device.
     pub rules: Target,
-    /// What is remembered of it, with the overdue attempts judged.
+    /// Its record, with the overdue attempts judged.
     pub record: RolloutRecord,
     /// Offers that its channel made in the last hour, if that is limited.
     pub recent: Option<u32>,
@@ -89,9 +89,9 @@ pub struct Rollout {
 /// A rollout of the past.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Past {
-    /// What is remembered of it.
+    /// Its record.
     pub record: RolloutRecord,
-    /// How its devices stand.
+    /// The counts of its devices.
     pub standing: Standing,
 }
 
@@ -105,7 +105,7 @@ pub struct Stranger {
     pub first_seen: i64,
     /// When it was last heard of.
     pub last_seen: i64,
-    /// What it said last: a version, or something else.
+    /// The body of its last request: a version, or something else.
     pub said: String,
     /// Whether it was in the fleet once.
     pub departed: bool,
@@ -116,7 +116,8 @@ impl Status {
     pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
         let Records { mut devices, mut rollouts, standings, unknowns, recent, .. } = records;
         judge_overdue(&mut devices, &mut rollouts, now);
-        let mut published = Published { rollouts: render::rollouts(fleet), ..Published::default() };
+        let mut published =
+            PublishedAnswers { rollouts: render::rollouts(fleet), ..PublishedAnswers::default() };
         let classes: Vec<_> = fleet
             .devices()
             .iter()
@@ -180,9 +181,9 @@ impl Status {
     }
 }
 
-/// What is published, each class of devices once.
+/// The published answers, one for each class of devices.
 #[derive(Default)]
-struct Published {
+struct PublishedAnswers {
     /// As `otapress.json` has them.
     rollouts: BTreeMap<String, wire::Rollout>,
     places: HashMap<Class, usize>,
@@ -192,7 +193,7 @@ struct Published {
     targets: BTreeMap<String, Target>,
 }
 
-impl Published {
+impl PublishedAnswers {
     fn place(&mut self, class: Class, answer: impl FnOnce() -> AnswerFile) -> usize {
         *self.places.entry(class).or_insert_with(|| {
             let answer = answer();
@@ -200,7 +201,7 @@ impl Published {
             if let Some(target) = &answer.offer.target {
                 self.targets.entry(target.rollout.clone()).or_insert_with(|| target.clone());
             }
-            // What is rendered from a fleet without mistakes agrees with itself.
+            // An answer rendered from a valid fleet is consistent.
             self.offers.push((Offer::new(answer, &self.rollouts).unwrap_or(Offer::Held), interval));
             self.offers.len() - 1
         })

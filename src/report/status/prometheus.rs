@@ -12,7 +12,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics.
 pub fn metrics(status: &Status, summary: &Summary) -> String {
-    let mut page = Page::default();
+    let mut page = Exposition::default();
     page.metric("otapress_status_timestamp_seconds", "When these metrics were made.");
     page.sample(&[], status.now);
     page.metric("otapress_devices", "Devices of the fleet, by how they stand towards their target.");
@@ -36,7 +36,7 @@ pub fn metrics(status: &Status, summary: &Summary) -> String {
     page.text
 }
 
-fn rollouts(page: &mut Page, status: &Status, summary: &Summary) {
+fn rollouts(page: &mut Exposition, status: &Status, summary: &Summary) {
     let all: Vec<(Labels, &Rollout, &RolloutSummary)> = summary
         .rollouts
         .iter()
@@ -115,7 +115,7 @@ fn rollouts(page: &mut Page, status: &Status, summary: &Summary) {
     }
 }
 
-/// What names a rollout.
+/// The labels of a rollout.
 struct Labels {
     rollout: String,
     channel: String,
@@ -144,14 +144,14 @@ impl Labels {
 
 /// The page while it is written.
 #[derive(Default)]
-struct Page {
+struct Exposition {
     text: String,
     name: &'static str,
     /// Written with the first sample, so that no metric is described that has none.
     help: Option<&'static str>,
 }
 
-impl Page {
+impl Exposition {
     fn metric(&mut self, name: &'static str, help: &'static str) {
         (self.name, self.help) = (name, Some(help));
     }
@@ -168,7 +168,7 @@ impl Page {
     }
 }
 
-/// As the text format wants the values of labels.
+/// Escapes the value of a label.
 fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

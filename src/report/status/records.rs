@@ -1,4 +1,4 @@
-//! What the model needs of the store, read in one transaction.
+//! The records that the model needs, read in one transaction.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use otapress_publish::fleet::Fleet;
 use otapress_responder::record::{DeviceRecord, EventKind, RolloutRecord, UnknownRecord};
 use otapress_responder::store::{Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
 
-/// How many rows are read at a time.
+/// Rows read per page.
 const PAGE: u32 = 2000;
 
 /// The records at one moment.
@@ -18,9 +18,9 @@ pub struct Records {
     pub devices: BTreeMap<Imei, DeviceRecord>,
     /// Every rollout, by id.
     pub rollouts: BTreeMap<String, RolloutRecord>,
-    /// How the devices of each rollout stand.
+    /// The counts of each rollout's devices.
     pub standings: BTreeMap<String, Standing>,
-    /// Those who never were in the fleet.
+    /// Devices that never were in the fleet.
     pub unknowns: Vec<UnknownRecord>,
     /// Offers in the last hour, by channel.
     pub recent: BTreeMap<String, u32>,
@@ -30,7 +30,7 @@ impl Records {
     /// Reads them, and what has changed of versions since `changes` were read last.
     ///
     /// # Errors
-    /// What the store says.
+    /// An error of the store.
     pub fn read(
         store: &mut dyn Store,
         fleet: &Fleet,
@@ -72,17 +72,17 @@ fn devices(tx: &mut dyn Tx) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> 
 /// A device came to report another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// When.
+    /// The time.
     pub at: i64,
-    /// Which device.
+    /// The device.
     pub imei: Imei,
-    /// What it had reported.
+    /// The old version.
     pub from: Version,
-    /// What it reports since.
+    /// The new version.
     pub to: Version,
 }
 
-/// Every change of a version, in the order in which they happened. Kept from one look at the store to the next, so that
+/// Every version change in chronological order. Kept from one reading of the store to the next, so that
 /// nothing is read twice.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {

@@ -20,7 +20,7 @@ pub struct Summary {
     pub versions: BTreeMap<Option<Version>, usize>,
     /// When the last one was heard of.
     pub last_contact: Option<i64>,
-    /// Those of each rollout that any of them is aimed at, in the order of [`Status::rollouts`].
+    /// The counts of each rollout that is a device's target, in the order of [`Status::rollouts`].
     pub rollouts: Vec<RolloutSummary>,
 }
 
@@ -39,7 +39,7 @@ pub struct RolloutSummary {
     pub silent: usize,
     /// Those that were ever made an offer of it.
     pub offered: usize,
-    /// Those whose last attempt that has ended failed, by how.
+    /// Those whose last completed attempt failed, by the kind of failure.
     pub failures: BTreeMap<Failure, usize>,
     /// Its waves, if it has any.
     pub waves: Vec<WaveSummary>,
@@ -50,7 +50,7 @@ pub struct RolloutSummary {
 pub struct WaveSummary {
     /// When it opens; none: it is open.
     pub at: Option<i64>,
-    /// How much of the channel is in from then on.
+    /// The share of the channel that it reaches.
     pub percent: BasisPoints,
     /// Devices that come in with it.
     pub devices: usize,
@@ -76,7 +76,7 @@ impl RolloutSummary {
         State::ALL.iter().filter(|state| state.is_failed()).map(|state| self.in_state(*state)).sum()
     }
 
-    /// Those that need no more waiting for: they run it, or they failed.
+    /// Those that have finished: they run it, or they failed.
     pub fn finished(&self) -> usize {
         self.current() + self.failed()
     }

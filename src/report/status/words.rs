@@ -1,4 +1,4 @@
-//! Why a device does not run its target, in words, and what to do about it.
+//! Explains in words why a device does not run its target, and the remedy.
 
 use super::time::{moment, span};
 use super::{DeviceStatus, Failure, Rollout, State, Status};
@@ -11,9 +11,9 @@ use otapress_responder::record::{OfferRecord, Refusal, RolloutRecord};
 /// The reason of a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reason {
-    /// Why it is as it is.
+    /// The cause of the state.
     pub(crate) why: String,
-    /// What ends it, if anybody has to do anything.
+    /// The remedy, if anybody has to act.
     pub(crate) todo: Option<String>,
 }
 
@@ -72,7 +72,8 @@ fn no_target(fleet: &Fleet, declared: &Device, device: &DeviceStatus) -> (String
             let reach = channel.and_then(|channel| channel.waves.last());
             let reach = reach.map(|wave| wave.percent.to_string()).unwrap_or_default();
             let why = format!(
-                "its bucket {bucket} is outside the rollout of channel `{name}` ({reach}), which has no `otherwise`"
+                "its bucket {bucket} is outside the rollout of channel `{name}` ({reach}), which has no \
+                 `otherwise`"
             );
             (why, Some(format!("raise the percentage of `{name}` to take it in")))
         }
@@ -95,7 +96,7 @@ fn due(status: &Status, device: &DeviceStatus, rollout: Option<&Rollout>) -> (St
     (format!("it is offered the upgrade{again} at its next check{when}"), None)
 }
 
-/// What a device waits for although it might go on.
+/// The event that a device waits for.
 fn wait(fleet: &Fleet, status: &Status, device: &DeviceStatus, rollout: Option<&Rollout>) -> String {
     let now = status.now;
     let Some(rollout) = rollout else { return String::new() };

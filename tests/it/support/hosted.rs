@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use otapress_core::wire::NO;
 use otapress_devices::device::http::{Framing, Reply, ReplyFraming, Request};
-use otapress_devices::device::{Faults, Outcome, Program, Purpose, Quirks};
+use otapress_devices::device::{CheckOutcome, Faults, Program, Purpose, Quirks};
 use otapress_publish::resolve;
 
 use super::hosts::{PASSWORD, Site, network};
@@ -220,7 +220,7 @@ impl Host<'_> {
             let said = format!("{http10} {framing:?} {:?}", body.as_ref().map(Vec::len));
             device.quirks = Quirks { program: Program::Simu, http10, framing, body, ..Quirks::default() };
             let check = device.check();
-            assert!(matches!(check.outcome, Outcome::Checked(_)), "{said}: {check:?}");
+            assert!(matches!(check.outcome, CheckOutcome::Checked(_)), "{said}: {check:?}");
             assert_answer(check.exchange.unwrap().reply.as_ref().unwrap(), Some(NO));
         }
         // A chunked body arrives whole: it is read as the version that it is.

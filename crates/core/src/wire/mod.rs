@@ -4,9 +4,10 @@
 //! ([`Site`]). Both are written and read only here. A device is sent an [`Answer`], which never holds
 //! anything of the `offer`.
 //!
-//! Format 2 is written; formats 1 (otapress 0.1) and 2 are read. In format 1 an answer says when its wave opens (`from`); in
-//! format 2 it names its wave, and `otapress.json` has what opens that wave, so that moving a wave rewrites no
-//! answer. An otapress 0.1 beside a new `out/` does not know the key `wave`, refuses the answer and offers nothing.
+//! Format 2 is written; formats 1 (otapress 0.1) and 2 are read. In format 1 an answer says when its wave
+//! opens (`from`); in format 2 it names its wave, and `otapress.json` has what opens that wave, so that
+//! moving a wave rewrites no answer. An otapress 0.1 beside a new `out/` does not know the key `wave`,
+//! refuses the answer and offers nothing.
 
 #![expect(clippy::disallowed_types, reason = "the formats of out/ and of answers")]
 
@@ -93,8 +94,8 @@ pub struct Target {
     /// What the rate is counted by; absent for a pinned device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// The device's wave: its percentage in basis points, which names one of the [`Rollout::waves`] in `otapress.json`; 10,000
-    /// outside a rollout of waves. Absent in format 1.
+    /// The device's wave: its percentage in basis points, which names one of the [`Rollout::waves`] in
+    /// `otapress.json`; 10,000 outside a rollout of waves. Absent in format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<u16>,
     /// When the device's wave opens, in seconds since 1970-01-01 UTC; absent if it is open. Format 1 only.

@@ -95,8 +95,8 @@ pub struct Rollout {
     pub waves: Vec<Wave>,
     /// How many devices may have been sent the release without having proven it.
     pub unproven: Limit,
-    /// When it stops by itself. It stands in the answers, too; here it is found for the other rollouts of a release,
-    /// which stop together.
+    /// When it stops by itself. It stands in the answers, too; here it is found for the other rollouts of a
+    /// release, which stop together.
     pub brake: Brake,
 }
 
@@ -104,8 +104,8 @@ pub struct Rollout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wave {
-    /// Its name in the answers: its percentage in basis points. It has the devices whose bucket is below it and not below that
-    /// of the wave before it.
+    /// Its name in the answers: its percentage in basis points. It has the devices whose bucket is below it
+    /// and not below that of the wave before it.
     pub wave: u16,
     /// How many devices it has, without those of the waves before it.
     pub devices: u32,
@@ -198,8 +198,8 @@ impl Site {
 }
 
 impl Target {
-    /// Its wave. Format 1 has the time in the target itself, and no number of devices. `None` is a wave that `rollouts` do
-    /// not have (answers are published before `otapress.json`): it is closed.
+    /// Its wave. Format 1 has the time in the target itself, and no number of devices. `None` is a wave that
+    /// `rollouts` do not have (answers are published before `otapress.json`): it is closed.
     pub fn wave_in(&self, rollouts: &BTreeMap<String, Rollout>) -> Option<Wave> {
         match self.wave {
             None => Some(Wave { wave: 10_000, devices: 0, at: self.from, after: None }),

@@ -75,7 +75,8 @@ fn an_answer_file_is_read_back() {
     assert_eq!(AnswerFile::parse(text.as_bytes()).unwrap(), file);
 }
 
-/// Every key that otapress 0.1 knows in an answer's `offer` and `target`; it refuses a file that has any other.
+/// Every key that otapress 0.1 knows in an answer's `offer` and `target`; it refuses a file that has any
+/// other.
 const KEYS_0_1: [&str; 14] = [
     "held",
     "target",

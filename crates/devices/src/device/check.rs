@@ -46,24 +46,24 @@ pub struct Quirks {
 /// A version check, from request to consequences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What went over the wire; `None` if the device has no versionURI and does not ask.
+    /// The exchange; `None` if the device has no versionURI and does not ask.
     pub exchange: Option<Exchange>,
-    /// What the device does next.
-    pub outcome: Outcome,
+    /// The device's next step.
+    pub outcome: CheckOutcome,
 }
 
 /// What a device does after a version check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// No versionURI: it never asks.
     Disabled,
     /// It was answered, and asks again after its versionInterval.
     Checked(Answered),
-    /// It takes this for no answer and posts again about every second.
+    /// It rejects the answer and posts again about every second.
     RepostsEverySecond(NoAnswer),
 }
 
-/// What a device took from an answer.
+/// The effects of an answer on the device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
     /// Whether the answer told it to upgrade.
@@ -76,7 +76,7 @@ pub struct Answered {
     pub garbage: bool,
 }
 
-/// Why a device takes a reply for no answer.
+/// Why a device rejects a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
     /// There was no complete reply.
@@ -91,15 +91,15 @@ pub enum NoAnswer {
     Lost,
 }
 
-impl Outcome {
+impl CheckOutcome {
     /// Whether the device counts the check as done.
     pub fn is_checked(&self) -> bool {
-        matches!(self, Outcome::Checked(_))
+        matches!(self, CheckOutcome::Checked(_))
     }
 
     /// Whether the device was told to upgrade.
     pub fn is_upgrade(&self) -> bool {
-        matches!(self, Outcome::Checked(answered) if answered.upgrade)
+        matches!(self, CheckOutcome::Checked(answered) if answered.upgrade)
     }
 }
 
@@ -110,23 +110,23 @@ impl Device {
         self.check_unless_lost(false)
     }
 
-    /// The same, but the answer never reaches the device.
+    /// Like [`Device::check`], but the answer never reaches the device.
     pub fn check_and_lose_the_answer(&mut self) -> Check {
         self.check_unless_lost(true)
     }
 
     fn check_unless_lost(&mut self, lost: bool) -> Check {
         let Some(uri) = self.settings.get("versionURI") else {
-            return Check { exchange: None, outcome: Outcome::Disabled };
+            return Check { exchange: None, outcome: CheckOutcome::Disabled };
         };
         let request = self.check_request(uri);
         let exchange = Exchange::make(&self.network, Purpose::VersionCheck, request);
         let outcome = match (&exchange.reply, lost) {
-            (Err(error), _) => Outcome::RepostsEverySecond(NoAnswer::Http(error.clone())),
-            (Ok(_), true) => Outcome::RepostsEverySecond(NoAnswer::Lost),
+            (Err(error), _) => CheckOutcome::RepostsEverySecond(NoAnswer::Http(error.clone())),
+            (Ok(_), true) => CheckOutcome::RepostsEverySecond(NoAnswer::Lost),
             (Ok(reply), false) => match self.take_answer(reply) {
-                Ok(answered) => Outcome::Checked(answered),
-                Err(why) => Outcome::RepostsEverySecond(why),
+                Ok(answered) => CheckOutcome::Checked(answered),
+                Err(why) => CheckOutcome::RepostsEverySecond(why),
             },
         };
         self.upgrade_flag |= outcome.is_upgrade();
@@ -180,7 +180,8 @@ impl Device {
 
 /// Whether both are versions and the first is the lower one.
 fn is_below(version: &str, limit: &str) -> bool {
-    matches!((version.parse::<Version>(), limit.parse::<Version>()), (Ok(version), Ok(limit)) if version < limit)
+    let parse = |text: &str| text.parse::<Version>().ok();
+    parse(version).zip(parse(limit)).is_some_and(|(version, limit)| version < limit)
 }
 
 /// The settings of an answer; what is not `{"key": string, "val": string}` is passed over.
@@ -193,7 +194,7 @@ fn pushed(settings: Option<&Value>) -> impl Iterator<Item = Setting> {
         .filter_map(move |value| Some(Setting { key: text(value, "key")?, val: text(value, "val")? }))
 }
 
-/// Whether a `\u` stands anywhere without its four hexadecimal digits.
+/// Whether any `\u` lacks its four hexadecimal digits.
 fn has_bad_escape(text: &str) -> bool {
     let mut rest = text;
     while let Some(i) = rest.find('\\') {

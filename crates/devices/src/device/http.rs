@@ -8,6 +8,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use http::Uri;
+use http::uri::Scheme;
+
 /// The most that is read of one header section, in bytes.
 const MAX_HEAD: u64 = 64 * 1024;
 
@@ -28,41 +31,38 @@ pub struct Url {
 }
 
 impl Url {
-    /// Splits `text`; `None` if it is not an absolute `http` URL of printable ASCII without user information.
+    /// Splits `text`; `None` if it is not an absolute `http` URL without user information.
     pub fn parse(text: &str) -> Option<Url> {
-        let (scheme, rest) = text.split_once("://")?;
-        if !scheme.eq_ignore_ascii_case("http") || !rest.bytes().all(|b| b.is_ascii_graphic()) {
-            return None;
-        }
-        let rest = rest.split('#').next()?;
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at(end);
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-            _ => (authority, 80),
+        let uri: Uri = text.parse().ok()?;
+        let authority = uri.authority()?;
+        let host = authority.host();
+        // `http` reports no port where it is not a number.
+        let port = match authority.as_str().len() - host.len() {
+            0 => 80,
+            _ => authority.port_u16()?,
         };
-        if host.is_empty() || host.contains('@') {
+        if uri.scheme() != Some(&Scheme::HTTP) || host.is_empty() || authority.as_str().contains('@') {
             return None;
         }
-        let slash = if target.starts_with('/') { "" } else { "/" };
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         Some(Url {
-            authority: authority.into(),
+            authority: authority.to_string(),
             host: host.trim_matches(['[', ']']).into(),
             port,
-            target: format!("{slash}{target}"),
+            target: format!("{}{query}", if uri.path().is_empty() { "/" } else { uri.path() }),
         })
     }
 }
 
-/// How the length of a request's body is told.
+/// How a request marks the end of its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
-    /// By Content-Length.
+    /// Content-Length.
     #[default]
     Length,
     /// `Transfer-Encoding: chunked`.
     Chunked,
-    /// Not at all: the end of the connection's sending side ends the body.
+    /// The end of the connection's sending side.
     Close,
 }
 
@@ -111,7 +111,7 @@ impl Request {
         request
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Request {
         self.headers.push((name.into(), value.into()));
         self
@@ -144,14 +144,14 @@ impl Request {
     }
 }
 
-/// How the length of a reply's body was told.
+/// How a reply marked the end of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyFraming {
-    /// By Content-Length, or there is no body by rule.
+    /// Content-Length, or a status or method without a body.
     Length,
     /// Chunked; the body is handed back decoded.
     Chunked,
-    /// By the end of the connection.
+    /// The end of the connection.
     Close,
 }
 
@@ -168,7 +168,7 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     /// The body as the application sees it.
     pub body: Vec<u8>,
-    /// How its length was told.
+    /// How the reply marked the end of its body.
     pub framing: ReplyFraming,
 }
 
@@ -192,7 +192,7 @@ pub enum Error {
     /// No connection.
     #[error("no connection: {0}")]
     Connect(String),
-    /// Nothing came in time.
+    /// The time limit was reached.
     #[error("no reply in time")]
     Timeout,
     /// The connection broke, or ended before the reply did.
@@ -215,7 +215,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Where requests go and how long a device waits.
+/// The address and the time limit of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     /// Connect here, whatever host a URL names (the Host header stays as the URL has it).
@@ -360,7 +360,7 @@ fn read_headers(head: &mut impl BufRead) -> Result<Vec<(String, String)>, Error>
     }
 }
 
-/// One line without its end, its bytes read as Latin-1.
+/// Reads a line as Latin-1 and drops its end.
 fn read_line(head: &mut impl BufRead) -> Result<String, Error> {
     let mut line = Vec::new();
     head.read_until(b'\n', &mut line)?;
@@ -373,7 +373,7 @@ fn read_line(head: &mut impl BufRead) -> Result<String, Error> {
     Ok(latin1(&line))
 }
 
-/// Every byte as the character with its number: how a device reads text.
+/// Decodes Latin-1, as a device reads text.
 pub(super) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }

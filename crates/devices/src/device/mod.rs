@@ -9,7 +9,7 @@ pub mod http;
 mod otap;
 mod settings;
 
-pub use check::{Answered, Check, NoAnswer, Outcome, Program, Quirks};
+pub use check::{Answered, Check, CheckOutcome, NoAnswer, Program, Quirks};
 pub use otap::{Faults, JAD_TYPE, JAR_TYPES, Otap, OtapOutcome, Refusal, media_type, unknown_charset};
 pub use settings::{Corruption, Settings, expand};
 
@@ -21,22 +21,22 @@ use otapress_core::id::Imei;
 pub struct Device {
     /// The modem's IMEI.
     pub imei: Imei,
-    /// How the modem calls itself in the User-Agent of the OTAP procedure, such as `TC65i`.
+    /// The modem's name in the User-Agent of the OTAP procedure, such as `TC65i`.
     pub product: String,
     /// The MIDlet-Version that runs, as its manifest spells it.
     pub version: String,
     /// The settings file.
     pub settings: Settings,
-    /// How it deviates from the usual version check.
+    /// Deviations from the usual version check.
     pub quirks: Quirks,
-    /// Where it connects and how long it waits.
+    /// The address and the time limit of its requests.
     pub network: Network,
     /// Sticks from an upgrade answer until the reboot.
     upgrade_flag: bool,
     reboots: u64,
 }
 
-/// What an exchange was for.
+/// The purpose of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Purpose {
@@ -51,14 +51,14 @@ pub enum Purpose {
     Notify,
 }
 
-/// One request and what came back.
+/// A request and its reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// What it was for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// What was sent.
+    /// The request.
     pub request: Request,
-    /// What came back.
+    /// The reply.
     pub reply: Result<Reply, Error>,
 }
 
@@ -79,7 +79,7 @@ impl Exchange {
     }
 }
 
-/// What a device does between two waits for its versionInterval.
+/// A device's actions between two waits for its versionInterval.
 #[derive(Clone, Debug)]
 pub struct Turn {
     /// The version check; `None` if the device goes on with an upgrade that it was told of before.
@@ -114,7 +114,7 @@ impl Device {
         }
     }
 
-    /// The same with a setting.
+    /// Stores a setting.
     ///
     /// # Errors
     /// If the setting would damage the settings file.
@@ -167,7 +167,7 @@ impl Device {
         turn
     }
 
-    /// Starts anew with what is installed; a pending upgrade is forgotten.
+    /// Restarts with the installed version; a pending upgrade is forgotten.
     pub fn reboot(&mut self) {
         self.upgrade_flag = false;
         self.reboots += 1;

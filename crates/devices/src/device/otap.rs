@@ -18,7 +18,7 @@ pub const JAR_TYPES: [&str; 2] = ["application/java-archive", "application/java"
 /// The connection broke while the JAR came.
 const LOSS_OF_SERVICE: u16 = 903;
 
-/// What goes wrong on purpose.
+/// Faults to simulate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Post this result instead of the real one, and install only if both are 900.
@@ -27,14 +27,14 @@ pub struct Faults {
     pub lose_answer: bool,
     /// The device stays as it is after the procedure: no reboot, no check at start-up.
     pub no_reboot: bool,
-    /// Post the result so many times more than once.
+    /// The number of repeated posts of the result.
     pub repeat_notify: u32,
 }
 
 /// An OTAP procedure, from the descriptor to the notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Otap {
-    /// What went over the wire.
+    /// Every exchange in order.
     pub exchanges: Vec<Exchange>,
     /// How it ended.
     pub outcome: OtapOutcome,
@@ -43,13 +43,13 @@ pub struct Otap {
 /// How an OTAP procedure ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OtapOutcome {
-    /// Refused before the descriptor was read: nobody is told.
+    /// Refused before the descriptor was read; no result is posted.
     Refused(Refusal),
-    /// It came to a result, which is posted to notifyURI.
+    /// Ended with a result, which is posted to notifyURI.
     Finished {
         /// The MIDP status code.
         code: u16,
-        /// What was found, for the reader.
+        /// The cause in words.
         why: String,
         /// Whether the result was answered with 200 (the device does not care).
         delivered: bool,
@@ -66,7 +66,7 @@ impl OtapOutcome {
     }
 }
 
-/// Why a modem gives up without any notification.
+/// Why a modem gives up without posting a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// otapURI is not set.
@@ -166,7 +166,7 @@ impl Device {
         Ok(())
     }
 
-    /// Fetches and reads the descriptor: a refusal that nobody is told of, or a result.
+    /// Fetches and reads the descriptor; the error is a refusal without a post, or a result.
     fn get_jad(&self, uri: &str, log: &mut Vec<Exchange>) -> Result<Result<jad::Jad, Verdict>, Refusal> {
         let reply = self.get(Purpose::Jad, uri, log).map_err(Refusal::Http)?;
         if reply.status != 200 {
@@ -188,7 +188,7 @@ impl Device {
                 return Ok(Err(Verdict::of(&faults, |_| true).unwrap_or_else(Verdict::descriptor)));
             }
         };
-        // Signatures are looked at when the JAR is there.
+        // Signatures are checked once the JAR is complete.
         let alone = jad::check_alone(&jad);
         Ok(match Verdict::of(&alone, |code| code == jad::INVALID_DESCRIPTOR) {
             Some(verdict) => Err(verdict),
@@ -248,7 +248,7 @@ impl Device {
         Request::get(uri).header("User-Agent", &self.modem_agent()).header("Accept", "*/*")
     }
 
-    /// The same request with otapUser and otapPassword; `None` if there is no otapUser.
+    /// Repeats the request with otapUser and otapPassword; `None` if there is no otapUser.
     pub fn with_credentials(&self, request: &Request) -> Option<Request> {
         let user = self.settings.get("otapUser")?;
         let password = self.settings.get("otapPassword").unwrap_or_default();

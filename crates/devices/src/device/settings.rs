@@ -58,7 +58,7 @@ impl Settings {
         self.values.iter().map(|(key, val)| (key.as_str(), val.as_str()))
     }
 
-    /// How often the file on flash was rewritten: once for every setting that was pushed.
+    /// The number of writes of the file on flash: one for every pushed setting.
     pub fn flash_writes(&self) -> u64 {
         self.writes
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a live site, and how to mend it.
+//! The faults that a live site can have, and how to mend each.
 
 #[expect(clippy::disallowed_types, reason = "reports print it")]
 use serde::Serialize;
@@ -17,8 +17,8 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// An error keeps devices from upgrading, makes them post every second, or tells strangers what is
-            /// none of their business.
+            /// An error keeps devices from upgrading, makes them post every second, or tells strangers what
+            /// is none of their business.
             pub fn severity(self) -> Severity {
                 match self { $(Code::$name => Severity::$severity),* }
             }
@@ -47,7 +47,8 @@ codes! {
         "let plain HTTP/1.1 listen on this port, neither TLS nor HTTP/2 alone",
     /// Sent on to https.
     HttpsRedirect Error
-        "serve the site over plain http, too: the modem cannot speak https; take these paths out of the redirection",
+        "serve the site over plain http, too: the modem cannot speak https; take these paths out of the \
+         redirection",
     /// Sent on to anywhere else.
     Redirect Error
         "answer at once, without redirects for host names, slashes or anything else",
@@ -56,7 +57,8 @@ codes! {
         "turn gzip, brotli and the like off for JADs, JARs and the responder",
     /// `Transfer-Encoding: chunked`.
     Chunked Error
-        "send a Content-Length: no compression, filter or server-side include may change the body; buffer what CGI sends",
+        "send a Content-Length: no compression, filter or server-side include may change the body; buffer \
+         what CGI sends",
     /// Neither length nor chunks.
     NoLength Error
         "send a Content-Length",
@@ -79,7 +81,8 @@ codes! {
         "serve the bytes of out/ as they are; if they are wrong there, mend the template and build",
     /// Another release's.
     JadStale Error
-        "publish out/ (`rsync -c`, because size and time may be equal), and purge the cache that still has the old one",
+        "publish out/ (`rsync -c`, because size and time may be equal), and purge the cache that still has \
+         the old one",
     /// Not the bytes of out/.
     JadAltered Error
         "turn off whatever changes the body on its way, and publish out/ again",
@@ -99,7 +102,8 @@ codes! {
         "serve `.jar` as `application/java-archive`",
     /// Not as long as its JAD says.
     JarSize Error
-        "publish out/ as a whole, JARs first, and serve the JAR as it is: devices answer 904 after the whole download",
+        "publish out/ as a whole, JARs first, and serve the JAR as it is: devices answer 904 after the \
+         whole download",
     /// Not the bytes of out/.
     JarAltered Error
         "publish out/ again and purge the caches in between: a published JAR never changes",
@@ -133,9 +137,10 @@ codes! {
         "send POSTs of notifyURI to the responder, without auth",
     /// Another POST answered with another status than 200.
     PostStatus Error
-        "send every POST to the responder, whatever its path: a device with last year's versionURI posts every second until it gets a 200",
+        "send every POST to the responder, whatever its path: a device with last year's versionURI posts \
+         every second until it gets a 200",
 
-    // What is nobody's business.
+    // Files that must stay private.
     /// Answer files can be fetched.
     VcExposed Error
         "refuse GET of everything below `vc/`: it holds what is pushed to the devices",

@@ -1,7 +1,7 @@
 //! The descriptor: auth, status, type, cache headers, form and content.
 
 use super::transport::is_redirect;
-use super::{Code, JAD, Published, Sent, Walk};
+use super::{Code, JAD, PublishedJad, Sent, Walk};
 use crate::device::http::Reply;
 use crate::device::{Device, JAD_TYPE, media_type, unknown_charset};
 use otapress_core::wire::Release;
@@ -9,7 +9,7 @@ use otapress_publish::jad::{self, Jad};
 
 impl Walk<'_> {
     /// Fetches a device's JAD and looks at it; gives what the device goes on with.
-    pub(super) fn jad(&mut self, device: &Device, published: &Published) -> Option<Jad> {
+    pub(super) fn jad(&mut self, device: &Device, published: &PublishedJad) -> Option<Jad> {
         let url = device.expanded("otapURI")?;
         let sent = self.fetch(JAD, device, &url)?;
         let reply = sent.reply.as_ref().ok()?;
@@ -88,7 +88,7 @@ impl Walk<'_> {
         }
     }
 
-    fn jad_content(&mut self, sent: &Sent, reply: &Reply, published: &Published) -> Option<Jad> {
+    fn jad_content(&mut self, sent: &Sent, reply: &Reply, published: &PublishedJad) -> Option<Jad> {
         let parsed = jad::parse(&reply.body).and_then(|jad| {
             let faults: Vec<_> = jad::check_alone(&jad)
                 .into_iter()
@@ -126,7 +126,7 @@ impl Walk<'_> {
     }
 
     /// The release that a published JAD names.
-    pub(super) fn release_of(&self, published: &Published) -> Option<&Release> {
+    pub(super) fn release_of(&self, published: &PublishedJad) -> Option<&Release> {
         self.release_at(jad::parse(&published.bytes).ok()?.get("MIDlet-Jar-URL")?)
     }
 

@@ -3,7 +3,7 @@
 //! Every request is one that a device makes (its User-Agents, no redirects, no compression, basic auth when
 //! asked), or one that a cache on the way makes of it. None leaves a trace: JADs and JARs are only fetched,
 //! version checks and results come from a `SIMU/` identity, and the posts to paths of last year from `GW/0`,
-//! which is no IMEI. What a device must get is what stands in out/.
+//! which is not an IMEI. The expected replies are the files of out/.
 
 mod code;
 mod jad;
@@ -23,7 +23,7 @@ use crate::device::{Device, Program};
 use otapress_core::out_path::OutPath;
 use otapress_core::wire::Site;
 
-/// How many replies may be missing before the walk ends: each costs the time for one exchange.
+/// The walk ends after this many missing replies: each costs the time limit of one exchange.
 const MISSING_REPLIES: usize = 5;
 
 /// A device of the fleet and what is published for it.
@@ -32,12 +32,12 @@ pub struct Subject {
     /// The device as it is provisioned. What it runs is its target, if it has one.
     pub device: Device,
     /// Its JAD, if it has a target.
-    pub jad: Option<Published>,
+    pub jad: Option<PublishedJad>,
 }
 
 /// A file of out/.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishedJad {
     /// Its path below out/.
     pub path: OutPath,
     /// Its content.
@@ -57,7 +57,7 @@ pub fn probe(site: &Site, subjects: &[Subject], progress: &mut dyn FnMut(usize))
         }
     }
     if let (None, Some(subject)) = (&walk.report.gave_up, one_with_jad.or(subjects.first())) {
-        // What hardly depends on the device is asked for once.
+        // Requests that hardly depend on the device are made once.
         walk.through_a_cache(subject);
         walk.other_posts(subject);
         walk.private(subject);
@@ -74,7 +74,7 @@ struct Walk<'a> {
     missing: usize,
 }
 
-/// What is asked for, as messages name it.
+/// The requested thing, as messages name it.
 type What = &'static str;
 
 const JAD: What = "the JAD";
@@ -111,7 +111,7 @@ impl Walk<'_> {
         self.sent(what, device, request, reply)
     }
 
-    /// Takes note of an exchange, and of what is wrong with its transport.
+    /// Records an exchange, and the faults of its transport.
     fn sent(&mut self, what: What, device: &Device, request: Request, reply: Result<Reply, Error>) -> Sent {
         self.report.requests += 1;
         let sent = Sent { what, device: device.client_id(), request, reply };

@@ -1,10 +1,11 @@
-//! What nobody but the responder is to read.
+//! Files that only the responder may read.
 
 use super::{Code, Subject, Walk};
 use otapress_core::out::{ANSWERS, JARS, SITE_FILE, answer_path};
 
 impl Walk<'_> {
-    /// Asks for what must not be given. Everything but 200 is fine; a redirect is none of a device's business.
+    /// Asks for what must not be given. Everything but 200 is fine; a redirect is none of a device's
+    /// business.
     pub(super) fn private(&mut self, subject: &Subject) {
         let answer = answer_path(subject.device.imei);
         let [answers, jars] = [ANSWERS, JARS].map(|dir| format!("{dir}/"));

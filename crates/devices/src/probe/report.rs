@@ -1,4 +1,4 @@
-//! What a walk over a live site has found.
+//! The result of a walk over a live site.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use super::code::Code;
 use crate::device::http::{Error, Reply, Request};
 use otapress_publish::diag::Severity;
 
-/// How many devices a finding names.
+/// A finding names this many devices at most.
 const NAMED: usize = 5;
 
 /// An exchange that shows a fault.
@@ -77,9 +77,9 @@ pub struct Finding {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     found: BTreeMap<(Code, &'static str), Finding>,
-    /// How many devices were played.
+    /// Devices that were played.
     pub devices: usize,
-    /// How many requests were sent.
+    /// Requests that were sent.
     pub requests: usize,
     /// Why the walk ended early, if it did.
     pub gave_up: Option<String>,

@@ -1,4 +1,4 @@
-//! What no reply to a device may be, whatever it is the reply to.
+//! Faults that no reply to a device may have, whatever the request.
 
 use super::{CHECK, Code, JAD, JAR, Sent, Subject, Walk};
 use crate::device::Program;
@@ -61,7 +61,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the reply sends the device somewhere else; it does not go there.
+/// Whether the reply is a redirect, which devices do not follow.
 pub(super) fn is_redirect(reply: &Reply) -> bool {
     matches!(reply.status, 301..=303 | 305 | 307 | 308)
 }

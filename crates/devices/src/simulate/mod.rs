@@ -25,17 +25,17 @@ pub use report::Report;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::device::{Device, Faults, Outcome, Program};
+use crate::device::{CheckOutcome, Device, Faults, Program};
 use otapress_core::version::Version;
 use otapress_core::wire::Site;
 use otapress_publish::jad;
 
-/// How often in a row a device posts again before it is played on at its next interval. A real one goes on
+/// A device's consecutive repeated posts before it is played on at its next interval. A real one goes on
 /// every second for ever.
 const POSTS_AGAIN: u32 = 10;
 
-/// After how many requests in a row without any reply the play ends: nobody is there, and each of them costs
-/// the time for one exchange.
+/// The play ends after this many consecutive requests without a reply: no server is there, and each of them
+/// costs the time for one exchange.
 const WITHOUT_REPLY: usize = 10;
 
 /// Seconds from an upgrade answer to the first request of the modem.
@@ -47,7 +47,7 @@ const OTAP: (u64, u64) = (60, 120);
 /// Seconds from the reboot to the version check.
 const START: u64 = 60;
 
-/// What runs where no release is lower than the target.
+/// The running version where no release is lower than the target.
 const FROM_THE_WORKS: &str = "0.0.1";
 
 /// A device that takes part.
@@ -61,22 +61,23 @@ pub struct Player {
     pub attempts: u32,
 }
 
-/// What is played.
+/// The parameters of a play.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Play {
-    /// What chance begins with.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How long, in simulated seconds.
+    /// The length in simulated seconds.
     pub seconds: u64,
     /// Use identities that the responder remembers.
     pub record: bool,
-    /// How many of the devices with a target fail whenever they install, in basis points, and with which code.
+    /// The share of the devices with a target that fail at every installation, in basis points, and their
+    /// code.
     pub fail: Option<(u16, u16)>,
-    /// How many answers to version checks are lost, in basis points.
+    /// The share of answers to version checks that are lost, in basis points.
     pub lose: u16,
 }
 
-/// What happens to a device, in the order in which it happens within a second.
+/// The events of a device, in their order within a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Check,
@@ -91,11 +92,11 @@ struct Life {
     fails: bool,
     posts_again: u32,
     failed: u32,
-    /// Of these: those that nobody was told of.
+    /// Of these, those without a posted result.
     silent: u32,
 }
 
-/// What the device of a target starts with: the release before it, as a fleet has it that is up to date.
+/// The version a device starts with: the release before its target, as in a fleet that was up to date.
 /// Without a target: the newest release.
 pub fn starts_with(site: &Site, target: Option<Version>) -> String {
     let releases =
@@ -156,7 +157,7 @@ impl Life {
             player.device.product = Program::Simu.to_string();
         }
         let imei: u64 = player.device.imei.to_string().parse().unwrap_or_default();
-        // One step of the generator keeps seeds and IMEIs that are neighbours apart.
+        // One step of the generator separates neighbouring seeds and IMEIs.
         let prng = Prng::new(play.seed ^ Prng::new(imei).draw());
         Life { player, prng, fails: false, posts_again: 0, failed: 0, silent: 0 }
     }
@@ -172,8 +173,8 @@ impl Life {
         report.exchanges(at, index, check.exchange.as_ref());
         let interval = self.interval();
         match check.outcome {
-            Outcome::Disabled => None,
-            Outcome::Checked(answered) => {
+            CheckOutcome::Disabled => None,
+            CheckOutcome::Checked(answered) => {
                 self.posts_again = 0;
                 // The responder does not remember a simulated device, so the device counts for it.
                 let counted = if play.record { self.silent } else { self.failed };
@@ -185,7 +186,7 @@ impl Life {
                     Some((interval, Step::Check))
                 }
             }
-            Outcome::RepostsEverySecond(why) => {
+            CheckOutcome::RepostsEverySecond(why) => {
                 report.no_answer(&why);
                 self.posts_again += 1;
                 if self.posts_again < POSTS_AGAIN {

@@ -1,4 +1,4 @@
-//! What happened in a simulation.
+//! The result of a simulation.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -40,14 +40,14 @@ pub struct Report {
     pub lost: usize,
     /// Version checks without a valid answer, by reason.
     pub no_answers: BTreeMap<String, usize>,
-    /// How often a device was spared more posts; a real one goes on every second.
+    /// How often a device's repeated posts were cut short; a real one posts every second for ever.
     pub given_up: usize,
     /// Reboots.
     pub reboots: usize,
     /// Requests, by purpose.
     pub requests: BTreeMap<&'static str, usize>,
-    /// Replies with another status than 200, by purpose and status (`jad 404`). 401 to a request without credentials
-    /// is correct and counted in `challenges`.
+    /// Replies with another status than 200, by purpose and status (`jad 404`). 401 to a request without
+    /// credentials is correct and counted in `challenges`.
     #[serde(rename = "not200")]
     pub not_200: BTreeMap<String, usize>,
     /// Requests that were asked for credentials.
@@ -76,7 +76,7 @@ fn code_text(code: &Option<u16>) -> String {
     code.map_or("refused".into(), |code| code.to_string())
 }
 
-/// What happened to one device.
+/// The counts of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tally {
     ran_target: bool,
@@ -167,8 +167,8 @@ impl Report {
         *self.jar_downloads.entry(tally.jars).or_default() += 1;
     }
 
-    /// Whether the play came to its end, every version check was answered with 200, and nothing failed but
-    /// what was to fail.
+    /// Whether the play came to its end, every version check was answered with 200, and the only failures
+    /// were the wanted ones.
     pub fn is_clean(&self) -> bool {
         self.interrupted.is_none()
             && self.no_answers.is_empty()

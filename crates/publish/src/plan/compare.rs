@@ -22,7 +22,7 @@ struct Class {
     same: bool,
 }
 
-/// What a tree answers a device.
+/// The answer that a tree has for a device.
 #[derive(Clone)]
 struct Answer {
     state: State,
@@ -80,7 +80,8 @@ pub fn compare(before: &View, after: &View, names: &Names<'_>) -> Plan {
     }
 }
 
-/// The classes with their devices, which are in the order of their names; so are the classes, by their first device.
+/// The classes with their devices, which are in the order of their names; so are the classes, by their first
+/// device.
 fn classes(before: &View, after: &View, names: &Names<'_>) -> (Vec<Class>, Vec<Vec<Imei>>) {
     let mut devices: HashMap<(Option<BlobId>, Option<BlobId>), Vec<Imei>> = HashMap::new();
     let (old, new) = (before.answers().iter(), after.answers().iter());
@@ -146,7 +147,7 @@ fn transitions(classes: &[Class], sizes: &[usize]) -> Vec<Transition> {
     transitions
 }
 
-/// Whether its devices run a higher version than they are told to, and are left with it.
+/// Whether its devices run a higher version than their target and keep it.
 fn is_denied(class: &Class) -> bool {
     let after = class.after.target();
     after.is_some_and(|target| target.no_downgrade && class.before.state.version() > Some(target.version))
@@ -158,7 +159,7 @@ fn waves(before: Option<&Site>, classes: &[Class], sizes: &[usize]) -> Vec<Wave>
         Some((target.rollout.clone(), answer.opening.unwrap_or(Opening::OPEN), target.wave))
     };
     let is_new = |class: &Class| place(&class.before) != place(&class.after);
-    // Rollouts in which something changes, as far as dates have to do with it.
+    // Rollouts in which something changes that concerns dates.
     let changing: BTreeSet<_> =
         classes.iter().filter(|class| is_new(class)).filter_map(|class| place(&class.after)).collect();
     let dated: BTreeSet<_> = classes
@@ -229,7 +230,7 @@ fn rules(views: (&View, &View), classes: &[Class], sizes: &[usize]) -> Vec<RuleC
 
 fn settings(classes: &[Class], sizes: &[usize]) -> Vec<SettingChange> {
     let changes = |class: &Class| match &class.after.file {
-        // Nothing is withdrawn from a device that is held: it is left alone, and the plan says so elsewhere.
+        // A held device keeps its settings; the plan shows the hold elsewhere.
         Some(after) if class.after.state != State::Held => {
             settings::changes(class.before.file.as_deref(), after)
         }

@@ -1,4 +1,4 @@
-//! Which files are written and removed, and which JARs come and go.
+//! The files that are written and removed, and the JARs that come and go.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,17 +12,18 @@ use otapress_core::wire::{Release, Site};
 /// The files that a build writes and removes.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// How many are written, by part.
+    /// The number of written files, by part.
     pub written_by_part: [usize; Part::ALL.len()],
-    /// How many are removed, by part.
+    /// The number of removed files, by part.
     pub removed_by_part: [usize; Part::ALL.len()],
-    /// How many stay.
+    /// The number of unchanged files.
     pub unchanged: usize,
-    /// The size of what is written.
+    /// The total size of written files.
     pub bytes_written: u64,
-    /// The size of what is removed.
+    /// The total size of removed files.
     pub bytes_removed: u64,
-    /// JADs that change and still name the same version: what changed is the template, the site or the JAR's URL.
+    /// JADs that change and still name the same version: what changed is the template, the site or the JAR's
+    /// URL.
     pub jads_rewritten: usize,
 }
 

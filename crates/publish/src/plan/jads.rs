@@ -20,7 +20,7 @@ pub struct JadMove {
     pub devices: Devices,
 }
 
-/// Where the JADs of devices move that have a target before and after; with the devices, by path.
+/// The moves of JADs for devices that have a target before and after; with the devices, by path.
 pub(super) fn moved(
     before: &View,
     after: &View,

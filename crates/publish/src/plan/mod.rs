@@ -1,11 +1,11 @@
-//! What a build would change, in the terms of the people who have to agree to it.
+//! The changes a build would make, in the terms of the people who have to agree to them.
 //!
 //! ```text
 //! Tree ─► View ─┐
 //! out/ ─► View ─┴► compare ─► Plan ─► text, JSON, Markdown
 //! ```
-//! Pure: [`View`](view::View)s are compared, whatever they were made of. Every device of either tree is in exactly one
-//! [`Transition`].
+//! Pure: [`View`](view::View)s are compared, whatever they were made of. Every device of either tree is in
+//! exactly one [`Transition`].
 
 mod compare;
 mod files;
@@ -44,7 +44,8 @@ pub struct Plan {
     pub before: Side,
     /// The tree as it is to be.
     pub after: Side,
-    /// What the devices are told to run before and after. Every device is in one of them, those that stay, too.
+    /// What the devices are told to run before and after. Every device is in one of them, those that stay,
+    /// too.
     pub transitions: Vec<Transition>,
     /// When the devices of the rollouts that change are offered their release.
     pub waves: Vec<Wave>,
@@ -52,7 +53,7 @@ pub struct Plan {
     pub departures: Vec<Departure>,
     /// What changes of the rules by which offers are made.
     pub rules: Vec<RuleChange>,
-    /// What changes of the settings that are pushed.
+    /// Changes of pushed settings.
     pub settings: Vec<SettingChange>,
     /// JADs that devices are to find elsewhere.
     pub moves: Vec<JadMove>,
@@ -70,7 +71,7 @@ pub struct Plan {
 /// One of the trees.
 #[derive(Debug)]
 pub struct Side {
-    /// What `otapress.json` says; none if nothing is published.
+    /// The content of `otapress.json`; none if nothing is published.
     pub site: Option<Site>,
     /// How many devices it has answers for.
     pub devices: usize,

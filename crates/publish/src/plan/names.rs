@@ -1,4 +1,4 @@
-//! What the devices are called: out/ knows IMEIs alone, the fleet knows their clientIDs.
+//! The names of devices: out/ has only IMEIs, the fleet has clientIDs.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ impl<'a> Names<'a> {
         self.place(imei).zip(self.fleet).map(|(at, fleet)| &fleet.devices()[at as usize])
     }
 
-    /// What a device is called: its clientID, or the IMEI of a device that the fleet does not have.
+    /// A device's clientID, or its IMEI if it is not in the fleet.
     pub fn name(&self, imei: Imei) -> Cow<'a, str> {
         match self.device(imei) {
             Some(device) => Cow::Borrowed(device.client_id.as_str()),
@@ -46,7 +46,7 @@ impl<'a> Names<'a> {
         devices.sort_by_cached_key(|&imei| (self.place(imei).unwrap_or(u32::MAX), imei));
     }
 
-    /// Where the fleet puts the JAD of a device.
+    /// The path of a device's JAD.
     pub fn jad(&self, device: &Device) -> Option<OutPath> {
         jad_path(self.fleet?, device).ok()
     }

@@ -18,7 +18,7 @@ pub fn view(out: &Path) -> Result<(View, Hidden), PublishError> {
     Ok((view_of(out, &existing, &mut hashes)?, hidden))
 }
 
-/// The same for a directory that was scanned.
+/// Like [`published`], for a directory that was scanned.
 ///
 /// # Errors
 /// If it cannot be read.

@@ -1,4 +1,4 @@
-//! What changes of the rules by which a device is offered its target.
+//! Changes of the rules under which a device is offered its target.
 
 use super::Devices;
 use super::schedule::Opening;
@@ -7,11 +7,12 @@ use otapress_core::wire::{Brake, Limit, Offer, Target, Window};
 /// A rule that some devices get another value of.
 #[derive(Debug)]
 pub struct RuleChange {
-    /// The channel of the devices after the change; none for pinned ones, and for what holds without a target.
+    /// The channel of the devices after the change; none for pinned ones, and for what holds without a
+    /// target.
     pub channel: Option<String>,
-    /// Which rule, with both values.
+    /// The rule with both values.
     pub rule: Rule,
-    /// For whom.
+    /// The affected devices.
     pub devices: Devices,
 }
 
@@ -83,7 +84,7 @@ pub(super) fn changes(before: Side<'_>, after: Side<'_>) -> Vec<(Option<String>,
     changes
 }
 
-/// What differs between two targets of one channel.
+/// The differences between two targets of one channel.
 fn changes_in_channel(old: &Target, new: &Target) -> Vec<Rule> {
     let rules = [
         (old.window != new.window).then(|| Rule::Window(old.window.clone(), new.window.clone())),

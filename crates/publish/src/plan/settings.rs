@@ -1,4 +1,4 @@
-//! What changes of the settings that are pushed.
+//! Changes of pushed settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use otapress_core::wire::AnswerFile;
 pub struct SettingChange {
     /// Its key.
     pub key: String,
-    /// What was and is pushed.
+    /// The old and the new value.
     pub change: Change<Pushed>,
     /// To whom.
     pub devices: Devices,
@@ -25,7 +25,7 @@ pub struct Pushed {
     pub always: bool,
 }
 
-/// What differs between what a device was sent, if anything, and what it is sent; by key.
+/// The differences between a device's old settings, if any, and its new ones; by key.
 pub(super) fn changes(before: Option<&AnswerFile>, after: &AnswerFile) -> Vec<(String, Change<Pushed>)> {
     let (mut old, mut new) = (before.map(pushed).unwrap_or_default(), pushed(after));
     let keys: BTreeSet<_> = old.keys().chain(new.keys()).cloned().collect();

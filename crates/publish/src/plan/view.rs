@@ -18,7 +18,7 @@ use otapress_core::wire::{AnswerFile, Site};
 /// The place of a blob in its view.
 pub type BlobId = u32;
 
-/// What files hold.
+/// The content of files.
 #[derive(Clone, Debug)]
 pub struct Blob {
     /// Where it lies.
@@ -27,11 +27,11 @@ pub struct Blob {
     pub sha256: Sha256,
     /// How many bytes there are.
     pub size: u64,
-    /// What they say.
+    /// Their meaning.
     pub meaning: Meaning,
 }
 
-/// What the bytes of a file say, as far as a plan tells of it.
+/// The meaning of a file's bytes, as needed for a plan.
 #[derive(Clone, Debug)]
 pub enum Meaning {
     /// A device's answer; none if it cannot be read.
@@ -71,7 +71,7 @@ impl View {
         builder.finish()
     }
 
-    /// What `otapress.json` says; none if nothing is published.
+    /// The content of `otapress.json`; none if nothing is published.
     pub fn site(&self) -> Option<&Site> {
         self.site.as_ref()
     }
@@ -86,17 +86,17 @@ impl View {
         &self.files
     }
 
-    /// What files hold.
+    /// The content of files.
     pub fn blob(&self, id: BlobId) -> &Blob {
         &self.blobs[id as usize]
     }
 
-    /// Whether there is a file at this path, which is not that of an answer.
+    /// Whether a file other than an answer has this path.
     pub fn has(&self, path: &OutPath) -> bool {
         self.files.binary_search_by(|(known, _)| known.cmp(path)).is_ok()
     }
 
-    /// What tells this tree from every other one, part by part.
+    /// Digests that identify this tree, part by part.
     pub fn fingerprint(&self) -> Fingerprint {
         let of = |part| {
             let files = self.files.iter().filter(|(_, id)| self.blob(*id).part == part);
@@ -125,14 +125,14 @@ impl Fingerprint {
     /// The fingerprint that has these digests.
     ///
     /// # Errors
-    /// What `of` returns for a part.
+    /// The error of `of` for a part.
     pub fn from_parts<E>(of: impl Fn(Part) -> Result<Sha256, E>) -> Result<Self, E> {
         let [jars, jads, answers, site] = Part::ALL.map(of);
         Ok(Fingerprint([jars?, jads?, answers?, site?]))
     }
 }
 
-/// Makes a view of what is found in a directory.
+/// Builds a view from the files of a directory.
 #[derive(Debug, Default)]
 pub struct Builder {
     view: View,

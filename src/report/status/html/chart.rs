@@ -1,4 +1,4 @@
-//! Which versions the fleet ran when, as curves, and which it runs now, as shares.
+//! The versions of the fleet: over time as curves, and now as shares.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::report::status::time::moment;
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
 
-/// How many versions have a colour of their own; the others share one.
+/// Versions with a colour of their own; the others share one.
 const COLOURS: usize = 6;
 
 /// The points of a curve.

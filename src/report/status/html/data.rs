@@ -8,7 +8,7 @@ use super::{CLASSES, class};
 use crate::report::status::{DeviceStatus, State, Status, words};
 use otapress_publish::fleet::Fleet;
 
-/// What the rows refer to, and which files hold them.
+/// The tables that rows refer to, and the files that hold the rows.
 pub(super) fn dictionary(fleet: &Fleet, status: &Status, files: &[String]) -> String {
     let states: Vec<_> =
         State::ALL.iter().map(|state| json!([state.as_str(), state.title(), class(*state)])).collect();
@@ -25,7 +25,8 @@ pub(super) fn dictionary(fleet: &Fleet, status: &Status, files: &[String]) -> St
     }))
 }
 
-/// A call of the page's script with some devices. Texts that many devices share, such as why they wait, stand in it once.
+/// A call of the page's script with some devices. Texts that many devices share, such as why they wait, stand
+/// in it once.
 pub(super) fn chunk(fleet: &Fleet, status: &Status, devices: &[DeviceStatus]) -> String {
     let mut texts = Texts::default();
     let rows: Vec<Value> = devices.iter().map(|device| row(fleet, status, device, &mut texts)).collect();
@@ -56,7 +57,7 @@ fn row(fleet: &Fleet, status: &Status, device: &DeviceStatus, texts: &mut Texts)
     ])
 }
 
-/// Each text once, by its place.
+/// Interned texts.
 #[derive(Default)]
 struct Texts {
     all: Vec<String>,

@@ -1,7 +1,7 @@
 //! The status as a report for a browser: `index.html`, and the devices of a large fleet beside it.
 //!
-//! Nothing is fetched from anywhere else, and it works from a file. The page is a template in `templates/report/`, which
-//! escapes every text; the devices are data for the script of the page.
+//! Nothing is fetched from elsewhere, and the page works from a file. It is a template in
+//! `templates/report/`, which escapes every text; the devices are data for the script of the page.
 
 mod chart;
 mod data;
@@ -21,16 +21,16 @@ use otapress_responder::offer::{is_open, opens_at};
 /// The name of the page.
 pub const INDEX: &str = "index.html";
 
-/// How the names of the files beside it begin.
+/// The prefix of the files beside the page.
 const DEVICES: &str = "devices-";
 
 /// Fleets up to this size are in the page itself, so that it is one file.
 const INLINE: usize = 2000;
 
-/// How many devices are in a file beside the page.
+/// Devices per file beside the page.
 const CHUNK: usize = 5000;
 
-/// How many of those who are not in the fleet are shown.
+/// Unknown devices that are shown.
 const STRANGERS: usize = 100;
 
 /// A file of the report.
@@ -38,7 +38,7 @@ const STRANGERS: usize = 100;
 pub struct Page {
     /// Its name.
     pub name: String,
-    /// What is in it.
+    /// Its bytes.
     pub content: Vec<u8>,
 }
 
@@ -73,14 +73,14 @@ pub fn pages(
     Ok(pages)
 }
 
-/// Whether a file of that name belongs to a report, and to none of these pages: a larger fleet left it behind.
+/// Whether a file belongs to an earlier report of a larger fleet.
 pub fn is_left_over(name: &str, pages: &[Page]) -> bool {
     let number = name.strip_prefix(DEVICES).and_then(|rest| rest.strip_suffix(".js"));
     number.is_some_and(|number| number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit()))
         && pages.iter().all(|page| page.name != name)
 }
 
-/// What the template sees.
+/// The variables of the template.
 fn values(fleet: &Fleet, status: &Status, summary: &Summary, changes: &[Change]) -> Value {
     let versions: Vec<Version> = summary.versions.keys().rev().flatten().copied().collect();
     json!({
@@ -102,7 +102,7 @@ fn values(fleet: &Fleet, status: &Status, summary: &Summary, changes: &[Change])
     })
 }
 
-/// What states have in common, by how they are painted.
+/// The class of a state, which decides its colour.
 fn class(state: State) -> &'static str {
     use State::*;
     match state {
@@ -136,7 +136,7 @@ fn bar(count: &dyn Fn(State) -> usize, whole: usize) -> Vec<Value> {
     CLASSES.iter().map(part).filter(|part| part["n"] != 0).collect()
 }
 
-/// For a style, with a point whatever the reader's language.
+/// A percentage for CSS.
 fn percent(part: usize, whole: usize) -> String {
     if whole == 0 { "0".into() } else { format!("{:.3}", part as f64 * 100.0 / whole as f64) }
 }

@@ -1,4 +1,4 @@
-//! What is shown, and how often it is made anew.
+//! The status as it is served, and how often it is refreshed.
 
 use std::time::{Duration, Instant};
 
@@ -14,22 +14,22 @@ use crate::report::status::json::Answer;
 use crate::report::status::summary::Summary;
 use crate::report::status::{Status, html, prometheus};
 
-/// For how long a look at the records is good enough.
+/// The status is not refreshed more often than this.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// And for how many times as long as it took: a large fleet is not looked at all the time.
+/// A refresh that took longer is followed by a rest of this many times its duration.
 const REST: u32 = 9;
 
-/// The status as it was looked at last, in the forms that were asked for since.
-pub(super) struct View {
+/// The latest status, in the forms that were requested since.
+pub(super) struct LiveStatus {
     global: Global,
     project: Project,
     inputs: Inputs,
     look: Look,
-    /// When the next look is due.
+    /// The time of the next refresh.
     due: Instant,
     seen: Result<Seen, String>,
-    /// What is wrong with the fleet file, if the status is of one that it was before.
+    /// The fault of the fleet file, if the status is based on its previous content.
     stale: Option<String>,
 }
 
@@ -40,45 +40,43 @@ struct Seen {
     metrics: Option<Bytes>,
 }
 
-/// What is asked for.
+/// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted<'a> {
+pub(super) enum Resource<'a> {
     /// A file of the report.
     Page(&'a str),
     /// The summary for programs.
     Json,
     /// The metrics.
     Metrics,
-    /// Whether all is well.
+    /// The health check.
     Health,
 }
 
-/// What is there for it.
+/// The reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// Its content.
+pub(super) enum Reply {
     Content(Bytes),
-    /// Nothing of that name.
     Nothing,
-    /// It cannot be told, and why.
+    /// The status cannot be determined, with the reason.
     Trouble(String),
 }
 
-impl View {
+impl LiveStatus {
     pub(crate) fn new(global: Global, project: Project) -> Self {
         let inputs = Inputs::of(&global);
         let seen = Err("nobody has looked yet".into());
-        View { global, project, inputs, look: Look::default(), due: Instant::now(), seen, stale: None }
+        LiveStatus { global, project, inputs, look: Look::default(), due: Instant::now(), seen, stale: None }
     }
 
-    /// Finds what is wanted, and looks at the records if it was long ago.
-    pub(crate) fn find(&mut self, wanted: Wanted<'_>) -> Found {
+    /// Answers a request, and refreshes the status if that is due.
+    pub(crate) fn find(&mut self, wanted: Resource<'_>) -> Reply {
         let begun = Instant::now();
         let looks = begun >= self.due;
         if looks {
             self.seen = self.look().map_err(|error| format!("{error:#}"));
         }
-        let found = self.show(wanted).unwrap_or_else(|error| Found::Trouble(format!("{error:#}")));
+        let found = self.show(wanted).unwrap_or_else(|error| Reply::Trouble(format!("{error:#}")));
         if looks {
             let ended = Instant::now();
             self.due = ended + FRESH.max((ended - begun) * REST);
@@ -105,20 +103,20 @@ impl View {
         Ok(Seen { status, summary, pages: None, metrics: None })
     }
 
-    fn show(&mut self, wanted: Wanted<'_>) -> anyhow::Result<Found> {
+    fn show(&mut self, wanted: Resource<'_>) -> anyhow::Result<Reply> {
         let seen = match (&mut self.seen, &self.stale) {
-            (Err(why), _) => return Ok(Found::Trouble(why.clone())),
-            (Ok(_), Some(why)) if wanted == Wanted::Health => return Ok(Found::Trouble(why.clone())),
+            (Err(why), _) => return Ok(Reply::Trouble(why.clone())),
+            (Ok(_), Some(why)) if wanted == Resource::Health => return Ok(Reply::Trouble(why.clone())),
             (Ok(seen), _) => seen,
         };
         let content = match wanted {
-            Wanted::Health => Bytes::from_static(b"ok\n"),
-            Wanted::Metrics => seen
+            Resource::Health => Bytes::from_static(b"ok\n"),
+            Resource::Metrics => seen
                 .metrics
                 .get_or_insert_with(|| prometheus::metrics(&seen.status, &seen.summary).into())
                 .clone(),
-            Wanted::Json => json::text(&Answer::of_summary(&seen.status, &seen.summary)).into(),
-            Wanted::Page(name) => {
+            Resource::Json => json::text(&Answer::of_summary(&seen.status, &seen.summary)).into(),
+            Resource::Page(name) => {
                 let pages = match &mut seen.pages {
                     Some(pages) => pages,
                     none => {
@@ -130,10 +128,10 @@ impl View {
                 };
                 match pages.iter().find(|(known, _)| known == name) {
                     Some((_, content)) => content.clone(),
-                    None => return Ok(Found::Nothing),
+                    None => return Ok(Reply::Nothing),
                 }
             }
         };
-        Ok(Found::Content(content))
+        Ok(Reply::Content(content))
     }
 }
