@@ -189,7 +189,7 @@ fn a_release_is_taken_back_by_git_revert_and_a_build() {
     git(&["checkout", "-q", "HEAD", "--", "out"]);
     project.run("build").expect_timed(
         0,
-        "published 2 devices: 2 JADs, 2 answers written, 0 files removed, 4 unchanged, in TIME\n",
+        "published 2 devices: 2 JADs, 2 answers, 1 site file written, 0 files removed, 3 unchanged, in TIME\n",
     );
     assert_eq!(difference(&project.out(), &before), "");
     assert_eq!(jars(&project), published);
