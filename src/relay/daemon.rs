@@ -63,12 +63,28 @@ pub(crate) enum Until {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RelayError {
     /// The connection.
-    #[error("{broker}: {source}")]
+    #[error("{broker}: {why}")]
     Link {
         /// The place.
         broker: String,
         /// What.
-        source: LinkError,
+        why: LinkError,
+    },
+    /// The connection, soon after it was made. MQTT 3.1.1 has no word for either reason.
+    #[error(
+        "{broker}: {why}, soon after it had begun: either another client of the broker has the id `{client_id}`, which \
+         relays have by default (give those of other records another --client-id), or the broker's access list does not \
+         let it publish on `{events}`; the log of the broker tells which"
+    )]
+    Short {
+        /// Where.
+        broker: String,
+        /// What.
+        why: LinkError,
+        /// Who we are there.
+        client_id: String,
+        /// The topics of events.
+        events: String,
     },
     /// The records.
     #[error(transparent)]
@@ -133,11 +149,12 @@ async fn turn(
 ) -> Result<End, RelayError> {
     let mut store = block_in_place(|| (config.open_store)((Instant::now() + PATIENCE).into()))?;
     let Some(lease) = block_in_place(|| store.lease(NAME))? else { return Ok(End::Taken) };
-    let failed = |source| RelayError::Link { broker: config.broker.address.to_string(), source };
+    let failed = |why| RelayError::Link { broker: config.broker.address.to_string(), why };
     let link = tokio::select! {
         link = Link::connect(&config.broker, &config.client_id, Keep::Session) => link.map_err(failed)?,
         () = stopped(stop) => return Ok(End::Stopped),
     };
+    let connected = Instant::now();
     tracing::info!("connected to {} as `{}`", config.broker.address, config.client_id);
     let mut session = Session::new(config, store, lease, link)?;
     let ended = session.work(until, stop).await;
@@ -151,6 +168,12 @@ async fn turn(
             kept?;
             Ok(end)
         }
+        Err(Trouble::Link(LinkError::Ended)) if connected.elapsed() < STABLE => Err(RelayError::Short {
+            broker: config.broker.address.to_string(),
+            why: link.fate().await,
+            client_id: config.client_id.clone(),
+            events: config.topics.all_events(),
+        }),
         Err(Trouble::Link(LinkError::Ended)) => Err(failed(link.fate().await)),
         Err(Trouble::Link(error)) => Err(failed(error)),
         Err(Trouble::Store(error)) => Err(error.into()),

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, Packet, Publish, PublishNotice, PublishOptions, QoS,
-    SubscribeNotice,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Packet, Publish, PublishNotice,
+    PublishOptions, QoS, SubscribeNotice,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -26,13 +26,31 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(crate) enum LinkError {
     /// An error of the protocol.
     #[error("{0}")]
-    Connection(#[from] ConnectionError),
+    Connection(ConnectionError),
+    /// The broker does not want us.
+    #[error("the broker refuses the client `{client_id}`: {}", reason(*code))]
+    Refused { client_id: String, code: ConnectReturnCode },
     /// The connection ended without a reason.
     #[error("the connection has ended")]
     Ended,
     /// A message was not acknowledged in time.
     #[error("the broker does not acknowledge messages")]
     Silent,
+}
+
+/// The refusal in words, with what mends it.
+fn reason(code: ConnectReturnCode) -> &'static str {
+    match code {
+        ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
+            "it is not authorized; check --user, its password and what the broker's access list allows"
+        }
+        ConnectReturnCode::BadClientId => {
+            "the broker takes no such client id; choose another one with --client-id"
+        }
+        ConnectReturnCode::ServiceUnavailable => "the broker says that it is not available now",
+        ConnectReturnCode::RefusedProtocolVersion => "the broker does not speak MQTT 3.1.1",
+        ConnectReturnCode::Success => "it does not say why",
+    }
 }
 
 /// A connection.
@@ -50,8 +68,13 @@ impl Link {
         options.set_inflight(WINDOW);
         let (client, mut events) = AsyncClient::builder(options).capacity(usize::from(WINDOW) * 2).build();
         loop {
-            if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await? {
-                break;
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => break,
+                Ok(_) => {}
+                Err(ConnectionError::ConnectionRefused(code)) => {
+                    return Err(LinkError::Refused { client_id: client_id.to_owned(), code });
+                }
+                Err(error) => return Err(LinkError::Connection(error)),
             }
         }
         let (sender, incoming) = mpsc::channel(WAITING);
@@ -62,6 +85,15 @@ impl Link {
     /// Subscribes, to be told of every message at least once.
     pub(crate) async fn subscribe(&self, filter: String) -> Result<SubscribeNotice, LinkError> {
         self.client.subscribe_tracked(filter, QoS::AtLeastOnce).await.map_err(|_| LinkError::Ended)
+    }
+
+    /// Subscribes, to be told of messages that are published while we are there.
+    pub(crate) async fn listen(&self, filter: String) -> Result<SubscribeNotice, LinkError> {
+        self.client.subscribe_tracked(filter, QoS::AtMostOnce).await.map_err(|_| LinkError::Ended)
+    }
+
+    pub(crate) async fn unsubscribe(&self, filter: String) -> Result<(), LinkError> {
+        self.client.unsubscribe(filter).await.map_err(|_| LinkError::Ended)
     }
 
     /// Publishes, at least once and never retained. The notice tells when the broker has acknowledged it.
@@ -112,7 +144,7 @@ async fn poll(mut events: EventLoop, incoming: mpsc::Sender<Publish>) -> LinkErr
                 }
             }
             Ok(_) => {}
-            Err(error) => return error.into(),
+            Err(error) => return LinkError::Connection(error),
         }
     }
 }

@@ -13,6 +13,7 @@
 pub(crate) mod backoff;
 pub(crate) mod broker;
 pub(crate) mod daemon;
+mod echo;
 pub(crate) mod link;
 mod outbox;
 pub(crate) mod payload;

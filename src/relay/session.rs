@@ -9,6 +9,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::daemon::{Config, NAME, Until, stopped};
+use super::echo::{Dropped, Echo};
 use super::link::{Link, LinkError, WINDOW};
 use super::outbox::Outbox;
 use super::payload::payload;
@@ -65,7 +66,9 @@ impl From<StoreError> for Trouble {
     }
 }
 
-type Subscription = Pin<Box<dyn Future<Output = Result<(), SubscribeNoticeError>> + Send>>;
+/// What becomes of the subscription to start messages, and whether we may listen to our own events.
+type Subscribed = (Result<(), SubscribeNoticeError>, bool);
+type Subscription = Pin<Box<dyn Future<Output = Subscribed> + Send>>;
 
 /// The work over one connection.
 pub(super) struct Session<'a> {
@@ -83,6 +86,7 @@ pub(super) struct Session<'a> {
     unrecorded: (Vec<Publish>, Instant),
     /// The time of the last received message.
     heard: Instant,
+    echo: Echo,
 }
 
 impl<'a> Session<'a> {
@@ -106,6 +110,7 @@ impl<'a> Session<'a> {
             sent: now,
             unrecorded: (Vec::new(), now),
             heard: now,
+            echo: Echo::new(now),
         })
     }
 
@@ -115,8 +120,11 @@ impl<'a> Session<'a> {
         until: Until,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<End, Trouble> {
-        let subscribed = self.link.subscribe(self.config.topics.starts()).await?;
-        let mut subscription: Option<Subscription> = Some(Box::pin(subscribed.wait_completion_async()));
+        let starts = self.link.subscribe(self.config.topics.starts()).await?;
+        let events = self.link.listen(self.config.topics.all_events()).await?;
+        let mut subscription: Option<Subscription> = Some(Box::pin(async {
+            (starts.wait_completion_async().await, events.wait_completion_async().await.is_ok())
+        }));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
@@ -131,6 +139,7 @@ impl<'a> Session<'a> {
                 }
                 acknowledged = self.outbox.next() => {
                     acknowledged.map_err(|_| LinkError::Ended)?;
+                    self.echo.acknowledged(Instant::now());
                     // A page is sent when the one before has arrived: that keeps the order, whatever is
                     // repeated.
                     if self.outbox.is_empty() {
@@ -147,10 +156,13 @@ impl<'a> Session<'a> {
                     self.heard = Instant::now();
                     self.record(std::mem::take(&mut batch)).await?;
                 }
-                result = wait_for(&mut subscription) => {
+                (starts, may_listen) = wait_for(&mut subscription) => {
                     subscription = None;
                     self.heard = Instant::now();
-                    self.look_at_subscription(result)?;
+                    self.look_at_subscription(starts)?;
+                    if !may_listen {
+                        self.echo.settle_events();
+                    }
                 }
                 _ = look.tick() => {
                     if self.outbox.is_empty() && !self.send_page().await? {
@@ -159,9 +171,13 @@ impl<'a> Session<'a> {
                     if !self.outbox.is_empty() && self.sent.elapsed() > SILENCE {
                         return Err(LinkError::Silent.into());
                     }
+                    self.look_at_echo(false).await?;
                     let idle = self.outbox.is_empty() && subscription.is_none() && self.heard.elapsed() >= QUIET;
                     match (until, self.unrecorded.0.len()) {
-                        (Until::Drained, 0) if idle => return Ok(End::Drained),
+                        (Until::Drained, 0) if idle => {
+                            self.look_at_echo(true).await?;
+                            return Ok(End::Drained);
+                        }
                         (Until::Drained, unrecorded) if idle => return Err(Trouble::Unrecorded(unrecorded)),
                         (Until::Stopped, 1..) if self.unrecorded.1.elapsed() >= AGAIN => {
                             let again = std::mem::take(&mut self.unrecorded.0);
@@ -232,6 +248,11 @@ impl<'a> Session<'a> {
         let responder = Responder::new(&self.config.out);
         let mut asked = Vec::new();
         for message in messages {
+            if self.config.topics.is_event(&message.topic) {
+                self.stop_listening().await?;
+                continue;
+            }
+            self.echo.heard_start();
             match self.read(&message) {
                 Ok(start) => asked.push((message, responder.started(start))),
                 Err(why) => {
@@ -266,10 +287,41 @@ impl<'a> Session<'a> {
         start::parse(client, &message.payload).map_err(|error| error.to_string())
     }
 
-    fn look_at_subscription(&self, result: Result<(), SubscribeNoticeError>) -> Result<(), LinkError> {
+    /// One event came back, which is enough.
+    async fn stop_listening(&mut self) -> Result<(), LinkError> {
+        if self.echo.settle_events() {
+            self.link.unsubscribe(self.config.topics.all_events()).await?;
+        }
+        Ok(())
+    }
+
+    /// Says what the broker seems to drop.
+    async fn look_at_echo(&mut self, end: bool) -> Result<(), LinkError> {
+        let client = &self.config.client_id;
+        match self.echo.missing(Instant::now(), end) {
+            None => return Ok(()),
+            Some(Dropped::Events) => {
+                let filter = self.config.topics.all_events();
+                tracing::warn!(
+                    "the broker acknowledges events and does not deliver them: its access list seems to drop them; \
+                     allow `{client}` to write and to read `{filter}`"
+                );
+                self.link.unsubscribe(filter).await?;
+            }
+            Some(Dropped::Starts) => tracing::info!(
+                "the broker has no start message on `{}`: either no device has said anything, or its access list \
+                 drops them; allow `{client}` to read them",
+                self.config.topics.starts()
+            ),
+        }
+        Ok(())
+    }
+
+    fn look_at_subscription(&mut self, result: Result<(), SubscribeNoticeError>) -> Result<(), LinkError> {
         match result {
             Ok(()) => Ok(()),
             Err(SubscribeNoticeError::V4SubAckFailure(_)) => {
+                self.echo.heard_start();
                 let filter = self.config.topics.starts();
                 tracing::error!(
                     "the broker refuses the subscription to `{filter}`: versions that devices report at \
@@ -285,7 +337,7 @@ impl<'a> Session<'a> {
 }
 
 /// Waits for the broker's word, once.
-async fn wait_for(subscription: &mut Option<Subscription>) -> Result<(), SubscribeNoticeError> {
+async fn wait_for(subscription: &mut Option<Subscription>) -> Subscribed {
     match subscription {
         Some(subscription) => subscription.await,
         None => std::future::pending().await,

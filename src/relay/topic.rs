@@ -61,6 +61,16 @@ impl Topics {
         format!("{}{kind}", self.events)
     }
 
+    /// What matches all events.
+    pub(crate) fn all_events(&self) -> String {
+        format!("{}+", self.events)
+    }
+
+    /// Whether that is the topic of an event.
+    pub(crate) fn is_event(&self, topic: &[u8]) -> bool {
+        topic.starts_with(self.events.as_bytes())
+    }
+
     /// The filter for the start messages of all devices.
     pub(crate) fn starts(&self) -> String {
         format!("{}+/start", self.devices)

@@ -549,14 +549,18 @@ fn tls_passwords_and_certificates() {
         Some("x"),
         "TLS: there is no certificate of an authority in PEM",
     );
-    fails(&["--cafile", &ca], None, "NotAuthorized");
+    fails(&["--cafile", &ca], None, "it is not authorized; check --user, its password");
     fails(
         &user,
         None,
         "error: the password of `ota` is missing: use --password-file, or set OTAPRESS_MQTT_PASSWORD",
     );
-    fails(&user, Some("falsch"), "NotAuthorized");
-    fails(&[&user[..], &["--password-file", &wrong]].concat(), Some("gehe im"), "NotAuthorized");
+    fails(&user, Some("falsch"), "it is not authorized; check --user, its password");
+    fails(
+        &[&user[..], &["--password-file", &wrong]].concat(),
+        Some("gehe im"),
+        "it is not authorized; check --user, its password",
+    );
     let (code, said) = relay("mqtt", &["--cafile", &ca], None);
     assert!(code == 1 && said.contains("is not TLS: --cafile and --cert take mqtts://"), "{said}");
     assert_eq!(world.cursor(), 0);
@@ -591,6 +595,42 @@ fn tls_passwords_and_certificates() {
         "{}",
         ran.stderr
     );
+}
+
+/// Two relays of different records at one broker, both with the default id.
+#[test]
+fn two_with_the_same_id_are_told_what_is_wrong() {
+    let (one, other) = (World::new(), World::new());
+    let broker = Mosquitto::start();
+    let relays = [&one, &other].map(|world| {
+        let mut command = world.0.command(&["relay", "--mqtt", &broker.url()]);
+        command.env_remove("OTAPRESS_MQTT_PASSWORD");
+        Relay::start(command, world.0.path("log"))
+    });
+    let why = "another client of the broker has the id `otapress-relay`";
+    let says = || relays.iter().any(|relay| relay.log().contains(why));
+    wait_until(says, || format!("{}\n{}", relays[0].log(), relays[1].log()));
+}
+
+#[test]
+fn an_access_list_that_drops_events_is_named() {
+    let world = World::new();
+    let broker = Mosquitto::start_with(|dir| {
+        std::fs::write(dir.join("acl"), "topic read #\n").unwrap();
+        format!("allow_anonymous true\nacl_file {}/acl\n", dir.display())
+    });
+    world.happen(&mut world.store(), 0..3);
+    let ran = world.run(&broker, &["--once"]);
+    // A broker may acknowledge what it drops, or end the connection: Mosquitto does either.
+    let dropped =
+        "its access list seems to drop them; allow `otapress-relay` to write and to read `events/otap/+`";
+    let ended = "or the broker's access list does not let it publish on `events/otap/+`";
+    assert!(ran.stderr.contains(if ran.status == 0 { dropped } else { ended }), "{}", ran.stderr);
+    // Where nothing is dropped, nothing is said.
+    let broker = Mosquitto::start();
+    world.happen(&mut world.store(), 3..6);
+    let ran = world.run(&broker, &["--once"]);
+    assert!(!ran.stderr.contains("access list"), "{}", ran.stderr);
 }
 
 #[test]
