@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cmd;
 use crate::context::{Exit, Global, WrongUsage};
@@ -66,8 +67,9 @@ enum Command {
 
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
-    let result = match command {
+    let matches = Cli::command().get_matches();
+    let Cli { global, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = global.refuse_visible_password(names_state(&matches)).and_then(|()| match command {
         Command::Check(args) => cmd::check::run(&global, &args),
         Command::Plan(args) => cmd::plan::run(&global, &args),
         Command::Build(args) => cmd::build::run(&global, &args),
@@ -86,7 +88,7 @@ pub fn main() -> ExitCode {
         Command::Schema => cmd::schema::run(),
         Command::Completions(args) => cmd::completions::run(&args, Cli::command()),
         Command::Man => cmd::man::run(Cli::command()),
-    };
+    });
     match result {
         Ok(exit) => exit.into(),
         // A reader of our output may stop early, as `head` does.
@@ -101,6 +103,13 @@ pub fn main() -> ExitCode {
             Exit::Failed.into()
         }
     }
+}
+
+/// Whether `--state` was given on the command line, and not by its variable.
+fn names_state(matches: &ArgMatches) -> bool {
+    let here = matches.try_contains_id("state").is_ok_and(|known| known);
+    here && matches.value_source("state") == Some(ValueSource::CommandLine)
+        || matches.subcommand().is_some_and(|(_, matches)| names_state(matches))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

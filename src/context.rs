@@ -66,6 +66,15 @@ impl Global {
         self.state.is_some()
     }
 
+    /// # Errors
+    /// If the place of the records `is_visible` on the command line, with a password in it.
+    pub(crate) fn refuse_visible_password(&self, is_visible: bool) -> anyhow::Result<()> {
+        match self.state.as_ref().and_then(|state| without_password(state).err()) {
+            Some(why) if is_visible => Err(WrongUsage(format!("--state: {why}")).into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether to colour diagnostics, which go to the standard error.
     pub(crate) fn colour(&self) -> bool {
         self.colour_on(&io::stderr())
@@ -133,6 +142,24 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Discreet<T> {
 /// Parses the place of the records; the error shows no password.
 pub(crate) fn location(text: &OsStr) -> Result<Location, String> {
     Location::parse(text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// The same on the command line, which other users of the machine can read.
+pub(crate) fn visible_location(text: &OsStr) -> Result<Location, String> {
+    let location = location(text)?;
+    without_password(&location)?;
+    Ok(location)
+}
+
+fn without_password(location: &Location) -> Result<(), String> {
+    match location {
+        Location::Postgres(url) if url.has_password() => Err(
+            "a password on the command line can be read by everybody on this machine: put it into the file that \
+             PGPASSFILE (~/.pgpass) or `passfile=` in the URL names, or the URL into the variable OTAPRESS_STATE"
+                .into(),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Writes to the standard output.

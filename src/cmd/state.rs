@@ -4,7 +4,7 @@ use anyhow::{Context as _, anyhow, bail};
 use indicatif::ProgressBar;
 
 use super::store::{look_at, make};
-use crate::context::{Discreet, Exit, Global, location, print};
+use crate::context::{Discreet, Exit, Global, print, visible_location};
 use otapress_responder::store::copy::{CopyError, copy};
 use otapress_server::location::Location;
 
@@ -14,10 +14,10 @@ pub(crate) enum State {
     /// Copy all records into an empty place and compare; nothing may use the records meanwhile
     Copy {
         /// A directory, or postgres://USER@HOST/DATABASE
-        #[arg(value_parser = Discreet(location))]
+        #[arg(value_parser = Discreet(visible_location))]
         from: Location,
         /// An empty one, or one that does not exist yet
-        #[arg(value_parser = Discreet(location))]
+        #[arg(value_parser = Discreet(visible_location))]
         to: Location,
     },
 }

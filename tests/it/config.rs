@@ -112,7 +112,7 @@ fn systemd_takes_the_units() {
         format!("--state {} relay --mqtt mqtts://broker.example.com\nUser=www-data\n", site.text("state"));
     assert!(relay.contains(&start), "{relay}");
     // Who writes records in a database writes no file at all, and no password stands in a unit.
-    let unit = site.otapress(&["-s", "postgres://u:secret@db/ota", "config", "systemd"]);
+    let unit = site.otapress(&["-s", "postgres://u@db/ota?passfile=/secret", "config", "systemd"]);
     assert!(
         unit.contains("\nEnvironmentFile=/etc/otapress.env\nExecStart=") && !unit.contains("secret"),
         "{unit}"

@@ -98,6 +98,16 @@ fn the_state_is_named_by_an_option_or_the_environment_and_its_password_is_never_
             );
         }
     }
+    // Others can read the command line, and not the environment.
+    let url = "postgres://ota:geheim@127.0.0.1:1/ota";
+    for args in
+        [&["retry", "--all", "--state", url][..], &["-s", url, "status"], &["state", "copy", url, "x"]]
+    {
+        let ran = run(args, "elsewhere");
+        let says = ran.stderr.contains(": a password on the command line can be read by everybody");
+        assert!(ran.status == 2 && says && !ran.stderr.contains("geheim"), "{}", ran.stderr);
+    }
+    assert!(run(&["retry", "--all"], url).stderr.contains("cannot use `postgres://ota@127.0.0.1:1/ota`"));
     let help = run(&["--help"], "postgres://ota:geheim@db/ota").stdout;
     assert!(help.contains("[env: OTAPRESS_STATE]") && !help.contains("geheim"), "{help}");
     run(&["retry", "--all"], "elsewhere").expect(

@@ -32,6 +32,14 @@ pub enum StoreError {
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The place does not suit records, and only a person can mend it.
+    #[error("cannot use `{path}`: {why}")]
+    Unfit {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with it, and what mends it.
+        why: String,
+    },
     /// The engine did not say whether the changes are kept.
     #[error("cannot tell whether `{path}` keeps the changes: {source}")]
     InDoubt {

@@ -21,9 +21,12 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::rows::Rows;
 use super::{BackgroundCheckpoint, Durability, Lease, Store, StoreError, Work, schema};
+
+mod ownership;
 
 /// The database's name in the state directory.
 pub const FILE: &str = "otapress.db";
@@ -81,6 +84,7 @@ impl SqliteStore {
     pub fn open_read_only(state: &Path, patience: Duration) -> Result<Self, StoreError> {
         let path = state.join(FILE);
         let failed = |error| failure(&path, error);
+        ownership::refuse_link(&path)?;
         retrying(patience, || {
             // Who has the database open has a log. Without one, the engine is told that nothing will change: it would
             // make a log and its index else.
@@ -112,6 +116,7 @@ impl SqliteStore {
 
     fn try_open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         let failed = |error| failure(path, error);
+        ownership::check(path)?;
         // Asked before it is opened: if it is replaced in between, that shows at the first transaction.
         let file = Some(file_id(path).unwrap_or_default());
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -208,9 +213,10 @@ impl Store for SqliteStore {
         let failed = |error: io::Error| StoreError::Engine { path: path.clone(), source: error.into() };
         // The file stays: to remove it would give the lease to two, one of them with the removed file.
         let file = fs::File::options().create(true).append(true).open(&path).map_err(failed)?;
+        ownership::adopt(&path).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Box::new(LockFile { file, path }))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(failed(errno.into())),
         }
     }
@@ -303,7 +309,7 @@ fn uri(path: &Path) -> String {
 }
 
 fn file_id(path: &Path) -> Option<FileId> {
-    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn is_missing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
@@ -321,7 +327,9 @@ fn create(path: &Path) -> Result<(), StoreError> {
     let unique = RandomState::new().hash_one(std::process::id());
     let draft = state.join(format!(".{FILE}.{unique:016x}"));
     let drafted = draft_at(&draft).map_err(|error| failure(path, error));
-    let linked = drafted.and_then(|()| publish(&draft, path, state).map_err(io));
+    let linked = drafted
+        .and_then(|()| ownership::adopt(&draft).map_err(io))
+        .and_then(|()| publish(&draft, path, state).map_err(|error| unlinked(path, error)));
     // A draft that is left behind is in nobody's way.
     let _ = fs::remove_file(&draft);
     linked?;
@@ -349,6 +357,20 @@ fn publish(draft: &Path, path: &Path, state: &Path) -> io::Result<()> {
     match fs::hard_link(draft, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// What it means that the draft cannot be linked to its name.
+fn unlinked(path: &Path, error: io::Error) -> StoreError {
+    match Errno::from_io_error(&error) {
+        // What Linux says of FAT, of SMB and of FUSE.
+        Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => StoreError::Unfit {
+            path: path.into(),
+            why: "its file system has no hard links, as FAT, exFAT and shared folders have none: keep the records on a \
+                  local file system like ext4, XFS or Btrfs"
+                .into(),
+        },
+        _ => StoreError::Engine { path: path.into(), source: error.into() },
     }
 }
 
@@ -382,6 +404,18 @@ fn retrying<T>(
     }
 }
 
+fn has_no_locks(extended_code: i32) -> bool {
+    use rusqlite::ffi;
+    [
+        ffi::SQLITE_IOERR_LOCK,
+        ffi::SQLITE_IOERR_RDLOCK,
+        ffi::SQLITE_IOERR_CHECKRESERVEDLOCK,
+        ffi::SQLITE_IOERR_SHMLOCK,
+        ffi::SQLITE_IOERR_SHMMAP,
+    ]
+    .contains(&extended_code)
+}
+
 /// What an error of the engine means.
 pub(super) fn failure(path: &Path, error: Error) -> StoreError {
     let path = path.to_path_buf();
@@ -391,6 +425,12 @@ pub(super) fn failure(path: &Path, error: Error) -> StoreError {
         {
             StoreError::Busy { path }
         }
+        Error::SqliteFailure(code, _) if has_no_locks(code.extended_code) => StoreError::Unfit {
+            path,
+            why: "its file system has no locks or no shared memory, as network file systems have none: keep the records \
+                  on a local file system like ext4, XFS or Btrfs"
+                .into(),
+        },
         Error::FromSqlConversionFailure(..)
         | Error::InvalidColumnType(..)
         | Error::IntegralValueOutOfRange(..) => {

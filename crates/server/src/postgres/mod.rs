@@ -151,10 +151,20 @@ impl PostgresStore {
         let settings = self.settings();
         let session = self.connector.run(&mut connection, limits.deadline(), async |connection| {
             connection.client().batch_execute(&settings).await?;
-            let sql = "SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema()";
-            connection.client().query_opt(sql, &[]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()
+            let sql = "SELECT current_setting('server_encoding'), \
+                       (SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema())";
+            let row = connection.client().query_one(sql, &[]).await?;
+            Ok((row.try_get::<_, String>(0)?, row.try_get::<_, Option<i64>>(1)?))
         });
-        let Some(namespace) = session.map_err(failed)? else {
+        let (encoding, namespace) = session.map_err(failed)?;
+        if encoding != "UTF8" {
+            let why = format!(
+                "its encoding is {encoding}, and texts of devices and fleets need UTF8: make another one with \
+                 CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            );
+            return Err(StoreError::Unfit { path: self.path.clone(), why });
+        }
+        let Some(namespace) = namespace else {
             let why = "it has no schema for the tables, or this user may not use it";
             return Err(StoreError::Engine { path: self.path.clone(), source: why.into() });
         };

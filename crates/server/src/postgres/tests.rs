@@ -218,6 +218,8 @@ fn a_password_from_a_file_and_certificates_that_are_looked_at() {
                 "2",
             ])
             .args(["-subj", "/CN=test", "-addext", &format!("subjectAltName={host}")])
+            // A certificate of an authority is none of a server.
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(&key)
             .arg("-out")
@@ -249,17 +251,16 @@ fn a_password_from_a_file_and_certificates_that_are_looked_at() {
     let file = Some(&*passfile);
     let trusted = format!("sslrootcert={}", pem.display());
     let untrusted = format!("sslrootcert={}", other.display());
-    open("127.0.0.1", "", file).unwrap();
-    open("127.0.0.1", "sslmode=require", file).unwrap();
     open("127.0.0.1", &format!("sslmode=verify-ca&{trusted}"), file).unwrap();
-    open("127.0.0.1", &format!("sslmode=require&passfile={}", passfile.display()), None).unwrap();
+    open("127.0.0.1", &format!("sslmode=verify-ca&{trusted}&passfile={}", passfile.display()), None).unwrap();
     open("localhost", &format!("sslmode=verify-full&{trusted}"), file).unwrap();
     for (host, query, passfile, why) in [
-        ("127.0.0.1", "sslmode=disable".to_owned(), file, "no pg_hba.conf entry"),
-        ("127.0.0.1", "sslmode=require".to_owned(), None, "password missing"),
+        // On this machine nothing is encrypted unless it is asked for.
+        ("127.0.0.1", String::new(), file, "no pg_hba.conf entry"),
+        ("127.0.0.1", format!("sslmode=verify-ca&{trusted}"), None, "password missing"),
         ("127.0.0.1", format!("sslmode=verify-full&{trusted}"), file, "not valid for name"),
         ("localhost", format!("sslmode=verify-full&{untrusted}"), file, "certificate"),
-        ("127.0.0.1", format!("sslmode=require&{untrusted}"), file, "certificate"),
+        ("127.0.0.1", format!("sslmode=verify-ca&{untrusted}"), file, "certificate"),
         ("localhost", "sslmode=verify-full".to_owned(), file, "certificate"),
         (
             "localhost",
@@ -294,4 +295,17 @@ fn new_tables_are_not_read_whole() {
         let plan = plan.unwrap().join("\n");
         assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{sql}:\n{plan}");
     }
+}
+
+#[test]
+fn a_database_of_another_encoding_is_refused_by_its_name() {
+    let server = Postgres::shared();
+    server.psql(
+        "postgres",
+        "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C' LOCALE_PROVIDER libc",
+    );
+    let url = PostgresUrl::parse(&format!("postgres://postgres@{}/latin", server.address())).unwrap();
+    let error = PostgresStore::open(&patient(&url)).map(drop).unwrap_err();
+    assert!(matches!(error, StoreError::Unfit { .. }), "{error}");
+    assert!(error.to_string().contains("its encoding is LATIN1"), "{error}");
 }

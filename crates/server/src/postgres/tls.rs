@@ -1,16 +1,17 @@
-//! TLS to the database: which certificates are accepted.
+//! TLS to the database: rustls' own verifier, and the authorities that it trusts.
 
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::url::Trust;
@@ -21,87 +22,68 @@ use super::url::Trust;
 /// If the authorities cannot be read; the text says which.
 pub(super) fn connector(trust: Trust, authorities: Option<&Path>) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(ring::default_provider());
-    let known = match trust {
-        Trust::Any => None,
-        Trust::Authority | Trust::Host => Some(Known::new(authorities, &provider)?),
+    let roots = match trust {
+        // It is not used.
+        Trust::ClearText => RootCertStore::empty(),
+        Trust::Authority | Trust::Host => known(authorities)?,
     };
-    let verifier = Verifier { provider: provider.clone(), known, by_name: trust == Trust::Host };
-    let config = ClientConfig::builder_with_provider(provider)
+    let roots = Arc::new(roots);
+    let config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+        .map_err(|error| error.to_string())?;
+    let config = if trust == Trust::Authority {
+        let standard = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
+        let standard = standard.build().map_err(|error| error.to_string())?;
+        let algorithms = provider.signature_verification_algorithms.all;
+        config.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { roots, standard, algorithms }))
+    } else {
+        config.with_root_certificates(roots)
+    };
+    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
-/// Whose certificates are accepted.
-#[derive(Debug)]
-struct Known {
-    authorities: Arc<WebPkiServerVerifier>,
-    /// Those in the file: a server that has one of them needs no authority. Many databases have a certificate that
-    /// they signed themselves.
-    themselves: Vec<CertificateDer<'static>>,
-}
-
-impl Known {
-    fn new(file: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        let mut themselves = Vec::new();
-        if let Some(file) = file {
-            let wrong = |why: &dyn Display| format!("sslrootcert `{}`: {why}", file.display());
-            let all = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-            themselves = all.map_err(|error| wrong(&error))?;
-            themselves.iter().try_for_each(|one| roots.add(one.clone())).map_err(|error| wrong(&error))?;
-            if themselves.is_empty() {
-                return Err(wrong(&"it holds no certificate"));
-            }
-        } else {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(
-                    "the system has no certificates of authorities: name some with `sslrootcert`".into()
-                );
-            }
-        }
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        let authorities = verifier.build().map_err(|error| error.to_string())?;
-        Ok(Known { authorities, themselves })
+/// The authorities in the file, else those of the system.
+fn known(file: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let Some(file) = file else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let none = "the system has no certificates of authorities: name some with `sslrootcert`";
+        return if roots.is_empty() { Err(none.into()) } else { Ok(roots) };
+    };
+    let wrong = |why: &dyn Display| format!("sslrootcert `{}`: {why}", file.display());
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
+        let added = certificate.map_err(|error| wrong(&error)).map(|certificate| roots.add(certificate))?;
+        added.map_err(|error| wrong(&error))?;
     }
+    if roots.is_empty() { Err(wrong(&"it holds no certificate")) } else { Ok(roots) }
 }
 
-/// Accepts certificates of those who are known, or of everybody.
+/// `verify-ca`: all that rustls verifies, except that the certificate may name any host.
 #[derive(Debug)]
-struct Verifier {
-    provider: Arc<CryptoProvider>,
-    known: Option<Known>,
-    /// The certificate must name the host, too.
-    by_name: bool,
+struct AnyName {
+    roots: Arc<RootCertStore>,
+    standard: Arc<WebPkiServerVerifier>,
+    algorithms: &'static [&'static dyn rustls::pki_types::SignatureVerificationAlgorithm],
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for AnyName {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
+        _: &ServerName<'_>,
+        _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(known) = &self.known else { return Ok(ServerCertVerified::assertion()) };
-        if known.themselves.contains(end_entity) {
-            if self.by_name {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-            }
-            return Ok(ServerCertVerified::assertion());
-        }
-        match known.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
-            // The name is looked at last.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if !self.by_name => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &self.roots,
+            intermediates,
+            now,
+            self.algorithms,
+        )?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -110,8 +92,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+        self.standard.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -120,11 +101,10 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+        self.standard.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.standard.supported_verify_schemes()
     }
 }

@@ -10,11 +10,11 @@ use tokio_postgres::config::{Host, SslMode};
 /// Which server a connection accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Any; in clear text if need be.
-    Any,
-    /// One whose certificate a known authority signed.
+    /// Any, in clear text: on this machine, or because the URL says `sslmode=disable`.
+    ClearText,
+    /// One whose certificate a known authority signed: `verify-ca`.
     Authority,
-    /// The same, and the certificate names the host.
+    /// The same, and the certificate names the host: `verify-full`.
     Host,
 }
 
@@ -46,15 +46,24 @@ impl PostgresUrl {
             Some((rest, query)) => (&url[..credentials + rest.len()], query),
             None => (url, ""),
         };
-        let (mut left, mut trust, mut authorities, mut passfile) = (Vec::new(), Trust::Any, None, None);
+        let (mut left, mut trust, mut authorities, mut passfile) = (Vec::new(), None, None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decoded = percent_decode_str(value).decode_utf8_lossy().into_owned();
             match (key, &*decoded) {
                 ("sslrootcert", _) => authorities = Some(PathBuf::from(decoded)),
                 ("passfile", _) => passfile = Some(PathBuf::from(decoded)),
-                ("sslmode", "verify-ca") => trust = Trust::Authority,
-                ("sslmode", "verify-full") => trust = Trust::Host,
+                ("sslmode", "disable") => trust = Some(Trust::ClearText),
+                ("sslmode", "verify-ca") => trust = Some(Trust::Authority),
+                ("sslmode", "verify-full") => trust = Some(Trust::Host),
+                ("sslmode", mode) => {
+                    let why = match mode {
+                        "allow" | "prefer" | "require" => "it would take any certificate",
+                        _ => "there is no such mode",
+                    };
+                    let modes = "use verify-full, which is the default, verify-ca, or disable for clear text";
+                    return Err(UrlError(format!("sslmode={}: {why}: {modes}", mode.escape_default())));
+                }
                 _ => left.push(pair),
             }
         }
@@ -77,17 +86,30 @@ impl PostgresUrl {
             let hint = "write `@`, `/`, `:` and `?` in a password as %40, %2F, %3A and %3F";
             return Err(UrlError(format!("the host is not a name: {hint}")));
         }
-        if trust != Trust::Any {
-            config.ssl_mode(SslMode::Require);
-        } else if authorities.is_some() && config.get_ssl_mode() == SslMode::Require {
-            // As PostgreSQL's own programs do: who names authorities wants them to be asked.
-            trust = Trust::Authority;
-        }
+        let trust = trust.unwrap_or(if is_local(&config) { Trust::ClearText } else { Trust::Host });
+        config.ssl_mode(if trust == Trust::ClearText { SslMode::Disable } else { SslMode::Require });
         if config.get_application_name().is_none() {
             config.application_name("otapress");
         }
         Ok(PostgresUrl { config, trust, authorities, passfile })
     }
+
+    /// Whether the URL holds a password, which does not belong where others can read it.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+}
+
+/// Whether all hosts are sockets or loopback addresses: what is sent there does not leave the machine.
+fn is_local(config: &Config) -> bool {
+    let is_loopback = |name: &str| {
+        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    let hosts = config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => is_loopback(name),
+        Host::Unix(_) => true,
+    });
+    hosts && config.get_hostaddrs().iter().all(|address| address.is_loopback())
 }
 
 impl fmt::Display for PostgresUrl {
@@ -135,7 +157,7 @@ mod tests {
         for (url, expected) in [
             ("postgres://db/ota", "postgres://db/ota"),
             ("postgresql://ota:geheim@db:5433/ota", "postgres://ota@db:5433/ota"),
-            ("postgres://ota:ge%40he?im/@db/ota?sslmode=require", "postgres://ota@db/ota"),
+            ("postgres://ota:ge%40he?im/@db/ota?sslmode=verify-ca", "postgres://ota@db/ota"),
             ("postgres://ota@a,b:6000/ota", "postgres://ota@a,b:6000/ota"),
             ("postgres://ota@[::1]:6000/ota", "postgres://ota@[::1]:6000/ota"),
             (
@@ -158,7 +180,14 @@ mod tests {
                 "the host is not a name: write `@`, `/`, `:` and `?` in a password as %40, %2F, %3A and %3F",
             ),
             ("postgres://ota:geheim@db:x/ota", "invalid value for option `port`"),
-            ("postgres://db/ota?sslmode=no", "invalid value for option `sslmode`"),
+            (
+                "postgres://db/ota?sslmode=no",
+                "sslmode=no: there is no such mode: use verify-full, which is the default, verify-ca, or disable for clear text",
+            ),
+            (
+                "postgres://db/ota?sslmode=require",
+                "sslmode=require: it would take any certificate: use verify-full, which is the default, verify-ca, or disable for clear text",
+            ),
             ("postgres://db/ota?colour=red", "unknown option `colour`"),
         ] {
             assert_eq!(shown(url), format!("the URL of the database: {expected}"), "{url}");
@@ -166,19 +195,38 @@ mod tests {
     }
 
     #[test]
-    fn trust_is_as_with_the_programs_of_postgresql() {
-        let read = |query: &str| {
-            let url = PostgresUrl::parse(&format!("postgres://db/ota{query}")).unwrap();
-            (url.config.get_ssl_mode(), url.trust, url.authorities)
+    fn over_the_network_certificates_are_verified() {
+        let read = |url: &str| {
+            let url = PostgresUrl::parse(&format!("postgres://{url}")).unwrap();
+            (url.config.get_ssl_mode(), url.trust)
         };
-        let file = Some(PathBuf::from("/a b.pem"));
-        assert_eq!(read(""), (SslMode::Prefer, Trust::Any, None));
-        assert_eq!(read("?sslmode=disable"), (SslMode::Disable, Trust::Any, None));
-        assert_eq!(read("?sslmode=require"), (SslMode::Require, Trust::Any, None));
-        let require = "?sslmode=require&sslrootcert=/a%20b.pem";
-        assert_eq!(read(require), (SslMode::Require, Trust::Authority, file.clone()));
-        assert_eq!(read("?sslmode=verify-ca"), (SslMode::Require, Trust::Authority, None));
-        let full = "?sslrootcert=/a%20b.pem&sslmode=verify-full&connect_timeout=3";
-        assert_eq!(read(full), (SslMode::Require, Trust::Host, file));
+        let (clear, authority, host) = (
+            (SslMode::Disable, Trust::ClearText),
+            (SslMode::Require, Trust::Authority),
+            (SslMode::Require, Trust::Host),
+        );
+        for (url, expected) in [
+            ("db/ota", host),
+            ("10.0.0.1/ota", host),
+            ("127.0.0.1,db/ota", host),
+            ("localhost/ota?hostaddr=10.0.0.1", host),
+            ("127.0.0.1/ota", clear),
+            ("localhost,[::1]/ota", clear),
+            ("/ota?host=/run/postgresql", clear),
+            ("db/ota?sslmode=disable", clear),
+            ("db/ota?sslmode=verify-ca", authority),
+            ("127.0.0.1/ota?sslmode=verify-full", host),
+        ] {
+            assert_eq!(read(url), expected, "{url}");
+        }
+        let url = PostgresUrl::parse("postgres://db/ota?sslrootcert=/a%20b.pem&connect_timeout=3").unwrap();
+        assert_eq!(url.authorities, Some(PathBuf::from("/a b.pem")));
+    }
+
+    #[test]
+    fn a_password_in_it_is_noticed() {
+        let has = |url: &str| PostgresUrl::parse(url).unwrap().has_password();
+        assert!(has("postgres://ota:geheim@db/ota") && has("postgres://ota@db/ota?password=geheim"));
+        assert!(!has("postgres://ota@db/ota?passfile=/x"));
     }
 }
