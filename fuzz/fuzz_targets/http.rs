@@ -48,6 +48,7 @@ impl World {
         let state = dir.path().join("state");
         let config = Config {
             out: dir.path().join("out"),
+            prefix: String::new(),
             open_store: Box::new(move |_| Ok(Box::new(SqliteStore::open(&state, Duration::from_secs(1))?))),
             credentials: receiver,
             limits: Limits {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use listenfd::ListenFd;
@@ -22,6 +22,7 @@ use crate::context::{Exit, Global};
 use otapress_publish::fleet::Fleet;
 use otapress_publish::password;
 use otapress_publish::publish::scan::read_site;
+use otapress_responder::store::StoreError;
 use otapress_server::http::{Config, Credentials, Limits, serve};
 
 #[derive(Debug, clap::Args)]
@@ -35,9 +36,19 @@ pub(crate) struct Args {
     /// Show the status of the fleet there, with /metrics and /healthz: to operators, never to devices
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// The path that a proxy in front takes away from the begin of each request's path, as /ota
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = prefix)]
+    prefix: String,
     /// Build again whenever the fleet file, an inventory, a JAR or the template changes
     #[arg(long)]
     watch: bool,
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let path = text.trim_end_matches('/');
+    let is_path =
+        path.is_empty() || path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'?');
+    if is_path { Ok(path.to_owned()) } else { Err("it is no path: it begins with `/` and has no `?`".into()) }
 }
 
 /// The interval at which `--watch` checks for changes.
@@ -54,6 +65,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if built != Exit::Done {
         return Ok(built);
     }
+    refuse_unfit(global)?;
     let (sender, credentials) = watch::channel(credentials(global)?);
     if let Some(address) = args.admin {
         admin::start(global, address)?;
@@ -70,9 +82,21 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
                 .name("watch".into())
                 .spawn(move || watch(&global, inputs, &sender))?;
         }
-        listen(global, listener, credentials).await
+        listen(global, listener, &args.prefix, credentials).await
     })?;
     Ok(Exit::Done)
+}
+
+/// How long the start waits for a database that is far away. One that does not answer may answer later.
+const REACH: Duration = Duration::from_secs(2);
+
+/// # Errors
+/// If the place of the records will not do until somebody mends it: without records no device would upgrade.
+fn refuse_unfit(global: &Global) -> anyhow::Result<()> {
+    match serving_store(global)(Instant::now() + REACH) {
+        Err(error @ StoreError::Unfit { .. }) => bail!("{error}"),
+        _ => Ok(()),
+    }
 }
 
 /// How many connections the kernel holds until they are accepted. Those beyond it wait a second for their
@@ -101,6 +125,7 @@ fn handed_over(sockets: &mut ListenFd) -> anyhow::Result<Option<std::net::TcpLis
 async fn listen(
     global: &Global,
     listener: TcpListener,
+    prefix: &str,
     credentials: watch::Receiver<Credentials>,
 ) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -113,6 +138,7 @@ async fn listen(
     };
     let config = Config {
         out: global.out(),
+        prefix: prefix.to_owned(),
         open_store: serving_store(global),
         credentials,
         limits: limits(),

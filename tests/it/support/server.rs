@@ -43,6 +43,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let config = Config {
             out: tree.out(),
+            prefix: String::new(),
             open_store,
             credentials: receiver,
             limits,

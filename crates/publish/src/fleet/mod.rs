@@ -9,7 +9,6 @@
 mod channels;
 mod devices;
 mod groups;
-mod identity;
 mod inventory;
 mod keep;
 pub mod keys;
@@ -17,7 +16,6 @@ mod limits;
 mod load;
 mod midlet;
 mod names;
-mod overrides;
 mod provisioning;
 pub mod raw;
 mod raw_device;
@@ -36,7 +34,6 @@ use std::path::{Path, PathBuf};
 
 pub use limits::Limits;
 pub use load::{Loaded, load, parse};
-pub use overrides::Override;
 pub use provisioning::Provisioning;
 pub use scalars::{BasisPoints, per_hour};
 
@@ -261,8 +258,6 @@ pub struct Device {
     pub comment: Option<Box<str>>,
     /// Where it is declared.
     pub span: Span,
-    /// What fleet.yaml says of it, if an inventory declares it.
-    pub overridden: Option<Box<Override>>,
 }
 
 /// The settings of all sets that hold for a device; a later set wins over an earlier one.

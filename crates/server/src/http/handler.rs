@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
@@ -17,6 +18,7 @@ use super::Limits;
 use super::auth::{CHALLENGE, Credentials};
 use super::connections::{Connections, Phase};
 use super::content::Content;
+use super::log_limit::LogLimit;
 use super::site::{Published, Snapshot};
 use super::store_worker::Questions;
 use super::stream::Progress;
@@ -32,6 +34,8 @@ const SMALL: u64 = 8 * 1024;
 pub struct App {
     published: Published,
     out: PathBuf,
+    prefix: String,
+    pub(super) log_limit: LogLimit,
     pub(super) connections: Arc<Connections>,
     questions: Questions,
     credentials: watch::Receiver<Credentials>,
@@ -61,12 +65,22 @@ impl App {
     /// Serves `out`.
     pub fn new(
         out: PathBuf,
+        prefix: String,
         questions: Questions,
         credentials: watch::Receiver<Credentials>,
         limits: Limits,
     ) -> Self {
         let connections = Connections::new(&limits);
-        App { published: Published::new(&out), out, connections, questions, credentials, limits }
+        App {
+            published: Published::new(&out),
+            out,
+            prefix,
+            log_limit: LogLimit::default(),
+            connections,
+            questions,
+            credentials,
+            limits,
+        }
     }
 
     /// Answers a request, whatever it is.
@@ -85,16 +99,20 @@ impl App {
             && !head.headers.contains_key(header::CONTENT_LENGTH)
             && !head.headers.contains_key(header::TRANSFER_ENCODING);
         let now = self.published.current();
+        let target = self.with_prefix(head.uri.path_and_query().map_or("/", |target| target.as_str()));
         let asked = message::Request {
             method: if posts { "POST" } else { head.method.as_str() },
-            target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+            target: &target,
             agent: head.headers.get(header::USER_AGENT).map(HeaderValue::as_bytes),
             body: &kept.bytes,
             is_complete: kept.end == End::Whole,
         };
         let mut response = match self.reply(&now, &asked, kept.end).await {
-            Some(reply) => from_reply(reply),
-            None => self.file(&now, &head.method, head.uri.path(), &head.headers),
+            Some(reply) => {
+                self.log(&reply, &asked);
+                from_reply(reply)
+            }
+            None => self.file(&now, &head.method, &self.with_prefix(head.uri.path()), &head.headers),
         };
         let unread = unframed || matches!(kept.end, End::Endless | End::Broken);
         if unread {
@@ -105,6 +123,23 @@ impl App {
         }
         progress.place().set(Phase::Sending);
         response
+    }
+
+    fn log(&self, reply: &Reply, asked: &message::Request<'_>) {
+        let Some(line) = &reply.log else { return };
+        let kind = match reply.content_type {
+            Some(_) => "version check",
+            None if asked.method == "POST" => "result",
+            None => "other method",
+        };
+        if self.log_limit.admits(kind, Instant::now()) {
+            tracing::info!("{line}");
+        }
+    }
+
+    /// The path as the device sent it.
+    fn with_prefix<'a>(&self, target: &'a str) -> Cow<'a, str> {
+        if self.prefix.is_empty() { target.into() } else { format!("{}{target}", self.prefix).into() }
     }
 
     /// The responder's reply; `None` if the request is not for it.
@@ -217,9 +252,6 @@ fn content((mut file, metadata): (File, Metadata)) -> io::Result<Content> {
 }
 
 fn from_reply(reply: Reply) -> Response<Content> {
-    if let Some(line) = &reply.log {
-        tracing::info!("{line}");
-    }
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = [
         reply.content_type.map(|value| (header::CONTENT_TYPE, value)),

@@ -13,6 +13,7 @@ mod auth;
 mod connections;
 mod content;
 mod handler;
+mod log_limit;
 mod site;
 mod store_worker;
 mod stream;
@@ -41,6 +42,9 @@ use stream::{Manners, Still, Stream};
 /// The most that is read of a request's head, in bytes. Hyper may use as much again for what it sends.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// How often it is looked whether lines were left out of the log.
+const SUMMARY: Duration = Duration::from_secs(5);
+
 /// Gives the time in seconds since 1970-01-01 UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -49,6 +53,8 @@ pub struct Config {
     /// The published directory. It may be replaced, and need not exist yet: `otapress.json` is read again
     /// whenever it has changed, everything else for each request.
     pub out: PathBuf,
+    /// What a proxy in front takes away from the begin of each path, as `/ota`; empty: nothing.
+    pub prefix: String,
     /// Opens the store, at the start and after trouble.
     pub open_store: OpenStore,
     /// Who may fetch JADs and JARs: everybody, if empty, unless the site asks for credentials; nobody
@@ -105,12 +111,13 @@ pub async fn serve(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Config { out, open_store, credentials, limits, clock } = config;
+    let Config { out, prefix, open_store, credentials, limits, clock } = config;
     let (questions, thread) = store_worker::start(open_store, clock)?;
-    let app = Arc::new(App::new(out, questions, credentials, limits.clone()));
+    let app = Arc::new(App::new(out, prefix, questions, credentials, limits.clone()));
     let connections = app.connections.clone();
     let (closing, _) = watch::channel(false);
 
+    let summaries = tokio::spawn(sum_up_logs(app.clone()));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let next = async {
@@ -135,6 +142,7 @@ pub async fn serve(
     }
 
     drop(listener);
+    summaries.abort();
     // Nobody listens if there is no connection.
     let _ = closing.send(true);
     if tokio::time::timeout(limits.grace, connections.ended()).await.is_err() {
@@ -147,6 +155,16 @@ pub async fn serve(
         tracing::warn!("the store is still in use");
     }
     Ok(())
+}
+
+/// Says now and then what was left out of the log.
+async fn sum_up_logs(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(SUMMARY).await;
+        for (kind, count) in app.log_limit.left_out(std::time::Instant::now()) {
+            tracing::warn!("{count} more lines like `{kind}` were left out in the last minute");
+        }
+    }
 }
 
 async fn serve_connection(mut stream: Stream, app: Arc<App>, mut closing: watch::Receiver<bool>) {
