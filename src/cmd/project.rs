@@ -19,8 +19,8 @@ use otapress_publish::render;
 use otapress_publish::template::{self, Template};
 use otapress_publish::tree::Tree;
 
-/// Warnings of one kind shown in text: a large fleet can have one for every device.
-const WARNINGS_SHOWN: usize = 100;
+/// Diagnostics of one kind shown in text: a large fleet can have one for every device.
+const SHOWN: usize = 20;
 
 /// A fleet with its JARs and its template.
 #[derive(Debug)]
@@ -137,19 +137,16 @@ impl Project {
         for diagnostic in self.diagnostics().iter().filter(|found| !global.quiet || found.is_error()) {
             let count = seen.entry(diagnostic.code).or_default();
             *count += 1;
-            if diagnostic.is_error() || *count <= WARNINGS_SHOWN {
+            if *count <= SHOWN {
                 err.write_all(
                     diagnostics::text(diagnostic, &self.loaded.sources, global.colour()).as_bytes(),
                 )?;
             }
         }
         for (code, count) in seen {
-            if code.severity() == Severity::Warning && count > WARNINGS_SHOWN {
-                let more = count - WARNINGS_SHOWN;
-                writeln!(
-                    err,
-                    "warning[{code}]: {more} more like these; `otapress check --format json` has all"
-                )?;
+            if count > SHOWN {
+                let more = count - SHOWN;
+                writeln!(err, "… and {more} more of `{code}`: `otapress check --format json` has all")?;
             }
         }
         err.flush()?;

@@ -10,8 +10,9 @@ use super::show_text;
 use super::{look_at_store, now};
 use crate::context::{Exit, Global, print};
 use otapress_core::out::answer_path;
+use otapress_publish::diag::{Sources, Span};
 use otapress_publish::fleet::uri::expand;
-use otapress_publish::fleet::{Device, Fleet};
+use otapress_publish::fleet::{Device, Fleet, Override};
 use otapress_publish::password;
 use otapress_publish::provision::{self, Form, at_command, to_set, warnings};
 use otapress_publish::render::{answer, jad_path, jar_path, rollouts};
@@ -59,6 +60,8 @@ pub(super) struct View<'a> {
     pub(crate) fleet: &'a Fleet,
     pub(crate) device: &'a Device,
     pub(crate) assignment: Assignment,
+    /// Which keys an entry of fleet.yaml overrides, and where both are declared.
+    pub(crate) overridden: Option<String>,
     pub(crate) jad_url: String,
     pub(crate) jar: Option<JarView>,
     pub(crate) notify_url: String,
@@ -123,6 +126,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         fleet,
         device,
         assignment,
+        overridden: overridden(device, &project.loaded().sources),
         jad_url: fleet.site().url(&jad_path),
         jar: entry.map(|entry| JarView {
             url: fleet.site().url(&jar_path(fleet, entry)),
@@ -141,6 +145,16 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         show_text::text(&view)
     };
     print(text)
+}
+
+/// An inventory declares the device, and an entry of fleet.yaml says more.
+fn overridden(device: &Device, sources: &Sources) -> Option<String> {
+    let Override { span, keys } = device.overridden.as_deref()?;
+    let place =
+        |span: Span| format!("{}:{}", sources.get(span.source).path.display(), sources.line_column(span).0);
+    let keys: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+    let keys = if keys.is_empty() { "nothing".into() } else { keys.join(", ") };
+    Some(format!("{} says {keys} over {}", place(*span), place(device.span)))
 }
 
 /// What is remembered, and what would be decided if the device asked now with the version that it reported last.
@@ -186,7 +200,7 @@ fn to_json(view: &View<'_>) -> Value {
         Rule::NoChannel => json!({ "name": "no-channel" }),
     };
     let settings = if device.hold { &[][..] } else { &fleet.settings(device).settings };
-    json!({
+    let mut value = json!({
         "clientID": device.client_id.as_str(),
         "imei": device.imei.to_string(),
         "group": fleet.group(device).name,
@@ -223,5 +237,9 @@ fn to_json(view: &View<'_>) -> Value {
             "refusal": state.now.and_then(Result::err).map(Refusal::as_str),
             "offered": state.now.map(|now| now.is_ok()),
         })),
-    })
+    });
+    if let Some(overridden) = &view.overridden {
+        value["overridden"] = json!(overridden);
+    }
+    value
 }

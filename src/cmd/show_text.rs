@@ -18,6 +18,7 @@ pub(super) fn text(view: &View<'_>) -> String {
     lines.add("IMEI", &device.imei.to_string());
     lines.add_some("group", fleet.group(device).name.as_deref());
     lines.add_some("comment", device.comment.as_deref().or(fleet.group(device).comment.as_deref()));
+    lines.add_some("declared", view.overridden.as_deref());
     let target = match view.assignment.target {
         Some(version) => version.to_string(),
         None => "none: it keeps what it runs".into(),

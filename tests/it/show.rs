@@ -25,6 +25,25 @@ fn a_device_is_found_by_its_imei() {
 }
 
 #[test]
+fn an_entry_overrides_the_device_of_an_inventory() {
+    let (head, _) = SMALL.split_once("devices:").unwrap();
+    let fleet = format!(
+        "{head}inventory: [d.csv]\nignore: [depot]\ndevices:\n  dev1: {{ hold: true, comment: lent }}\n"
+    );
+    let project = Project::new(&fleet).file(
+        "d.csv",
+        "clientID,imei,depot,tid\ndev1,352099001761481,north,A1\ndev2,352099001761499,south,A2\n",
+    );
+    let line = fleet.lines().count();
+    let ran = project.run("show dev1");
+    let declared = format!("\ndeclared   fleet.yaml:{line} says `hold`, `comment` over d.csv:2\n");
+    assert!(ran.stdout.contains(&declared), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\nbecause    `hold: true`") && ran.stdout.contains("\ncomment    lent\n"));
+    assert!(ran.stdout.contains("set tid=A1\n"), "{}", ran.stdout);
+    assert!(!project.run("show dev2").stdout.contains("declared"));
+}
+
+#[test]
 fn a_fleet_with_errors_shows_them_instead() {
     let project = Project::new(&SMALL.replace("stable: 0.10.65", "stable: 0.10.64"));
     project.run("show dev1").expect(

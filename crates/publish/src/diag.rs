@@ -72,6 +72,16 @@ codes! {
     BadImei = "bad-imei" Error,
     /// The check digit of an IMEI is wrong.
     ImeiCheckDigit = "imei-check-digit" Warning,
+    /// IMEIs of 14 digits that a spreadsheet may have shortened.
+    ImeiLeadingZero = "imei-leading-zero" Warning,
+    /// An IMEI beside the same with its check digit.
+    SimilarImei = "similar-imei" Warning,
+    /// A clientID that is another device's IMEI.
+    ClientIdIsImei = "client-id-is-imei" Error,
+    /// Two clientIDs that differ only in upper and lower case.
+    SimilarClientId = "similar-client-id" Warning,
+    /// A clientID that some file systems do not keep as it is.
+    AwkwardClientId = "awkward-client-id" Warning,
     /// A device without an IMEI whose clientID is not one.
     MissingImei = "missing-imei" Error,
     /// Two devices with the same clientID.
@@ -220,7 +230,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A mistake without a hint yet.
     pub fn new(code: Code, place: impl Into<Place>, message: impl Into<String>) -> Self {
-        Diagnostic { code, message: message.into(), place: place.into(), hint: None }
+        Diagnostic { code, message: visible(message.into()), place: place.into(), hint: None }
     }
 
     /// Adds a hint.
@@ -233,6 +243,20 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.code.severity() == Severity::Error
     }
+}
+
+/// The text with `U+200B` and the like for characters that nobody sees, because they may be what is wrong.
+fn visible(text: String) -> String {
+    let is_hidden = |c: char| match c {
+        ' ' => false,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => true,
+        '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}' => true,
+        _ => c.is_whitespace() || c.is_control(),
+    };
+    if !text.chars().any(is_hidden) {
+        return text;
+    }
+    text.chars().map(|c| if is_hidden(c) { format!("U+{:04X}", u32::from(c)) } else { c.into() }).collect()
 }
 
 /// A text with its name.
@@ -301,6 +325,15 @@ mod tests {
         assert_eq!(texts.len(), Code::ALL.len());
         for text in texts {
             assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{text}");
+        }
+    }
+
+    #[test]
+    fn hidden_characters_are_shown() {
+        for (text, shown) in
+            [("dev 1", "dev 1"), ("dev\u{200b}1", "devU+200B1"), ("\u{a0}é\t", "U+00A0éU+0009")]
+        {
+            assert_eq!(visible(text.into()), shown);
         }
     }
 

@@ -135,8 +135,9 @@ fn device(
         Some(Spanned { value, span: text.span })
     });
     let hold = match more.hold.as_ref().map(|text| (text, &*text.text)) {
-        None | Some((_, "false")) => Some(false),
-        Some((_, "true")) => Some(true),
+        // Spreadsheets write their own words.
+        None | Some((_, "false" | "False" | "FALSE")) => Some(false),
+        Some((_, "true" | "True" | "TRUE")) => Some(true),
         Some((text, _)) => {
             reader.bad_value(text, "`hold`", "`true` or `false`");
             None
@@ -166,6 +167,7 @@ fn device(
                 tid: more.tid.as_ref().map(|text| text.text.clone()),
                 comment: more.comment.as_ref().map(|text| text.text.clone()),
                 span,
+                overridden: more.overridden.clone().map(Box::new),
             })
         }
         _ => Err(rejected),

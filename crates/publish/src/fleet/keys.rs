@@ -79,6 +79,7 @@ pub const TOP: &[Key] = &[
     ),
     optional("devices", Shape::MapOf(&Shape::Object(DEVICE)), "The devices, by clientID."),
     optional("inventory", Shape::Texts, "CSV files with more devices; `*` and `?` stand for any characters."),
+    optional("ignore", Shape::Texts, "Columns of the inventories that are the fleet's own."),
     optional("limits", Shape::Object(LIMITS), "How long what the modem is told may be before `check` warns."),
     optional("keep", Shape::Texts, "Hidden files and directories that a host may put into out/, by name."),
 ];

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::inventory::{self, Inventories};
 use super::raw::{self, Text};
 use super::raw_device::RawDevice;
 use super::reader::Reader;
 use super::validate::{self, Validated};
-use super::{Fleet, Midlet, Spanned, devices, inventory, keys};
+use super::{Fleet, Midlet, Spanned, devices, keys, overrides};
 use crate::catalog::Catalog;
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use otapress_core::version::Version;
@@ -74,9 +75,11 @@ pub fn load(file: &Path) -> Loaded {
 /// Reads the text of a fleet file, and that of an inventory in place of those that it names.
 pub fn parse(text: String, inventory: Option<String>) -> Loaded {
     loaded(|sources, reader| {
-        let table = |reader: &mut Reader, sources: &mut Sources, _| match inventory {
-            Some(text) => inventory::read_text(reader, sources, Path::new("inventory.csv"), &text),
-            None => Vec::new(),
+        let table = |inventories: &mut Inventories<'_>, reader: &mut Reader, sources: &mut Sources, _| {
+            match inventory {
+                Some(text) => inventories.read_text(reader, sources, Path::new("inventory.csv"), text),
+                None => Vec::new(),
+            }
         };
         read_text(Path::new("fleet.yaml"), text, sources, reader, table)
     })
@@ -120,13 +123,16 @@ fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Valid
             return None;
         }
     };
-    let from_disk = |reader: &mut Reader, sources: &mut Sources, patterns: Vec<Text>| {
+    let from_disk = |inventories: &mut Inventories<'_>,
+                     reader: &mut Reader,
+                     sources: &mut Sources,
+                     patterns: Vec<Text>| {
         let mut devices = Vec::new();
         for pattern in patterns {
             match inventory::files(file.parent().unwrap_or(Path::new("")), &pattern) {
                 Ok(paths) => {
                     for path in paths {
-                        devices.extend(inventory::read(reader, sources, &path));
+                        devices.extend(inventories.read(reader, sources, &path));
                     }
                 }
                 Err(diagnostic) => reader.report(diagnostic),
@@ -137,13 +143,13 @@ fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Valid
     read_text(file, text, sources, reader, from_disk)
 }
 
-/// Reads the text of the fleet file; `inventories` reads the inventories that patterns name.
+/// Reads the text of the fleet file; `read_inventories` reads those that patterns name.
 fn read_text(
     file: &Path,
     text: String,
     sources: &mut Sources,
     reader: &mut Reader,
-    inventories: impl FnOnce(&mut Reader, &mut Sources, Vec<Text>) -> Vec<RawDevice>,
+    read_inventories: impl FnOnce(&mut Inventories<'_>, &mut Reader, &mut Sources, Vec<Text>) -> Vec<RawDevice>,
 ) -> Option<Validated> {
     let source = sources.add(file, text);
     let text = Arc::clone(&sources.get(source).text);
@@ -156,9 +162,12 @@ fn read_text(
     };
     let start = Span { source, start: 0, end: 0 };
     let mut fields = reader.fields(top, keys::TOP, "the fleet", start)?;
-    let mut devices =
-        fields.take_with_key("devices").map(|(at, node)| devices::read(reader, node, at)).unwrap_or_default();
+    let entries = fields.take_with_key("devices").map(|(at, node)| devices::read(reader, node, at));
     let patterns = fields.take("inventory").map(|node| reader.texts(node, "file names"));
-    devices.extend(inventories(reader, sources, patterns.unwrap_or_default()));
+    let ignored = fields.take("ignore").map(|node| reader.texts(node, "columns")).unwrap_or_default();
+    let mut inventories = Inventories::new(reader, &ignored);
+    let found = read_inventories(&mut inventories, reader, sources, patterns.unwrap_or_default());
+    inventories.report_unused(reader);
+    let devices = overrides::apply(entries.unwrap_or_default(), found);
     Some(validate::fleet(reader, sources, file, fields, devices))
 }

@@ -9,6 +9,7 @@
 mod channels;
 mod devices;
 mod groups;
+mod identity;
 mod inventory;
 mod keep;
 pub mod keys;
@@ -16,6 +17,7 @@ mod limits;
 mod load;
 mod midlet;
 mod names;
+mod overrides;
 mod provisioning;
 pub mod raw;
 mod raw_device;
@@ -34,6 +36,7 @@ use std::path::{Path, PathBuf};
 
 pub use limits::Limits;
 pub use load::{Loaded, load, parse};
+pub use overrides::Override;
 pub use provisioning::Provisioning;
 pub use scalars::{BasisPoints, per_hour};
 
@@ -258,6 +261,8 @@ pub struct Device {
     pub comment: Option<Box<str>>,
     /// Where it is declared.
     pub span: Span,
+    /// What fleet.yaml says of it, if an inventory declares it.
+    pub overridden: Option<Box<Override>>,
 }
 
 /// The settings of all sets that hold for a device; a later set wins over an earlier one.

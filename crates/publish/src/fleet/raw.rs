@@ -263,3 +263,65 @@ fn size(node: &Node<'_>) -> usize {
     };
     size_of::<Node<'_>>() + of_value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Sources;
+
+    /// The tree in a short form without places.
+    fn tree(text: &str) -> String {
+        fn show(value: &Value<'_>) -> String {
+            match value {
+                Value::Null => "~".into(),
+                Value::Scalar(text) => format!("{text:?}"),
+                Value::Seq(items) => {
+                    let items: Vec<_> = items.iter().map(|item| show(&item.value)).collect();
+                    format!("[{}]", items.join(" "))
+                }
+                Value::Map(entries) => {
+                    let entry = |(key, value): &Entry<'_>| show(&key.value) + ":" + &show(&value.value);
+                    format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(" "))
+                }
+            }
+        }
+        let mut sources = Sources::default();
+        let source = sources.add("fleet.yaml", text);
+        match read(source, text) {
+            Ok(top) => show(&top.value),
+            Err(diagnostic) => diagnostic.message,
+        }
+    }
+
+    #[test]
+    fn scalars_stay_text() {
+        assert_eq!(
+            tree("a: 0.10\nb: 0x1F\nc: 'null'\nd: null\ne: ~\nf:\ng: !!str null\nh: true"),
+            r#"{"a":"0.10" "b":"0x1F" "c":"null" "d":~ "e":~ "f":~ "g":"null" "h":"true"}"#
+        );
+        assert_eq!(tree("a: b\n  c\nd: \"\\x31\"\n"), r#"{"a":"b c" "d":"1"}"#);
+        assert_eq!(tree("\u{feff}a: 1\r\na: 2\r\n"), r#"{"a":"1" "a":"2"}"#);
+    }
+
+    #[test]
+    fn aliases_and_merges_are_written_out() {
+        assert_eq!(tree("a: &x [1]\nb: *x"), r#"{"a":["1"] "b":["1"]}"#);
+        let text = "a: &a {k: 1, l: 1}\nb: &b {l: 2, m: 2}\nc: {<<: [*a, *b], m: 3}\nd: {'<<': 1}";
+        assert!(tree(text).ends_with(r#""c":{"m":"3" "k":"1" "l":"1"} "d":{"<<":"1"}}"#), "{}", tree(text));
+        assert_eq!(tree("a: {<<: 1}"), "`<<` takes a mapping or a list of mappings");
+    }
+
+    #[test]
+    fn places_are_bytes_of_the_file() {
+        let text = "ä: { \"ö\": é }";
+        let mut sources = Sources::default();
+        let source = sources.add("fleet.yaml", text);
+        let Value::Map(entries) = read(source, text).unwrap().value else { panic!() };
+        let Value::Map(inner) = &entries[0].1.value else { panic!() };
+        let slice = |span: Span| &text[span.start as usize..span.end as usize];
+        assert_eq!(
+            (slice(entries[0].0.span), slice(inner[0].0.span), slice(inner[0].1.span)),
+            ("ä", "\"ö\"", "é")
+        );
+    }
+}

@@ -1,5 +1,7 @@
 //! A device as written, in fleet.yaml or in a line of an inventory.
 
+use super::keys;
+use super::overrides::Override;
 use super::raw::Text;
 
 /// A device as written. A million of them are in memory at once, so that what most of them do not have takes no room.
@@ -20,6 +22,7 @@ pub(super) struct More {
     pub settings: Vec<Text>,
     pub tid: Option<Text>,
     pub comment: Option<Text>,
+    pub overridden: Option<Override>,
 }
 
 impl RawDevice {
@@ -46,6 +49,24 @@ impl RawDevice {
         if !names.is_empty() {
             self.more_mut().settings = names;
         }
+    }
+
+    /// Takes over the fields that an entry below `devices:` has.
+    pub(super) fn override_with(&mut self, mut entry: RawDevice) {
+        let mut keys = Vec::new();
+        for key in keys::DEVICE.iter().map(|key| key.name) {
+            let text = entry.text(key).and_then(Option::take);
+            if let (Some(text), Some(place)) = (text, self.text(key)) {
+                *place = Some(text);
+                keys.push(key);
+            }
+        }
+        let settings = entry.more.take().map(|more| more.settings).unwrap_or_default();
+        if !settings.is_empty() {
+            self.set_settings(settings);
+            keys.push("settings");
+        }
+        self.more_mut().overridden = Some(Override { span: entry.client_id.span, keys });
     }
 
     /// What is said of few devices, if it is said of this one.

@@ -160,9 +160,9 @@ impl Reader {
         match text.text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
+                let hint = spreadsheet_damage(&text.text).map_or_else(|| error.to_string(), str::to_owned);
                 self.report(
-                    Diagnostic::new(code, text.span, format!("`{}` is not {what}", text.text))
-                        .hint(error.to_string()),
+                    Diagnostic::new(code, text.span, format!("`{}` is not {what}", text.text)).hint(hint),
                 );
                 None
             }
@@ -225,6 +225,26 @@ impl Reader {
             span,
             format!("{what} must be {wants}, not {}", is.describe()),
         ));
+    }
+}
+
+/// What a spreadsheet did to a number that is an identifier.
+fn spreadsheet_damage(text: &str) -> Option<&'static str> {
+    let (mantissa, exponent) = text.split_once(['E', 'e']).unwrap_or((text, ""));
+    let is_number = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','))
+    };
+    if is_number(mantissa) && exponent.strip_prefix('+').is_some_and(is_number) {
+        Some(
+            "a spreadsheet has rounded this number, and the digits are lost: let it keep the column as text, and enter it again",
+        )
+    } else if text.strip_suffix(".0").is_some_and(is_number) {
+        Some("a program took it for a number: let it keep the column as text")
+    } else if text.starts_with(['\'', '=']) {
+        Some("a spreadsheet's sign for text stands in front: export the values, not the formulas")
+    } else {
+        None
     }
 }
 

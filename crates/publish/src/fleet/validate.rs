@@ -14,8 +14,8 @@ use super::reader::{Fields, Reader};
 use super::uri::expand;
 use super::usage::Used;
 use super::{
-    ChannelIndex, Device, Fleet, Group, GroupIndex, Midlet, Spanned, channels, keep, limits, midlet,
-    settings_sets, site,
+    ChannelIndex, Device, Fleet, Group, GroupIndex, Midlet, Spanned, channels, identity, keep, limits,
+    midlet, settings_sets, site,
 };
 use crate::diag::Sources;
 use otapress_core::version::Version;
@@ -75,6 +75,7 @@ pub(super) fn fleet(
     let default_group = default.group.unwrap_or(GroupIndex(0));
     let Resolved { devices, settings, releases } =
         devices::resolve(reader, sources, raw_devices, &names, default_group, &group_sets);
+    identity::check(reader, sources, &devices);
     used.report_unused(reader, &names, &channels);
     let of_channels = channels.iter().filter_map(|(_, channel)| channel.as_ref());
     let of_channels = of_channels.flat_map(|channel| [Some(channel.release), channel.otherwise]).flatten();
