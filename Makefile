@@ -5,7 +5,7 @@ OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
 TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX   ?= /usr/local
 
-.PHONY: help demo check test build release cgi install deb dist image reproducible
+.PHONY: help demo check test build release cgi install deb dist image book reproducible
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ dist: deb ## The same, an archive for other systems, and their checksums
 
 image: deb ## Make two images of the package: otapress, and otapress-cgi, which has nothing else in it
 	for name in otapress otapress-cgi; do podman build --file Containerfile --target $$name --tag $$name . || exit 1; done
+
+book: ## Make the book of docs/ with mdBook, in target/book
+	mdbook build docs
 
 reproducible: ## Build the release twice, in two places, and compare every byte; what was compared is in dist/
 	packaging/reproducible dist

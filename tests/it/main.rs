@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod add;
+mod book;
 mod bounds;
 mod broken_hosts;
 mod build;

@@ -1,6 +1,6 @@
-//! Every command of the predecessor, done as the README says.
+//! Every command of the predecessor, done as docs/otap-py.md says.
 //!
-//! The table of the README and the tests below are compared: a line without a test fails, and so does a test without a line.
+//! The table there and the tests below are compared: a line without a test fails, and so does a test without a line.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -286,8 +286,8 @@ fn with_settings_of_dev1(settings: &str) -> Project {
 }
 
 #[test]
-fn every_line_of_the_readme_has_a_test() {
-    let text = fs::read_to_string(repository().join("README.md")).unwrap();
+fn every_line_of_the_table_has_a_test() {
+    let text = fs::read_to_string(repository().join("docs/otap-py.md")).unwrap();
     let (_, table) = text.split_once("| `otc` | |\n|---|---|\n").unwrap();
     let lines: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
     let named: Vec<_> = lines.iter().map(|line| line.split('`').nth(1).unwrap()).collect();

@@ -94,7 +94,7 @@ fn diagnose(error: &tera::Error, source: SourceId, sources: &Sources) -> Diagnos
         span,
         format!("the template fails: {}", lower_first(message.trim_end_matches('.'))),
     )
-    .hint("the context is `device`, `release`, `manifest`, `midlets` and `jar`: see the README")
+    .hint("the context is `device`, `release`, `manifest`, `midlets` and `jar`: see docs/templates.md")
 }
 
 /// The first place and message of a report that Tera gives as nothing but text, as it does for unknown filters, tests and
