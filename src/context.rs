@@ -9,6 +9,7 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 
+use otapress_publish::files::Reach;
 use otapress_server::location::Location;
 
 #[derive(Clone, Debug, Args)]
@@ -33,6 +34,9 @@ pub(crate) struct Global {
         value_parser = Discreet(location)
     )]
     state: Option<Location>,
+    /// A directory outside that of the fleet file in which the fleet may name JARs, inventories and templates
+    #[arg(long, global = true, value_name = "DIR")]
+    allow_path: Vec<PathBuf>,
     /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -54,6 +58,11 @@ enum Colour {
 impl Global {
     pub(crate) fn out(&self) -> PathBuf {
         self.out.clone().unwrap_or_else(|| self.fleet.with_file_name("out"))
+    }
+
+    /// Where the files that the fleet names may lie.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach::new(&self.fleet, &self.allow_path)
     }
 
     pub(crate) fn state(&self) -> Location {

@@ -12,8 +12,9 @@ use super::project::Project;
 use crate::context::{Exit, Global, print};
 use crate::report::{diagnostics, json};
 use otapress_core::version::Version;
-use otapress_publish::catalog::{self, Catalog, read_file};
+use otapress_publish::catalog::{self, Catalog, MAX_JAR};
 use otapress_publish::diag::{Code, Diagnostic, Sources};
+use otapress_publish::files;
 use otapress_publish::jar::{self, Jar};
 use otapress_publish::publish::scan::read_site;
 
@@ -37,7 +38,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     };
     let dir = global.fleet.parent().unwrap_or(Path::new("")).join(&midlet.jars);
     // Without the fleet's rules, to know what is there even if some of it is not good.
-    let (catalog, _) = catalog::load(&dir, &dir, None);
+    let (catalog, _) = catalog::load(&global.reach(), &dir, &dir, None);
     let published = read_site(&global.out()).ok().flatten();
     let published = |jar: &Jar| {
         let releases = published.as_ref()?.releases.iter();
@@ -107,7 +108,7 @@ fn validate(
     catalog: &Catalog,
     published: &impl Fn(&Jar) -> Option<otapress_core::digest::Sha256>,
 ) -> Result<(Jar, Vec<u8>), Vec<Diagnostic>> {
-    let bytes = read_file(path).map_err(|error| {
+    let bytes = files::read(path, MAX_JAR).map_err(|error| {
         vec![Diagnostic::new(Code::JarUnreadable, path, format!("the file {}", error.kind))]
     })?;
     let jar = jar::read(&bytes)

@@ -12,6 +12,7 @@ use crate::import::{Imported, Jars, Origin, convert, fleet_file, inventory, read
 use crate::report::diagnostics;
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::diag::{Diagnostic, SourceId, Sources};
+use otapress_publish::files::Reach;
 use otapress_publish::fleet::uri::{HttpUri, Site};
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let mut sources = Sources::default();
     let file = add(&mut sources, &args.file)?;
     let sets = args.sets.as_ref().map(|path| add(&mut sources, path)).transpose()?;
-    let catalog = args.jars.as_ref().map(|dir| catalog::load(dir, dir, None));
+    let catalog =
+        args.jars.as_ref().map(|dir| catalog::load(&Reach::new(&dir.join("x"), &[]), dir, dir, None));
 
     let mut found = Vec::new();
     let rows = keep(read_dbjson(&sources, file), &mut found);

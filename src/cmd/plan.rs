@@ -68,7 +68,7 @@ const PAGE: u32 = 1000;
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if let Some(old) = &args.against {
         // The fleet only says what the devices are called and what is kept, so it may have any mistake.
-        let fleet = fleet::load(&global.fleet).fleet;
+        let fleet = fleet::load_within(&global.reach(), &global.fleet).fleet;
         let names = fleet.as_ref().map(Names::of).unwrap_or_default();
         let keep = fleet.as_ref().map(|fleet| fleet.keep().clone()).unwrap_or_default();
         let (before, after) = (published(old, &keep)?, published(&global.out(), &keep)?);

@@ -33,18 +33,19 @@ pub(crate) struct Project {
 impl Project {
     /// Reads fleet.yaml, the inventories, the JARs and the template.
     pub(crate) fn load(global: &Global) -> Self {
-        let mut loaded = fleet::load(&global.fleet);
+        let reach = global.reach();
+        let mut loaded = fleet::load_within(&reach, &global.fleet);
         let dir = global.fleet.parent().unwrap_or("".as_ref());
         let (mut catalog, mut template) = (Catalog::default(), None);
         if let Some(jars) = loaded.jars.as_ref().map(|jars| dir.join(jars)) {
             let midlet = loaded.midlet.as_ref().map(|midlet| (&*midlet.name, &*midlet.vendor));
-            let (found, wrong) = catalog::load(&jars, &jars, midlet);
+            let (found, wrong) = catalog::load(&reach, &jars, &jars, midlet);
             catalog = found;
             loaded.report(wrong);
             loaded.check_releases(&catalog);
         }
         if let Some(midlet) = loaded.midlet.clone() {
-            match template::load(dir, &midlet, &mut loaded.sources) {
+            match template::load(&reach, dir, &midlet, &mut loaded.sources) {
                 Ok(parsed) => template = Some(parsed),
                 Err(diagnostic) => loaded.report([diagnostic]),
             }

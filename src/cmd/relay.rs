@@ -1,7 +1,7 @@
 //! `otapress relay`: events over MQTT.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -17,8 +17,11 @@ use crate::relay::Jitter;
 use crate::relay::broker::{Address, Broker, Login, Pem};
 use crate::relay::daemon::{self, Until};
 use crate::relay::topic::Topics;
-use otapress_publish::catalog::read_file;
+use otapress_publish::files;
 use otapress_publish::password;
+
+/// The largest file of certificates: that of the system has 200 kB.
+const MAX_PEM: u64 = 4 << 20;
 
 /// The variable with the password at the broker.
 const PASSWORD: &str = "OTAPRESS_MQTT_PASSWORD";
@@ -122,7 +125,7 @@ pub(super) fn jitter() -> Jitter {
 #[expect(clippy::disallowed_methods, reason = "a password may stand in the environment")]
 fn broker(args: &Args) -> anyhow::Result<Broker> {
     let login = match (&args.user, &args.password_file) {
-        (Some(user), Some(file)) => Some((user, password::read(Path::new(""), file)?)),
+        (Some(user), Some(file)) => Some((user, password::read(file)?)),
         (Some(user), None) => {
             let password = std::env::var(PASSWORD).ok().filter(|password| !password.is_empty());
             let missing =
@@ -139,7 +142,7 @@ fn broker(args: &Args) -> anyhow::Result<Broker> {
     if login.is_some() && !address.tls && address.is_remote() {
         let _ = writeln!(io::stderr(), "warning: the password goes to {address} in clear text: use mqtts://");
     }
-    let read = |file: &Option<PathBuf>| file.as_deref().map(read_file).transpose();
+    let read = |file: &Option<PathBuf>| file.as_deref().map(|file| files::read(file, MAX_PEM)).transpose();
     let pem = Pem { authorities: read(&args.cafile)?, identity: read(&args.cert)?.zip(read(&args.key)?) };
     let login = login.map(|(user, password)| Login { user: user.clone(), password });
     Broker::new(address, login, pem).context("TLS")

@@ -218,7 +218,7 @@ fn of_fleet(fleet: &Fleet) -> anyhow::Result<Credentials> {
         fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()).collect();
     let mut pairs = Vec::new();
     for auth in all {
-        pairs.push((auth.user.as_str(), password::read(fleet.dir(), &auth.password_file)?));
+        pairs.push((auth.user.as_str(), password::of_fleet(fleet, &auth.password_file)?));
     }
     Ok(Credentials::new(pairs.iter().map(|(user, password)| (*user, password.as_str()))))
 }

@@ -105,7 +105,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         bail!("`otapURI` names no file for device `{}`", device.client_id);
     };
     let password = match &provisioning.auth {
-        Some(auth) if args.provision.is_some() => Some(password::read(fleet.dir(), &auth.password_file)?),
+        Some(auth) if args.provision.is_some() => Some(password::of_fleet(fleet, &auth.password_file)?),
         Some(auth) => Some(format!("<the line in {}>", auth.password_file.display())),
         None => None,
     };

@@ -81,7 +81,7 @@ fn devices(
     let mut passwords = BTreeMap::new();
     for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
         if !passwords.contains_key(&auth.password_file) {
-            let password = password::read(fleet.dir(), &auth.password_file)?;
+            let password = password::of_fleet(fleet, &auth.password_file)?;
             passwords.insert(auth.password_file.clone(), password);
         }
     }

@@ -53,4 +53,5 @@ mod support;
 mod threats;
 mod tidy;
 mod trouble;
+mod untrusted;
 mod usage;

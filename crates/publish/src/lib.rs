@@ -12,7 +12,7 @@
 pub mod catalog;
 mod clutter;
 pub mod diag;
-mod files;
+pub mod files;
 pub mod fleet;
 pub mod jad;
 pub mod jar;

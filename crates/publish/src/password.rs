@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::catalog::{FileError, read_file};
+use crate::files::{self, FileError};
+use crate::fleet::Fleet;
 
 /// Why a file holds no password. None of the messages quotes the file.
 #[derive(Debug, thiserror::Error)]
@@ -18,17 +19,36 @@ pub enum PasswordError {
     NotOneLine(PathBuf),
 }
 
-/// Reads the password in a file relative to the directory of fleet.yaml, without the line end.
+/// No password is longer, even with much white space behind it.
+const LONGEST: u64 = 4096;
+
+/// Reads the password in a file that the fleet file names, without the line end. It may lie anywhere if its path is
+/// absolute: secrets are mounted.
 ///
 /// # Errors
 /// If the file cannot be read or does not hold exactly one line.
-pub fn read(dir: &Path, file: &Path) -> Result<String, PasswordError> {
-    let path = dir.join(file);
-    let bytes = read_file(&path).map_err(PasswordError::Unreadable)?;
-    let Ok(text) = String::from_utf8(bytes) else { return Err(PasswordError::NotText(path)) };
+pub fn of_fleet(fleet: &Fleet, file: &Path) -> Result<String, PasswordError> {
+    if file.is_absolute() {
+        return read(file);
+    }
+    let path = fleet.dir().join(file);
+    password(&path, fleet.reach().read(&path, LONGEST))
+}
+
+/// Reads the password in a file that the operator names.
+///
+/// # Errors
+/// If the file cannot be read or does not hold exactly one line.
+pub fn read(path: &Path) -> Result<String, PasswordError> {
+    password(path, files::read(path, LONGEST))
+}
+
+fn password(path: &Path, read: Result<Vec<u8>, FileError>) -> Result<String, PasswordError> {
+    let bytes = read.map_err(PasswordError::Unreadable)?;
+    let Ok(text) = String::from_utf8(bytes) else { return Err(PasswordError::NotText(path.into())) };
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() || password.contains(['\r', '\n']) {
-        return Err(PasswordError::NotOneLine(path));
+        return Err(PasswordError::NotOneLine(path.into()));
     }
     Ok(password.to_owned())
 }

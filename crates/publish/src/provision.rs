@@ -132,7 +132,7 @@ pub fn warnings(fleet: &Fleet, device: &Device, notify_url: &str) -> Vec<String>
     too_long("notifyURI", notify_url.len(), limits.url);
     if let Some(auth) = &provisioning.auth {
         too_long("otapUser", auth.user.len(), limits.user);
-        match password::read(fleet.dir(), &auth.password_file) {
+        match password::of_fleet(fleet, &auth.password_file) {
             Ok(password) => {
                 too_long("otapPassword", password.len(), limits.password);
                 if breaks_command(&password).is_some() {

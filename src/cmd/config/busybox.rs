@@ -42,7 +42,7 @@ pub(crate) fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Resul
         name,
         auth: auth(fleet)?,
     };
-    templates::render(fleet.dir(), "busybox.conf", &values)
+    templates::render(fleet, "busybox.conf", &values)
 }
 
 /// The program's name in cgi-bin/: the site is everything below it.

@@ -17,7 +17,7 @@ use otapress_publish::password;
 pub(crate) fn lines(fleet: &Fleet) -> anyhow::Result<String> {
     let mut users: BTreeMap<&str, (String, &Path)> = BTreeMap::new();
     for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
-        let secret = password::read(fleet.dir(), &auth.password_file)?;
+        let secret = password::of_fleet(fleet, &auth.password_file)?;
         match users.get(auth.user.as_str()) {
             Some((known, file)) if *known != secret => bail!(
                 "`otapUser: {}` has one password in `{}` and another in `{}`",

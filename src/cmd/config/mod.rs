@@ -121,7 +121,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
                 fcgiwrap: values::path(fcgiwrap)?,
                 error_log: values::path(error_log)?,
             };
-            templates::render(fleet.dir(), "nginx.conf", &nginx)?
+            templates::render(fleet, "nginx.conf", &nginx)?
         }
         Host::Apache { site, error_log } => with_log(global, fleet, site, error_log, "apache.conf")?,
         Host::Lighttpd { site, error_log } => with_log(global, fleet, site, error_log, "lighttpd.conf")?,
@@ -203,5 +203,5 @@ fn with_log(
     }
     let values =
         WithLog { site: site.read(global, fleet, Backend::Cgi)?, error_log: values::path(error_log)? };
-    templates::render(fleet.dir(), template, &values)
+    templates::render(fleet, template, &values)
 }

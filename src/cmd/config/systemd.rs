@@ -95,5 +95,5 @@ pub(crate) fn text(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Resul
         Unit::Socket => "systemd.socket",
         Unit::Relay => "systemd-relay.service",
     };
-    templates::render(fleet.dir(), template, &values)
+    templates::render(fleet, template, &values)
 }

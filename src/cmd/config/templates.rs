@@ -1,11 +1,15 @@
 //! The templates of the configurations: templates/config/ beside fleet.yaml, else those that are built in.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use tera::{Context, Tera};
+use tera::Context;
+
+use otapress_publish::files::{FileError, FileErrorKind};
+use otapress_publish::fleet::Fleet;
+use otapress_publish::template::bounded::{Bounded, MAX_TEMPLATE};
 
 const BUILT_IN: [(&str, &str); 8] = [
     ("nginx.conf", include_str!("../../../templates/config/nginx.conf")),
@@ -21,39 +25,28 @@ const BUILT_IN: [(&str, &str); 8] = [
 /// The sandbox that every service unit includes.
 const SANDBOX: &str = "systemd-sandbox.conf";
 
-/// Renders the template `name`; `dir` is where fleet.yaml is.
-pub(crate) fn render(dir: &Path, name: &str, values: &impl Serialize) -> anyhow::Result<String> {
-    let mut tera = Tera::default();
-    // A configuration is no HTML.
-    tera.autoescape_on(Vec::<&str>::new());
+/// Renders the template `name`.
+pub(crate) fn render(fleet: &Fleet, name: &str, values: &impl Serialize) -> anyhow::Result<String> {
     let shared = name.ends_with(".service").then_some(SANDBOX);
-    for name in shared.into_iter().chain([name]) {
-        let (path, text) = read(dir, name)?;
-        tera.add_raw_template(name, &text).with_context(|| failed(&path))?;
-    }
-    let failed = || failed(&file(dir, name));
+    let texts = shared.into_iter().chain([name]).map(|name| Ok((name, read(fleet, name)?)));
+    let texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
+    let failed = || format!("the template `{}` fails", file(fleet, name).display());
+    let templates = Bounded::parse(texts.iter().map(|(name, text)| (*name, &**text))).with_context(failed)?;
     let context = Context::from_serialize(values).with_context(failed)?;
-    tera.render(name, &context).with_context(failed)
+    templates.render(name, context).with_context(failed)
 }
 
-fn read(dir: &Path, name: &str) -> anyhow::Result<(PathBuf, String)> {
-    let path = file(dir, name);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+fn read(fleet: &Fleet, name: &str) -> anyhow::Result<String> {
+    match fleet.reach().text(&file(fleet, name), MAX_TEMPLATE) {
+        Err(FileError { kind: FileErrorKind::Io(error), .. }) if error.kind() == ErrorKind::NotFound => {
             let (_, text) =
                 BUILT_IN.iter().find(|(built_in, _)| *built_in == name).context("no such template")?;
-            (*text).into()
+            Ok((*text).into())
         }
-        Err(error) => return Err(error).with_context(|| format!("the template `{}`", path.display())),
-    };
-    Ok((path, text))
+        read => Ok(read?),
+    }
 }
 
-fn file(dir: &Path, name: &str) -> PathBuf {
-    dir.join("templates/config").join(name)
-}
-
-fn failed(path: &Path) -> String {
-    format!("the template `{}` fails", path.display())
+fn file(fleet: &Fleet, name: &str) -> PathBuf {
+    fleet.dir().join("templates/config").join(name)
 }

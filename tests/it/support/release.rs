@@ -7,6 +7,7 @@ use otapress_core::digest::Sha256;
 use otapress_core::out::{SITE_FILE, answer_path};
 use otapress_core::version::Version;
 use otapress_core::wire::{AnswerFile, Site};
+use otapress_publish::files::Reach;
 use otapress_publish::jar::Jar;
 use otapress_publish::publish::diff::diff;
 use otapress_publish::publish::disk::Disk;
@@ -40,12 +41,13 @@ impl Release {
     /// A fleet without mistakes.
     pub fn of(project: Project) -> Release {
         let dir = &project.path("");
+        let reach = Reach::new(&dir.join("fleet.yaml"), &[]);
         let mut loaded = fleet::load(&dir.join("fleet.yaml"));
         assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
         let (fleet, midlet) = (loaded.fleet.unwrap(), loaded.midlet.unwrap());
-        let (catalog, wrong) = catalog::load(&dir.join("jars"), "jars".as_ref(), None);
+        let (catalog, wrong) = catalog::load(&reach, &dir.join("jars"), "jars".as_ref(), None);
         assert_eq!(wrong, []);
-        let template = template::load(dir, &midlet, &mut loaded.sources).unwrap();
+        let template = template::load(&reach, dir, &midlet, &mut loaded.sources).unwrap();
         let tree = render::render(&fleet, &catalog, &template, &loaded.sources, &mut |_| ()).unwrap();
         let bytes = |content: &Content| match content {
             Content::Bytes(bytes) => bytes.to_vec(),

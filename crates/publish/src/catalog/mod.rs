@@ -1,21 +1,17 @@
 //! The releases that a fleet can choose from: every JAR below one directory, by version.
 //!
-//! The directory is the operator's: it may hold anything, and nothing in it may hang a build or lead it
-//! elsewhere. What is not a plain file is told of and never opened; a file that turns into something else
-//! between the two is opened without waiting and looked at again.
+//! The directory may hold anything, and nothing in it may hang a build or lead it elsewhere: see [`crate::files`].
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{File, FileType};
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileTypeExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use walkdir::WalkDir;
 
 use crate::clutter::{LOST_AND_FOUND, is_clutter};
 use crate::diag::{Code, Diagnostic};
+use crate::files::{self, FileError, FileErrorKind, Reach};
 use crate::jar::{self, Jar};
 use otapress_core::digest::Sha256;
 use otapress_core::version::Version;
@@ -25,6 +21,10 @@ pub const MAX_JAR: u64 = 16 << 20;
 
 /// The most files and directories that are looked at.
 const MAX_ENTRIES: usize = 100_000;
+
+/// The most JARs, and the most bytes that they have together.
+const MAX_JARS: usize = 2_000;
+const MAX_BYTES: u64 = 2 << 30;
 
 const ADD: &str = "`otapress add FILE.jar` makes the directory and copies a release into it";
 
@@ -88,7 +88,7 @@ impl Entry {
     /// # Errors
     /// If the file cannot be read any more, or has become another one.
     pub fn bytes(&self) -> Result<Vec<u8>, FileError> {
-        let bytes = read_file(&self.path)?;
+        let bytes = files::read(&self.path, MAX_JAR)?;
         if Sha256::of(&bytes) == self.sha256() {
             Ok(bytes)
         } else {
@@ -97,94 +97,42 @@ impl Entry {
     }
 }
 
-/// Why a file's bytes cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("`{}` {kind}", path.display())]
-pub struct FileError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    #[source]
-    pub kind: FileErrorKind,
-}
-
-/// What is wrong with a file.
-#[derive(Debug, thiserror::Error)]
-pub enum FileErrorKind {
-    /// The system says no.
-    #[error("cannot be read: {0}")]
-    Io(#[source] io::Error),
-    /// A directory, a pipe, a socket or a device.
-    #[error("is {0}, not a file")]
-    NotAFile(&'static str),
-    /// Larger than [`MAX_JAR`].
-    #[error("has more than {MAX_JAR} bytes")]
-    TooLarge,
-    /// Other bytes than the ones that were validated.
-    #[error("changed while it was being used")]
-    Changed,
-}
-
-/// Reads a plain file of at most [`MAX_JAR`] bytes. Never waits for a pipe or a device.
-///
-/// # Errors
-/// If it is not such a file, or cannot be read.
-pub fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
-    let failed = |kind| FileError { path: path.into(), kind };
-    let io_failed = |error| failed(FileErrorKind::Io(error));
-
-    // Opening is enough to disturb some devices and to wait at a pipe, so the file is looked at first; and
-    // again when it is open, because it may have been replaced.
-    plain(path.metadata().map_err(io_failed)?.file_type()).map_err(failed)?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| io_failed(e.into()))?);
-    let metadata = file.metadata().map_err(io_failed)?;
-    plain(metadata.file_type()).map_err(failed)?;
-    if metadata.len() > MAX_JAR {
-        return Err(failed(FileErrorKind::TooLarge));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(MAX_JAR + 1).read_to_end(&mut bytes).map_err(io_failed)?;
-    if bytes.len() as u64 > MAX_JAR {
-        return Err(failed(FileErrorKind::TooLarge));
-    }
-    Ok(bytes)
-}
-
-fn plain(file_type: FileType) -> Result<(), FileErrorKind> {
-    let what = match file_type {
-        t if t.is_file() => return Ok(()),
-        t if t.is_dir() => "a directory",
-        t if t.is_fifo() => "a named pipe",
-        t if t.is_socket() => "a socket",
-        _ => "a device",
-    };
-    Err(FileErrorKind::NotAFile(what))
-}
-
 /// Reads every `*.jar` below `dir`, in the order of their names.
 ///
 /// `shown_as` is how the operator would write `dir`; `midlet` is the MIDlet-Name and MIDlet-Vendor that every
 /// JAR must have. The same bytes in two places are one release; the first path wins.
-pub fn load(dir: &Path, shown_as: &Path, midlet: Option<(&str, &str)>) -> (Catalog, Vec<Diagnostic>) {
+pub fn load(
+    reach: &Reach,
+    dir: &Path,
+    shown_as: &Path,
+    midlet: Option<(&str, &str)>,
+) -> (Catalog, Vec<Diagnostic>) {
     let mut catalog = Catalog::default();
-    let (files, mut diagnostics) = walk(dir, shown_as, MAX_ENTRIES);
+    let (mut files, mut diagnostics) = walk(reach, dir, shown_as, MAX_ENTRIES);
+    if files.len() > MAX_JARS {
+        let message = format!("`{}` holds more than {MAX_JARS} JARs", shown_as.display());
+        diagnostics.push(Diagnostic::new(Code::JarUnreadable, shown_as, message));
+        files.clear();
+    }
+    let mut left = MAX_BYTES;
     if files.is_empty() && diagnostics.is_empty() {
         let message = format!("`{}` holds no file that ends in `.jar`", shown_as.display());
         diagnostics.push(Diagnostic::new(Code::EmptyCatalog, shown_as, message).hint(ADD));
     }
     for (path, shown) in files {
-        let bytes = match read_file(&path) {
+        let bytes = match reach.read(&path, MAX_JAR) {
             Ok(bytes) => bytes,
             Err(error) => {
-                diagnostics.push(Diagnostic::new(
-                    Code::JarUnreadable,
-                    shown.as_path(),
-                    format!("`{}` {}", shown.display(), error.kind),
-                ));
+                diagnostics.push(unreadable(&shown, &error.kind));
                 continue;
             }
         };
+        let Some(rest) = left.checked_sub(bytes.len() as u64) else {
+            let message = format!("the JARs in `{}` have more than {MAX_BYTES} bytes", shown_as.display());
+            diagnostics.push(Diagnostic::new(Code::JarUnreadable, shown_as, message));
+            break;
+        };
+        left = rest;
         match jar::read(&bytes) {
             Ok(jar) => add(&mut catalog, Entry { jar, path, shown }, midlet, &mut diagnostics),
             Err(faults) => diagnostics.extend(faults.into_iter().map(|fault| fault.at(shown.as_path()))),
@@ -194,12 +142,17 @@ pub fn load(dir: &Path, shown_as: &Path, midlet: Option<(&str, &str)>) -> (Catal
     (catalog, diagnostics)
 }
 
+fn unreadable(shown: &Path, kind: &FileErrorKind) -> Diagnostic {
+    let diagnostic = Diagnostic::new(Code::JarUnreadable, shown, format!("`{}` {kind}", shown.display()));
+    kind.hint().into_iter().fold(diagnostic, Diagnostic::hint)
+}
+
 /// A file's path, and how the operator would write it.
 type Named = (PathBuf, PathBuf);
 
 /// Whatever is named `*.jar`, file or not, and what is wrong with the rest. Stops after `limit` entries,
 /// because a link can lead to the root of everything.
-fn walk(dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>, Vec<Diagnostic>) {
+fn walk(reach: &Reach, dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>, Vec<Diagnostic>) {
     let shown = |path: &Path| match path.strip_prefix(dir) {
         Ok(rest) if rest.as_os_str().is_empty() => shown_as.to_path_buf(),
         Ok(rest) => shown_as.join(rest),
@@ -207,6 +160,9 @@ fn walk(dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>, Vec<Diagnosti
     };
     let mut files = Vec::new();
     let mut diagnostics = Vec::new();
+    if let Err(kind @ FileErrorKind::Outside) = reach.admit(dir) {
+        return (files, vec![unreadable(shown_as, &kind)]);
+    }
     let mut seen = 0;
     let mut entries = WalkDir::new(dir).follow_links(true).sort_by_file_name().into_iter();
     while let Some(entry) = entries.next() {
@@ -235,6 +191,12 @@ fn walk(dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>, Vec<Diagnosti
             if is_dir {
                 entries.skip_current_dir();
             }
+        } else if is_dir
+            && entry.path_is_symlink()
+            && let Err(kind @ FileErrorKind::Outside) = reach.admit(entry.path())
+        {
+            diagnostics.push(unreadable(&shown(entry.path()), &kind));
+            entries.skip_current_dir();
         } else if entry.depth() == 0 {
             if !is_dir {
                 let message = format!("`{}` is not a directory", shown_as.display());

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 
+use rustix::fs::Mode;
 use tempfile::TempDir;
 
 use super::*;
@@ -11,6 +12,15 @@ use crate::diag::Place;
 use crate::jar::support::JarBuilder;
 
 const MIDLET: Option<(&str, &str)> = Some(("OwnTracks", "Choral"));
+
+/// Nothing but what lies in a directory.
+fn reach(dir: &Path) -> Reach {
+    reach_and(dir, &[])
+}
+
+fn reach_and(dir: &Path, allowed: &[&str]) -> Reach {
+    Reach::new(&dir.join("fleet.yaml"), &allowed.iter().map(PathBuf::from).collect::<Vec<_>>())
+}
 
 /// A directory with these files.
 fn dir(files: &[(&str, &[u8])]) -> TempDir {
@@ -41,7 +51,11 @@ fn told(diagnostics: Vec<Diagnostic>) -> Vec<Told> {
 
 /// The versions and files of the catalog, and what was told.
 fn loaded(dir: &TempDir) -> (Vec<String>, Vec<Told>) {
-    let (catalog, diagnostics) = load(dir.path(), Path::new("jars"), MIDLET);
+    loaded_within(&reach(dir.path()), dir)
+}
+
+fn loaded_within(reach: &Reach, dir: &TempDir) -> (Vec<String>, Vec<Told>) {
+    let (catalog, diagnostics) = load(reach, dir.path(), Path::new("jars"), MIDLET);
     let files =
         catalog.entries().map(|e| format!("{} {}", e.jar().version_text(), e.shown_as().display())).collect();
     (files, told(diagnostics))
@@ -59,7 +73,7 @@ fn releases_are_found_and_ordered_numerically() {
         ("README.md", b"not a jar"),
         ("b/notes.jar.txt", b""),
     ]);
-    let (catalog, diagnostics) = load(dir.path(), Path::new("jars"), MIDLET);
+    let (catalog, diagnostics) = load(&reach(dir.path()), dir.path(), Path::new("jars"), MIDLET);
     assert_eq!(told(diagnostics), []);
     let versions: Vec<_> = catalog.versions().map(|v| v.to_string()).collect();
     assert_eq!(versions, ["0.10.9", "0.10.66"]);
@@ -75,7 +89,7 @@ fn releases_are_found_and_ordered_numerically() {
 #[test]
 fn bytes_are_the_ones_that_were_validated() {
     let dir = dir(&[("a.jar", &jar("0.10.9"))]);
-    let (catalog, _) = load(dir.path(), Path::new("jars"), None);
+    let (catalog, _) = load(&reach(dir.path()), dir.path(), Path::new("jars"), None);
     let entry = catalog.entries().next().unwrap();
     assert_eq!(entry.bytes().unwrap(), jar("0.10.9"));
     fs::write(entry.path(), jar("0.10.10")).unwrap();
@@ -91,13 +105,14 @@ fn a_directory_without_jars_is_told_of() {
     assert_eq!(loaded(&dir(&[])), (vec![], vec![empty.clone()]));
     assert_eq!(loaded(&dir(&[("a/b.txt", b"")])), (vec![], vec![empty]));
 
-    let (catalog, diagnostics) = load(Path::new("/nonexistent/jars"), Path::new("jars"), None);
+    let (catalog, diagnostics) =
+        load(&Reach::default(), Path::new("/nonexistent/jars"), Path::new("jars"), None);
     assert!(catalog.is_empty());
     let message = "`jars` cannot be read: No such file or directory (os error 2)";
     assert_eq!(told(diagnostics), one(Code::JarUnreadable, "jars", message));
 
     let file = dir(&[("jars", b"")]);
-    let (_, diagnostics) = load(&file.path().join("jars"), Path::new("jars"), None);
+    let (_, diagnostics) = load(&reach(file.path()), &file.path().join("jars"), Path::new("jars"), None);
     assert_eq!(told(diagnostics), one(Code::JarUnreadable, "jars", "`jars` is not a directory"));
 }
 
@@ -139,7 +154,7 @@ fn another_suite_is_refused() {
         ]
         .concat()
     );
-    assert!(load(dir.path(), Path::new("jars"), None).1.is_empty());
+    assert!(load(&reach(dir.path()), dir.path(), Path::new("jars"), None).1.is_empty());
 }
 
 #[test]
@@ -169,7 +184,7 @@ fn what_is_not_a_file_is_not_opened() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
     let _socket = UnixListener::bind(dir.path().join("b.jar")).unwrap();
     symlink("/dev/zero", dir.path().join("d.jar")).unwrap();
-    let (files, told) = loaded(&dir);
+    let (files, told) = loaded_within(&reach_and(dir.path(), &["/dev"]), &dir);
     assert_eq!(files, ["1.2 jars/z.jar"]);
     assert_eq!(
         told,
@@ -204,17 +219,17 @@ fn links_are_followed_but_not_in_circles() {
 #[test]
 fn a_walk_that_leads_everywhere_ends() {
     let dir = dir(&[("a.jar", &jar("1.1")), ("b.jar", &jar("1.2")), ("c.jar", &jar("1.3"))]);
-    let (files, diagnostics) = walk(dir.path(), Path::new("jars"), 3);
+    let (files, diagnostics) = walk(&reach(dir.path()), dir.path(), Path::new("jars"), 3);
     assert_eq!(files.len(), 2);
     let message = "`jars` holds more than 3 files and directories";
     assert_eq!(told(diagnostics), one(Code::JarUnreadable, "jars", message));
-    assert_eq!(walk(dir.path(), Path::new("jars"), 4).0.len(), 3);
+    assert_eq!(walk(&reach(dir.path()), dir.path(), Path::new("jars"), 4).0.len(), 3);
 }
 
 #[test]
 fn files_have_a_largest_size() {
     let dir = dir(&[]);
-    let file = File::create(dir.path().join("a.jar")).unwrap();
+    let file = fs::File::create(dir.path().join("a.jar")).unwrap();
     file.set_len(MAX_JAR).unwrap();
     assert_eq!(loaded(&dir).1, one(Code::JarInvalid, "jars/a.jar", "not a zip file"));
     file.set_len(MAX_JAR + 1).unwrap();
@@ -229,7 +244,8 @@ fn a_file_that_cannot_be_read_is_told_of() {
     // A plain file whose first page nobody can read, root included.
     symlink("/proc/self/mem", dir.path().join("a.jar")).unwrap();
     let message = "`jars/a.jar` cannot be read: Input/output error (os error 5)";
-    assert_eq!(loaded(&dir), (vec![], one(Code::JarUnreadable, "jars/a.jar", message)));
+    let reach = reach_and(dir.path(), &["/proc"]);
+    assert_eq!(loaded_within(&reach, &dir), (vec![], one(Code::JarUnreadable, "jars/a.jar", message)));
 }
 
 #[test]

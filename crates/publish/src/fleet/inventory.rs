@@ -4,8 +4,7 @@
 //! `ignore`. Several settings sets are separated by `;`. Lines that start with `#` are comments. What spreadsheets do to such files
 //! is read where it can mean only one thing: other separators, rows and columns of empty cells, old line ends.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::keys;
@@ -13,33 +12,6 @@ use super::raw::Text;
 use super::raw_device::RawDevice;
 use super::reader::{Reader, did_you_mean};
 use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
-
-/// The files that a pattern beside fleet.yaml matches, sorted, and what is wrong with the pattern.
-pub(super) fn files(dir: &Path, pattern: &Text) -> Result<Vec<PathBuf>, Diagnostic> {
-    let full = Path::new(&glob::Pattern::escape(&dir.to_string_lossy())).join(&*pattern.text);
-    let paths = glob::glob(&full.to_string_lossy()).map_err(|error| {
-        Diagnostic::new(
-            Code::BadValue,
-            pattern.span,
-            format!("`{}` is not a pattern of file names", pattern.text),
-        )
-        .hint(error.to_string())
-    })?;
-    let mut files: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
-    files.sort();
-    if files.is_empty() {
-        return Err(Diagnostic::new(
-            Code::EmptyInventory,
-            pattern.span,
-            format!("`{}` matches no file", pattern.text),
-        )
-        .hint(format!(
-            "paths are relative to `{}`",
-            if dir.as_os_str().is_empty() { Path::new(".") } else { dir }.display()
-        )));
-    }
-    Ok(files)
-}
 
 /// Reads inventories; columns whose names `ignored` holds are the fleet's own.
 #[derive(Debug)]
@@ -55,30 +27,6 @@ impl<'a> Inventories<'a> {
             reader.bad_value(name, "`ignore`", "the name of a column that means nothing here");
         }
         Inventories { ignored, found: vec![false; ignored.len()] }
-    }
-
-    /// Reads one file.
-    pub(super) fn read(&mut self, reader: &mut Reader, sources: &mut Sources, path: &Path) -> Vec<RawDevice> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let message = format!("the file cannot be read: {error}");
-                reader.report(Diagnostic::new(Code::Unreadable, path, message));
-                return Vec::new();
-            }
-        };
-        match String::from_utf8(bytes) {
-            Ok(text) => self.read_text(reader, sources, path, text),
-            Err(error) => {
-                let is_utf16 = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
-                let is = if is_utf16 { "UTF-16" } else { "not UTF-8 text" };
-                reader.report(
-                    Diagnostic::new(Code::Unreadable, path, format!("the file is {is}"))
-                        .hint("export it as UTF-8"),
-                );
-                Vec::new()
-            }
-        }
     }
 
     /// Reads the text of one file.

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inventory::{self, Inventories};
+use super::inventory::Inventories;
 use super::raw::{self, Text};
 use super::raw_device::RawDevice;
 use super::reader::Reader;
 use super::validate::{self, Validated};
-use super::{Fleet, Midlet, Spanned, devices, keys, overrides};
+use super::{Fleet, Midlet, Spanned, devices, inventory_files, keys, overrides};
 use crate::catalog::Catalog;
 use crate::diag::{Code, Diagnostic, Sources, Span};
+use crate::files::{FileErrorKind, Reach};
 use otapress_core::version::Version;
 
 /// What came of reading a fleet.
@@ -67,9 +68,17 @@ impl Loaded {
     }
 }
 
-/// Reads `file` and everything that it names but the JARs.
+/// The largest fleet file, in bytes: enough for a million devices.
+const MAX_FLEET: u64 = 512 << 20;
+
+/// Reads `file` and everything that it names but the JARs, as far as `reach` goes.
+pub fn load_within(reach: &Reach, file: &Path) -> Loaded {
+    loaded(|sources, reader| read(file, reach, sources, reader))
+}
+
+/// Reads `file` and everything that it names in its directory but the JARs.
 pub fn load(file: &Path) -> Loaded {
-    loaded(|sources, reader| read(file, sources, reader))
+    load_within(&Reach::new(file, &[]), file)
 }
 
 /// Reads the text of a fleet file, and that of an inventory in place of those that it names.
@@ -81,7 +90,7 @@ pub fn parse(text: String, inventory: Option<String>) -> Loaded {
                 None => Vec::new(),
             }
         };
-        read_text(Path::new("fleet.yaml"), text, sources, reader, table)
+        read_text((Path::new("fleet.yaml"), &Reach::default()), text, sources, reader, table)
     })
 }
 
@@ -100,26 +109,16 @@ fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.dedup();
 }
 
-fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Validated> {
-    let text = match std::fs::read(file).map(String::from_utf8) {
-        Ok(Ok(text)) if text.len() < u32::MAX as usize => text,
-        Ok(Ok(_)) => {
-            reader.report(Diagnostic::new(Code::Unreadable, file, "the file is larger than 4 GiB"));
-            return None;
-        }
-        Ok(Err(error)) => {
-            let at = error.utf8_error().valid_up_to();
-            reader.report(
-                Diagnostic::new(Code::Unreadable, file, format!("the file is not UTF-8 text (at byte {at})"))
-                    .hint("save it as UTF-8"),
-            );
-            return None;
-        }
+fn read(file: &Path, reach: &Reach, sources: &mut Sources, reader: &mut Reader) -> Option<Validated> {
+    let text = match reach.text(file, MAX_FLEET) {
+        Ok(text) => text,
         Err(error) => {
-            reader.report(
-                Diagnostic::new(Code::Unreadable, file, format!("the file cannot be read: {error}"))
-                    .hint("name another one with `--fleet`"),
-            );
+            let hint = match &error.kind {
+                FileErrorKind::Io(_) => Some("name another one with `--fleet`"),
+                kind => kind.hint(),
+            };
+            let diagnostic = Diagnostic::new(Code::Unreadable, file, format!("the file {}", error.kind));
+            reader.report(hint.into_iter().fold(diagnostic, Diagnostic::hint));
             return None;
         }
     };
@@ -127,25 +126,15 @@ fn read(file: &Path, sources: &mut Sources, reader: &mut Reader) -> Option<Valid
                      reader: &mut Reader,
                      sources: &mut Sources,
                      patterns: Vec<Text>| {
-        let mut devices = Vec::new();
-        for pattern in patterns {
-            match inventory::files(file.parent().unwrap_or(Path::new("")), &pattern) {
-                Ok(paths) => {
-                    for path in paths {
-                        devices.extend(inventories.read(reader, sources, &path));
-                    }
-                }
-                Err(diagnostic) => reader.report(diagnostic),
-            }
-        }
-        devices
+        let dir = file.parent().unwrap_or(Path::new(""));
+        inventory_files::read(inventories, reader, sources, (dir, reach), &patterns)
     };
-    read_text(file, text, sources, reader, from_disk)
+    read_text((file, reach), text, sources, reader, from_disk)
 }
 
 /// Reads the text of the fleet file; `read_inventories` reads those that patterns name.
 fn read_text(
-    file: &Path,
+    (file, reach): (&Path, &Reach),
     text: String,
     sources: &mut Sources,
     reader: &mut Reader,
@@ -169,5 +158,5 @@ fn read_text(
     let found = read_inventories(&mut inventories, reader, sources, patterns.unwrap_or_default());
     inventories.report_unused(reader);
     let devices = overrides::apply(entries.unwrap_or_default(), found);
-    Some(validate::fleet(reader, sources, file, fields, devices))
+    Some(validate::fleet(reader, sources, (file, reach), fields, devices))
 }

@@ -11,6 +11,7 @@ mod devices;
 mod groups;
 mod identity;
 mod inventory;
+mod inventory_files;
 mod keep;
 pub mod keys;
 mod limits;
@@ -35,12 +36,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub use limits::Limits;
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, load, load_within, parse};
 pub use overrides::Override;
 pub use provisioning::Provisioning;
 pub use scalars::{BasisPoints, per_hour};
 
 use crate::diag::Span;
+use crate::files::Reach;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::{Brake, Setting, Window};
@@ -57,6 +59,7 @@ pub struct Fleet {
     devices: Vec<Device>,
     limits: Limits,
     keep: BTreeSet<String>,
+    reach: Reach,
 }
 
 impl Fleet {
@@ -68,6 +71,11 @@ impl Fleet {
     /// The directory of fleet.yaml, to which the paths in it are relative.
     pub fn dir(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Where the files that it names may lie.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// The URL under which out/ is served.

@@ -18,6 +18,7 @@ use super::{
     midlet, settings_sets, site,
 };
 use crate::diag::Sources;
+use crate::files::Reach;
 use otapress_core::version::Version;
 
 /// What could be made of the tree.
@@ -37,7 +38,7 @@ pub(super) struct Validated {
 pub(super) fn fleet(
     reader: &mut Reader,
     sources: &Sources,
-    file: &Path,
+    (file, reach): (&Path, &Reach),
     mut fields: Fields<'_>,
     raw_devices: Vec<RawDevice>,
 ) -> Validated {
@@ -90,7 +91,8 @@ pub(super) fn fleet(
     let channels: Option<_> = channels.into_iter().map(|(_, channel)| channel).collect();
     let fleet = match (site, midlet.midlet.clone(), channels, groups) {
         (Some(site), Some(midlet), Some(channels), Some(groups)) if !reader.has_errors() => {
-            Some(Fleet { file: file.into(), site, midlet, channels, groups, settings, devices, limits, keep })
+            let (file, reach) = (file.into(), reach.clone());
+            Some(Fleet { file, site, midlet, channels, groups, settings, devices, limits, keep, reach })
         }
         _ => None,
     };

@@ -51,6 +51,9 @@ pub enum PublishError {
         /// What is wrong with it.
         reason: String,
     },
+    /// It is no file that can be read.
+    #[error(transparent)]
+    File(#[from] crate::files::FileError),
     /// A path that cannot be that of a directory, such as `..`.
     #[error("`{}` is not a directory's name", .0.display())]
     NoName(PathBuf),

@@ -16,7 +16,9 @@ use super::PublishError;
 use super::hashes::Hashes;
 use super::listings::{Listing, Listings};
 use super::parallel;
+use crate::catalog::MAX_JAR;
 use crate::clutter::{LOST_AND_FOUND, is_clutter};
+use crate::files::{self, FileError, FileErrorKind};
 use otapress_core::digest::Sha256;
 use otapress_core::out::{Part, SITE_FILE, STAGING, TEMP_PREFIX};
 use otapress_core::out_path::OutPath;
@@ -254,6 +256,11 @@ impl Walk<'_> {
             }
         } else {
             let ours = path.parse().ok().filter(|_| file_type.is_file());
+            if stamp.size() > MAX_JAR {
+                return Err(
+                    FileError { path: self.out.join(&path), kind: FileErrorKind::TooLarge(MAX_JAR) }.into()
+                );
+            }
             match ours.and_then(|path| Some((Part::of(&path)?, path))) {
                 Some((part, path)) => found.files.push(PublishedFile { path, part, stamp }),
                 None => return Err(self.foreign(&path)),
@@ -310,11 +317,13 @@ impl Walk<'_> {
 /// If it cannot be read or understood.
 pub fn read_site(out: &Path) -> Result<Option<Site>, PublishError> {
     let file = out.join(SITE_FILE);
-    let text = match fs::read(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+    match fs::symlink_metadata(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(PublishError::io("read", &file)(error)),
-    };
+        Ok(metadata) if metadata.is_symlink() => return Err(PublishError::Symlink(file)),
+        Ok(_) => {}
+    }
+    let text = files::read(&file, MAX_JAR)?;
     Site::parse(&text).map(Some).map_err(|error| PublishError::Format { file, reason: error.to_string() })
 }
 

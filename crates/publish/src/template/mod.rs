@@ -10,23 +10,28 @@
 
 #![expect(clippy::disallowed_types, reason = "what a template sees; nobody reads it back")]
 
+pub mod bounded;
+
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tera::{Context, ErrorKind, Tera};
+use tera::Context;
 
+use self::bounded::{Bounded, MAX_TEMPLATE, RenderError};
 use crate::catalog::Entry;
 use crate::diag::{Code, Diagnostic, Place, SourceId, Sources, Span};
+use crate::files::{FileError, FileErrorKind, Reach};
 use crate::fleet::{Device, Fleet, Midlet};
 
 /// The templates that are built in, by name.
-const BUILT_IN: &[(&str, &str)] = &[("OwnTracks.jad", include_str!("../templates/OwnTracks.jad"))];
+const BUILT_IN: &[(&str, &str)] = &[("OwnTracks.jad", include_str!("../../templates/OwnTracks.jad"))];
 
 /// A parsed template.
 #[derive(Debug)]
 pub struct Template {
-    tera: Tera,
+    templates: Bounded,
     source: SourceId,
     per_device: bool,
 }
@@ -38,16 +43,21 @@ const NAME: &str = "jad";
 ///
 /// # Errors
 /// If there is none, it cannot be read, or it cannot be parsed.
-pub fn load(dir: &Path, midlet: &Midlet, sources: &mut Sources) -> Result<Template, Diagnostic> {
-    let (path, text) = read(dir, &midlet.template, midlet.template_span.into())?;
+pub fn load(
+    reach: &Reach,
+    dir: &Path,
+    midlet: &Midlet,
+    sources: &mut Sources,
+) -> Result<Template, Diagnostic> {
+    let (path, text) = read(reach, dir, &midlet.template, midlet.template_span.into())?;
     parse(path, text, sources)
 }
 
-fn read(dir: &Path, name: &str, named_at: Place) -> Result<(PathBuf, String), Diagnostic> {
+fn read(reach: &Reach, dir: &Path, name: &str, named_at: Place) -> Result<(PathBuf, String), Diagnostic> {
     let path = dir.join("templates").join(name);
-    match std::fs::read_to_string(&path) {
+    match reach.text(&path, MAX_TEMPLATE) {
         Ok(text) => Ok((path, text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(FileError { kind: FileErrorKind::Io(error), .. }) if error.kind() == ErrorKind::NotFound => {
             match BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
                 Some((_, text)) => Ok((Path::new("(built in)").join(name), (*text).into())),
                 None => Err(Diagnostic::new(
@@ -58,31 +68,30 @@ fn read(dir: &Path, name: &str, named_at: Place) -> Result<(PathBuf, String), Di
                 .hint("create it, or leave `template` out to use the one that is built in")),
             }
         }
-        Err(error) => {
-            Err(Diagnostic::new(Code::Template, &*path, format!("the template cannot be read: {error}")))
+        Err(FileError { kind, .. }) => {
+            let diagnostic = Diagnostic::new(Code::Template, &*path, format!("the template {kind}"));
+            Err(kind.hint().into_iter().fold(diagnostic, Diagnostic::hint))
         }
     }
 }
 
 fn parse(path: PathBuf, text: String, sources: &mut Sources) -> Result<Template, Diagnostic> {
-    let mut tera = Tera::default();
-    // A JAD is no HTML.
-    tera.autoescape_on(Vec::<&str>::new());
-    let result = tera.add_raw_template(NAME, &text);
+    let result = Bounded::parse([(NAME, &*text)]);
     let source = sources.add(path, text);
-    result.map_err(|error| diagnose(&error, source, sources))?;
+    let templates = result.map_err(|error| diagnose(&error, source, sources))?;
     // What asks for the whole context may ask for the device.
-    let per_device = tera
+    let per_device = templates
+        .tera()
         .get_template_variables(NAME)
         .map_or(true, |names| names.contains("device") || names.contains("__tera_context"));
-    Ok(Template { tera, source, per_device })
+    Ok(Template { templates, source, per_device })
 }
 
 /// The error at its place in the template, without the excerpt that Tera adds.
 fn diagnose(error: &tera::Error, source: SourceId, sources: &Sources) -> Diagnostic {
     let len = sources.get(source).text.len();
     let (range, message) = match error.kind() {
-        ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
+        tera::ErrorKind::SyntaxError(report) | tera::ErrorKind::RenderingError(report) => {
             (report.span().range.clone(), report.message().to_owned())
         }
         _ => reported(&error.to_string(), &sources.get(source).text),
@@ -198,11 +207,18 @@ impl Template {
                 tid: device.tid.as_deref(),
             };
             context.insert("device", &device);
-            self.tera.render(NAME, &context)
+            self.templates.render(NAME, context)
         } else {
-            self.tera.render(NAME, &values.0)
+            self.templates.render(NAME, values.0.clone())
         };
-        rendered.map_err(|error| diagnose(&error, self.source, sources))
+        rendered.map_err(|error| match error {
+            RenderError::Template(error) => diagnose(&error, self.source, sources),
+            limit => Diagnostic::new(
+                Code::Template,
+                Span { source: self.source, start: 0, end: 0 },
+                format!("the template fails: {limit}"),
+            ),
+        })
     }
 
     /// The place in the template of what became a line (from 1) of `rendered`: the same line, else the one that starts with the
