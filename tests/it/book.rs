@@ -149,7 +149,6 @@ fn commands_exist_with_their_options() {
         let text = read(&path);
         for (_, block) in blocks(&text).iter().filter(|(language, _)| *language == "sh") {
             for call in calls(block) {
-               
                 let ran = project.run(&format!("{} --help", call.join(" ")));
                 looked_at += 1;
                 if ran.status != 0 {
