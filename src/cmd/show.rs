@@ -176,6 +176,7 @@ fn state(
     store.read(&mut |tx| {
         let Some(record) = tx.device(device.imei)? else { return Ok(()) };
         let rollout = tx.rollout(target.as_ref().map_or("", |target| &target.rollout))?;
+        let rollout = rollout.with_release(&tx.releases()?);
         let recent = match target.as_ref().and_then(|target| target.channel.as_deref()) {
             Some(channel) => tx.offers_in_hour(channel, now)?,
             None => 0,

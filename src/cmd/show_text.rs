@@ -98,6 +98,7 @@ fn state(lines: &mut Lines, state: &StateView) {
     lines.add("reports", &reported);
     if let Some(offer) = record.latest_offer() {
         let verdict = match offer.verdict {
+            Some(Verdict::Installed) => "installed, not yet proven",
             Some(Verdict::Succeeded) => "succeeded",
             Some(Verdict::Failed) => "failed",
             None => "open",
@@ -119,7 +120,7 @@ fn state(lines: &mut Lines, state: &StateView) {
         lines.add("result", &format!("{}{meaning}, {}", result.text, moment(result.at)));
     }
     if let Some(sent) = &record.settings.sent {
-        lines.add("settings", &format!("sent {}, not yet confirmed: {}", moment(sent.1), sent.0));
+        lines.add("settings", &format!("sent {}, not yet confirmed: {}", moment(sent.at), sent.portion));
     }
     if let Some(confirmed) = &record.settings.confirmed {
         lines.add("settings", &format!("confirmed: {confirmed}"));

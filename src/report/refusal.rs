@@ -21,6 +21,17 @@ pub(crate) fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
             let reason = rollout.halted.as_ref().map_or("", |halt| &halt.reason);
             format!("{reason}; `otapress resume {}` lets it go on", rollout.id)
         }
+        Refusal::Withdrawn => "the release is withdrawn".into(),
+        Refusal::Proving => format!(
+            "{} were sent the release and have not been heard of since, which is as many as may be; `otapress status` \
+             names them",
+            count(rollout.places)
+        ),
+        Refusal::NotPublished => "the JAR of its target is not in out/, or not all of it".into(),
         Refusal::RateLimited => "the channel has made as many offers in the last hour as it may".into(),
     }
+}
+
+fn count(devices: u32) -> String {
+    if devices == 1 { "1 device".into() } else { format!("{devices} devices") }
 }

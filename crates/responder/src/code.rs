@@ -41,12 +41,12 @@ pub const CODES: &[ResultCode] = &[
     ),
     known(906, "invalid descriptor", Fault::Artifact),
     known(907, "invalid JAR: unavailable, not extractable or malformed", Fault::Artifact),
-    known(908, "incompatible configuration or profile", Fault::Device),
+    known(908, "incompatible configuration or profile", Fault::Artifact),
     known(909, "application authentication failure: the signature", Fault::Artifact),
     known(910, "application authorization failure: unsigned replaces signed", Fault::Artifact),
     known(911, "push registration failure", Fault::Device),
     known(912, "deletion notification", Fault::None),
-    known(913, "required package not supported", Fault::Device),
+    known(913, "required package not supported", Fault::Artifact),
 ];
 
 const fn known(code: u16, meaning: &'static str, fault: Fault) -> ResultCode {
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn the_artifact_is_to_blame_for_these_alone() {
         let blamed: Vec<_> = CODES.iter().filter(|c| c.fault == Fault::Artifact).map(|c| c.code).collect();
-        assert_eq!(blamed, [904, 905, 906, 907, 909, 910]);
+        assert_eq!(blamed, [904, 905, 906, 907, 908, 909, 910, 913]);
         let nobody: Vec<_> = CODES.iter().filter(|c| c.fault == Fault::None).map(|c| c.code).collect();
         assert_eq!(nobody, [900, 912]);
         assert!(CODES.is_sorted_by_key(|c| c.code));

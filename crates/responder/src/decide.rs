@@ -6,13 +6,24 @@
 
 use super::offer::{LOST_SECONDS, Managed, Offer, is_open, reads_json};
 use super::outcome;
-use super::record::{DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, RolloutRecord};
+use super::record::{
+    DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, ReleaseRecord, RolloutRecord, Sent,
+};
 use super::records::Ledger;
 use otapress_core::version::Version;
 use otapress_core::wire::{Answer, Setting, Target};
 
 /// How long a modem works on an upgrade at most: then the firmware reboots it.
 const BUSY_SECONDS: i64 = 600;
+
+/// The versionInterval of a device of which nothing is published.
+pub(super) const USUAL_INTERVAL: u32 = 10_800;
+
+/// A check so long after the one before is no repetition of it.
+const PAUSE_SECONDS: i64 = 600;
+
+/// So many checks in a row, each after a pause, prove that an answer arrived.
+const CHECKS: u32 = 3;
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +39,11 @@ pub struct Decision {
 /// Decides a check of a device that reports a version. Its record is as [`outcome::settle`] left it.
 pub fn decide(offer: &Offer, reported: Version, ledger: &mut Ledger<'_>, now: i64) -> Decision {
     let mut decision = Decision { answer: Answer::NO, refusal: Some(Refusal::Held), counted: None };
-    confirm(ledger, now);
+    let interval = match offer {
+        Offer::Managed(managed) => managed.interval,
+        Offer::Held => USUAL_INTERVAL,
+    };
+    confirm(interval, reported, ledger, now);
     if let Offer::Managed(managed) = offer {
         let upgrade = upgrade(managed, reported, ledger, now);
         decision.answer.upgrade = upgrade.is_ok();
@@ -50,8 +65,14 @@ pub fn refusal(
     recent: u32,
     now: i64,
 ) -> Option<Refusal> {
-    let (mut device, mut rollout) = (device.clone(), rollout.clone());
-    let mut ledger = Ledger { device: &mut device, rollout: &mut rollout, recent, events: &mut Vec::new() };
+    let mut ledger = Ledger {
+        device: &mut device.clone(),
+        rollout: &mut rollout.clone(),
+        release: &mut ReleaseRecord::new(""),
+        artifact_faults: 0,
+        recent,
+        events: &mut Vec::new(),
+    };
     decide(offer, reported, &mut ledger, now).refusal
 }
 
@@ -149,6 +170,9 @@ fn upgrade(
     if target.no_downgrade && reported > target.version {
         return Err(Refusal::DowngradeDenied);
     }
+    if managed.rules.is_withdrawn {
+        return Err(Refusal::Withdrawn);
+    }
     if target.from.is_some_and(|from| now < from) {
         return Err(Refusal::WaitingForWave);
     }
@@ -156,23 +180,38 @@ fn upgrade(
         return Err(Refusal::OutsideWindow);
     }
     let lost = answer_was_lost(target, reported, ledger.device, now);
-    let used = ledger.device.offer(&target.rollout).map_or(0, |offer| offer.attempts);
+    let made = ledger.device.offer(&target.rollout);
+    let used = made.map_or(0, |offer| attempts_of(offer, ledger.rollout));
     if !lost && used >= target.attempts {
         return Err(Refusal::AttemptsUsed);
     }
     ledger.rollout.brake = Some(target.brake);
-    outcome::pull_brake(ledger.rollout, now, ledger.events);
+    ledger.artifact_faults = managed.rules.artifact_faults;
+    let has_place = made.is_some_and(|offer| offer.place && offer.epoch == ledger.rollout.epoch);
+    outcome::pull_brakes(ledger, now);
     if ledger.rollout.halted.is_some() {
         return Err(Refusal::Halted);
+    }
+    let places = managed.rules.unproven.places(ledger.rollout.proven.into());
+    if !lost && !has_place && places.is_some_and(|places| u64::from(ledger.rollout.places) >= places) {
+        return Err(Refusal::Proving);
+    }
+    if !lost && target.rate.is_some_and(|rate| ledger.recent >= rate) {
+        return Err(Refusal::RateLimited);
+    }
+    if !managed.rules.is_published {
+        return Err(Refusal::NotPublished);
     }
     if lost {
         return Ok(None);
     }
-    if target.rate.is_some_and(|rate| ledger.recent >= rate) {
-        return Err(Refusal::RateLimited);
-    }
     attempt(target, managed.patience(), reported, ledger, now);
     Ok(target.rate.and(target.channel.clone()))
+}
+
+/// The attempts that count: those before a rollout began anew do not.
+fn attempts_of(offer: &OfferRecord, rollout: &RolloutRecord) -> u32 {
+    if offer.epoch < rollout.attempts_since { 0 } else { offer.attempts }
 }
 
 /// Whether the last attempt's answer cannot have reached the device: it asks again at once, nothing about
@@ -202,38 +241,34 @@ fn attempt(target: &Target, patience: i64, reported: Version, ledger: &mut Ledge
         }
         device.latest = Some(target.rollout.clone());
     }
-    let until = now.saturating_add(patience);
-    let blank = OfferRecord {
+    let until = rollout.clock.time(now).saturating_add(patience);
+    let before = device.offer(&target.rollout);
+    let attempts = before.map_or(0, |offer| attempts_of(offer, rollout));
+    // What was counted in an earlier epoch is not counted in this one.
+    let counted = before.filter(|offer| offer.epoch == rollout.epoch && offer.was_offered());
+    let open = counted.and_then(|offer| offer.deadline);
+    let record = OfferRecord {
         rollout: target.rollout.clone(),
         target: target.version,
-        attempts: 0,
+        attempts: attempts + 1,
         at: now,
         from: reported,
-        deadline: None,
+        // Further attempts must not put the failure of one that is under way off.
+        deadline: Some(open.unwrap_or(until).min(until)),
         until,
         answered: false,
         code: None,
-        verdict: None,
-        artifact_fault: false,
+        verdict: counted.and_then(|offer| offer.verdict),
+        artifact_fault: counted.is_some_and(|offer| offer.artifact_fault),
         epoch: rollout.epoch,
+        place: true,
+        proven: before.and_then(|offer| offer.proven),
+        since: None,
+        blamed: before.and_then(|offer| offer.blamed),
+        missing: None,
     };
-    let before = device.offer(&target.rollout);
-    // What was counted in an earlier epoch is not counted in this one.
-    let (attempts, before) = match before {
-        Some(offer) if offer.epoch == rollout.epoch => (offer.attempts, Some(offer)),
-        other => (other.map_or(0, |offer| offer.attempts), None),
-    };
-    let record = OfferRecord {
-        attempts: attempts + 1,
-        // An attempt that is under way keeps its deadline: further ones must not put the failure off.
-        deadline: Some(before.and_then(|offer| offer.deadline).unwrap_or(until)),
-        verdict: before.and_then(|offer| offer.verdict),
-        artifact_fault: before.is_some_and(|offer| offer.artifact_fault),
-        ..blank
-    };
-    if before.is_none() {
-        rollout.offered += 1;
-    }
+    rollout.offered += u32::from(counted.is_none());
+    rollout.places += u32::from(!counted.is_some_and(|offer| offer.place));
     let detail = format!("{reported} → {}, attempt {}", target.version, record.attempts);
     match device.offer_mut(&target.rollout) {
         Some(offer) => *offer = record,
@@ -242,21 +277,28 @@ fn attempt(target: &Target, patience: i64, reported: Version, ledger: &mut Ledge
     events.push(event(device, now, EventKind::Offered, Some(&target.rollout), detail));
 }
 
-/// Takes a check long enough after settings were sent as proof that they arrived.
-fn confirm(ledger: &mut Ledger<'_>, now: i64) {
+/// Takes a check as proof that the settings arrived, if the answer that carried them cannot have been lost.
+///
+/// A device without an answer asks every second, and one without coverage whenever it has some, so only a check about a
+/// versionInterval after the last sending proves that. A device that starts often never asks so late: the third
+/// check in a row that comes after a pause proves it, too. So does a report of the target of that very answer.
+fn confirm(interval: u32, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
     let device = &mut *ledger.device;
-    let Some((portion, _)) = device.settings.sent.take_if(|(_, at)| now - *at >= LOST_SECONDS) else {
-        return;
-    };
-    let detail = portion.to_string();
-    device.settings.confirmed = Some(portion);
-    ledger.events.push(event(device, now, EventKind::SettingsConfirmed, None, detail));
+    let Some(sent) = &mut device.settings.sent else { return };
+    let pause = now - sent.checked;
+    sent.checks = if pause >= PAUSE_SECONDS { sent.checks + 1 } else { 0 };
+    sent.checked = now;
+    let is_confirmed = (now - sent.at) * 10 >= i64::from(interval) * 9
+        || sent.checks >= CHECKS
+        || sent.target == Some(reported);
+    if let Some(sent) = device.settings.sent.take_if(|_| is_confirmed) {
+        let detail = sent.portion.to_string();
+        device.settings.confirmed = Some(sent.portion);
+        ledger.events.push(event(device, now, EventKind::SettingsConfirmed, None, detail));
+    }
 }
 
 /// The settings that go with the answer.
-///
-/// Sent again within a minute, they count as sent again: a device that never gets an answer asks every
-/// second, and must not be taken to have them a minute later.
 fn settings(
     managed: &Managed,
     reported: Version,
@@ -275,10 +317,12 @@ fn settings(
     {
         let is_complete = ones || !once.clone().any(|push| push.has_one);
         let portion = Portion { generation, is_complete };
-        let news = record.sent.as_ref().is_none_or(|(sent, _)| *sent != portion);
+        let before = record.sent.take().filter(|sent| sent.portion == portion);
         let detail = portion.to_string();
-        record.sent = Some((portion, now));
-        if news {
+        let target = managed.target.as_ref().filter(|_| with_upgrade).map(|target| target.version);
+        let checks = before.as_ref().map_or(0, |sent| sent.checks);
+        record.sent = Some(Sent { portion, at: now, target, checks, checked: now });
+        if before.is_none() {
             ledger.events.push(event(ledger.device, now, EventKind::SettingsSent, None, detail));
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! [`super::decide`] judges an offer and [`super::outcome`] judges an attempt; here is what leads to them.
 
+use std::collections::BTreeSet;
+
 use super::decide::{self, Attempt, Skipped, decide};
-use super::offer::Offer;
+use super::offer::{Managed, Offer};
 use super::outcome::{self, Ending};
 use super::question::{Kind, NoOffer, Notice, Question, Start};
-use super::record::{DeviceRecord, Event, EventKind, Refusal, UnknownRecord};
+use super::record::{DeviceRecord, Event, EventKind, OfferRecord, Refusal, UnknownRecord};
 use super::records::{Keys, Records};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
@@ -64,12 +66,20 @@ fn check(
         records.push_event(happened(EventKind::FirstSeen, imei, now, String::new()));
     }
     let version = reported.as_ref().ok().copied();
-    end_attempt(records, imei, version, now);
+    let managed = match offer {
+        Ok(Offer::Managed(managed)) => Some(managed),
+        _ => None,
+    };
+    hear(records, imei, managed, now);
+    report(records, imei, version, now);
     let (answer, refusal) = match (offer, version) {
         (Ok(offer), Some(version)) => {
             let (rollout, channel) = rollout_of(offer.target());
             judge_silent(records, rollout, now);
             let mut ledger = records.ledger(imei, rollout, channel, now);
+            if let Some(target) = offer.target() {
+                outcome::runs(&mut ledger, target.version, version, now);
+            }
             let decision = decide(offer, version, &mut ledger, now);
             if let Some(channel) = decision.counted {
                 records.count_offer(&channel, now);
@@ -94,12 +104,69 @@ fn rollout_of(target: Option<&Target>) -> (&str, Option<&str>) {
     target.map_or(("", None), |target| (&*target.rollout, target.channel.as_deref()))
 }
 
-/// Writes down how the device's latest attempt ended, if what it reports (or only the time) tells that.
-fn end_attempt(records: &mut Records, imei: Imei, reported: Option<Version>, now: i64) {
+/// Lets the clocks of the rollouts go on that the device is in, and begins its target's rollout anew if that returns after
+/// others of its channel.
+fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) {
+    let target = managed.and_then(|managed| managed.target.as_ref());
+    let interval = managed.map(|managed| managed.interval);
+    let latest = records.device(imei).and_then(|device| device.latest.clone());
+    let of_target = target.map(|target| &*target.rollout);
+    let rollouts: BTreeSet<_> = latest.as_deref().into_iter().chain(of_target).collect();
+    for rollout in rollouts {
+        let ledger = records.ledger(imei, rollout, None, now);
+        if let Some(span) = ledger.rollout.clock.hear(interval, now) {
+            let event = outcome::of_rollout(ledger.rollout, EventKind::TimeLeftOut, now, left_out(span));
+            ledger.events.push(event);
+        }
+    }
+    let (Some(managed), Some(target)) = (managed, target) else { return };
+    let ledger = records.ledger(imei, &target.rollout, None, now);
+    let is_long_ago = now - ledger.release.judged > managed.patience();
+    if ledger.release.faults > 0 && (now - ledger.release.judged).abs() >= DeviceRecord::TOUCH_SECONDS {
+        ledger.release.judged = now;
+    }
+    let Some(name) = &target.channel else { return };
+    let is_of_channel = managed.rules.is_of_channel;
+    let clock = &mut records.channel_mut(name).clock;
+    if is_of_channel {
+        clock.hear(interval, now);
+    }
+    // The channel's time goes on only while checks are judged for its release, whichever that is. What devices outside of a
+    // rollout get does not count: they ask while those inside are switched off for a night.
+    let time = clock.time(clock.heard.unwrap_or(now));
+    let ledger = records.ledger(imei, &target.rollout, None, now);
+    if is_of_channel && ledger.rollout.judged.is_some_and(|judged| time - judged > managed.patience()) {
+        outcome::begin_anew(ledger.rollout, now, ledger.events);
+        if is_long_ago {
+            outcome::resume_release(ledger.release);
+        }
+    }
+    if ledger.rollout.judged.is_none_or(|judged| (time - judged).abs() >= DeviceRecord::TOUCH_SECONDS) {
+        ledger.rollout.judged = Some(time);
+    }
+}
+
+fn left_out(span: i64) -> String {
+    let minutes = span.abs() / 60;
+    let text = format!("{} h {:02} min", minutes / 60, minutes % 60);
+    if span < 0 {
+        format!("the clock was set back by {text}")
+    } else {
+        format!(
+            "no device was heard for {text}, or the clock was set: what is awaited is awaited that much longer"
+        )
+    }
+}
+
+/// Writes down what the version that a device reports (or only the time) says of its latest offer, and of all that take a
+/// place.
+fn report(records: &mut Records, imei: Imei, version: Option<Version>, now: i64) {
     let Some(device) = records.device(imei) else { return };
-    let Some(ending) = outcome::told(device, reported, now) else { return };
-    let Some(latest) = device.latest.clone() else { return };
-    outcome::settle(&mut records.ledger(imei, &latest, None, now), &ending, now);
+    let is_open = |offer: &&OfferRecord| offer.place || device.latest.as_ref() == Some(&offer.rollout);
+    let rollouts: Vec<_> = device.offers.iter().filter(is_open).map(|offer| offer.rollout.clone()).collect();
+    for rollout in rollouts {
+        outcome::reported(&mut records.ledger(imei, &rollout, None, now), version, now);
+    }
 }
 
 /// A check of somebody who never was in the fleet.
@@ -139,12 +206,10 @@ fn unknown_device(records: &mut Records, name: &str, said: String, now: i64) {
 fn judge_silent(records: &mut Records, rollout: &str, now: i64) -> usize {
     let mut judged = 0;
     for imei in records.take_overdue(rollout) {
+        let mut ledger = records.ledger(imei, rollout, None, now);
         // It may have asked since.
-        let is_due = |device: &DeviceRecord| {
-            device.offer(rollout).and_then(|offer| offer.deadline).is_some_and(|deadline| now >= deadline)
-        };
-        if records.device(imei).is_some_and(is_due) {
-            outcome::settle(&mut records.ledger(imei, rollout, None, now), &Ending::Overdue, now);
+        if ledger.device.offer(rollout).is_some_and(|offer| outcome::is_overdue(offer, ledger.rollout, now)) {
+            outcome::settle(&mut ledger, &Ending::Overdue, now);
             judged += 1;
         }
     }
@@ -182,7 +247,11 @@ fn notify(records: &mut Records, notice: &Notice, now: i64) -> Exchanged {
         records.push_event(happened(EventKind::FirstSeen, imei, now, String::new()));
     }
     let log = notice.client.as_ref().and_then(|client| name_device(records, imei, client, now));
-    let attempt = records.device(imei).and_then(|device| outcome::attempt_at(device, now));
+    hear(records, imei, None, now);
+    let attempt = records.device(imei).and_then(|device| {
+        let latest = records.rollout(device.latest.as_deref()?)?;
+        outcome::attempt_at(device, latest, now)
+    });
     match attempt.map(|offer| offer.rollout.clone()) {
         Some(rollout) => {
             outcome::hear_of_attempt(&mut records.ledger(imei, &rollout, None, now), &notice.posted, now);
@@ -244,7 +313,7 @@ fn started(records: &mut Records, start: &Start, published: bool, now: i64) -> E
         records.device_mut(imei, at).0.last_seen = at;
         return Exchanged::nothing(Some(format!("the version is not believed: {odd}")));
     }
-    end_attempt(records, imei, Some(start.version), at);
+    report(records, imei, Some(start.version), at);
     let (device, events) = records.device_mut(imei, at);
     let refusal = device.refusal;
     decide::seen(device, Some(start.version), refusal, at, events);
@@ -270,7 +339,7 @@ pub(super) fn trigger(
         return Err(Skipped::NeverReported);
     }
     let (rollout, channel) = rollout_of(offer.target());
-    end_attempt(records, imei, None, now);
+    report(records, imei, None, now);
     judge_silent(records, rollout, now);
     let (attempt, counted) = decide::trigger(offer, &mut records.ledger(imei, rollout, channel, now), now)?;
     if let Some(channel) = counted {

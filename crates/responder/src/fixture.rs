@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests, of other crates too")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +11,12 @@ use super::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
 use super::records::{Changes, Keys};
 use super::service::{self, Reply, Responder, Step};
 use crate::store::{Durability, Store, StoreError, Tx};
+use otapress_core::digest::Sha256;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::out;
-use otapress_core::wire::{self, AnswerFile, Brake, Offer, Setting, Site, Target};
+use otapress_core::wire::{
+    self, AnswerFile, Brake, Limit, Offer, Release, Rollout, Setting, Site, Suite, Target,
+};
 
 /// A Monday, 10:00 UTC.
 pub const NOW: i64 = 1_795_428_000;
@@ -51,6 +55,19 @@ pub fn imei(n: usize) -> String {
     format!("12345678901{n:04}")
 }
 
+const JAR: &[u8] = b"certainly no JAR";
+
+fn release(version: &str) -> Release {
+    Release {
+        version: version.into(),
+        path: format!("jars/{version}/OwnTracks.jar"),
+        size: JAR.len() as u64,
+        sha256: Sha256::of(JAR),
+        suite: Suite::default(),
+        withdrawn: None,
+    }
+}
+
 /// A published directory; it is removed with the value.
 pub struct Out(tempfile::TempDir);
 
@@ -61,8 +78,23 @@ impl Default for Out {
 }
 
 impl Out {
-    /// One without devices.
+    /// One without devices, whose rollouts have the usual limit of unproven devices.
     pub fn new() -> Self {
+        Out::with(BTreeMap::new())
+    }
+
+    /// One whose rollouts of 0.10.66 and 0.10.67 have no limit of unproven devices.
+    pub fn unlimited() -> Self {
+        let rollout = |release: &str| Rollout {
+            release: release.into(),
+            waves: vec![],
+            unproven: Limit::Unlimited,
+            brake: target(release).brake,
+        };
+        Out::with(["0.10.66", "0.10.67"].map(|release| (format!("next/{release}"), rollout(release))).into())
+    }
+
+    fn with(rollouts: BTreeMap<String, Rollout>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(out::ANSWERS)).unwrap();
         let site = Site {
@@ -70,8 +102,15 @@ impl Out {
             site: "http://ota.example.com".into(),
             version_paths: vec!["/otap/version".into()],
             notify_paths: vec!["/otap/notify?id=@".into()],
+            releases: ["0.10.65", "0.10.66", "0.10.67"].map(release).into(),
+            rollouts,
             ..Site::default()
         };
+        for release in &site.releases {
+            let jar = dir.path().join(&release.path);
+            fs::create_dir_all(jar.parent().unwrap()).unwrap();
+            fs::write(jar, JAR).unwrap();
+        }
         fs::write(dir.path().join(out::SITE_FILE), site.to_text()).unwrap();
         Out(dir)
     }

@@ -31,6 +31,8 @@ mod properties;
 pub mod question;
 pub mod record;
 pub mod records;
+#[cfg(test)]
+mod rollout_tests;
 pub mod service;
 #[cfg(test)]
 mod start_and_trigger_tests;

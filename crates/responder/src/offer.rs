@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use otapress_core::version::Version;
-use otapress_core::wire::{AnswerFile, Day, Rollout, Setting, Target, Window};
+use otapress_core::wire::{AnswerFile, Day, Limit, Rollout, Setting, Target, Window};
 
 /// How long an answer may have been under way: who asks again sooner did not get it.
 pub const LOST_SECONDS: i64 = 60;
@@ -28,6 +28,35 @@ pub struct Managed {
     pub generation: Option<String>,
     /// The settings, in the order in which they are to be applied.
     pub settings: Vec<Push>,
+    /// What holds for everybody with that target.
+    pub rules: Rules,
+}
+
+/// What `otapress.json` and the files of `out/` say of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How many devices may be unproven at a time.
+    pub unproven: Limit,
+    /// The strictest brake among the rollouts of the release: so many artifact's faults stop all of them; 0: never.
+    pub artifact_faults: u32,
+    /// The release is the one that its channel is to run, not only what devices outside of a rollout get.
+    pub is_of_channel: bool,
+    /// Nobody is to be sent the release.
+    pub is_withdrawn: bool,
+    /// The JAR is there, as long as it should be.
+    pub is_published: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            unproven: Limit::DEFAULT,
+            artifact_faults: 0,
+            is_of_channel: true,
+            is_withdrawn: false,
+            is_published: true,
+        }
+    }
 }
 
 /// A setting that is to be sent.
@@ -69,6 +98,7 @@ impl Offer {
         if let Some(target) = &mut offer.target {
             target.from = target.wave_in(rollouts).map_or(Some(i64::MAX), |wave| wave.at);
         }
+        let rules = offer.target.as_ref().map(|target| Rules::of(target, rollouts)).unwrap_or_default();
         let settings: Vec<_> = file
             .settings
             .into_iter()
@@ -86,6 +116,7 @@ impl Offer {
             interval: offer.interval,
             generation: offer.generation,
             settings,
+            rules,
         }))
     }
 
@@ -94,6 +125,19 @@ impl Offer {
         match self {
             Offer::Managed(managed) => managed.target.as_ref(),
             Offer::Held => None,
+        }
+    }
+}
+
+impl Rules {
+    fn of(target: &Target, rollouts: &BTreeMap<String, Rollout>) -> Self {
+        let is_same = |rollout: &&Rollout| rollout.release.parse() == Ok(target.version);
+        let of_release = rollouts.values().filter(is_same).map(|rollout| rollout.brake);
+        let limits = of_release.chain([target.brake]).map(|brake| brake.artifact_faults);
+        Rules {
+            unproven: rollouts.get(&target.rollout).map_or(Limit::DEFAULT, |rollout| rollout.unproven),
+            artifact_faults: limits.filter(|&limit| limit > 0).min().unwrap_or(0),
+            ..Rules::default()
         }
     }
 }

@@ -6,6 +6,7 @@ use super::exchange;
 use super::offer::Offer;
 use super::outcome;
 use super::question::NoOffer;
+use super::record::RolloutRecord;
 use super::records::{Changes, Keys, Records};
 use super::service::Responder;
 use crate::store::{Durability, Store, StoreError, Tx};
@@ -28,9 +29,16 @@ pub fn retry(store: &mut dyn Store, imeis: &[Imei], now: i64) -> Result<Vec<Imei
         retried.clear();
         for &imei in imeis {
             let Some(mut device) = tx.device(imei)? else { continue };
-            let mut events = Vec::new();
-            if outcome::retry(&mut device, now, &mut events) {
-                let mut changes = Changes { events: events.iter().collect(), ..Changes::default() };
+            let (mut events, mut rollouts) = (Vec::new(), Vec::new());
+            for id in device.offers.iter().map(|offer| offer.rollout.clone()).collect::<Vec<_>>() {
+                let mut rollout = tx.rollout(&id)?;
+                if outcome::retry(&mut device, &mut rollout, now, &mut events) {
+                    rollouts.push(rollout);
+                }
+            }
+            if !rollouts.is_empty() {
+                let (events, rollouts) = (events.iter().collect(), rollouts.iter().collect());
+                let mut changes = Changes { events, rollouts, ..Changes::default() };
                 changes.device(&device);
                 tx.put(&changes)?;
                 retried.push(imei);
@@ -60,7 +68,7 @@ pub fn retry_all(store: &mut dyn Store, now: i64) -> Result<usize, StoreError> {
 }
 
 /// Releases the brake of a release's rollouts: of those with that id (`<channel>/<release>`), or with any
-/// channel. Returns the ids of those that were halted.
+/// channel. Their places and the release's faults are forgotten, too. Returns the ids of those that go on.
 ///
 /// # Errors
 /// If the store fails; nothing was changed then.
@@ -68,6 +76,11 @@ pub fn resume(store: &mut dyn Store, release: &str, now: i64) -> Result<Vec<Stri
     let mut resumed = Vec::new();
     store.write(Durability::Power, &mut |tx| {
         resumed.clear();
+        for mut known in tx.releases()? {
+            if known.version == RolloutRecord::release(release) && outcome::resume_release(&mut known) {
+                tx.put(&Changes { releases: vec![&known], ..Changes::default() })?;
+            }
+        }
         for mut rollout in tx.rollouts()? {
             let of_release = rollout.id.rsplit_once('/').is_some_and(|(_, of)| of == release);
             let mut events = Vec::new();
@@ -92,7 +105,7 @@ pub fn could_trigger(
     imei: Imei,
     now: i64,
 ) -> Result<Result<Attempt, Skipped>, StoreError> {
-    let offer = responder.offer(imei);
+    let offer = responder.offer(imei, None);
     let mut could = Err(Skipped::NeverReported);
     store.read(&mut |tx| {
         could = exchange::trigger(&mut tx.load(&keys_of(imei, &offer), now)?, imei, &offer, now);
@@ -123,7 +136,7 @@ pub fn trigger(
     imei: Imei,
     now: i64,
 ) -> Result<Result<Attempt, Skipped>, StoreError> {
-    let offer = responder.offer(imei);
+    let offer = responder.offer(imei, None);
     let mut triggered = Err(Skipped::NeverReported);
     store.write(Durability::Power, &mut |tx| {
         let mut records = tx.load(&keys_of(imei, &offer), now)?;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::fixture::{NOW, Out, check, imei, is_upgrade, notify, target};
 use super::offer::is_open;
 use super::operate;
-use super::record::{Event, EventKind, OfferRecord, RolloutRecord, Verdict};
+use super::record::{DeviceRecord, Event, EventKind, OfferRecord, RolloutRecord, Verdict};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use otapress_core::version::Version;
@@ -136,7 +136,7 @@ impl World {
     fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         World {
-            out: Out::new(),
+            out: Out::unlimited(),
             store: SqliteStore::open(state.path(), Duration::from_secs(5)).unwrap(),
             _state: state,
             files: BTreeMap::new(),
@@ -160,6 +160,12 @@ impl World {
         let mut rollouts = Vec::new();
         self.store.read(&mut |tx| tx.rollouts().map(|read| rollouts = read)).unwrap();
         rollouts
+    }
+
+    fn device(&mut self, n: usize) -> Option<DeviceRecord> {
+        let mut device = None;
+        self.store.read(&mut |tx| tx.device(imei(n).parse().unwrap()).map(|read| device = read)).unwrap();
+        device
     }
 
     fn offers(&mut self) -> Vec<OfferRecord> {
@@ -267,12 +273,26 @@ impl World {
     /// The counters of a rollout are nothing but a sum over its offers.
     fn counts_are_those_of_the_offers(&mut self) {
         let offers = self.offers();
+        for n in 0..DEVICES {
+            // Given back: a success has held, or the rollout began anew.
+            let device = self.device(n);
+            let given_back = |o: &&OfferRecord| o.attempts == 0 || o.attempts == 1;
+            for offer in device.iter().flat_map(|device| &device.offers).filter(given_back) {
+                self.attempts.insert((n, offer.rollout.clone()), offer.attempts);
+            }
+        }
         for rollout in self.rollouts() {
             let count = |holds: &dyn Fn(&OfferRecord) -> bool| {
                 let of_it = |o: &&OfferRecord| o.rollout == rollout.id && o.epoch == rollout.epoch;
                 offers.iter().filter(of_it).filter(|o| holds(o)).count() as u32
             };
-            assert_eq!(rollout.offered, count(&|_| true));
+            assert_eq!(rollout.offered, count(&OfferRecord::was_offered));
+            assert_eq!(rollout.installed, count(&|o| o.verdict == Some(Verdict::Installed)));
+            assert_eq!(rollout.places, count(&|o| o.place));
+            let counts = |o: &&OfferRecord| {
+                o.rollout == rollout.id && o.proven.is_some_and(|epoch| epoch >= rollout.proven_since)
+            };
+            assert_eq!(rollout.proven as usize, offers.iter().filter(counts).count());
             assert_eq!(rollout.succeeded, count(&|o| o.verdict == Some(Verdict::Succeeded)));
             assert_eq!(rollout.failed, count(&|o| o.verdict == Some(Verdict::Failed)));
             assert_eq!(rollout.artifact_faults, count(&|o| o.artifact_fault));

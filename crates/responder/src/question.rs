@@ -111,7 +111,7 @@ impl Question {
                 let target = offer.as_ref().ok().and_then(Offer::target);
                 keys.devices.push((*imei, target.map(|target| &*target.rollout)));
                 keys.rollouts.extend(target.map(|target| &*target.rollout));
-                keys.channels.extend(target.and_then(|target| target.rate.and(target.channel.as_deref())));
+                keys.channels.extend(target.and_then(|target| target.channel.as_deref()));
                 if offer.is_err() {
                     keys.names.push(imei.to_string());
                 }

@@ -72,10 +72,25 @@ impl DeviceRecord {
 /// Which of the until-confirmed settings a device was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettingsRecord {
-    /// What was sent last and is not confirmed, and when.
-    pub sent: Option<(Portion, i64)>,
+    /// What was sent last and is not confirmed.
+    pub sent: Option<Sent>,
     /// What the device is known to have.
     pub confirmed: Option<Portion>,
+}
+
+/// Settings that were sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Which.
+    pub portion: Portion,
+    /// When they were sent last.
+    pub at: i64,
+    /// The target of the upgrade that they were sent with.
+    pub target: Option<Version>,
+    /// How many checks came since, each 10 minutes or more after the one before.
+    pub checks: u32,
+    /// When the last of these came.
+    pub checked: i64,
 }
 
 /// A part of a generation of settings.
@@ -95,7 +110,7 @@ impl std::fmt::Display for Portion {
     }
 }
 
-/// The offers of one rollout to one device.
+/// What one device met in one rollout: the offers made to it, or that it runs the release without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferRecord {
     /// The rollout.
@@ -108,9 +123,9 @@ pub struct OfferRecord {
     pub at: i64,
     /// What the device reported then.
     pub from: Version,
-    /// Until when success is awaited; absent if nothing is.
+    /// Until when success is awaited, in the rollout's time; absent if nothing is.
     pub deadline: Option<i64>,
-    /// Until when a result may belong to the last attempt.
+    /// Until when a result may belong to the last attempt, in the rollout's time.
     pub until: i64,
     /// Whether a result of the last attempt was recorded.
     pub answered: bool,
@@ -122,11 +137,54 @@ pub struct OfferRecord {
     pub artifact_fault: bool,
     /// The rollout's epoch in which the last attempt began; the outcome counts in no other.
     pub epoch: u32,
+    /// It takes one of the rollout's places: it was sent the release, and nothing tells what became of it.
+    pub place: bool,
+    /// The rollout's epoch in which the device was counted as having proven the release.
+    pub proven: Option<u32>,
+    /// Since when it has reported the release without interruption, in the rollout's time.
+    pub since: Option<i64>,
+    /// The release's epoch in which the device was counted among those with an artifact's fault.
+    pub blamed: Option<u32>,
+    /// When its answer file was first missed while it took a place, in the rollout's time.
+    pub missing: Option<i64>,
+}
+
+impl OfferRecord {
+    /// A record of a device that runs the release without having been offered it.
+    pub(super) fn proof(rollout: &RolloutRecord, release: Version, now: i64) -> Self {
+        OfferRecord {
+            rollout: rollout.id.clone(),
+            target: release,
+            attempts: 0,
+            at: now,
+            from: release,
+            deadline: None,
+            until: rollout.clock.time(now),
+            answered: false,
+            code: None,
+            verdict: None,
+            artifact_fault: false,
+            epoch: rollout.epoch,
+            place: false,
+            proven: None,
+            since: None,
+            blamed: None,
+            missing: None,
+        }
+    }
+
+    /// Whether an offer was made at all: nobody is offered what it reports.
+    pub fn was_offered(&self) -> bool {
+        self.from != self.target
+    }
 }
 
 /// How an offer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
+    /// A result says that the target is installed; it counts as finished until silence or another version says
+    /// otherwise.
+    Installed,
     /// The device reported the target.
     Succeeded,
     /// It answered with a fault code, or did not report the target in time.
@@ -137,6 +195,7 @@ impl Verdict {
     /// Its name in a database.
     pub fn as_str(self) -> &'static str {
         match self {
+            Verdict::Installed => "installed",
             Verdict::Succeeded => "succeeded",
             Verdict::Failed => "failed",
         }
@@ -144,7 +203,9 @@ impl Verdict {
 
     /// The verdict of that name.
     pub fn from_name(name: &str) -> Option<Verdict> {
-        [Verdict::Succeeded, Verdict::Failed].into_iter().find(|verdict| verdict.as_str() == name)
+        [Verdict::Installed, Verdict::Succeeded, Verdict::Failed]
+            .into_iter()
+            .find(|verdict| verdict.as_str() == name)
     }
 }
 
@@ -168,10 +229,12 @@ pub struct RolloutRecord {
     pub id: String,
     /// The brake as the last offer named it; absent before the first.
     pub brake: Option<Brake>,
-    /// How often it was resumed.
+    /// How often its counts began anew.
     pub epoch: u32,
     /// Devices that were made an offer.
     pub offered: u32,
+    /// Devices that stand as installed.
+    pub installed: u32,
     /// Devices that stand as succeeded.
     pub succeeded: u32,
     /// Devices that stand as failed.
@@ -180,6 +243,106 @@ pub struct RolloutRecord {
     pub artifact_faults: u32,
     /// Since when no offers are made, and why.
     pub halted: Option<Halt>,
+    /// Devices that take a place.
+    pub places: u32,
+    /// Devices that reported the release, offered or not.
+    pub proven: u32,
+    /// The first epoch whose proofs count.
+    pub proven_since: u32,
+    /// The first epoch whose attempts count.
+    pub attempts_since: u32,
+    /// The rollout's time.
+    pub clock: Clock,
+    /// When a check was judged for it last, in the channel's time; kept to 10 minutes.
+    pub judged: Option<i64>,
+}
+
+/// A time that stands still while nobody is heard: neither an outage of ours nor a step of the clock counts.
+///
+/// It lags behind the wall clock by what was left out. Only the span between two that are heard can be told from silence,
+/// so the time is that of the last one heard, plus what the wall clock says since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// When somebody was heard last, by the wall clock; kept to 10 minutes.
+    pub heard: Option<i64>,
+    /// How far it is behind the wall clock, in seconds; negative after a step back of that.
+    pub lag: i64,
+    /// The longest span that is not left out.
+    pub patience: i64,
+}
+
+impl Clock {
+    /// Its time at `now`.
+    pub fn time(&self, now: i64) -> i64 {
+        now.saturating_sub(self.lag)
+    }
+
+    /// When the wall clock shows `now` if nothing more is left out.
+    pub fn wall(&self, time: i64) -> i64 {
+        time.saturating_add(self.lag)
+    }
+
+    /// Its time at `now`, if nothing is to be left out up to then.
+    pub fn steady(&self, now: i64) -> Option<i64> {
+        let heard = self.heard.unwrap_or(now);
+        ((now - heard).abs() <= self.patience).then(|| self.time(now))
+    }
+
+    /// Somebody is heard, who asks once in a versionInterval or whose interval is not known. Returns the span that is left out, if one is.
+    pub(super) fn hear(&mut self, interval: Option<u32>, now: i64) -> Option<i64> {
+        let patience = match interval {
+            Some(interval) => i64::from(interval) * 3 / 2 + DeviceRecord::TOUCH_SECONDS,
+            None => self.patience,
+        };
+        let gap = self.heard.map_or(0, |heard| now - heard);
+        if gap.abs() >= DeviceRecord::TOUCH_SECONDS || self.heard.is_none() {
+            self.heard = Some(now);
+            self.patience = patience;
+        }
+        // A small step of the clock is left in, forwards and backwards: hosts whose clocks differ take turns.
+        (gap.abs() > patience).then(|| {
+            self.lag = self.lag.saturating_add(gap);
+            gap
+        })
+    }
+}
+
+/// What is remembered of a release, over all of its rollouts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseRecord {
+    /// Its version.
+    pub version: String,
+    /// How often its faults were forgotten.
+    pub epoch: u32,
+    /// Devices with a result that is the artifact's fault.
+    pub faults: u32,
+    /// Since when no rollout offers it, and why.
+    pub halted: Option<Halt>,
+    /// When a check was judged for it last; kept to 10 minutes, and only while there are faults.
+    pub judged: i64,
+}
+
+impl ReleaseRecord {
+    /// A release that nothing is known of.
+    pub fn new(version: impl Into<String>) -> Self {
+        ReleaseRecord { version: version.into(), epoch: 0, faults: 0, halted: None, judged: 0 }
+    }
+}
+
+/// What is remembered of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelRecord {
+    /// Its name.
+    pub name: String,
+    /// The time in which checks were judged for a release of it.
+    pub clock: Clock,
+}
+
+impl ChannelRecord {
+    /// A channel that nothing is known of.
+    pub fn new(name: impl Into<String>) -> Self {
+        ChannelRecord { name: name.into(), clock: Clock::default() }
+    }
 }
 
 impl RolloutRecord {
@@ -190,11 +353,33 @@ impl RolloutRecord {
             brake: None,
             epoch: 0,
             offered: 0,
+            installed: 0,
             succeeded: 0,
             failed: 0,
             artifact_faults: 0,
             halted: None,
+            places: 0,
+            proven: 0,
+            proven_since: 0,
+            attempts_since: 0,
+            clock: Clock::default(),
+            judged: None,
         }
+    }
+
+    /// The same, halted if its release is.
+    pub fn with_release(mut self, releases: &[ReleaseRecord]) -> Self {
+        let version = Self::release(&self.id);
+        let halt = releases.iter().find(|release| release.version == version);
+        self.halted = self.halted.or_else(|| halt.and_then(|release| release.halted.clone()));
+        self
+    }
+
+    /// The release that a rollout brings, by its id; empty for the blank rollout of devices without a target.
+    pub fn release(id: &str) -> String {
+        let text = id.rsplit('/').next().unwrap_or_default();
+        // Spellings of the same version are the same release.
+        text.parse::<Version>().map_or_else(|_| text.to_owned(), |version| version.to_string())
     }
 }
 
@@ -259,6 +444,8 @@ names! {
         Current = "current",
         /// It runs something higher, and is not to be downgraded.
         DowngradeDenied = "downgrade-denied",
+        /// The release is withdrawn.
+        Withdrawn = "withdrawn",
         /// Its wave is not open yet.
         WaitingForWave = "waiting-for-wave",
         /// Now is not the time of the week.
@@ -267,8 +454,12 @@ names! {
         AttemptsUsed = "attempts-used",
         /// The rollout's brake is pulled.
         Halted = "halted",
+        /// As many devices as may be were sent the release and have not proven it.
+        Proving = "proving",
         /// The channel made as many offers in the last hour as it may.
         RateLimited = "rate-limited",
+        /// The JAR is not there, or not all of it.
+        NotPublished = "not-published",
     }
 }
 
@@ -295,6 +486,14 @@ names! {
         Resumed = "resumed",
         /// A device was given new attempts.
         Retried = "retried",
+        /// A rollout began anew: its release returned after others.
+        BeganAnew = "began-anew",
+        /// A device left the fleet, and gave its place back.
+        PlaceFreed = "place-freed",
+        /// No device of a rollout was heard for long, or the clock was set: what is awaited is awaited that much longer.
+        TimeLeftOut = "time-left-out",
+        /// A new database beside an older `out/`.
+        NoMemory = "no-memory",
         /// A result's clientID and IMEI do not belong together.
         IdentityMismatch = "identity-mismatch",
         /// Settings were sent.

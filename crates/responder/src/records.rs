@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{DeviceRecord, Event, EventKind, OfferRecord, RolloutRecord, UnknownRecord};
+use super::record::{
+    ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
+};
 use crate::store::Durability;
 use otapress_core::id::{ClientId, Imei};
 
@@ -15,14 +17,14 @@ pub const OVERDUE_LIMIT: u32 = 500;
 /// What a batch of questions needs.
 #[derive(Clone, Debug, Default)]
 pub struct Keys<'a> {
-    /// Devices, each with the rollout of its target. They are loaded with that offer, with their latest one, and with
-    /// the rollout of either.
+    /// Devices, each with the rollout of its target. They are loaded with that offer, with their latest one, with those
+    /// that take a place or carry an artifact's fault, and with the rollouts of all of these.
     pub devices: Vec<(Imei, Option<&'a str>)>,
     /// The devices whose results named these clientIDs are loaded, too.
     pub clients: Vec<&'a ClientId>,
     /// Rollouts, with the devices that are overdue in them: up to [`OVERDUE_LIMIT`] of each.
     pub rollouts: Vec<&'a str>,
-    /// Channels whose offers of the last hour count.
+    /// Channels, with the offers of the last hour.
     pub channels: Vec<&'a str>,
     /// Names under which unknown devices may be recorded.
     pub names: Vec<String>,
@@ -54,6 +56,9 @@ impl<T: Clone + PartialEq> Slot<T> {
 pub struct Records {
     devices: BTreeMap<Imei, Slot<DeviceRecord>>,
     rollouts: BTreeMap<String, Slot<RolloutRecord>>,
+    /// All that are recorded.
+    releases: BTreeMap<String, Slot<ReleaseRecord>>,
+    channels: BTreeMap<String, Slot<ChannelRecord>>,
     unknown: BTreeMap<String, Slot<UnknownRecord>>,
     overdue: BTreeMap<String, Vec<Imei>>,
     /// Offers in the last hour, by channel.
@@ -74,6 +79,10 @@ pub struct Ledger<'a> {
     pub device: &'a mut DeviceRecord,
     /// The target's rollout; any if there is no target.
     pub rollout: &'a mut RolloutRecord,
+    /// Its release.
+    pub release: &'a mut ReleaseRecord,
+    /// So many artifact's faults stop the release, as far as `otapress.json` says; 0: any number.
+    pub artifact_faults: u32,
     /// How many offers the target's channel made in the last hour.
     pub recent: u32,
     /// What happened.
@@ -100,6 +109,16 @@ impl Records {
     /// Takes a rollout as an engine read it.
     pub fn load_rollout(&mut self, rollout: RolloutRecord) {
         self.rollouts.insert(rollout.id.clone(), Slot::loaded(rollout));
+    }
+
+    /// Takes a release as an engine read it.
+    pub fn load_release(&mut self, release: ReleaseRecord) {
+        self.releases.insert(release.version.clone(), Slot::loaded(release));
+    }
+
+    /// Takes a channel as an engine read it.
+    pub fn load_channel(&mut self, channel: ChannelRecord) {
+        self.channels.insert(channel.name.clone(), Slot::loaded(channel));
     }
 
     /// Takes an unknown device as an engine read it.
@@ -172,17 +191,37 @@ impl Records {
         now: i64,
     ) -> Ledger<'_> {
         let recent = channel.and_then(|channel| self.recent.get(channel)).copied().unwrap_or(0);
+        let version = RolloutRecord::release(rollout);
+        // Unchanged, what is new is not written.
         if !self.rollouts.contains_key(rollout) {
-            // Unchanged, it is not written.
             self.load_rollout(RolloutRecord::new(rollout));
         }
-        let Self { rollouts, devices, events, touched, .. } = self;
+        if !self.releases.contains_key(&version) {
+            self.load_release(ReleaseRecord::new(&*version));
+        }
+        let Self { rollouts, releases, devices, events, touched, .. } = self;
         touched.push(imei);
         let device = devices
             .entry(imei)
             .or_insert_with(|| Slot { loaded: None, record: DeviceRecord::new(imei, now) });
         let rollout = rollouts.get_mut(rollout).expect("was inserted above");
-        Ledger { device: &mut device.record, rollout: &mut rollout.record, recent, events }
+        let release = releases.get_mut(&version).expect("was inserted above");
+        Ledger {
+            device: &mut device.record,
+            rollout: &mut rollout.record,
+            release: &mut release.record,
+            artifact_faults: 0,
+            recent,
+            events,
+        }
+    }
+
+    /// A channel for changing.
+    pub(super) fn channel_mut(&mut self, name: &str) -> &mut ChannelRecord {
+        if !self.channels.contains_key(name) {
+            self.load_channel(ChannelRecord::new(name));
+        }
+        &mut self.channels.get_mut(name).expect("was inserted above").record
     }
 
     /// The devices that are overdue in a rollout, each handed out once.
@@ -222,6 +261,8 @@ impl Records {
         Records {
             devices: devices.map(|(imei, slot)| (*imei, slot.clone())).collect(),
             rollouts: self.rollouts.clone(),
+            releases: self.releases.clone(),
+            channels: self.channels.clone(),
             recent: self.recent.clone(),
             overdue,
             ..Records::default()
@@ -234,6 +275,8 @@ impl Records {
             || !self.counted.is_empty()
             || self.has_new_unknown
             || self.rollouts.values().any(Slot::is_changed)
+            || self.releases.values().any(Slot::is_changed)
+            || self.channels.values().any(Slot::is_changed)
             || std::mem::take(&mut self.touched)
                 .iter()
                 .any(|imei| self.devices.get(imei).is_some_and(Slot::is_changed))
@@ -243,6 +286,8 @@ impl Records {
     pub fn changes(&self) -> Changes<'_> {
         let mut changes = Changes {
             rollouts: self.rollouts.values().filter_map(Slot::changed).collect(),
+            releases: self.releases.values().filter_map(Slot::changed).collect(),
+            channels: self.channels.values().filter_map(Slot::changed).collect(),
             unknown: self.unknown.values().filter_map(Slot::changed).collect(),
             rates: self.counted.iter().map(|((channel, minute), &n)| (&**channel, *minute, n)).collect(),
             events: self.events.iter().collect(),
@@ -262,7 +307,8 @@ impl Records {
     /// What the changes must survive: an attempt or a result that a loss of power takes back would be a promise
     /// broken; that a device was seen may be forgotten.
     pub fn durability(&self) -> Durability {
-        let matters = |event: &Event| !matches!(event.kind, EventKind::FirstSeen | EventKind::VersionChanged);
+        let may_be_lost = [EventKind::FirstSeen, EventKind::VersionChanged, EventKind::TimeLeftOut];
+        let matters = |event: &Event| !may_be_lost.contains(&event.kind);
         if self.has_result || self.events.iter().any(matters) {
             Durability::Power
         } else {
@@ -299,6 +345,10 @@ pub struct Changes<'a> {
     pub offers: Vec<(Imei, &'a OfferRecord)>,
     /// Rollouts.
     pub rollouts: Vec<&'a RolloutRecord>,
+    /// Releases.
+    pub releases: Vec<&'a ReleaseRecord>,
+    /// Channels.
+    pub channels: Vec<&'a ChannelRecord>,
     /// Unknown devices; others beyond [`crate::store::UNKNOWN_LIMIT`] are forgotten.
     pub unknown: Vec<&'a UnknownRecord>,
     /// Offers to be added to the counts of a channel and a minute since 1970-01-01 UTC.

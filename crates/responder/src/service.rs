@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::exchange::{Exchanged, exchange};
 use super::message::{self, Agent, Posted, Program, Request, Route};
-use super::offer::{Offer, reads_json};
+use super::offer::{Managed, Offer, Rules, reads_json};
 use super::question::{Kind, Notice};
 pub use super::question::{NoOffer, Question, Start};
 use super::record::Refusal;
@@ -19,7 +19,8 @@ use super::records::Keys;
 use crate::store::{Durability, Store, StoreError};
 use otapress_core::id::Imei;
 use otapress_core::out;
-use otapress_core::wire::{self, Answer, AnswerFile, Site};
+use otapress_core::version::Version;
+use otapress_core::wire::{self, Answer, AnswerFile, Release, Site, Target};
 
 /// The published directory, as the responder knows it.
 ///
@@ -29,6 +30,7 @@ use otapress_core::wire::{self, Answer, AnswerFile, Site};
 pub struct Responder {
     out: PathBuf,
     site: Result<Site, String>,
+    releases: BTreeMap<Version, Release>,
 }
 
 /// What is sent back.
@@ -110,7 +112,9 @@ impl Responder {
                     ))
                 }
             });
-        Responder { out, site }
+        let of_version = |release: &Release| Some((release.version.parse().ok()?, release.clone()));
+        let releases = site.iter().flat_map(|site| &site.releases).filter_map(of_version).collect();
+        Responder { out, site, releases }
     }
 
     /// What `otapress.json` says.
@@ -134,7 +138,8 @@ impl Responder {
                     let refusal = Refusal::NoImei;
                     return Step::Done(Reply::no(format!("version check: {refusal}: user agent `{said}`")));
                 };
-                Kind::Check { imei, reported, offer: self.offer(imei) }
+                let offer = self.offer(imei, reported.as_ref().ok().copied());
+                Kind::Check { imei, reported, offer }
             }
             Route::Notify(client) => {
                 let stated = client.as_ref().and_then(|client| client.as_str().parse::<Imei>().ok());
@@ -157,7 +162,7 @@ impl Responder {
     }
 
     /// What is published for a device.
-    pub(super) fn offer(&self, imei: Imei) -> Result<Offer, NoOffer> {
+    pub(super) fn offer(&self, imei: Imei, reported: Option<Version>) -> Result<Offer, NoOffer> {
         let file = self.answer_file(imei);
         let text = fs::read(&file).map_err(|error| match (&self.site, error.kind()) {
             // Without its mark the directory is not published, and says nothing about who is in the fleet.
@@ -169,7 +174,26 @@ impl Responder {
         let parsed = AnswerFile::parse(&text).map_err(|error| broken(&error))?;
         let none = BTreeMap::new();
         let rollouts = self.site.as_ref().map_or(&none, |site| &site.rollouts);
-        Offer::new(parsed, rollouts).map_err(|error| broken(&error))
+        let mut offer = Offer::new(parsed, rollouts).map_err(|error| broken(&error))?;
+        if let Offer::Managed(Managed { target: Some(target), rules, .. }) = &mut offer {
+            self.judge_target(target, rules, reported);
+        }
+        Ok(offer)
+    }
+
+    /// Whether the target may be sent to anybody: half a copy of `out/` offers nothing.
+    fn judge_target(&self, target: &Target, rules: &mut Rules, reported: Option<Version>) {
+        let release = self.releases.get(&target.version);
+        rules.is_withdrawn = release.is_some_and(|release| release.withdrawn.is_some());
+        // Nothing is offered to a device that runs its target.
+        rules.is_published = reported == Some(target.version)
+            || release.is_some_and(|release| {
+                let jar = fs::metadata(self.out.join(&release.path));
+                jar.is_ok_and(|jar| jar.is_file() && jar.len() == release.size)
+            });
+        let of_channel = target.channel.as_ref().zip(self.site.as_ref().ok());
+        let of_channel = of_channel.and_then(|(channel, site)| site.channels.get(channel));
+        rules.is_of_channel = of_channel.is_none_or(|release| release.parse() == Ok(target.version));
     }
 }
 

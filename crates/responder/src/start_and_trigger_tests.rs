@@ -118,6 +118,10 @@ fn a_start_with_another_version_fails_what_was_due_by_then() {
     let mut world = World::new();
     assert!(world.check(1, "0.10.65", NOW));
     let deadline = world.device(1).unwrap().latest_offer().unwrap().deadline.unwrap();
+    // Somebody is heard meanwhile.
+    for after in [10_800, 21_600] {
+        world.check(2, "0.10.66", NOW + after);
+    }
     world.start(1, "0.10.65", deadline - 1, deadline + 100);
     assert_eq!(world.rollout().failed, 0, "it had time left when it started");
     world.start(1, "0.10.65", deadline, deadline + 100);

@@ -1,6 +1,6 @@
 //! Gates: conditions under which a pipeline may promote a release further.
 //!
-//! A device has *finished* if it runs its target or has failed. A rollout passes if
+//! Only devices whose wave is open count. One has *finished* if it runs its target or has failed. A rollout passes if
 //! - it is not halted,
 //! - enough devices have finished: at least `min_finished`, or all that it reaches if these are fewer;
 //! - of those that have finished, at least `min_success` run the release;
@@ -57,7 +57,7 @@ impl Gate {
 
     fn judge_one(&self, status: &Status, counts: &RolloutSummary) -> Judgement {
         let record = &status.rollouts[counts.place].record;
-        let (current, failed, finished) = (counts.current(), counts.failed(), counts.finished());
+        let (current, failed, finished) = (counts.reached_current, counts.reached_failed, counts.finished());
         let reached = counts.reached;
         let mut misses = Vec::new();
         if let Some(halt) = &record.halted {

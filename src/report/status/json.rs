@@ -294,7 +294,7 @@ impl<'a> DeviceView<'a> {
 }
 
 fn offers(record: &DeviceRecord) -> Vec<OfferView<'_>> {
-    let offers = record.offers.iter().map(|offer| OfferView {
+    let offers = record.offers.iter().filter(|offer| offer.was_offered()).map(|offer| OfferView {
         rollout: &offer.rollout,
         from: offer.from,
         target: offer.target,

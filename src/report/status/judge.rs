@@ -43,6 +43,8 @@ states! {
     OutsideWindow = "outside-window", "waits for the window";
     /// The channel made its offers of this hour.
     RateLimited = "rate-limited", "waits for the rate";
+    /// As many devices as may be were sent the release and have not proven it.
+    Proving = "proving", "waits until others have proven it";
     /// The rollout's brake is pulled.
     Halted = "halted", "rollout halted";
     /// Its last attempt failed; it has more.
@@ -65,7 +67,10 @@ impl State {
     /// On its way, or waiting for something that comes by itself or by `resume`.
     pub fn is_pending(self) -> bool {
         use State::*;
-        matches!(self, Installed | Offered | Due | WaitingForWave | OutsideWindow | RateLimited | Halted)
+        matches!(
+            self,
+            Installed | Offered | Due | WaitingForWave | OutsideWindow | RateLimited | Proving | Halted
+        )
     }
 
     /// There is something that the device should run.
@@ -139,7 +144,7 @@ pub(super) fn judge(
     if reported == target.version {
         return (State::Current, None);
     }
-    let made = record.offer(&target.rollout);
+    let made = record.offer(&target.rollout).filter(|made| made.was_offered());
     let failure = made.filter(|made| made.verdict == Some(Verdict::Failed)).map(|made| failure(record, made));
     let refusal = decide::refusal(offer, reported, record, rollout, recent, now);
     let state = match (made, refusal) {
@@ -151,6 +156,7 @@ pub(super) fn judge(
         (_, Some(Refusal::WaitingForWave)) => State::WaitingForWave,
         (_, Some(Refusal::OutsideWindow)) => State::OutsideWindow,
         (_, Some(Refusal::Halted)) => State::Halted,
+        (_, Some(Refusal::Proving)) => State::Proving,
         (_, Some(Refusal::RateLimited)) => State::RateLimited,
         _ => State::Due,
     };

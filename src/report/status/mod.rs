@@ -32,7 +32,7 @@ use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
 use otapress_responder::offer::Offer;
 use otapress_responder::outcome;
-use otapress_responder::record::{DeviceRecord, RolloutRecord, UnknownRecord};
+use otapress_responder::record::{DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
 use otapress_responder::records::Ledger;
 use otapress_responder::store::Standing;
 
@@ -114,7 +114,7 @@ pub struct Stranger {
 impl Status {
     /// Makes the model. `records` are used up.
     pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
-        let Records { mut devices, mut rollouts, standings, unknowns, recent, .. } = records;
+        let Records { mut devices, mut rollouts, releases, standings, unknowns, recent } = records;
         judge_overdue(&mut devices, &mut rollouts, now);
         let mut published =
             PublishedAnswers { rollouts: render::rollouts(fleet), ..PublishedAnswers::default() };
@@ -134,7 +134,8 @@ impl Status {
             .map(|rules| Rollout {
                 record: rollouts
                     .remove(&rules.rollout)
-                    .unwrap_or_else(|| RolloutRecord::new(&*rules.rollout)),
+                    .unwrap_or_else(|| RolloutRecord::new(&*rules.rollout))
+                    .with_release(&releases),
                 recent: rules
                     .rate
                     .and(rules.channel.as_ref())
@@ -208,18 +209,29 @@ impl PublishedAnswers {
     }
 }
 
-/// Ends the attempts whose time is over, as the next question about their rollout would.
+/// Ends the attempts whose time is over, as the next question about their rollout would. Deadlines become those of the wall
+/// clock.
 fn judge_overdue(
     devices: &mut BTreeMap<Imei, DeviceRecord>,
     rollouts: &mut BTreeMap<String, RolloutRecord>,
     now: i64,
 ) {
     for device in devices.values_mut() {
-        let Some(ending) = outcome::told(device, None, now) else { continue };
         let Some(id) = device.latest.clone() else { continue };
         let rollout = rollouts.entry(id.clone()).or_insert_with(|| RolloutRecord::new(id));
-        let mut ledger = Ledger { device, rollout, recent: 0, events: &mut Vec::new() };
-        outcome::settle(&mut ledger, &ending, now);
+        let mut ledger = Ledger {
+            device,
+            rollout,
+            release: &mut ReleaseRecord::new(""),
+            artifact_faults: 0,
+            recent: 0,
+            events: &mut Vec::new(),
+        };
+        outcome::reported(&mut ledger, None, now);
+        for offer in &mut device.offers {
+            let clock = rollouts.get(&offer.rollout).map(|rollout| rollout.clock).unwrap_or_default();
+            offer.deadline = offer.deadline.map(|deadline| clock.wall(deadline));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
-use otapress_responder::record::{DeviceRecord, EventKind, RolloutRecord, UnknownRecord};
+use otapress_responder::record::{DeviceRecord, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord};
 use otapress_responder::store::{Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
 
 /// Rows read per page.
@@ -18,6 +18,8 @@ pub struct Records {
     pub devices: BTreeMap<Imei, DeviceRecord>,
     /// Every rollout, by id.
     pub rollouts: BTreeMap<String, RolloutRecord>,
+    /// Every release that has or had faults.
+    pub releases: Vec<ReleaseRecord>,
     /// The counts of each rollout's devices.
     pub standings: BTreeMap<String, Standing>,
     /// Devices that never were in the fleet.
@@ -43,13 +45,14 @@ impl Records {
             later.read_on(tx)?;
             let devices = devices(tx)?;
             let rollouts = tx.rollouts()?.into_iter().map(|rollout| (rollout.id.clone(), rollout)).collect();
+            let releases = tx.releases()?;
             let standings = tx.standings()?.into_iter().collect();
             let unknowns = tx.unknowns(UNKNOWN_LIMIT)?;
             let mut recent = BTreeMap::new();
             for channel in fleet.channels().iter().filter(|channel| channel.rate.is_some()) {
                 recent.insert(channel.name.clone(), tx.offers_in_hour(&channel.name, now)?);
             }
-            read = Some((Records { devices, rollouts, standings, unknowns, recent }, later));
+            read = Some((Records { devices, rollouts, releases, standings, unknowns, recent }, later));
             Ok(())
         })?;
         let (records, later) = read.unwrap_or_default();

@@ -6,6 +6,7 @@ use super::{DeviceStatus, Failure, Rollout, State, Status};
 use otapress_core::version::Version;
 use otapress_publish::fleet::{BasisPoints, Channel, Fleet};
 use otapress_publish::resolve::Rule;
+use otapress_responder::record::OfferRecord;
 
 /// Counts of devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct RolloutSummary {
     pub target: usize,
     /// Those whose wave is open.
     pub reached: usize,
+    /// Of those whose wave is open: those that run the release.
+    pub reached_current: usize,
+    /// Of those whose wave is open: those that failed.
+    pub reached_failed: usize,
     /// By state.
     pub states: BTreeMap<State, usize>,
     /// Those that have missed more than two checks.
@@ -76,9 +81,9 @@ impl RolloutSummary {
         State::ALL.iter().filter(|state| state.is_failed()).map(|state| self.in_state(*state)).sum()
     }
 
-    /// Those that have finished: they run it, or they failed.
+    /// Those whose wave is open and that have finished: they run it, or they failed.
     pub fn finished(&self) -> usize {
-        self.current() + self.failed()
+        self.reached_current + self.reached_failed
     }
 }
 
@@ -131,6 +136,8 @@ impl RolloutSummary {
             place,
             target: 0,
             reached: 0,
+            reached_current: 0,
+            reached_failed: 0,
             states: BTreeMap::new(),
             silent: 0,
             offered: 0,
@@ -141,11 +148,18 @@ impl RolloutSummary {
 
     fn add(&mut self, device: &DeviceStatus, rollout: &Rollout, now: i64) {
         self.target += 1;
-        self.reached += usize::from(device.assignment.from.is_none_or(|from| now >= from));
+        if device.assignment.from.is_none_or(|from| now >= from) {
+            self.reached += 1;
+            self.reached_current += usize::from(device.state == State::Current);
+            self.reached_failed += usize::from(device.state.is_failed());
+        }
         *self.states.entry(device.state).or_default() += 1;
         self.silent += usize::from(device.silent);
         let record = device.record.as_ref();
-        self.offered += usize::from(record.is_some_and(|record| record.offer(&rollout.record.id).is_some()));
+        self.offered +=
+            usize::from(record.is_some_and(|record| {
+                record.offer(&rollout.record.id).is_some_and(OfferRecord::was_offered)
+            }));
         if let Some(failure) = device.failure {
             *self.failures.entry(failure).or_default() += 1;
         }

@@ -12,14 +12,14 @@ use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
 use otapress_responder::code;
 use otapress_responder::offer::{is_open, opens_at};
-use otapress_responder::record::{Event, Verdict};
+use otapress_responder::record::{Event, RolloutRecord, Verdict};
 
 /// The whole summary.
 pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
     let mut text = headline(status, summary);
     for rollout in &summary.rollouts {
         text.push('\n');
-        text += &self::rollout(status, rollout);
+        text += &self::rollout(fleet, status, rollout);
     }
     let without: Vec<_> = [State::NoTarget, State::Held]
         .into_iter()
@@ -72,13 +72,16 @@ fn headline(status: &Status, summary: &Summary) -> String {
     text
 }
 
-fn rollout(status: &Status, counts: &RolloutSummary) -> String {
+fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> String {
     let rollout = &status.rollouts[counts.place];
     let record = &rollout.record;
     let mut text = format!("{}\n", record.id);
     if let Some(halt) = &record.halted {
         let since = moment(halt.at);
         row(&mut text, "HALTED", &format!("since {since}: {}; `otapress resume {}`", halt.reason, record.id));
+    }
+    if record.places > 0 {
+        row(&mut text, "proving", &unproven(fleet, status, record));
     }
     row(&mut text, "target", &devices(counts.target));
     row(&mut text, "on it", &format!("{} ({})", counts.current(), share(counts.current(), counts.target)));
@@ -114,6 +117,33 @@ fn rollout(status: &Status, counts: &RolloutSummary) -> String {
         row(&mut text, "rate", &format!("{recent} of {rate} offers in the last hour"));
     }
     text
+}
+
+/// How many devices are named that others wait for.
+const NAMED: usize = 10;
+
+/// The devices that were sent the release and were not heard of since.
+fn unproven(fleet: &Fleet, status: &Status, record: &RolloutRecord) -> String {
+    let takes_place = |device: &&DeviceStatus| {
+        let offer = device.record.as_ref().and_then(|device| device.offer(&record.id));
+        offer.is_some_and(|offer| offer.place && offer.epoch == record.epoch)
+    };
+    let names = status.devices.iter().filter(takes_place);
+    let mut names: Vec<_> = names.map(|device| fleet.devices()[device.index].client_id.as_str()).collect();
+    if names.len() > NAMED {
+        let more = format!("and {} more", names.len() - NAMED);
+        names.truncate(NAMED);
+        return format!("{} {more}", sent(record.places) + &names.join(", "));
+    }
+    let names = if names.is_empty() { "no longer in the fleet".to_owned() } else { names.join(", ") };
+    sent(record.places) + &names
+}
+
+fn sent(n: u32) -> String {
+    match n {
+        1 => "1 device was sent it and has not been heard of since: ".into(),
+        n => format!("{n} devices were sent it and have not been heard of since: "),
+    }
 }
 
 fn wave(wave: &WaveSummary, now: i64) -> String {
@@ -190,7 +220,9 @@ pub fn device(fleet: &Fleet, status: &Status, device: &DeviceStatus, events: &[E
     row(&mut text, "interval", &span(device.interval.into()));
     for offer in &record.offers {
         let verdict = match (offer.verdict, offer.deadline) {
+            _ if !offer.was_offered() => continue,
             (_, Some(deadline)) => format!("under way until {}", moment(deadline)),
+            (Some(Verdict::Installed), None) => "installed".into(),
             (Some(Verdict::Succeeded), None) => "succeeded".into(),
             (Some(Verdict::Failed), None) => "failed".into(),
             (None, None) => "given up for another rollout".into(),

@@ -51,6 +51,7 @@ pub(crate) fn reason(fleet: &Fleet, status: &Status, device: &DeviceStatus) -> O
             let halt = record.halted.as_ref().map_or("", |halt| &halt.reason);
             (format!("its rollout is halted: {halt}"), Some(resume(record)))
         }
+        State::Proving => (refused(Refusal::Proving), Some(proving(record))),
         State::Offered | State::Installed => (under_way(device, rollout), None),
         State::Failed | State::Exhausted => failed(fleet, status, device, rollout),
     };
@@ -124,6 +125,15 @@ fn wait(fleet: &Fleet, status: &Status, device: &DeviceStatus, rollout: Option<&
 
 fn resume(record: &RolloutRecord) -> String {
     format!("find the cause, then `otapress resume {}`, or go back to the release before", record.id)
+}
+
+/// The remedies for a rollout whose places are taken.
+fn proving(record: &RolloutRecord) -> String {
+    format!(
+        "see to those devices; one that comes back lets the rollout go on, as does `otapress retry DEVICE` for one that is \
+         parked, and `otapress resume {}` for all of them",
+        record.id
+    )
 }
 
 fn offer_of<'a>(device: &'a DeviceStatus, record: &RolloutRecord) -> Option<&'a OfferRecord> {

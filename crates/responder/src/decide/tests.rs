@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::offer::Push;
-use crate::outcome::Ending;
 use crate::record::{Halt, SettingsRecord, Verdict};
 use otapress_core::wire::{Brake, Day, Window};
 
@@ -61,7 +60,15 @@ fn decide(
     now: i64,
 ) -> Decision {
     let (mut device, mut rollout, mut events) = (device.clone(), rollout.clone(), Vec::new());
-    let mut ledger = Ledger { device: &mut device, rollout: &mut rollout, recent, events: &mut events };
+    let mut release = ReleaseRecord::new("0.10.66");
+    let mut ledger = Ledger {
+        device: &mut device,
+        rollout: &mut rollout,
+        release: &mut release,
+        artifact_faults: 0,
+        recent,
+        events: &mut events,
+    };
     let super::Decision { answer, refusal, counted } = super::decide(offer, reported, &mut ledger, now);
     Decision { answer, refusal, device, rollout, counted, events }
 }
@@ -75,16 +82,19 @@ fn kinds(decision: &Decision) -> Vec<EventKind> {
 }
 
 /// The refusals that `decide` knows, in their order.
-const RULES: [Refusal; 9] = [
+const RULES: [Refusal; 12] = [
     Refusal::Held,
     Refusal::NoTarget,
     Refusal::Current,
     Refusal::DowngradeDenied,
+    Refusal::Withdrawn,
     Refusal::WaitingForWave,
     Refusal::OutsideWindow,
     Refusal::AttemptsUsed,
     Refusal::Halted,
+    Refusal::Proving,
     Refusal::RateLimited,
+    Refusal::NotPublished,
 ];
 
 /// Decides where exactly these rules say no. `lost`: the device asks again half a minute after an offer.
@@ -123,8 +133,14 @@ fn decide_where(rules: &[Refusal], lost: bool) -> Decision {
     }
     target.rate = Some(5);
     let recent = if holds(Refusal::RateLimited) { 5 } else { 4 };
+    if holds(Refusal::Proving) {
+        (rollout.places, rollout.proven) = (3, 39);
+    }
     let target = (!holds(Refusal::NoTarget)).then_some(target);
-    let offer = if holds(Refusal::Held) { Offer::Held } else { Offer::Managed(managed(target)) };
+    let mut managed = managed(target);
+    managed.rules.is_withdrawn = holds(Refusal::Withdrawn);
+    managed.rules.is_published = !holds(Refusal::NotPublished);
+    let offer = if holds(Refusal::Held) { Offer::Held } else { Offer::Managed(managed) };
     decide(&offer, reported, &device, &rollout, recent, NOW)
 }
 
@@ -146,8 +162,10 @@ fn a_lost_answer_is_given_again_unless_the_rollout_ended() {
     for set in 0..1_u32 << RULES.len() {
         let rules: Vec<_> = (0..RULES.len()).filter(|i| set >> i & 1 == 1).map(|i| RULES[i]).collect();
         let decision = decide_where(&rules, true);
-        // These two were asked when the attempt began.
-        let first = rules.iter().find(|r| !matches!(r, Refusal::AttemptsUsed | Refusal::RateLimited));
+        // These three were asked when the attempt began.
+        let first = rules
+            .iter()
+            .find(|r| !matches!(r, Refusal::AttemptsUsed | Refusal::Proving | Refusal::RateLimited));
         assert_eq!(decision.refusal, first.copied(), "{rules:?}");
         assert_eq!(decision.counted, None, "{rules:?}");
         assert_eq!(decision.device.latest_offer().unwrap().attempts, 1, "{rules:?}");
@@ -162,7 +180,7 @@ fn an_offer_is_recorded() {
         decide(&Offer::Managed(managed(Some(target))), v("0.10.65"), &device(), &rollout(), 0, NOW);
     assert_eq!(decision.answer, Answer { upgrade: true, settings: vec![] });
     assert_eq!(decision.counted.as_deref(), Some("next"));
-    assert_eq!(decision.rollout, RolloutRecord { brake: Some(BRAKE), offered: 1, ..rollout() });
+    assert_eq!(decision.rollout, RolloutRecord { brake: Some(BRAKE), offered: 1, places: 1, ..rollout() });
     let deadline = NOW + 2 * 10800 + 3600;
     assert_eq!(
         decision.device.latest_offer(),
@@ -179,6 +197,11 @@ fn an_offer_is_recorded() {
             verdict: None,
             artifact_fault: false,
             epoch: 0,
+            place: true,
+            proven: None,
+            since: None,
+            blamed: None,
+            missing: None,
         })
     );
     assert_eq!(kinds(&decision), [EventKind::Offered]);
@@ -223,8 +246,13 @@ fn attempts_are_used_up_and_given_back() {
     let refused = decide_at(&managed, "0.10.65", &device, NOW + 240);
     assert_eq!(refused.refusal, Some(Refusal::AttemptsUsed));
     let mut events = Vec::new();
-    assert!(outcome::retry(&mut device, NOW + 241, &mut events));
-    assert!(!outcome::retry(&mut device, NOW + 241, &mut events), "there is nothing to give back");
+    let mut rollout = RolloutRecord { places: 1, ..rollout() };
+    assert!(outcome::retry(&mut device, &mut rollout, NOW + 241, &mut events));
+    assert_eq!(rollout.places, 0);
+    assert!(
+        !outcome::retry(&mut device, &mut rollout, NOW + 241, &mut events),
+        "there is nothing to give back"
+    );
     assert_eq!(events.len(), 1);
     let decision = decide_at(&managed, "0.10.65", &device, NOW + 241);
     assert!(decision.answer.upgrade);
@@ -265,9 +293,13 @@ fn a_further_attempt_does_not_put_the_failure_off() {
     let offer = second.latest_offer().unwrap();
     assert_eq!((offer.attempts, offer.deadline), (2, Some(NOW + 25200)));
     assert_eq!(offer.until, NOW + 10800 + 25200);
-    assert_eq!(outcome::told(&second, Some(v("0.10.65")), NOW + 25199), None);
-    assert_eq!(outcome::told(&second, Some(v("0.10.65")), NOW + 25200), Some(Ending::Overdue));
-    assert_eq!(outcome::told(&second, Some(v("0.10.66")), NOW + 25200), Some(Ending::Reported));
+    let mut rollout = rollout();
+    rollout.clock.patience = 30_000;
+    rollout.clock.heard = Some(NOW);
+    let offer = second.latest_offer().unwrap();
+    assert!(!outcome::is_overdue(offer, &rollout, NOW + 25199));
+    assert!(outcome::is_overdue(offer, &rollout, NOW + 25200));
+    assert!(!outcome::is_overdue(offer, &rollout, NOW + 30_001), "it may be everybody's silence");
 }
 
 #[test]
@@ -330,7 +362,12 @@ fn with_settings(target: Option<Target>) -> Managed {
             push("maxInterval", "10", false),
             push("minSpeed", "3", true),
         ],
+        ..Managed::default()
     }
+}
+
+fn sent(decision: &Decision) -> Option<(Portion, i64)> {
+    decision.device.settings.sent.as_ref().map(|sent| (sent.portion.clone(), sent.at))
 }
 
 fn keys(decision: &Decision) -> Vec<&str> {
@@ -347,17 +384,17 @@ fn settings_are_sent_until_they_are_confirmed() {
     let at = |device: &DeviceRecord, now| decide_at(&managed, "0.10.65", device, now);
     let first = at(&device(), NOW);
     assert_eq!(keys(&first), ["qos", "maxInterval", "minSpeed"]);
-    assert_eq!(first.device.settings.sent, Some((portion("g", true), NOW)));
+    assert_eq!(sent(&first), Some((portion("g", true), NOW)));
     assert_eq!(kinds(&first), [EventKind::SettingsSent]);
     assert_eq!(first.refusal, Some(Refusal::NoTarget));
 
-    let again = at(&first.device, NOW + 59);
-    assert_eq!(keys(&again), ["qos", "maxInterval", "minSpeed"], "the answer was lost");
+    let again = at(&first.device, NOW + 9_719);
+    assert_eq!(keys(&again), ["qos", "maxInterval", "minSpeed"], "the answer may have been lost");
     assert_eq!(kinds(&again), []);
-    let not_yet = at(&again.device, NOW + 60);
-    assert_eq!(keys(&not_yet), ["qos", "maxInterval", "minSpeed"], "a minute since they were sent last");
+    let not_yet = at(&again.device, NOW + 9_720);
+    assert_eq!(keys(&not_yet), ["qos", "maxInterval", "minSpeed"], "a second since they were sent last");
 
-    let confirmed = at(&first.device, NOW + 60);
+    let confirmed = at(&first.device, NOW + 9_720);
     assert_eq!(keys(&confirmed), ["minSpeed"]);
     assert_eq!(confirmed.device.settings, SettingsRecord { sent: None, confirmed: Some(portion("g", true)) });
     assert_eq!(kinds(&confirmed), [EventKind::SettingsConfirmed]);
@@ -367,6 +404,44 @@ fn settings_are_sent_until_they_are_confirmed() {
     let other = Managed { generation: Some("h".into()), ..managed.clone() };
     let changed = decide_at(&other, "0.10.65", &later.device, NOW + 21600);
     assert_eq!(keys(&changed), ["qos", "maxInterval", "minSpeed"], "another generation");
+}
+
+#[test]
+fn a_tracker_that_starts_every_hour_does_not_write_its_flash_for_ever() {
+    let managed = with_settings(None);
+    let mut device = device();
+    let mut writes = 0;
+    for check in 0..10 {
+        let decision = decide_at(&managed, "0.10.65", &device, NOW + check * 3600);
+        writes += i64::from(keys(&decision).contains(&"qos"));
+        device = decision.device;
+    }
+    assert_eq!((writes, device.settings.confirmed), (3, Some(portion("g", true))));
+}
+
+#[test]
+fn an_answer_that_is_lost_for_ten_minutes_confirms_nothing() {
+    let managed = with_settings(None);
+    let mut device = device();
+    for check in 0..40 {
+        // Asks every fifteen seconds, and has no coverage for an hour in between.
+        let decision = decide_at(&managed, "0.10.65", &device, NOW + check * 15 + 3600 * (check / 20));
+        assert_eq!(keys(&decision), ["qos", "maxInterval", "minSpeed"], "{check}");
+        device = decision.device;
+    }
+    assert_eq!(device.settings.confirmed, None);
+}
+
+#[test]
+fn a_report_of_the_target_confirms_the_settings_that_came_with_it() {
+    let managed = with_settings(Some(target()));
+    let offered = decide_at(&managed, "0.10.65", &device(), NOW);
+    assert!(offered.answer.upgrade);
+    let upgraded = decide_at(&managed, "0.10.66", &offered.device, NOW + 200);
+    assert_eq!(upgraded.device.settings.confirmed, Some(portion("g", true)));
+    let idle = with_settings(None);
+    let without = decide_at(&idle, "0.10.65", &device(), NOW);
+    assert_eq!(decide_at(&managed, "0.10.66", &without.device, NOW + 200).device.settings.confirmed, None);
 }
 
 #[test]
@@ -393,7 +468,7 @@ fn old_firmware_is_never_told_a_one_by_accident() {
         let expected: &[&str] =
             if old { &["qos", "minSpeed"] } else { &["qos", "maxInterval", "minSpeed", "useGPIO1"] };
         assert_eq!(keys(&first), expected, "{reported}");
-        assert_eq!(first.device.settings.sent, Some((portion("g", !old), NOW)));
+        assert_eq!(sent(&first), Some((portion("g", !old), NOW)));
         assert_eq!(first.answer.to_body().contains('1'), !old, "{reported}");
     }
 }

@@ -29,6 +29,11 @@ fn offered() -> DeviceRecord {
         verdict: None,
         artifact_fault: false,
         epoch: 0,
+        place: true,
+        proven: None,
+        since: None,
+        blamed: None,
+        missing: None,
     });
     device
 }
@@ -37,19 +42,24 @@ fn posted(text: &str) -> Posted {
     Posted::parse(text.as_bytes())
 }
 
-fn ledger<'a>(
-    device: &'a mut DeviceRecord,
-    rollout: &'a mut RolloutRecord,
-    events: &'a mut Vec<Event>,
-) -> Ledger<'a> {
-    Ledger { device, rollout, recent: 0, events }
+/// Does something with the records of a device and a rollout. The release's are kept from one time to the next.
+fn with<T>(
+    device: &mut DeviceRecord,
+    rollout: &mut RolloutRecord,
+    events: &mut Vec<Event>,
+    work: impl FnOnce(&mut Ledger<'_>) -> T,
+) -> T {
+    let faults = rollout.artifact_faults;
+    let mut release = ReleaseRecord { faults, ..ReleaseRecord::new("0.10.66") };
+    let release = &mut release;
+    work(&mut Ledger { device, rollout, release, artifact_faults: 0, recent: 0, events })
 }
 
 /// Posts a result; returns what happened: nothing, if it was posted before.
 fn post(device: &mut DeviceRecord, rollout: &mut RolloutRecord, text: &str, now: i64) -> Vec<EventKind> {
     let mut events = Vec::new();
-    if attempt_at(device, now).is_some() {
-        hear_of_attempt(&mut ledger(device, rollout, &mut events), &posted(text), now);
+    if attempt_at(device, rollout, now).is_some() {
+        with(device, rollout, &mut events, |ledger| hear_of_attempt(ledger, &posted(text), now));
     } else {
         hear_of_no_attempt(device, &posted(text), now, &mut events);
     }
@@ -58,9 +68,7 @@ fn post(device: &mut DeviceRecord, rollout: &mut RolloutRecord, text: &str, now:
 
 fn report(device: &mut DeviceRecord, rollout: &mut RolloutRecord, version: &str, now: i64) -> Vec<EventKind> {
     let mut events = Vec::new();
-    if let Some(ending) = told(device, version.parse().ok(), now) {
-        settle(&mut ledger(device, rollout, &mut events), &ending, now);
-    }
+    with(device, rollout, &mut events, |ledger| reported(ledger, version.parse().ok(), now));
     events.iter().map(|event| event.kind).collect()
 }
 
@@ -79,12 +87,12 @@ fn results_by_their_code() {
         ("905 x", EventKind::Failed, (0, 1, 1)),
         ("906 x", EventKind::Failed, (0, 1, 1)),
         ("907 x", EventKind::Failed, (0, 1, 1)),
-        ("908 x", EventKind::Failed, (0, 1, 0)),
+        ("908 x", EventKind::Failed, (0, 1, 1)),
         ("909 x", EventKind::Failed, (0, 1, 1)),
         ("910 x", EventKind::Failed, (0, 1, 1)),
         ("911 x", EventKind::Failed, (0, 1, 0)),
         ("912 x", EventKind::Notified, (0, 0, 0)),
-        ("913 x", EventKind::Failed, (0, 1, 0)),
+        ("913 x", EventKind::Failed, (0, 1, 1)),
         ("999 x", EventKind::Notified, (0, 0, 0)),
         ("no code", EventKind::Notified, (0, 0, 0)),
         ("", EventKind::Notified, (0, 0, 0)),
@@ -96,7 +104,9 @@ fn results_by_their_code() {
         assert_eq!((result.at, &*result.text, result.rollout.as_deref()), (NOW + 100, text, Some(ROLLOUT)));
         let failed = kind == EventKind::Failed;
         let offer = device.latest_offer().unwrap();
-        assert_eq!(offer.verdict, failed.then_some(Verdict::Failed), "{text}");
+        let installed = (kind == EventKind::Installed).then_some(Verdict::Installed);
+        assert_eq!(offer.verdict, installed.or(failed.then_some(Verdict::Failed)), "{text}");
+        assert_eq!(offer.place, !failed, "{text}");
         assert_eq!(offer.deadline.is_none(), failed, "{text}");
         let (before, rollout_before) = (device.clone(), rollout.clone());
         assert_eq!(post(&mut device, &mut rollout, text, NOW + 5000), [], "{text}");
@@ -105,19 +115,64 @@ fn results_by_their_code() {
 }
 
 #[test]
-fn installed_is_not_proven_until_the_target_is_reported() {
-    let (mut device, mut rollout) = (offered(), rollout());
+fn installed_counts_as_finished_until_another_version_or_silence() {
+    let (mut device, mut rollout) = (offered(), RolloutRecord { places: 1, ..rollout() });
     post(&mut device, &mut rollout, "900 Success", NOW + 100);
-    assert_eq!(report(&mut device, &mut rollout, "0.10.65", NOW + 200), []);
+    assert_eq!((rollout.installed, rollout.places), (1, 1), "it may never be heard of again");
     let mut lucky = (device.clone(), rollout.clone());
     assert_eq!(report(&mut lucky.0, &mut lucky.1, "0.10.66", NOW + 200), [EventKind::Upgraded]);
-    assert_eq!(counts(&lucky.1), (1, 0, 0));
+    assert_eq!((counts(&lucky.1), lucky.1.installed), ((1, 0, 0), 0));
+    assert_eq!((lucky.1.places, lucky.1.proven), (0, 1));
     assert_eq!(report(&mut lucky.0, &mut lucky.1, "0.10.66", NOW + 300), [], "once");
-    assert_eq!(report(&mut device, &mut rollout, "0.10.65", NOW + 25200), [EventKind::Failed]);
-    assert_eq!(counts(&rollout), (0, 1, 0));
-    assert_eq!(report(&mut device, &mut rollout, "0.10.65", NOW + 25300), [], "once");
-    assert_eq!(report(&mut device, &mut rollout, "0.10.66", NOW + 90000), [EventKind::Upgraded], "late");
-    assert_eq!(counts(&rollout), (1, 0, 0));
+    assert_eq!(lucky.1.proven, 1, "once");
+    let mut back = (device.clone(), rollout.clone());
+    assert_eq!(report(&mut back.0, &mut back.1, "0.10.65", NOW + 200), [EventKind::Failed], "at once");
+    assert_eq!((counts(&back.1), back.1.installed, back.1.places), ((0, 1, 0), 0, 0));
+    assert_eq!(report(&mut back.0, &mut back.1, "0.10.65", NOW + 300), [], "once");
+    assert_eq!(report(&mut back.0, &mut back.1, "0.10.66", NOW + 90000), [EventKind::Upgraded], "late");
+    assert_eq!(counts(&back.1), (1, 0, 0));
+    rollout.clock.patience = 30_000;
+    let mut events = Vec::new();
+    with(&mut device, &mut rollout, &mut events, |ledger| settle(ledger, &Ending::Overdue, NOW + 25200));
+    assert_eq!(
+        (counts(&rollout), rollout.installed, rollout.places),
+        ((0, 1, 0), 0, 1),
+        "silent: it keeps its place"
+    );
+}
+
+#[test]
+fn a_place_is_given_back_by_a_sign_of_life_alone() {
+    let places = |version: &str, now| {
+        let (mut device, mut rollout) = (offered(), RolloutRecord { places: 1, ..rollout() });
+        report(&mut device, &mut rollout, version, now);
+        assert_eq!(device.latest_offer().unwrap().place, rollout.places == 1);
+        rollout.places
+    };
+    assert_eq!(places("0.10.66", NOW + 1), 0, "it runs the release");
+    assert_eq!(places("0.10.65", NOW + 59), 1, "the answer was lost");
+    assert_eq!(places("0.10.65", NOW + 60), 0, "it did not upgrade");
+    assert_eq!(places("0.10.65", NOW - 86_400), 1, "the clock was set back");
+    assert_eq!(places("", NOW + 900_000), 1, "time alone");
+    let (mut device, mut rollout) = (offered(), RolloutRecord { places: 1, ..rollout() });
+    report(&mut device, &mut rollout, "0.10.65", NOW - 86_400);
+    report(&mut device, &mut rollout, "0.10.65", NOW - 86_340);
+    assert_eq!(rollout.places, 0, "a minute later by the clock as it is now");
+}
+
+#[test]
+fn a_success_that_held_for_a_day_gives_attempts_back() {
+    let (mut device, mut rollout) = (offered(), rollout());
+    report(&mut device, &mut rollout, "0.10.66", NOW + 200);
+    report(&mut device, &mut rollout, "0.10.66", NOW + 86_599);
+    assert_eq!(device.latest_offer().unwrap().attempts, 1);
+    report(&mut device, &mut rollout, "0.10.66", NOW + 86_600);
+    assert_eq!(device.latest_offer().unwrap().attempts, 0);
+    let (mut device, mut rollout) = (offered(), self::rollout());
+    report(&mut device, &mut rollout, "0.10.66", NOW + 200);
+    report(&mut device, &mut rollout, "0.10.65", NOW + 300);
+    report(&mut device, &mut rollout, "0.10.66", NOW + 86_600);
+    assert_eq!(device.latest_offer().unwrap().attempts, 1, "it was interrupted");
 }
 
 #[test]
@@ -187,7 +242,7 @@ fn the_brake_counts_devices() {
 fn the_brake_is_pulled_by_more_than_its_share_of_enough_devices() {
     let halted = |succeeded, failed| {
         let mut rollout = RolloutRecord { succeeded, failed, ..rollout() };
-        pull_brake(&mut rollout, NOW, &mut Vec::new());
+        with(&mut offered(), &mut rollout, &mut Vec::new(), |ledger| pull_brakes(ledger, NOW));
         rollout.halted.is_some()
     };
     assert!(!halted(0, 9), "not enough devices");
@@ -198,7 +253,7 @@ fn the_brake_is_pulled_by_more_than_its_share_of_enough_devices() {
     assert!(halted(79, 21), "more");
     assert!(halted(u32::MAX, u32::MAX));
     let mut blank = RolloutRecord { brake: Some(Brake { after: 0, failures_bp: 0, ..BRAKE }), ..rollout() };
-    pull_brake(&mut blank, NOW, &mut Vec::new());
+    with(&mut offered(), &mut blank, &mut Vec::new(), |ledger| pull_brakes(ledger, NOW));
     assert_eq!(blank.halted, None, "nothing has failed");
 }
 
@@ -220,7 +275,7 @@ fn what_pulled_the_brake_does_not_pull_it_again() {
     assert!(resume(&mut rollout, NOW + 20, &mut events));
     assert!(!resume(&mut rollout, NOW + 20, &mut events), "it is not halted any more");
     assert_eq!(events.len(), 1);
-    assert_eq!(rollout, RolloutRecord { epoch: 1, ..self::rollout() });
+    assert_eq!(rollout, RolloutRecord { epoch: 1, proven_since: 1, ..self::rollout() });
     // Attempts that were under way end in the epoch in which they began.
     post(&mut open, &mut rollout, "905 x", NOW + 30);
     assert_eq!(open.latest_offer().unwrap().verdict, Some(Verdict::Failed));
@@ -233,6 +288,6 @@ fn what_pulled_the_brake_does_not_pull_it_again() {
 #[test]
 fn a_rollout_in_which_the_device_has_no_offer_stays_as_it_is() {
     let (mut device, mut other) = (offered(), RolloutRecord::new("stable/0.10.65"));
-    settle(&mut ledger(&mut device, &mut other, &mut Vec::new()), &Ending::Overdue, NOW);
+    with(&mut device, &mut other, &mut Vec::new(), |ledger| settle(ledger, &Ending::Overdue, NOW));
     assert_eq!((device, other), (offered(), RolloutRecord::new("stable/0.10.65")));
 }

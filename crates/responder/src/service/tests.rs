@@ -23,6 +23,11 @@ impl World {
         World { out: Out::new(), store, state }
     }
 
+    /// Without a limit of unproven devices.
+    fn unlimited() -> Self {
+        World { out: Out::unlimited(), ..World::new() }
+    }
+
     fn post(&mut self, target: &str, agent: &str, body: &[u8], now: i64) -> Reply {
         post(&self.out.responder(), &mut self.store, target, agent, body, now)
     }
@@ -177,7 +182,7 @@ fn failing_installs_use_the_attempts_up_and_retry_gives_them_back() {
 
 #[test]
 fn a_rollout_is_halted_by_artifact_faults_and_resumed() {
-    let mut world = World::new();
+    let mut world = World::unlimited();
     (1..=5).for_each(|n| world.out.publish(n, &aimed(target("0.10.66"))));
     for n in 1..=3 {
         assert!(is_upgrade(&world.check(n, "0.10.65", NOW)));
@@ -198,7 +203,7 @@ fn a_rollout_is_halted_by_artifact_faults_and_resumed() {
 
 #[test]
 fn devices_that_fall_silent_pull_the_brake() {
-    let mut world = World::new();
+    let mut world = World::unlimited();
     (0..12).for_each(|n| world.out.publish(n, &aimed(target("0.10.66"))));
     for n in 0..10 {
         assert!(is_upgrade(&world.check(n, "0.10.65", NOW)));
@@ -216,11 +221,14 @@ fn devices_that_fall_silent_pull_the_brake() {
 
 #[test]
 fn overdue_devices_are_judged_even_if_nobody_asks() {
-    let mut world = World::new();
+    let mut world = World::unlimited();
     (0..10).for_each(|n| world.out.publish(n, &aimed(target("0.10.66"))));
     for n in 0..10 {
         assert!(is_upgrade(&world.check(n, "0.10.65", NOW)));
     }
+    // Somebody is heard, so it is they who are silent.
+    world.out.publish(11, &aimed(target("0.10.66")));
+    world.check(11, "0.10.66", NOW + 12_000);
     assert_eq!(operate::judge_overdue(&mut world.store, NOW + 25_199).unwrap(), 0);
     assert_eq!(operate::judge_overdue(&mut world.store, NOW + 25_200).unwrap(), 10);
     assert_eq!(operate::judge_overdue(&mut world.store, NOW + 25_200).unwrap(), 0);
@@ -301,9 +309,10 @@ fn without_its_mark_the_directory_says_nothing_about_who_is_unknown() {
     let reply = world.check(7, "0.10.65", NOW);
     assert!(reply.log.unwrap().contains("no-answer-file: cannot read"));
     assert_eq!(world.unknown(), []);
-    assert!(is_upgrade(&world.check(1, "0.10.65", NOW)), "what is there is still good");
+    assert!(!is_upgrade(&world.check(1, "0.10.65", NOW)), "half a copy offers nothing");
+    assert_eq!(world.refusal(1), Some(Refusal::NotPublished));
     assert_eq!(world.notify(1, "900 Success", NOW + 1).status, 200);
-    assert_eq!(world.kinds(), [EventKind::FirstSeen, EventKind::Offered, EventKind::Installed]);
+    assert_eq!(world.kinds(), [EventKind::FirstSeen, EventKind::Installed]);
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::{Durability, Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
 use crate::fixture::{self, NOW, OneByOne as _, Out, aimed, check, imei, is_upgrade, notify, target};
 use crate::record::{
-    DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
-    SettingsRecord, UnknownRecord, Verdict,
+    ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
+    ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
+use crate::records::Changes;
 use otapress_core::id::Imei;
 use otapress_core::wire::{Brake, Target};
 
@@ -80,6 +81,11 @@ fn offer(rollout: &str, at: i64) -> OfferRecord {
         verdict: Some(Verdict::Failed),
         artifact_fault: true,
         epoch: 4,
+        place: true,
+        proven: Some(3),
+        since: Some(at + 300),
+        blamed: Some(2),
+        missing: Some(at + 400),
     }
 }
 
@@ -91,7 +97,13 @@ fn full_device(n: usize) -> DeviceRecord {
         reported: Some("0.10.65".parse().unwrap()),
         refusal: Some(Refusal::AttemptsUsed),
         settings: SettingsRecord {
-            sent: Some((Portion { generation: "g2".into(), is_complete: false }, NOW + 2)),
+            sent: Some(Sent {
+                portion: Portion { generation: "g2".into(), is_complete: false },
+                at: NOW + 2,
+                target: Some("0.10.66".parse().unwrap()),
+                checks: 2,
+                checked: NOW + 5,
+            }),
             confirmed: Some(Portion { generation: "g1".into(), is_complete: true }),
         },
         latest: Some("next/0.10.66".into()),
@@ -103,6 +115,11 @@ fn full_device(n: usize) -> DeviceRecord {
                 verdict: None,
                 answered: false,
                 artifact_fault: false,
+                place: false,
+                proven: None,
+                since: None,
+                blamed: None,
+                missing: None,
                 ..offer("old/0.9.1", NOW - 3)
             },
         ],
@@ -129,10 +146,26 @@ pub fn records_are_read_back<S: Subject>() {
             failed: 7,
             artifact_faults: 8,
             halted: Some(Halt { at: NOW, reason: "why".into() }),
+            installed: 9,
+            places: 10,
+            proven: 11,
+            proven_since: 12,
+            attempts_since: 13,
+            clock: Clock { heard: Some(NOW), lag: -14, patience: 15 },
+            judged: Some(NOW + 16),
             ..RolloutRecord::new("a/1.0")
         },
         RolloutRecord::new("b/1.0"),
     ];
+    let releases = [ReleaseRecord {
+        epoch: 1,
+        faults: 2,
+        halted: Some(Halt { at: NOW, reason: "why".into() }),
+        judged: NOW,
+        ..ReleaseRecord::new("1.0.0")
+    }];
+    let channels =
+        [ChannelRecord { name: "a".into(), clock: Clock { heard: Some(NOW), lag: 3, patience: 4 } }];
     let event = Event {
         at: NOW,
         kind: EventKind::Failed,
@@ -144,6 +177,8 @@ pub fn records_are_read_back<S: Subject>() {
     // Written twice: what was there before is replaced.
     for _ in 0..2 {
         write(&mut *store, |tx| {
+            let (releases, channels) = (releases.iter().collect(), channels.iter().collect());
+            tx.put(&Changes { releases, channels, ..Changes::default() })?;
             devices.iter().try_for_each(|device| tx.put_device(device))?;
             rollouts.iter().try_for_each(|rollout| tx.put_rollout(rollout))
         });
@@ -162,6 +197,9 @@ pub fn records_are_read_back<S: Subject>() {
         assert_eq!(tx.rollout("a/1.0")?, rollouts[0]);
         assert_eq!(tx.rollout("c/1.0")?, RolloutRecord::new("c/1.0"));
         assert_eq!(tx.rollouts()?, rollouts);
+        assert_eq!((tx.releases()?, tx.channels()?), (releases.to_vec(), channels.to_vec()));
+        assert_eq!(tx.places(0, 9)?, [("next/0.10.66".to_owned(), id(1))]);
+        assert_eq!(tx.places(1, 9)?, []);
         let events = tx.events(0, 10)?;
         assert_eq!(events.iter().map(|(_, event)| event).collect::<Vec<_>>(), [&event]);
         Ok(())
@@ -353,7 +391,7 @@ pub fn standings_are_counted<S: Subject>() {
     let mut store = subject.open();
     let stands = [
         (None, None),
-        (None, Some(900)),
+        (Some(Verdict::Installed), Some(900)),
         (Some(Verdict::Succeeded), Some(900)),
         (Some(Verdict::Failed), Some(904)),
         (Some(Verdict::Failed), None),
@@ -452,7 +490,7 @@ pub fn attempts_hold_among_many<S: Subject>() {
 }
 
 pub fn rates_hold_among_many<S: Subject>() {
-    let (subject, out) = (S::new(), Out::new());
+    let (subject, out) = (S::new(), Out::unlimited());
     for n in 0..40 {
         out.publish(n, &aimed(Target { rate: Some(13), ..target("0.10.66") }));
     }
@@ -467,7 +505,7 @@ pub fn rates_hold_among_many<S: Subject>() {
 }
 
 pub fn the_brake_holds_among_many<S: Subject>() {
-    let (subject, out) = (S::new(), Out::new());
+    let (subject, out) = (S::new(), Out::unlimited());
     for n in 0..9 {
         out.publish(n, &aimed(target("0.10.66")));
     }
@@ -509,7 +547,7 @@ pub fn settings_are_confirmed_once_among_many<S: Subject>() {
     out.publish(1, &fixture::settings("g", &[("qos", "2")]));
     let responder = out.responder();
     let sent = r#"{"upgrade":0,"settings":[{"key":"qos","val":"2"}]}"#;
-    for (now, body) in [(NOW, sent), (NOW + 60, otapress_core::wire::NO)] {
+    for (now, body) in [(NOW, sent), (NOW + 10_800, otapress_core::wire::NO)] {
         many(&subject, |_, store| assert_eq!(check(&responder, store, 1, "0.10.65", now).body, body));
     }
     let events = read(&mut *subject.open(), |tx| tx.events_of(id(1), 10));

@@ -1,6 +1,6 @@
 //! Everything that one store keeps, copied into another one that keeps nothing yet, and compared.
 
-use crate::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
+use crate::record::{ChannelRecord, DeviceRecord, Event, ReleaseRecord, RolloutRecord, UnknownRecord};
 use crate::records::Changes;
 use crate::store::{Durability, Rate, Store, StoreError, Tx, UNKNOWN_LIMIT};
 use otapress_core::digest::Sha256;
@@ -40,6 +40,8 @@ pub struct Sum {
 enum Entry<'a> {
     Device(&'a DeviceRecord),
     Rollout(&'a RolloutRecord),
+    Release(&'a ReleaseRecord),
+    Channel(&'a ChannelRecord),
     Rate(&'a Rate),
     Event(i64, &'a Event),
     Unknown(&'a UnknownRecord),
@@ -47,7 +49,8 @@ enum Entry<'a> {
 }
 
 /// The kinds, in the order in which they come.
-const KINDS: [&str; 6] = ["devices", "rollouts", "rates", "events", "unknown devices", "cursors"];
+const KINDS: [&str; 8] =
+    ["devices", "rollouts", "releases", "channels", "rates", "events", "unknown devices", "cursors"];
 
 impl Entry<'_> {
     /// Where its kind stands among [`KINDS`], and all that is in it.
@@ -55,10 +58,12 @@ impl Entry<'_> {
         match self {
             Entry::Device(device) => (0, format!("{device:?}")),
             Entry::Rollout(rollout) => (1, format!("{rollout:?}")),
-            Entry::Rate(rate) => (2, format!("{rate:?}")),
-            Entry::Event(seq, event) => (3, format!("{seq} {event:?}")),
-            Entry::Unknown(unknown) => (4, format!("{unknown:?}")),
-            Entry::Cursor(name, seq) => (5, format!("{name} {seq}")),
+            Entry::Release(release) => (2, format!("{release:?}")),
+            Entry::Channel(channel) => (3, format!("{channel:?}")),
+            Entry::Rate(rate) => (4, format!("{rate:?}")),
+            Entry::Event(seq, event) => (5, format!("{seq} {event:?}")),
+            Entry::Unknown(unknown) => (6, format!("{unknown:?}")),
+            Entry::Cursor(name, seq) => (7, format!("{name} {seq}")),
         }
     }
 
@@ -67,6 +72,8 @@ impl Entry<'_> {
         match *self {
             Entry::Device(device) => changes.device(device),
             Entry::Rollout(rollout) => changes.rollouts.push(rollout),
+            Entry::Release(release) => changes.releases.push(release),
+            Entry::Channel(channel) => changes.channels.push(channel),
             Entry::Rate(rate) => changes.rates.push((&rate.channel, rate.minute, rate.offers)),
             Entry::Event(seq, event) => changes.numbered.push((seq, event)),
             Entry::Unknown(unknown) => changes.unknown.push(unknown),
@@ -150,6 +157,8 @@ fn sums(tx: &mut dyn Tx, visit: &mut Visit<'_>) -> Result<Vec<Sum>, StoreError> 
         each(page.iter().map(Entry::Device).collect())?;
     }
     each(tx.rollouts()?.iter().map(Entry::Rollout).collect())?;
+    each(tx.releases()?.iter().map(Entry::Release).collect())?;
+    each(tx.channels()?.iter().map(Entry::Channel).collect())?;
     each(tx.rates()?.iter().map(Entry::Rate).collect())?;
     let mut last = 0;
     loop {

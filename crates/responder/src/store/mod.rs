@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::record::{DeviceRecord, Event, EventKind, RolloutRecord, UnknownRecord};
+use crate::record::{
+    ChannelRecord, DeviceRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord,
+};
 use crate::records::{Changes, Keys, Records};
 use otapress_core::id::Imei;
 
@@ -210,7 +212,8 @@ pub trait Tx {
     /// A rollout; a new one if it was never recorded.
     fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError>;
 
-    /// The offers counted for a channel in the hour before `now`: exactly them, or up to a minute's more.
+    /// The offers counted for a channel in the hour before `now`: exactly them, or up to a minute's more. What is counted
+    /// in the future, by a clock that was wrong, is left out.
     fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError>;
 
     /// Up to `limit` devices in ascending order of IMEI, after `after`; with their latest offers.
@@ -221,6 +224,15 @@ pub trait Tx {
 
     /// Every rollout, by id.
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError>;
+
+    /// Every release with faults, or that had some, by version.
+    fn releases(&mut self) -> Result<Vec<ReleaseRecord>, StoreError>;
+
+    /// Every channel, by name.
+    fn channels(&mut self) -> Result<Vec<ChannelRecord>, StoreError>;
+
+    /// The devices that take a place, by rollout and IMEI: up to `limit`, without the first `offset`.
+    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<(String, Imei)>, StoreError>;
 
     /// Up to `limit` unknown devices, the last heard of first.
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError>;
@@ -258,6 +270,14 @@ pub trait Tx {
 
     /// Every cursor, by name.
     fn cursors(&mut self) -> Result<Vec<(String, i64)>, StoreError>;
+}
+
+/// How far clocks of hosts may differ, in minutes: what one counts ahead of another by no more is counted.
+const SKEW_MINUTES: i64 = 5;
+
+/// The first and the last minute, counted from 1970-01-01 UTC, whose offers belong to the hour before `now`.
+pub fn minutes_of_hour(now: i64) -> (i64, i64) {
+    ((now - 3600).div_euclid(60), now.div_euclid(60) + SKEW_MINUTES)
 }
 
 /// How many offers a channel made in a minute.

@@ -6,23 +6,25 @@ use std::path::Path;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
-use super::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT};
+use super::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
 use crate::record::{
-    DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
-    SettingsRecord, UnknownRecord, Verdict,
+    ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
+    ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
 use crate::records::{Changes, Keys, OVERDUE_LIMIT, Records};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::wire::Brake;
 
 const DEVICE: &str = "imei, client, first_seen, last_seen, reported, refusal, sent_generation, sent_whole, sent_at, \
-     confirmed_generation, confirmed_whole, latest, result_at, result_code, result_text, result_rollout";
+     confirmed_generation, confirmed_whole, latest, result_at, result_code, result_text, result_rollout, \
+     sent_target, sent_checks, sent_checked";
 
 const OFFER: &str = "rollout, target, attempts, at, reported, deadline, until, answered, code, verdict, \
-     artifact_fault, epoch";
+     artifact_fault, epoch, place, proven, since, blamed, missing";
 
 const ROLLOUT: &str = "id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, succeeded, failed, \
-     artifact_faults, halted_at, halted_reason";
+     artifact_faults, halted_at, halted_reason, installed, places, proven, proven_since, attempts_since, heard, lag, \
+     patience, judged";
 
 const EVENT: &str = "seq, at, kind, imei, rollout, code, detail";
 
@@ -58,7 +60,13 @@ fn device(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
         Ok(Some(Portion { generation, is_complete: row.get(is_complete)? }))
     };
     let sent = match portion("sent_generation", "sent_whole")? {
-        Some(portion) => Some((portion, row.get("sent_at")?)),
+        Some(portion) => Some(Sent {
+            portion,
+            at: row.get("sent_at")?,
+            target: text(row, "sent_target", parse)?,
+            checks: row.get("sent_checks")?,
+            checked: row.get("sent_checked")?,
+        }),
         None => None,
     };
     let confirmed = portion("confirmed_generation", "confirmed_whole")?;
@@ -99,6 +107,11 @@ fn offer(row: &Row<'_>) -> rusqlite::Result<OfferRecord> {
         verdict: text(row, "verdict", Verdict::from_name)?,
         artifact_fault: row.get("artifact_fault")?,
         epoch: row.get("epoch")?,
+        place: row.get("place")?,
+        proven: row.get("proven")?,
+        since: row.get("since")?,
+        blamed: row.get("blamed")?,
+        missing: row.get("missing")?,
     })
 }
 
@@ -111,10 +124,6 @@ fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRecord> {
         }),
         None => None,
     };
-    let halted = match row.get("halted_at")? {
-        Some(at) => Some(Halt { at, reason: row.get("halted_reason")? }),
-        None => None,
-    };
     Ok(RolloutRecord {
         id: row.get("id")?,
         brake,
@@ -123,8 +132,38 @@ fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRecord> {
         succeeded: row.get("succeeded")?,
         failed: row.get("failed")?,
         artifact_faults: row.get("artifact_faults")?,
-        halted,
+        halted: halted(row)?,
+        installed: row.get("installed")?,
+        places: row.get("places")?,
+        proven: row.get("proven")?,
+        proven_since: row.get("proven_since")?,
+        attempts_since: row.get("attempts_since")?,
+        clock: clock(row)?,
+        judged: row.get("judged")?,
     })
+}
+
+fn halted(row: &Row<'_>) -> rusqlite::Result<Option<Halt>> {
+    let Some(at) = row.get("halted_at")? else { return Ok(None) };
+    Ok(Some(Halt { at, reason: row.get("halted_reason")? }))
+}
+
+fn clock(row: &Row<'_>) -> rusqlite::Result<Clock> {
+    Ok(Clock { heard: row.get("heard")?, lag: row.get("lag")?, patience: row.get("patience")? })
+}
+
+fn release(row: &Row<'_>) -> rusqlite::Result<ReleaseRecord> {
+    Ok(ReleaseRecord {
+        version: row.get("version")?,
+        epoch: row.get("epoch")?,
+        faults: row.get("faults")?,
+        halted: halted(row)?,
+        judged: row.get("judged")?,
+    })
+}
+
+fn channel(row: &Row<'_>) -> rusqlite::Result<ChannelRecord> {
+    Ok(ChannelRecord { name: row.get("name")?, clock: clock(row)? })
 }
 
 fn unknown(row: &Row<'_>) -> rusqlite::Result<UnknownRecord> {
@@ -179,8 +218,10 @@ impl Rows<'_> {
     fn one_device(&self, imei: &str, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
         let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
         let Some(mut record) = self.one(&sql, [imei], device)? else { return Ok(None) };
-        let sql =
-            format!("SELECT {OFFER} FROM offers WHERE imei = ?1 AND rollout IN (?2, ?3) ORDER BY rollout");
+        let sql = format!(
+            "SELECT {OFFER} FROM offers WHERE imei = ?1 AND (rollout IN (?2, ?3) OR place OR blamed IS NOT NULL) \
+             ORDER BY rollout"
+        );
         record.offers = self.all(&sql, params![imei, record.latest, rollout], offer)?;
         Ok(Some(record))
     }
@@ -194,7 +235,7 @@ impl Rows<'_> {
         let confirmed = d.settings.confirmed.as_ref();
         let result = d.result.as_ref();
         self.execute(
-            "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             params![
                 d.imei.to_string(),
                 d.client.as_ref().map(ClientId::as_str),
@@ -202,9 +243,9 @@ impl Rows<'_> {
                 d.last_seen,
                 d.reported.map(|version| version.to_string()),
                 d.refusal.map(Refusal::as_str),
-                sent.map(|(portion, _)| &portion.generation),
-                sent.map(|(portion, _)| portion.is_complete),
-                sent.map(|(_, at)| at),
+                sent.map(|sent| &sent.portion.generation),
+                sent.map(|sent| sent.portion.is_complete),
+                sent.map(|sent| sent.at),
                 confirmed.map(|portion| &portion.generation),
                 confirmed.map(|portion| portion.is_complete),
                 d.latest,
@@ -212,13 +253,16 @@ impl Rows<'_> {
                 result.and_then(|result| result.code),
                 result.map(|result| &result.text),
                 result.and_then(|result| result.rollout.as_ref()),
+                sent.and_then(|sent| sent.target).map(|target| target.to_string()),
+                sent.map(|sent| sent.checks),
+                sent.map(|sent| sent.checked),
             ],
         )
     }
 
     fn put_offer(&self, imei: Imei, o: &OfferRecord) -> Result<(), StoreError> {
         self.execute(
-            "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             params![
                 imei.to_string(),
                 o.rollout,
@@ -233,13 +277,18 @@ impl Rows<'_> {
                 o.verdict.map(Verdict::as_str),
                 o.artifact_fault,
                 o.epoch,
+                o.place,
+                o.proven,
+                o.since,
+                o.blamed,
+                o.missing,
             ],
         )
     }
 
     fn put_rollout(&self, r: &RolloutRecord) -> Result<(), StoreError> {
         self.execute(
-            "INSERT OR REPLACE INTO rollouts VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO rollouts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             params![
                 r.id,
                 r.brake.map(|brake| brake.artifact_faults),
@@ -252,7 +301,31 @@ impl Rows<'_> {
                 r.artifact_faults,
                 r.halted.as_ref().map(|halt| halt.at),
                 r.halted.as_ref().map(|halt| &halt.reason),
+                r.installed,
+                r.places,
+                r.proven,
+                r.proven_since,
+                r.attempts_since,
+                r.clock.heard,
+                r.clock.lag,
+                r.clock.patience,
+                r.judged,
             ],
+        )
+    }
+
+    fn put_release(&self, r: &ReleaseRecord) -> Result<(), StoreError> {
+        let (at, reason) = r.halted.as_ref().map_or((None, None), |halt| (Some(halt.at), Some(&halt.reason)));
+        self.execute(
+            "INSERT OR REPLACE INTO releases VALUES (?,?,?,?,?,?)",
+            params![r.version, r.epoch, r.faults, at, reason, r.judged],
+        )
+    }
+
+    fn put_channel(&self, c: &ChannelRecord) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT OR REPLACE INTO channels VALUES (?,?,?,?)",
+            params![c.name, c.clock.heard, c.clock.lag, c.clock.patience],
         )
     }
 
@@ -285,7 +358,7 @@ impl Tx for Rows<'_> {
         let mut rollouts: BTreeSet<String> = keys.rollouts.iter().map(|&id| id.to_owned()).collect();
         let mut load = |records: &mut Records, imei: &str, rollout| -> Result<(), StoreError> {
             if let Some(device) = self.one_device(imei, rollout)? {
-                rollouts.extend(device.latest.clone());
+                rollouts.extend(device.offers.iter().map(|offer| offer.rollout.clone()));
                 records.load_device(device);
             }
             Ok(())
@@ -299,11 +372,13 @@ impl Tx for Rows<'_> {
                 load(&mut records, &imei, None)?;
             }
         }
-        for rollout in keys.rollouts.iter().collect::<BTreeSet<_>>() {
+        for &rollout in keys.rollouts.iter().collect::<BTreeSet<_>>() {
+            let clock = self.one_rollout(rollout)?.map(|rollout| rollout.clock);
+            let Some(time) = clock.unwrap_or_default().steady(now) else { continue };
             let sql =
                 "SELECT imei FROM offers WHERE rollout = ? AND deadline <= ? ORDER BY deadline, imei LIMIT ?";
             let overdue =
-                self.all(sql, params![rollout, now, OVERDUE_LIMIT], |row| text_there(row, "imei", parse))?;
+                self.all(sql, params![rollout, time, OVERDUE_LIMIT], |row| text_there(row, "imei", parse))?;
             for imei in overdue {
                 records.load_overdue(rollout, imei);
                 load(&mut records, &imei.to_string(), Some(rollout))?;
@@ -318,7 +393,12 @@ impl Tx for Rows<'_> {
         }
         for channel in keys.channels.iter().collect::<BTreeSet<_>>() {
             records.load_recent(channel, self.offers_in_hour(channel, now)?);
+            let sql = "SELECT * FROM channels WHERE name = ?";
+            self.one(sql, [channel], self::channel)?
+                .into_iter()
+                .for_each(|record| records.load_channel(record));
         }
+        self.releases()?.into_iter().for_each(|release| records.load_release(release));
         Ok(records)
     }
 
@@ -326,6 +406,8 @@ impl Tx for Rows<'_> {
         changes.devices.iter().try_for_each(|device| self.put_device(device))?;
         changes.offers.iter().try_for_each(|(imei, offer)| self.put_offer(*imei, offer))?;
         changes.rollouts.iter().try_for_each(|rollout| self.put_rollout(rollout))?;
+        changes.releases.iter().try_for_each(|release| self.put_release(release))?;
+        changes.channels.iter().try_for_each(|channel| self.put_channel(channel))?;
         let mut rates = changes.rates.iter();
         rates.try_for_each(|(channel, minute, offers)| self.add_to_rate(channel, *minute, *offers))?;
         changes.events.iter().try_for_each(|event| self.put_event(None, event))?;
@@ -354,10 +436,10 @@ impl Tx for Rows<'_> {
     }
 
     fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError> {
-        // The minute in which the hour began counts whole: rather too few offers than too many. So do
-        // minutes to come, which only a clock that was set back leaves behind.
-        let sql = "SELECT coalesce(sum(offers), 0) FROM rates WHERE channel = ? AND minute >= ?";
-        let count = self.one(sql, params![channel, (now - 3600).div_euclid(60)], |row| row.get(0))?;
+        // The minute in which the hour began counts whole: rather too few offers than too many.
+        let sql = "SELECT coalesce(sum(offers), 0) FROM rates WHERE channel = ? AND minute BETWEEN ? AND ?";
+        let (first, last) = minutes_of_hour(now);
+        let count = self.one(sql, params![channel, first, last], |row| row.get(0))?;
         Ok(count.unwrap_or(0))
     }
 
@@ -398,6 +480,19 @@ impl Tx for Rows<'_> {
 
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError> {
         self.all(&format!("SELECT {ROLLOUT} FROM rollouts ORDER BY id"), [], rollout)
+    }
+
+    fn releases(&mut self) -> Result<Vec<ReleaseRecord>, StoreError> {
+        self.all("SELECT * FROM releases ORDER BY version", [], release)
+    }
+
+    fn channels(&mut self) -> Result<Vec<ChannelRecord>, StoreError> {
+        self.all("SELECT * FROM channels ORDER BY name", [], channel)
+    }
+
+    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<(String, Imei)>, StoreError> {
+        let sql = "SELECT rollout, imei FROM offers WHERE place ORDER BY rollout, imei LIMIT ? OFFSET ?";
+        self.all(sql, [limit, offset], |row| Ok((row.get(0)?, text_there(row, "imei", parse)?)))
     }
 
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError> {
@@ -441,8 +536,9 @@ impl Tx for Rows<'_> {
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {
-        let sql = "SELECT rollout, sum(verdict IS NULL), sum(verdict IS NULL AND code IS 900), \
-             sum(verdict IS 'succeeded'), sum(verdict IS 'failed') FROM offers GROUP BY rollout ORDER BY rollout";
+        let sql = "SELECT rollout, sum(verdict IS NULL OR verdict = 'installed'), sum(verdict IS 'installed'), \
+             sum(verdict IS 'succeeded'), sum(verdict IS 'failed') FROM offers WHERE target <> reported GROUP BY rollout \
+             ORDER BY rollout";
         self.all(sql, [], |row| {
             let standing = Standing {
                 open: row.get(1)?,

@@ -90,6 +90,56 @@ const MIGRATIONS: &[&str] = &[
         seq INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    // A device that was offered a release and was not heard of since takes a place; who succeeded has proven it.
+    "
+    ALTER TABLE devices ADD COLUMN sent_target TEXT;
+    ALTER TABLE devices ADD COLUMN sent_checks INTEGER;
+    ALTER TABLE devices ADD COLUMN sent_checked INTEGER;
+    ALTER TABLE offers ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE offers ADD COLUMN proven INTEGER;
+    ALTER TABLE offers ADD COLUMN since INTEGER;
+    ALTER TABLE offers ADD COLUMN blamed INTEGER;
+    ALTER TABLE offers ADD COLUMN missing INTEGER;
+    ALTER TABLE rollouts ADD COLUMN installed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollouts ADD COLUMN places INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollouts ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollouts ADD COLUMN proven_since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollouts ADD COLUMN attempts_since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollouts ADD COLUMN heard INTEGER;
+    ALTER TABLE rollouts ADD COLUMN lag INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollouts ADD COLUMN patience INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollouts ADD COLUMN judged INTEGER;
+    CREATE INDEX offers_place ON offers (rollout, imei) WHERE place;
+    CREATE TABLE releases (
+        version TEXT NOT NULL PRIMARY KEY,
+        epoch INTEGER NOT NULL,
+        faults INTEGER NOT NULL,
+        halted_at INTEGER,
+        halted_reason TEXT,
+        judged INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE channels (
+        name TEXT NOT NULL PRIMARY KEY,
+        heard INTEGER,
+        lag INTEGER NOT NULL,
+        patience INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    UPDATE devices SET sent_checks = 0, sent_checked = sent_at WHERE sent_at IS NOT NULL;
+    UPDATE offers SET verdict = 'installed' WHERE verdict IS NULL AND code = 900;
+    UPDATE offers SET proven = epoch WHERE verdict = 'succeeded';
+    UPDATE offers SET blamed = 0 WHERE artifact_fault;
+    UPDATE offers SET place = 1 WHERE attempts > 0 AND verdict IS NOT 'succeeded'
+        AND (code IS NULL OR code NOT BETWEEN 901 AND 913 OR code = 912)
+        AND EXISTS (SELECT 1 FROM devices d WHERE d.imei = offers.imei AND d.latest = offers.rollout
+            AND (d.last_seen < offers.at + 60 OR d.last_seen = d.result_at));
+    UPDATE rollouts SET
+        places = (SELECT count(*) FROM offers o WHERE o.rollout = id AND o.epoch = rollouts.epoch AND o.place),
+        installed = (SELECT count(*) FROM offers o WHERE o.rollout = id AND o.epoch = rollouts.epoch
+            AND o.verdict = 'installed'),
+        proven = (SELECT count(*) FROM offers o WHERE o.rollout = id AND o.proven IS NOT NULL);
+    INSERT INTO releases SELECT o.target, 0, count(DISTINCT o.imei), NULL, NULL, max(o.at) FROM offers o
+        JOIN rollouts r ON r.id = o.rollout AND r.epoch = o.epoch WHERE o.artifact_fault GROUP BY o.target;
+",
 ];
 
 /// The schema number that this program reads and writes.

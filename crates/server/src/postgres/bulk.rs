@@ -3,8 +3,10 @@
 use tokio_postgres::types::ToSql;
 
 use otapress_core::id::{ClientId, Imei};
+use otapress_core::version::Version;
 use otapress_responder::record::{
-    DeviceRecord, Event, OfferRecord, Refusal, RolloutRecord, UnknownRecord, Verdict,
+    ChannelRecord, DeviceRecord, Event, OfferRecord, Refusal, ReleaseRecord, RolloutRecord, UnknownRecord,
+    Verdict,
 };
 use otapress_responder::records::Changes;
 
@@ -22,39 +24,58 @@ impl<'a> Bulk<'a> {
 }
 
 /// Devices, without their offers.
-const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen, reported, refusal, \
-     sent_generation, sent_whole, sent_at, confirmed_generation, confirmed_whole, latest, \
-     result_at, result_code, result_text, result_rollout) SELECT * FROM unnest($1::text[], \
-     $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::boolean[], \
-     $9::bigint[], $10::text[], $11::boolean[], $12::text[], $13::bigint[], $14::bigint[], \
-     $15::text[], $16::text[]) ON CONFLICT (imei) DO UPDATE SET client = excluded.client, \
-     first_seen = excluded.first_seen, last_seen = excluded.last_seen, reported = \
-     excluded.reported, refusal = excluded.refusal, sent_generation = excluded.sent_generation, \
-     sent_whole = excluded.sent_whole, sent_at = excluded.sent_at, confirmed_generation = \
-     excluded.confirmed_generation, confirmed_whole = excluded.confirmed_whole, latest = \
-     excluded.latest, result_at = excluded.result_at, result_code = excluded.result_code, \
-     result_text = excluded.result_text, result_rollout = excluded.result_rollout";
+const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen, reported, refusal, sent_generation, \
+     sent_whole, sent_at, confirmed_generation, confirmed_whole, latest, result_at, result_code, \
+     result_text, result_rollout, sent_target, sent_checks, sent_checked) SELECT * FROM \
+     unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], \
+     $8::boolean[], $9::bigint[], $10::text[], $11::boolean[], $12::text[], $13::bigint[], $14::bigint[], \
+     $15::text[], $16::text[], $17::text[], $18::bigint[], $19::bigint[]) ON CONFLICT (imei) DO UPDATE \
+     SET client = excluded.client, first_seen = excluded.first_seen, last_seen = excluded.last_seen, \
+     reported = excluded.reported, refusal = excluded.refusal, sent_generation = \
+     excluded.sent_generation, sent_whole = excluded.sent_whole, sent_at = excluded.sent_at, \
+     confirmed_generation = excluded.confirmed_generation, confirmed_whole = excluded.confirmed_whole, \
+     latest = excluded.latest, result_at = excluded.result_at, result_code = excluded.result_code, \
+     result_text = excluded.result_text, result_rollout = excluded.result_rollout, sent_target = \
+     excluded.sent_target, sent_checks = excluded.sent_checks, sent_checked = excluded.sent_checked";
 
 /// Offers.
-const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, reported, deadline, until, \
-     answered, code, verdict, artifact_fault, epoch) SELECT * FROM unnest($1::text[], $2::text[], \
-     $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], \
-     $9::boolean[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[]) ON CONFLICT (imei, \
-     rollout) DO UPDATE SET target = excluded.target, attempts = excluded.attempts, at = \
-     excluded.at, reported = excluded.reported, deadline = excluded.deadline, until = \
-     excluded.until, answered = excluded.answered, code = excluded.code, verdict = \
-     excluded.verdict, artifact_fault = excluded.artifact_fault, epoch = excluded.epoch";
+const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, reported, deadline, until, answered, code, \
+     verdict, artifact_fault, epoch, place, proven, since, blamed, missing) SELECT * FROM \
+     unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], \
+     $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], \
+     $14::boolean[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[]) ON CONFLICT (imei, \
+     rollout) DO UPDATE SET target = excluded.target, attempts = excluded.attempts, at = excluded.at, \
+     reported = excluded.reported, deadline = excluded.deadline, until = excluded.until, answered = \
+     excluded.answered, code = excluded.code, verdict = excluded.verdict, artifact_fault = \
+     excluded.artifact_fault, epoch = excluded.epoch, place = excluded.place, proven = excluded.proven, \
+     since = excluded.since, blamed = excluded.blamed, missing = excluded.missing";
 
 /// Rollouts.
-const ROLLOUTS: &str = "INSERT INTO rollouts (id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, \
-     offered, succeeded, failed, artifact_faults, halted_at, halted_reason) SELECT * FROM \
-     unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
-     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[]) ON CONFLICT (id) DO \
-     UPDATE SET brake_artifact_faults = excluded.brake_artifact_faults, brake_failures_bp = \
-     excluded.brake_failures_bp, brake_after = excluded.brake_after, epoch = excluded.epoch, \
-     offered = excluded.offered, succeeded = excluded.succeeded, failed = excluded.failed, \
-     artifact_faults = excluded.artifact_faults, halted_at = excluded.halted_at, halted_reason = \
-     excluded.halted_reason";
+const ROLLOUTS: &str = "INSERT INTO rollouts (id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, \
+     succeeded, failed, artifact_faults, halted_at, halted_reason, installed, places, proven, \
+     proven_since, attempts_since, heard, lag, patience, judged) SELECT * FROM unnest($1::text[], \
+     $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
+     $9::bigint[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], \
+     $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[]) ON \
+     CONFLICT (id) DO UPDATE SET brake_artifact_faults = excluded.brake_artifact_faults, \
+     brake_failures_bp = excluded.brake_failures_bp, brake_after = excluded.brake_after, epoch = \
+     excluded.epoch, offered = excluded.offered, succeeded = excluded.succeeded, failed = \
+     excluded.failed, artifact_faults = excluded.artifact_faults, halted_at = excluded.halted_at, \
+     halted_reason = excluded.halted_reason, installed = excluded.installed, places = excluded.places, \
+     proven = excluded.proven, proven_since = excluded.proven_since, attempts_since = \
+     excluded.attempts_since, heard = excluded.heard, lag = excluded.lag, patience = excluded.patience, \
+     judged = excluded.judged";
+
+/// Releases.
+const RELEASES: &str = "INSERT INTO releases (version, epoch, faults, halted_at, halted_reason, judged) SELECT * FROM \
+     unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[]) ON CONFLICT \
+     (version) DO UPDATE SET epoch = excluded.epoch, faults = excluded.faults, halted_at = \
+     excluded.halted_at, halted_reason = excluded.halted_reason, judged = excluded.judged";
+
+/// Channels.
+const CHANNELS: &str = "INSERT INTO channels (name, heard, lag, patience) SELECT * FROM unnest($1::text[], $2::bigint[], \
+     $3::bigint[], $4::bigint[]) ON CONFLICT (name) DO UPDATE SET heard = excluded.heard, lag = \
+     excluded.lag, patience = excluded.patience";
 
 /// Unknown devices.
 const UNKNOWN: &str = "INSERT INTO unknown (name, first_seen, last_seen, said) SELECT * FROM unnest($1::text[], \
@@ -107,6 +128,8 @@ pub(super) fn all<'a>(changes: &'a Changes<'a>) -> Vec<Bulk<'a>> {
     add(changes.devices.is_empty(), &|| devices(&changes.devices));
     add(changes.offers.is_empty(), &|| offers(&changes.offers));
     add(changes.rollouts.is_empty(), &|| rollouts(&changes.rollouts));
+    add(changes.releases.is_empty(), &|| releases(&changes.releases));
+    add(changes.channels.is_empty(), &|| channels(&changes.channels));
     add(changes.rates.is_empty(), &|| rates(&changes.rates));
     add(changes.events.is_empty(), &|| events(&changes.events));
     add(changes.unknown.is_empty(), &|| unknown(&changes.unknown));
@@ -125,9 +148,9 @@ fn devices<'a>(rows: &[&'a DeviceRecord]) -> Bulk<'a> {
         |d: &'a DeviceRecord| d.last_seen,
         |d: &'a DeviceRecord| d.reported.map(|version| version.to_string()),
         |d: &'a DeviceRecord| d.refusal.map(Refusal::as_str),
-        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(portion, _)| &*portion.generation),
-        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(portion, _)| portion.is_complete),
-        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|(_, at)| *at),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| &*sent.portion.generation),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.portion.is_complete),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.at),
         |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| &*portion.generation),
         |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.is_complete),
         |d: &'a DeviceRecord| d.latest.as_deref(),
@@ -135,6 +158,9 @@ fn devices<'a>(rows: &[&'a DeviceRecord]) -> Bulk<'a> {
         |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| code(result.code)),
         |d: &'a DeviceRecord| d.result.as_ref().map(|result| &*result.text),
         |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| result.rollout.as_deref()),
+        |d: &'a DeviceRecord| sent_target(d).map(|target| target.to_string()),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| i64::from(sent.checks)),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.checked),
     )
 }
 
@@ -157,6 +183,11 @@ fn offers<'a>(rows: &[(Imei, &'a OfferRecord)]) -> Bulk<'a> {
         |(_, o): Row<'a>| o.verdict.map(Verdict::as_str),
         |(_, o): Row<'a>| o.artifact_fault,
         |(_, o): Row<'a>| i64::from(o.epoch),
+        |(_, o): Row<'a>| o.place,
+        |(_, o): Row<'a>| o.proven.map(i64::from),
+        |(_, o): Row<'a>| o.since,
+        |(_, o): Row<'a>| o.blamed.map(i64::from),
+        |(_, o): Row<'a>| o.missing,
     )
 }
 
@@ -176,6 +207,45 @@ fn rollouts<'a>(rows: &[&'a RolloutRecord]) -> Bulk<'a> {
         |r: &'a RolloutRecord| i64::from(r.artifact_faults),
         |r: &'a RolloutRecord| r.halted.as_ref().map(|halt| halt.at),
         |r: &'a RolloutRecord| r.halted.as_ref().map(|halt| &*halt.reason),
+        |r: &'a RolloutRecord| i64::from(r.installed),
+        |r: &'a RolloutRecord| i64::from(r.places),
+        |r: &'a RolloutRecord| i64::from(r.proven),
+        |r: &'a RolloutRecord| i64::from(r.proven_since),
+        |r: &'a RolloutRecord| i64::from(r.attempts_since),
+        |r: &'a RolloutRecord| r.clock.heard,
+        |r: &'a RolloutRecord| r.clock.lag,
+        |r: &'a RolloutRecord| r.clock.patience,
+        |r: &'a RolloutRecord| r.judged,
+    )
+}
+
+fn sent_target(device: &DeviceRecord) -> Option<Version> {
+    device.settings.sent.as_ref().and_then(|sent| sent.target)
+}
+
+/// Writes releases.
+fn releases<'a>(rows: &[&'a ReleaseRecord]) -> Bulk<'a> {
+    bulk!(
+        RELEASES,
+        rows,
+        |r: &'a ReleaseRecord| &*r.version,
+        |r: &'a ReleaseRecord| i64::from(r.epoch),
+        |r: &'a ReleaseRecord| i64::from(r.faults),
+        |r: &'a ReleaseRecord| r.halted.as_ref().map(|halt| halt.at),
+        |r: &'a ReleaseRecord| r.halted.as_ref().map(|halt| &*halt.reason),
+        |r: &'a ReleaseRecord| r.judged,
+    )
+}
+
+/// Writes channels.
+fn channels<'a>(rows: &[&'a ChannelRecord]) -> Bulk<'a> {
+    bulk!(
+        CHANNELS,
+        rows,
+        |c: &'a ChannelRecord| &*c.name,
+        |c: &'a ChannelRecord| c.clock.heard,
+        |c: &'a ChannelRecord| c.clock.lag,
+        |c: &'a ChannelRecord| c.clock.patience,
     )
 }
 

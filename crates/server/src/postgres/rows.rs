@@ -8,8 +8,8 @@ use tokio_postgres::types::FromSql;
 use otapress_core::id::Imei;
 use otapress_core::wire::Brake;
 use otapress_responder::record::{
-    DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ResultRecord, RolloutRecord,
-    SettingsRecord, UnknownRecord, Verdict,
+    ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
+    ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
 use otapress_responder::store::{Rate, Standing};
 
@@ -51,8 +51,8 @@ pub(super) fn imei(row: &Row) -> Read<Imei> {
     text_there(row, "imei", parse)
 }
 
-/// A rollout and a device that is overdue in it.
-pub(super) fn overdue(row: &Row) -> Read<(String, Imei)> {
+/// A rollout and a device that is overdue or takes a place in it.
+pub(super) fn of_rollout(row: &Row) -> Read<(String, Imei)> {
     Ok((get(row, "rollout")?, imei(row)?))
 }
 
@@ -73,7 +73,13 @@ pub(super) fn device(row: &Row) -> Read<DeviceRecord> {
         Ok(Some(Portion { generation, is_complete: get(row, is_complete)? }))
     };
     let sent = match portion("sent_generation", "sent_whole")? {
-        Some(portion) => Some((portion, get(row, "sent_at")?)),
+        Some(portion) => Some(Sent {
+            portion,
+            at: get(row, "sent_at")?,
+            target: text(row, "sent_target", parse)?,
+            checks: number(row, "sent_checks")?,
+            checked: get(row, "sent_checked")?,
+        }),
         None => None,
     };
     let confirmed = portion("confirmed_generation", "confirmed_whole")?;
@@ -115,6 +121,11 @@ pub(super) fn offer(row: &Row) -> Read<(Imei, OfferRecord)> {
         verdict: text(row, "verdict", Verdict::from_name)?,
         artifact_fault: get(row, "artifact_fault")?,
         epoch: number(row, "epoch")?,
+        place: get(row, "place")?,
+        proven: optional(row, "proven")?,
+        since: get(row, "since")?,
+        blamed: optional(row, "blamed")?,
+        missing: get(row, "missing")?,
     };
     Ok((imei(row)?, offer))
 }
@@ -129,10 +140,6 @@ pub(super) fn rollout(row: &Row) -> Read<RolloutRecord> {
         }),
         None => None,
     };
-    let halted = match get(row, "halted_at")? {
-        Some(at) => Some(Halt { at, reason: get(row, "halted_reason")? }),
-        None => None,
-    };
     Ok(RolloutRecord {
         id: get(row, "id")?,
         brake,
@@ -141,8 +148,40 @@ pub(super) fn rollout(row: &Row) -> Read<RolloutRecord> {
         succeeded: number(row, "succeeded")?,
         failed: number(row, "failed")?,
         artifact_faults: number(row, "artifact_faults")?,
-        halted,
+        halted: halted(row)?,
+        installed: number(row, "installed")?,
+        places: number(row, "places")?,
+        proven: number(row, "proven")?,
+        proven_since: number(row, "proven_since")?,
+        attempts_since: number(row, "attempts_since")?,
+        clock: clock(row)?,
+        judged: get(row, "judged")?,
     })
+}
+
+fn halted(row: &Row) -> Read<Option<Halt>> {
+    let Some(at) = get(row, "halted_at")? else { return Ok(None) };
+    Ok(Some(Halt { at, reason: get(row, "halted_reason")? }))
+}
+
+fn clock(row: &Row) -> Read<Clock> {
+    Ok(Clock { heard: get(row, "heard")?, lag: get(row, "lag")?, patience: get(row, "patience")? })
+}
+
+/// A release.
+pub(super) fn release(row: &Row) -> Read<ReleaseRecord> {
+    Ok(ReleaseRecord {
+        version: get(row, "version")?,
+        epoch: number(row, "epoch")?,
+        faults: number(row, "faults")?,
+        halted: halted(row)?,
+        judged: get(row, "judged")?,
+    })
+}
+
+/// A channel.
+pub(super) fn channel(row: &Row) -> Read<ChannelRecord> {
+    Ok(ChannelRecord { name: get(row, "name")?, clock: clock(row)? })
 }
 
 /// An unknown device.

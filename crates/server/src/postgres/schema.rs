@@ -5,7 +5,8 @@
 ///
 /// Texts are compared byte by byte, as in the SQLite database: with the rules of a language, a page of
 /// devices would end elsewhere than the next one begins.
-pub(super) const MIGRATIONS: &[&str] = &[r#"
+pub(super) const MIGRATIONS: &[&str] = &[
+    r#"
     CREATE TABLE otapress_schema (number BIGINT NOT NULL);
     INSERT INTO otapress_schema VALUES (0);
 
@@ -91,7 +92,48 @@ pub(super) const MIGRATIONS: &[&str] = &[r#"
         name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
         seq BIGINT NOT NULL
     );
-"#];
+"#,
+    // A device that was offered a release and was not heard of since takes a place; who succeeded has proven it.
+    r#"
+    ALTER TABLE devices ADD COLUMN sent_target TEXT, ADD COLUMN sent_checks BIGINT, ADD COLUMN sent_checked BIGINT;
+    ALTER TABLE offers ADD COLUMN place BOOLEAN NOT NULL DEFAULT false, ADD COLUMN proven BIGINT,
+        ADD COLUMN since BIGINT, ADD COLUMN blamed BIGINT, ADD COLUMN missing BIGINT;
+    ALTER TABLE rollouts ADD COLUMN installed BIGINT NOT NULL DEFAULT 0, ADD COLUMN places BIGINT NOT NULL DEFAULT 0,
+        ADD COLUMN proven BIGINT NOT NULL DEFAULT 0, ADD COLUMN proven_since BIGINT NOT NULL DEFAULT 0,
+        ADD COLUMN attempts_since BIGINT NOT NULL DEFAULT 0, ADD COLUMN heard BIGINT,
+        ADD COLUMN lag BIGINT NOT NULL DEFAULT 0, ADD COLUMN patience BIGINT NOT NULL DEFAULT 0,
+        ADD COLUMN judged BIGINT;
+    CREATE INDEX offers_place ON offers (rollout, imei) WHERE place;
+    CREATE TABLE releases (
+        version TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+        epoch BIGINT NOT NULL,
+        faults BIGINT NOT NULL,
+        halted_at BIGINT,
+        halted_reason TEXT,
+        judged BIGINT NOT NULL
+    );
+    CREATE TABLE channels (
+        name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+        heard BIGINT,
+        lag BIGINT NOT NULL,
+        patience BIGINT NOT NULL
+    );
+    UPDATE devices SET sent_checks = 0, sent_checked = sent_at WHERE sent_at IS NOT NULL;
+    UPDATE offers SET verdict = 'installed' WHERE verdict IS NULL AND code = 900;
+    UPDATE offers SET proven = epoch WHERE verdict = 'succeeded';
+    UPDATE offers SET blamed = 0 WHERE artifact_fault;
+    UPDATE offers o SET place = true FROM devices d WHERE o.attempts > 0 AND o.verdict IS DISTINCT FROM 'succeeded'
+        AND (o.code IS NULL OR o.code NOT BETWEEN 901 AND 913 OR o.code = 912)
+        AND d.imei = o.imei AND d.latest = o.rollout AND (d.last_seen < o.at + 60 OR d.last_seen = d.result_at);
+    UPDATE rollouts r SET
+        places = (SELECT count(*) FROM offers o WHERE o.rollout = r.id AND o.epoch = r.epoch AND o.place),
+        installed = (SELECT count(*) FROM offers o WHERE o.rollout = r.id AND o.epoch = r.epoch
+            AND o.verdict = 'installed'),
+        proven = (SELECT count(*) FROM offers o WHERE o.rollout = r.id AND o.proven IS NOT NULL);
+    INSERT INTO releases SELECT o.target, 0, count(DISTINCT o.imei), NULL, NULL, max(o.at) FROM offers o
+        JOIN rollouts r ON r.id = o.rollout AND r.epoch = o.epoch WHERE o.artifact_fault GROUP BY o.target;
+"#,
+];
 
 /// The schema number that this program reads and writes.
 pub(super) const CURRENT: u32 = MIGRATIONS.len() as u32;

@@ -11,9 +11,11 @@ use super::bulk;
 use super::connection::{Connection, Connector, Trouble};
 use super::rows::{self, Read};
 use otapress_core::id::Imei;
-use otapress_responder::record::{DeviceRecord, Event, EventKind, OfferRecord, RolloutRecord, UnknownRecord};
+use otapress_responder::record::{
+    ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
+};
 use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
-use otapress_responder::store::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT};
+use otapress_responder::store::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
 
 /// A device by its IMEI.
 const DEVICE: &str = "SELECT * FROM devices WHERE imei = $1";
@@ -23,8 +25,9 @@ macro_rules! asked {
     ($rest:literal) => {
         concat!(
             "WITH asked AS (SELECT unnest($1::text[]) AS imei UNION SELECT imei FROM devices WHERE client = ANY($2::text[]) \
-             UNION SELECT o.imei FROM unnest($3::text[]) AS r (rollout), LATERAL (SELECT imei FROM offers WHERE \
-             rollout = r.rollout AND deadline <= $4::bigint ORDER BY deadline, imei LIMIT $5::bigint) o) ",
+             UNION SELECT o.imei FROM unnest($3::text[]) AS r (id) LEFT JOIN rollouts c USING (id), LATERAL (SELECT imei \
+             FROM offers WHERE rollout = r.id AND deadline <= $4::bigint - coalesce(c.lag, 0) AND (c.heard IS NULL OR \
+             abs($4 - c.heard) <= c.patience) ORDER BY deadline, imei LIMIT $5::bigint) o) ",
             $rest
         )
     };
@@ -36,25 +39,32 @@ pub(super) const DEVICES: &str = asked!("SELECT d.* FROM asked JOIN devices d US
 /// Of each device the latest offer, and those of the rollouts that were asked for.
 pub(super) const OFFERS: &str = asked!(
     "SELECT o.* FROM asked JOIN devices d USING (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR \
-     o.rollout = ANY($3))"
+     o.rollout = ANY($3) OR o.place OR o.blamed IS NOT NULL)"
 );
 
-/// The rollouts that were asked for, and those of the latest offers.
+/// The rollouts that were asked for, and those of these offers.
 pub(super) const ROLLOUTS: &str = asked!(
-    "SELECT * FROM rollouts WHERE id IN (SELECT unnest($3::text[]) UNION SELECT d.latest FROM asked JOIN devices d USING (imei))"
+    "SELECT * FROM rollouts WHERE id IN (SELECT unnest($3::text[]) UNION SELECT o.rollout FROM asked JOIN devices d USING \
+     (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR o.place OR o.blamed IS NOT NULL))"
 );
 
 /// Which devices are overdue in the rollouts.
-pub(super) const OVERDUE: &str = "SELECT o.* FROM unnest($1::text[]) AS r (rollout), LATERAL (SELECT rollout, imei FROM offers \
-     WHERE rollout = r.rollout AND deadline <= $2 ORDER BY deadline, imei LIMIT $3) o";
+pub(super) const OVERDUE: &str = "SELECT o.* FROM unnest($1::text[]) AS r (id) LEFT JOIN rollouts c USING (id), LATERAL \
+     (SELECT rollout, imei FROM offers WHERE rollout = r.id AND deadline <= $2::bigint - coalesce(c.lag, 0) AND (c.heard IS \
+     NULL OR abs($2 - c.heard) <= c.patience) ORDER BY deadline, imei LIMIT $3) o";
+
+/// Every release with faults, or that had some.
+const RELEASES: &str = "SELECT * FROM releases ORDER BY version";
+
+/// Channels by name.
+const CHANNELS: &str = "SELECT * FROM channels WHERE name = ANY($1)";
 
 /// Unknown devices by their names.
 pub(super) const UNKNOWN: &str = "SELECT * FROM unknown WHERE name = ANY($1)";
 
-/// Offers by channel. The minute in which the hour began counts whole: rather too few offers than too many. So do
-/// minutes to come, which only a clock that was set back leaves behind.
-const RECENT: &str = "SELECT channel, sum(offers)::bigint AS seq FROM rates WHERE channel = ANY($1) AND minute >= $2 GROUP BY \
-     channel";
+/// Offers by channel. The minute in which the hour began counts whole: rather too few offers than too many.
+const RECENT: &str = "SELECT channel, sum(offers)::bigint AS seq FROM rates WHERE channel = ANY($1) AND minute BETWEEN $2 AND $3 \
+     GROUP BY channel";
 
 /// Forgets those that were not heard of for longest.
 const FORGET: &str = "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name LIMIT \
@@ -164,17 +174,19 @@ impl Tx for Transaction<'_> {
         let rollouts: Vec<_> = rollouts.into_iter().collect();
         let channels: Vec<_> = keys.channels.iter().collect::<BTreeSet<_>>().into_iter().collect();
         let limit = i64::from(OVERDUE_LIMIT);
-        let since = (now - 3600).div_euclid(60);
+        let (first, last) = minutes_of_hour(now);
         let deadline = self.limits.deadline();
         let found = self.connector.run(self.connection, deadline, async |connection| {
-            let statements =
-                connection.prepare([DEVICES, OFFERS, ROLLOUTS, OVERDUE, UNKNOWN, RECENT]).await?;
-            let [devices, offers, of_rollouts, overdue, unknown, recent] = &statements;
+            let statements = connection
+                .prepare([DEVICES, OFFERS, ROLLOUTS, OVERDUE, UNKNOWN, RECENT, RELEASES, CHANNELS])
+                .await?;
+            let [devices, offers, of_rollouts, overdue, unknown, recent, releases, named] = &statements;
             let client = connection.client();
             let asked: [&(dyn ToSql + Sync); 5] = [&imeis, &clients, &rollouts, &now, &limit];
             let of_overdue: [&(dyn ToSql + Sync); 3] = [&rollouts, &now, &limit];
             let by_name: [&(dyn ToSql + Sync); 1] = [&keys.names];
-            let of_channels: [&(dyn ToSql + Sync); 2] = [&channels, &since];
+            let of_channels: [&(dyn ToSql + Sync); 3] = [&channels, &first, &last];
+            let by_channel: [&(dyn ToSql + Sync); 1] = [&channels];
             // All are on their way before the first is answered.
             tokio::try_join!(
                 client.query(devices, &asked),
@@ -183,9 +195,11 @@ impl Tx for Transaction<'_> {
                 client.query(overdue, &of_overdue),
                 client.query(unknown, &by_name),
                 client.query(recent, &of_channels),
+                client.query(releases, &[]),
+                client.query(named, &by_channel),
             )
         });
-        let (devices, offers, of_rollouts, overdue, unknown, recent) =
+        let (devices, offers, of_rollouts, overdue, unknown, recent, releases, named) =
             found.map_err(|trouble| self.failed(trouble))?;
         let mut of_device: BTreeMap<Imei, Vec<OfferRecord>> = BTreeMap::new();
         for (imei, offer) in self.read(&offers, rows::offer)? {
@@ -197,13 +211,15 @@ impl Tx for Transaction<'_> {
             records.load_device(device);
         }
         self.read(&of_rollouts, rows::rollout)?.into_iter().for_each(|rollout| records.load_rollout(rollout));
-        for (rollout, imei) in self.read(&overdue, rows::overdue)? {
+        for (rollout, imei) in self.read(&overdue, rows::of_rollout)? {
             records.load_overdue(&rollout, imei);
         }
         self.read(&unknown, rows::unknown)?.into_iter().for_each(|unknown| records.load_unknown(unknown));
         for (channel, offers) in self.read(&recent, rows::recent)? {
             records.load_recent(&channel, offers);
         }
+        self.read(&releases, rows::release)?.into_iter().for_each(|release| records.load_release(release));
+        self.read(&named, rows::channel)?.into_iter().for_each(|channel| records.load_channel(channel));
         Ok(records)
     }
 
@@ -249,7 +265,8 @@ impl Tx for Transaction<'_> {
     }
 
     fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError> {
-        let found = self.all(RECENT, &[&[channel].as_slice(), &(now - 3600).div_euclid(60)], rows::recent)?;
+        let (first, last) = minutes_of_hour(now);
+        let found = self.all(RECENT, &[&[channel].as_slice(), &first, &last], rows::recent)?;
         Ok(found.first().map_or(0, |(_, offers)| *offers))
     }
 
@@ -272,6 +289,19 @@ impl Tx for Transaction<'_> {
 
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError> {
         self.all("SELECT * FROM rollouts ORDER BY id", &[], rows::rollout)
+    }
+
+    fn releases(&mut self) -> Result<Vec<ReleaseRecord>, StoreError> {
+        self.all(RELEASES, &[], rows::release)
+    }
+
+    fn channels(&mut self) -> Result<Vec<ChannelRecord>, StoreError> {
+        self.all("SELECT * FROM channels ORDER BY name", &[], rows::channel)
+    }
+
+    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<(String, Imei)>, StoreError> {
+        let sql = "SELECT rollout, imei FROM offers WHERE place ORDER BY rollout, imei LIMIT $1 OFFSET $2";
+        self.all(sql, &[&i64::from(limit), &i64::from(offset)], rows::of_rollout)
     }
 
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError> {
@@ -316,9 +346,10 @@ impl Tx for Transaction<'_> {
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {
-        let sql = "SELECT rollout, count(*) FILTER (WHERE verdict IS NULL) AS open, count(*) FILTER (WHERE verdict IS \
-             NULL AND code = 900) AS installed, count(*) FILTER (WHERE verdict = 'succeeded') AS succeeded, count(*) \
-             FILTER (WHERE verdict = 'failed') AS failed FROM offers GROUP BY rollout ORDER BY rollout";
+        let sql = "SELECT rollout, count(*) FILTER (WHERE verdict IS NULL OR verdict = 'installed') AS open, count(*) \
+             FILTER (WHERE verdict = 'installed') AS installed, count(*) FILTER (WHERE verdict = 'succeeded') AS succeeded, count(*) \
+             FILTER (WHERE verdict = 'failed') AS failed FROM offers WHERE target <> reported GROUP BY rollout ORDER BY \
+             rollout";
         self.all(sql, &[], rows::standing)
     }
 

@@ -108,7 +108,7 @@ fn class(state: State) -> &'static str {
     match state {
         Current => "good",
         Installed | Offered | Due => "going",
-        WaitingForWave | OutsideWindow | RateLimited => "waiting",
+        WaitingForWave | OutsideWindow | RateLimited | Proving => "waiting",
         Halted | DowngradeDenied => "stopped",
         Failed | Exhausted => "bad",
         NeverHeard | NoVersion => "unheard",

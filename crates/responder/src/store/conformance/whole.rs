@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Subject, full_device, id, many, read, write};
 use crate::fixture::{NOW, OneByOne as _};
-use crate::record::{Event, EventKind, RolloutRecord, UnknownRecord};
+use crate::record::{ChannelRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord};
+use crate::records::Changes;
 use crate::store::Store;
 use crate::store::copy::{CopyError, copy};
 use crate::store::sqlite::SqliteStore;
@@ -77,6 +78,9 @@ pub fn everything_is_copied_to_and_fro<S: Subject>() {
     let mut from = first.open();
     write(&mut *from, |tx| {
         (0..1_200).try_for_each(|n| tx.put_device(&full_device(n)))?;
+        let (release, channel) = (ReleaseRecord::new("0.10.66"), ChannelRecord::new("next"));
+        let (releases, channels) = (vec![&release], vec![&channel]);
+        tx.put(&Changes { releases, channels, ..Changes::default() })?;
         tx.put_rollout(&RolloutRecord { failed: 3, ..RolloutRecord::new("next/0.10.66") })?;
         [0, 60, 61].into_iter().try_for_each(|after| tx.count_offer("next", NOW + after))?;
         let unknown = UnknownRecord { name: "x".into(), first_seen: 1, last_seen: 2, said: "\u{e4}".into() };
@@ -101,6 +105,8 @@ pub fn everything_is_copied_to_and_fro<S: Subject>() {
     let expected = [
         ("devices", 1_200),
         ("rollouts", 1),
+        ("releases", 1),
+        ("channels", 1),
         ("rates", 2),
         ("events", 4_500),
         ("unknown devices", 1),
