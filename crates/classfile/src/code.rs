@@ -162,6 +162,11 @@ fn stack_map_of(map: Option<&[u8]>, layout: &Layout, context: &Context<'_, '_>, 
     }
 }
 
+/// The constant that an instruction names first.
+fn operand(operands: &[u8]) -> u16 {
+    Bytes(operands).u16().unwrap_or(0)
+}
+
 struct Walk<'w, 'r, 'a, 'n> {
     code: &'w [u8],
     context: &'w Context<'r, 'a>,
@@ -219,8 +224,8 @@ impl Walk<'_, '_, '_, '_> {
         match op {
             // ldc, ldc_w, ldc2_w
             0x12 => self.loads(at, operands.u8().unwrap_or(0).into()),
-            0x13 => self.loads(at, operands.u16().unwrap_or(0)),
-            0x14 => self.uses(at, operands.u16().unwrap_or(0), "a long or a double", |item| {
+            0x13 => self.loads(at, operand(operands.0)),
+            0x14 => self.uses(at, operand(operands.0), "a long or a double", |item| {
                 matches!(item, Item::Long(_) | Item::Double(_))
             }),
             // Branches, goto, and the subroutines that CLDC does not have.
@@ -233,18 +238,25 @@ impl Walk<'_, '_, '_, '_> {
                 self.branches.push((at, at as i64 + by));
             }
             0xaa | 0xab => self.switch(at, op, length),
-            0xb2..=0xb5 => self
-                .uses(at, operands.u16().unwrap_or(0), "a field", |item| matches!(item, Item::FieldRef(_))),
-            0xb6..=0xb8 => self.uses(at, operands.u16().unwrap_or(0), "a method of a class", |item| {
+            0xb2..=0xb5 => {
+                self.uses(at, operand(operands.0), "a field", |item| matches!(item, Item::FieldRef(_)))
+            }
+            0xb7 | 0xb8 if matches!(self.item(operand(operands.0)), Some(Item::InterfaceMethodRef(_))) => {
+                self.used(operand(operands.0), false);
+                self.note(Code::Instruction, NOT_CLDC, at, || {
+                    "calls a method of an interface statically, which came with Java 8".into()
+                });
+            }
+            0xb6..=0xb8 => self.uses(at, operand(operands.0), "a method of a class", |item| {
                 matches!(item, Item::MethodRef(_))
             }),
-            0xb9 => self.uses(at, operands.u16().unwrap_or(0), "a method of an interface", |item| {
+            0xb9 => self.uses(at, operand(operands.0), "a method of an interface", |item| {
                 matches!(item, Item::InterfaceMethodRef(_))
             }),
             // new, anewarray, checkcast, instanceof, multianewarray
             0xbb | 0xbd | 0xc0 | 0xc1 | 0xc5 => {
                 self.layout.news[at] = op == 0xbb;
-                self.uses(at, operands.u16().unwrap_or(0), "a class", |item| matches!(item, Item::Class(_)));
+                self.uses(at, operand(operands.0), "a class", |item| matches!(item, Item::Class(_)));
             }
             0xbc => {
                 let kind = operands.u8().unwrap_or(0);
