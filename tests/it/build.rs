@@ -152,7 +152,7 @@ fn every_edit_that_matters_is_noticed() {
         ("answer changed", |p| p.edit("out/vc/352099001761515.json", "10800", "10801")),
         ("JAD removed", |p| fs::remove_file(p.path("out/files/dev1/OwnTracks.jad")).unwrap()),
         ("JAR damaged", |p| {
-            let path = "out/jars/0.10.65/0d8d8afeb2d9be56/OwnTracks.jar";
+            let path = "out/jars/0.10.65/4cb0aa8e0d8edc2c/OwnTracks.jar";
             let mut bytes = fs::read(p.path(path)).unwrap();
             bytes[100] ^= 1;
             p.write(path, bytes);

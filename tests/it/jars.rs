@@ -15,6 +15,10 @@ fn the_example_jars_are_what_their_sources_give() {
             "`{tool}` cannot be started: install a JDK from 17 on, such as Debian's openjdk-17-jdk-headless"
         );
     }
+    assert!(
+        Command::new("proguard").output().is_ok(),
+        "`proguard` cannot be started: install it, as Debian's proguard-cli"
+    );
     let output = Command::new(package.join("tests/jars/build.sh")).arg(built.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 

@@ -319,7 +319,7 @@ Devices
   ~ unreadable → 0.10.65: 1 device (dev2)
 
 Expected
-    1 device to download up to 473 bytes: those that do not run their target already
+    1 device to download up to 746 bytes: those that do not run their target already
 
 Files
     written: 1 answer; 202 bytes

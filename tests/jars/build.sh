@@ -1,7 +1,9 @@
 #!/bin/sh
 # Builds the two example JARs into a directory: tests/jars/build.sh OUTDIR
 #
-# Needs a JDK from 17 on (for `jar --date`). The bytes are the same on every machine: nothing depends on
+# Needs a JDK from 17 to 19 (`jar --date` came with 17, and `javac -source 7` went with 20) and ProGuard. The classes
+# are what a Java ME toolchain makes: compiled against stubs of the device's classes alone, so that nothing else
+# can be used, then preverified for CLDC by ProGuard, which also sets the version of the class files. The bytes are the same on every machine: nothing depends on
 # the clock, the locale, the time zone or the umask, entries are given in a fixed order and without
 # compression, because deflated bytes depend on the zlib at hand.
 set -eu
@@ -18,19 +20,27 @@ trap 'rm -rf -- "$work"' EXIT
 export LC_ALL=C TZ=UTC
 unset CLASSPATH JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS JDK_JAVAC_OPTIONS
 
-# -Xlint:-options: newer compilers warn that release 8 is old, which is the point.
+# -Xlint:-options: the compiler warns that release 7 is old, which is the point.
 compile() {
-    javac --release 8 -Xlint:-options -g:none -encoding UTF-8 -implicit:none "$@"
+    javac -source 7 -target 7 -Xlint:-options -g:none -encoding UTF-8 -implicit:none -bootclasspath "$work/stubs" "$@"
 }
 
 mkdir "$work/stubs"
-compile -d "$work/stubs" "$here/stubs/javax/microedition/midlet/MIDlet.java"
+find "$here/stubs" -name '*.java' | sort > "$work/stubs.list"
+compile -d "$work/stubs" "@$work/stubs.list"
 
 for version in 0.10.65 0.10.66; do
+    compiled=$work/$version.compiled
     classes=$work/$version
-    mkdir "$classes"
-    compile -classpath "$work/stubs" -d "$classes" \
+    mkdir "$compiled"
+    compile -d "$compiled" \
         "$here/src/demo/owntracks/OwnTracks.java" "$here/release/$version/demo/owntracks/Release.java"
+    # Into a directory: in the JARs that it writes the order of entries is not always the same.
+    proguard -injars "$compiled" -outjars "$classes" -libraryjars "$work/stubs" -microedition -target 1.3 \
+        -dontshrink -dontoptimize -dontobfuscate > "$work/proguard.log" || {
+        cat "$work/proguard.log" >&2
+        exit 1
+    }
 
     # Created-By is given, because `jar` would write the JDK's own version.
     cat > "$work/manifest" <<MANIFEST

@@ -7,10 +7,15 @@
 // The unit tests and the integration tests both compile this file, and each uses a part of it.
 #![allow(dead_code)]
 
+#[path = "class.rs"]
+pub mod class;
+
 use std::io::Write as _;
 
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
+
+use self::class::ClassBuilder;
 
 /// The class that a suite's MIDlet-1 names unless told otherwise.
 pub const CLASS: &str = "demo.OwnTracks";
@@ -43,7 +48,7 @@ impl JarBuilder {
             .attribute("MIDlet-1", &format!("{name},,{CLASS}"))
             .attribute("MicroEdition-Profile", "IMP-NG")
             .attribute("MicroEdition-Configuration", "CLDC-1.1")
-            .entry("demo/OwnTracks.class", format!("\u{7f}class of {version}").as_bytes())
+            .class(&ClassBuilder::midlet("demo/OwnTracks", &format!("class of {version}")), "demo/OwnTracks")
     }
 
     /// Sets an attribute of the main section; it keeps its place if it is there already.
@@ -84,6 +89,11 @@ impl JarBuilder {
         self.entries.retain(|(n, _)| n != name);
         self.entries.push((name.into(), data.into()));
         self
+    }
+
+    /// Adds a class at the path of an internal name.
+    pub fn class(self, class: &ClassBuilder, name: &str) -> Self {
+        self.entry(&format!("{name}.class"), &class.build())
     }
 
     /// Leaves an entry out.

@@ -9,7 +9,8 @@ import javax.microedition.midlet.MIDlet;
  */
 public class OwnTracks extends MIDlet {
     protected void startApp() {
-        System.out.print(getAppProperty("MIDlet-Name"));
+        String name = getAppProperty("MIDlet-Name");
+        System.out.print(name == null ? "OwnTracks" : name);
         System.out.print(' ');
         System.out.println(getAppProperty("MIDlet-Version"));
         System.out.println(Release.NEWS);
