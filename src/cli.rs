@@ -36,6 +36,8 @@ enum Command {
     Show(cmd::show::Args),
     /// Validate JARs and copy them into the catalog
     Add(cmd::add::Args),
+    /// Show how one release differs from another: permissions, classes, the APIs that it uses
+    Diff(cmd::diff::Args),
     /// Serve out/ and answer the devices: for a trial, or behind nginx
     Serve(cmd::serve::Args),
     /// Walk a live site as the devices do and report what would go wrong
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Build(args) => cmd::build::run(&global, &args),
         Command::Show(args) => cmd::show::run(&global, &args),
         Command::Add(args) => cmd::add::run(&global, &args),
+        Command::Diff(args) => cmd::diff::run(&global, &args),
         Command::Serve(args) => cmd::serve::run(&global, &args),
         Command::Probe(args) => cmd::probe::run(&global, &args),
         Command::Simulate(args) => cmd::simulate::run(&global, &args),

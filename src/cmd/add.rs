@@ -12,11 +12,14 @@ use super::project::Project;
 use crate::context::{Exit, Global, print};
 use crate::report::{diagnostics, json};
 use otapress_core::version::Version;
+use otapress_core::wire::Site;
 use otapress_publish::catalog::{self, Catalog, MAX_JAR};
 use otapress_publish::diag::{Code, Diagnostic, Sources};
 use otapress_publish::files;
+use otapress_publish::fleet::Midlet;
 use otapress_publish::jar::{self, Jar};
 use otapress_publish::publish::scan::read_site;
+use otapress_publish::regression;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -40,20 +43,11 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     // Without the fleet's rules, to know what is there even if some of it is not good.
     let (catalog, _) = catalog::load(&global.reach(), &dir, &dir, None);
     let published = read_site(&global.out()).ok().flatten();
-    let published = |jar: &Jar| {
-        let releases = published.as_ref()?.releases.iter();
-        releases
-            .clone()
-            .find(|release| release.version.parse() == Ok(jar.version()))
-            .map(|release| release.sha256)
-    };
-
     let (mut good, mut found) = (Vec::new(), Vec::new());
     for path in &args.jars {
-        match validate(path, &midlet.name, &midlet.vendor, &catalog, &published) {
-            Ok((jar, bytes)) => good.push((path, jar, bytes)),
-            Err(diagnostics) => found.extend(diagnostics),
-        }
+        let (jar, wrong) = validate(path, midlet, &catalog, published.as_ref());
+        good.extend(jar.map(|(jar, bytes)| (path, jar, bytes)));
+        found.extend(wrong);
     }
     // The same bytes given twice are one JAR.
     let mut wanted: BTreeMap<Version, &(&PathBuf, Jar, Vec<u8>)> = BTreeMap::new();
@@ -66,11 +60,11 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             found.push(Diagnostic::new(Code::VersionConflict, path.as_path(), message).hint(hint));
         }
     }
-    if !found.is_empty() {
-        for diagnostic in &found {
-            let text = diagnostics::text(diagnostic, &Sources::default(), global.colour());
-            std::io::stderr().write_all(text.as_bytes())?;
-        }
+    for diagnostic in found.iter().filter(|diagnostic| !global.quiet || diagnostic.is_error()) {
+        let text = diagnostics::text(diagnostic, &Sources::default(), global.colour());
+        std::io::stderr().write_all(text.as_bytes())?;
+    }
+    if found.iter().any(Diagnostic::is_error) {
         return Ok(Exit::Failed);
     }
 
@@ -100,22 +94,25 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The JAR and its bytes, if they fit the fleet and what is known of the version.
+/// The JAR and its bytes, if they fit the fleet and what is known of the version, and all that is wrong with them.
 fn validate(
     path: &Path,
-    name: &str,
-    vendor: &str,
+    midlet: &Midlet,
     catalog: &Catalog,
-    published: &impl Fn(&Jar) -> Option<otapress_core::digest::Sha256>,
-) -> Result<(Jar, Vec<u8>), Vec<Diagnostic>> {
-    let bytes = files::read(path, MAX_JAR).map_err(|error| {
-        vec![Diagnostic::new(Code::JarUnreadable, path, format!("the file {}", error.kind))]
-    })?;
-    let jar = jar::read(&bytes)
-        .map_err(|faults| faults.into_iter().map(|fault| fault.at(path)).collect::<Vec<_>>())?;
-    let mut found = Vec::new();
+    published: Option<&Site>,
+) -> (Option<(Jar, Vec<u8>)>, Vec<Diagnostic>) {
+    let bytes = match files::read(path, MAX_JAR) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let message = format!("the file {}", error.kind);
+            return (None, vec![Diagnostic::new(Code::JarUnreadable, path, message)]);
+        }
+    };
+    let (jar, faults) = jar::judge(&bytes, &midlet.rules);
+    let mut found: Vec<_> = faults.into_iter().map(|fault| fault.at(path)).collect();
+    let Some(jar) = jar else { return (None, found) };
     for (attribute, is, wanted) in
-        [("MIDlet-Name", jar.name(), name), ("MIDlet-Vendor", jar.vendor(), vendor)]
+        [("MIDlet-Name", jar.name(), &midlet.name), ("MIDlet-Vendor", jar.vendor(), &midlet.vendor)]
     {
         if is != wanted {
             let message = format!("{attribute} is `{is}`, but the fleet's MIDlet has `{wanted}`");
@@ -136,14 +133,20 @@ fn validate(
             Diagnostic::new(Code::VersionConflict, path, message)
                 .hint("give the new JAR a new MIDlet-Version"),
         );
-    } else if published(&jar).is_some_and(|sha256| sha256 != jar.sha256()) {
+    } else if published
+        .into_iter()
+        .flat_map(|site| &site.releases)
+        .any(|release| release.version.parse() == Ok(jar.version()) && release.sha256 != jar.sha256())
+    {
         let message = format!("version {} is published with other bytes", jar.version_text());
         found.push(
             Diagnostic::new(Code::VersionChanged, path, message)
                 .hint("give the new JAR a new MIDlet-Version"),
         );
     }
-    if found.is_empty() { Ok((jar, bytes)) } else { Err(found) }
+    found.extend(published.into_iter().flat_map(|site| regression::of(site, &jar, path, midlet)));
+    let is_refused = found.iter().any(Diagnostic::is_error);
+    ((!is_refused).then_some((jar, bytes)), found)
 }
 
 /// Writes `<Name>-<Version>.jar` whole or not at all.

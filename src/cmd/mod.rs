@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
 mod depfile;
+pub(crate) mod diff;
 mod files;
 pub(crate) mod import;
 mod inputs;

@@ -16,8 +16,11 @@ use crate::report::plan::markdown::markdown;
 use crate::report::plan::{Style, text::text};
 use otapress_core::id::Imei;
 use otapress_core::out::Part;
+use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
+use otapress_publish::catalog::read_file;
 use otapress_publish::fleet;
+use otapress_publish::jar::{self, Jar};
 use otapress_publish::plan::names::Names;
 use otapress_publish::plan::published::{view, view_of};
 use otapress_publish::plan::view::{Fingerprint, View};
@@ -72,17 +75,22 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         let names = fleet.as_ref().map(Names::of).unwrap_or_default();
         let keep = fleet.as_ref().map(|fleet| fleet.keep().clone()).unwrap_or_default();
         let (before, after) = (published(old, &keep)?, published(&global.out(), &keep)?);
-        return show(global, args, compare(&before, &after, &names), &names);
+        let mut plan = compare(&before, &after, &names);
+        let sides = [(global.out(), &after), (old.clone(), &before)];
+        plan.look_into(|version| sides.iter().find_map(|(dir, view)| published_jar(dir, view, version)));
+        return show(global, args, plan, &names);
     }
     let out = real_path(&global.out());
     let look = || out.and_then(|out| view(&out).map(|(view, hidden)| (out, view, hidden)));
     let (project, after, before) = Project::load_beside(global, look, |tree| View::of(&tree));
     project.show_diagnostics(global)?;
-    let (Some(after), Some((fleet, _))) = (after, project.fleet()) else { return Ok(Exit::Failed) };
+    let (Some(after), Some((fleet, catalog))) = (after, project.fleet()) else { return Ok(Exit::Failed) };
     let names = Names::of(fleet);
     let (out, before, hidden) = before?;
     hidden.are_kept(&out, fleet.keep())?;
-    show(global, args, compare(&before, &after, &names), &names)
+    let mut plan = compare(&before, &after, &names);
+    plan.look_into(|version| Some(catalog.get(version)?.jar().clone()));
+    show(global, args, plan, &names)
 }
 
 fn moment(text: &str) -> Result<i64, String> {
@@ -98,6 +106,14 @@ fn published(dir: &Path, keep: &BTreeSet<String>) -> anyhow::Result<View> {
         bail!("nothing is published in `{}`", dir.display());
     }
     Ok(view)
+}
+
+/// A release as it is published; none if it is not, or not readable any more.
+fn published_jar(dir: &Path, view: &View, version: Version) -> Option<Jar> {
+    let release = view.site()?.releases.iter().find(|release| release.version.parse() == Ok(version))?;
+    // A path of otapress.json stays below the directory.
+    let path: OutPath = release.path.parse().ok()?;
+    jar::read(&read_file(&dir.join(path.as_str())).ok()?).ok()
 }
 
 fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyhow::Result<Exit> {

@@ -13,11 +13,11 @@ use crate::context::Global;
 use crate::report::diagnostics;
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::diag::{Code, Diagnostic, Severity};
-use otapress_publish::fleet::{self, Fleet, Loaded};
+use otapress_publish::fleet::{self, Fleet, Loaded, Midlet};
 use otapress_publish::publish::scan::read_site;
-use otapress_publish::render;
 use otapress_publish::template::{self, Template};
 use otapress_publish::tree::Tree;
+use otapress_publish::{regression, render};
 
 /// Diagnostics of one kind shown in text: a large fleet can have one for every device.
 const SHOWN: usize = 20;
@@ -38,7 +38,7 @@ impl Project {
         let dir = global.fleet.parent().unwrap_or("".as_ref());
         let (mut catalog, mut template) = (Catalog::default(), None);
         if let Some(jars) = loaded.jars.as_ref().map(|jars| dir.join(jars)) {
-            let midlet = loaded.midlet.as_ref().map(|midlet| (&*midlet.name, &*midlet.vendor));
+            let midlet = loaded.midlet.as_ref().map(Midlet::suite);
             let (found, wrong) = catalog::load(&reach, &jars, &jars, midlet);
             catalog = found;
             loaded.report(wrong);
@@ -58,6 +58,10 @@ impl Project {
         // A fault of out/ itself is reported when it is written.
         if let Ok(Some(site)) = read_site(&global.out()) {
             self.loaded.report(render::changed_releases(&site, &self.catalog));
+            if let Some(midlet) = &self.loaded.midlet {
+                let found = regression::regressions(&site, &self.catalog, midlet);
+                self.loaded.report(found);
+            }
         }
     }
 
@@ -121,6 +125,10 @@ impl Project {
             [dir.join(&midlet.jars), dir.join("templates"), dir.join("templates").join(&midlet.template)]
         });
         files.into_iter().chain(dirs).chain(named).collect()
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     pub(crate) fn diagnostics(&self) -> &[Diagnostic] {

@@ -8,4 +8,5 @@ pub(crate) mod json;
 pub(crate) mod plan;
 pub(crate) mod refusal;
 pub mod status;
+pub(crate) mod suite_diff;
 pub(crate) mod words;

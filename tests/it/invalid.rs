@@ -61,8 +61,12 @@ fn count(text: &str, severity: &str) -> usize {
 fn every_code_occurs_and_every_message_has_the_form() {
     let mut seen = BTreeSet::new();
     let of = |kind: &str| directories(&repository().join(kind)).into_iter();
-    for dir in of("tests/invalid").chain(of("tests/import")) {
-        let text = fs::read_to_string(dir.join("expected.txt")).unwrap();
+    let expected = of("tests/invalid").chain(of("tests/import")).map(|dir| dir.join("expected.txt"));
+    // The goldens of bad_jars.rs and diff.rs.
+    let others = ["bad-jars.txt", "doubtful-jars.txt", "regressions.txt"];
+    let others = others.map(|name| repository().join("tests").join(name));
+    for dir in expected.chain(others) {
+        let text = fs::read_to_string(&dir).unwrap();
         for line in first_lines(&text) {
             let (place, rest) = line.split_once(": ").unwrap();
             let [path, row, column] = place.rsplitn(3, ':').collect::<Vec<_>>()[..] else {
@@ -73,13 +77,13 @@ fn every_code_occurs_and_every_message_has_the_form() {
             assert!(row.parse::<u32>().unwrap() > 0 && column.parse::<u32>().unwrap() > 0, "{line}");
             let (severity, rest) = rest.split_once('[').unwrap();
             let (code, message) = rest.split_once("]: ").unwrap();
-            let code = Code::ALL.iter().find(|known| known.as_str() == code).unwrap();
+            let code = Code::all().find(|known| known.as_str() == code).unwrap();
             assert_eq!(severity, code.severity().to_string());
             assert!(!message.ends_with('.') && !message.starts_with("error"), "{line}");
-            seen.insert(*code);
+            seen.insert(code);
         }
     }
-    let unseen: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code)).collect();
+    let unseen: Vec<_> = Code::all().filter(|code| !seen.contains(code)).collect();
     assert!(unseen.is_empty(), "{unseen:?}");
     assert!(seen.iter().any(|code| code.severity() == Severity::Warning));
 }

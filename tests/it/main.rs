@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod add;
+mod bad_jars;
 mod book;
 mod bounds;
 mod broken_hosts;
@@ -15,6 +16,7 @@ mod cgi;
 mod commits;
 mod config;
 mod device;
+mod diff;
 mod gitops;
 mod golden;
 mod hosting;

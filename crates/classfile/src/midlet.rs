@@ -14,7 +14,7 @@ pub(crate) fn findings(suite: &Suite<'_>, rules: &Rules<'_>) -> Vec<Finding> {
     for (attribute, name) in &rules.midlets {
         let internal = name.replace('.', "/");
         let attribute = shown(attribute);
-        if !suite.classes.contains_key(&*internal) {
+        if name.contains('/') || !suite.classes.contains_key(&*internal) {
             findings.push(missing(suite, &attribute, name));
             continue;
         }

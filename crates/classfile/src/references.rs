@@ -266,8 +266,7 @@ impl<'s> Users<'s> {
 
 /// The codes for a member that is nowhere: if a MIDlet reaches its user, and if none does.
 fn judge_member(suite: &Suite<'_>, owner: &str, name: &str, descriptor: &str) -> Option<(Code, Code)> {
-    // A class that extends one of the base may use what the lists of the base lack.
-    let mut is_own = true;
+    let is_own = suite.classes.contains_key(owner);
     let mut open = vec![owner.to_owned(), "java/lang/Object".to_owned()];
     let mut seen = BTreeSet::new();
     while let Some(internal) = open.pop() {
@@ -286,7 +285,6 @@ fn judge_member(suite: &Suite<'_>, owner: &str, name: &str, descriptor: &str) ->
             open.extend(class.superclass.iter().chain(&class.interfaces).map(|above| above.to_string()));
         } else {
             let class = Api::get().base(&internal)?;
-            is_own &= internal == "java/lang/Object" && internal != owner;
             if class.has(name, descriptor) {
                 return None;
             }

@@ -861,12 +861,11 @@ fn members() {
         with(object, FIELD, "COUNT", "J"),
         &[&format!("member-missing: {by} `COUNT: J` of `demo.Helper`, which the class does not have")],
     );
-    // What a class of the device may have besides is worth a warning.
     assert_says(with("java/util/Vector", METHOD, "addElement", "(Ljava/lang/Object;)V"), &[]);
     assert_says(
         with("java/util/Vector", METHOD, "add", "(Ljava/lang/Object;)Z"),
         &[&format!(
-            "api-member-missing: {by} `add(Ljava/lang/Object;)Z` of `demo.Helper`, which CLDC 1.1 and IMP-NG are not known to have"
+            "member-missing: {by} `add(Ljava/lang/Object;)Z` of `demo.Helper`, which the class does not have"
         )],
     );
     // Nothing is known of other classes.

@@ -4,6 +4,7 @@
 //! ([`otapress::report::diagnostics`] prints them). A failure of the environment (a disk, a permission) is an
 //! error type of the module that met it.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -26,26 +27,48 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal $severity:ident,)*) => {
         /// The kind of a mistake. The texts are stable: scripts depend on them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[derive(Serialize, strum::Display, strum::IntoStaticStr, strum::VariantArray)]
         pub enum Code {
-            $($(#[$doc])* #[serde(rename = $text)] #[strum(serialize = $text)] $name,)*
+            $($(#[$doc])* $name,)*
+            /// A class that a device could not start.
+            Class(otapress_classfile::Code),
         }
 
         impl Code {
             /// Every code.
-            pub const ALL: &[Code] = <Code as strum::VariantArray>::VARIANTS;
+            pub fn all() -> impl Iterator<Item = Code> {
+                let classes = otapress_classfile::Code::ALL.iter().map(|&code| Code::Class(code));
+                [$(Code::$name),*].into_iter().chain(classes)
+            }
 
             /// The code in kebab case.
             pub fn as_str(self) -> &'static str {
-                self.into()
+                match self { $(Code::$name => $text,)* Code::Class(code) => code.as_str() }
             }
 
             /// How bad a mistake of this kind is.
             pub fn severity(self) -> Severity {
-                match self { $(Code::$name => Severity::$severity),* }
+                match self {
+                    $(Code::$name => Severity::$severity,)*
+                    Code::Class(code) => match code.severity() {
+                        otapress_classfile::Severity::Error => Severity::Error,
+                        otapress_classfile::Severity::Warning => Severity::Warning,
+                    },
+                }
+            }
+        }
+
+        impl fmt::Display for Code {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
             }
         }
     };
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 codes! {
@@ -156,6 +179,42 @@ codes! {
     JarInvalid = "jar-invalid" Error,
     /// The manifest is missing, malformed or contradictory.
     ManifestInvalid = "manifest-invalid" Error,
+    /// A profile that the modules lack.
+    JarProfile = "jar-profile" Error,
+    /// A profile that some modules may lack.
+    JarProfileDoubtful = "jar-profile-doubtful" Warning,
+    /// A configuration that the modules lack.
+    JarConfiguration = "jar-configuration" Error,
+    /// A permission that nobody knows.
+    JarPermission = "jar-permission" Warning,
+    /// A MIDlet-Push-<n> that ends the installer.
+    JarPush = "jar-push" Error,
+    /// A MIDlet-Data-Size that is not a number.
+    JarDataSize = "jar-data-size" Error,
+    /// A Runtime-Execution-Environment that is not that of MIDlets.
+    JarEnvironment = "jar-environment" Error,
+    /// A JAR larger than `midlet.maxSize`.
+    JarSize = "jar-size" Error,
+    /// A JAR that unpacks to far more than `midlet.maxSize`.
+    JarUnpackedSize = "jar-unpacked-size" Warning,
+    /// A JAR much larger than the release before it.
+    JarGrowth = "jar-growth" Warning,
+    /// Signature files of desktop Java.
+    JarSignatureFiles = "jar-signature-files" Warning,
+    /// A JAR with classes for several releases of Java.
+    JarMultiRelease = "jar-multi-release" Warning,
+    /// A JAR within the JAR.
+    JarNested = "jar-nested" Warning,
+    /// A MIDlet-Name or MIDlet-Vendor beyond ASCII.
+    JarNonAscii = "jar-non-ascii" Warning,
+    /// Another MIDlet-Name or MIDlet-Vendor than the release before has.
+    SuiteRenamed = "suite-renamed" Error,
+    /// Another MIDlet-1 than the release before has.
+    MidletChanged = "midlet-changed" Warning,
+    /// A release that cannot ask for the next one.
+    HttpPermissionDropped = "http-permission-dropped" Error,
+    /// A permission that the release before has.
+    PermissionDropped = "permission-dropped" Warning,
     /// The MIDlet-Name or MIDlet-Vendor is not the fleet's.
     WrongMidlet = "wrong-midlet" Error,
     /// Two JARs with the same version and other bytes.
@@ -168,6 +227,15 @@ codes! {
     Template = "template" Error,
     /// The template's output is not a JAD that a device would accept.
     JadInvalid = "jad-invalid" Error,
+}
+
+/// `` did you mean `…`? `` if one of the names is close to `word`.
+pub fn did_you_mean<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    names
+        .map(|name| (strsim::jaro_winkler(&word.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|&(score, _)| score > 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| format!("did you mean `{name}`?"))
 }
 
 /// A text that diagnostics can point into.
@@ -321,8 +389,8 @@ mod tests {
 
     #[test]
     fn codes_are_unique_and_in_kebab_case() {
-        let texts: BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
-        assert_eq!(texts.len(), Code::ALL.len());
+        let texts: BTreeSet<_> = Code::all().map(Code::as_str).collect();
+        assert_eq!(texts.len(), Code::all().count());
         for text in texts {
             assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{text}");
         }

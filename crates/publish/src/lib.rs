@@ -20,6 +20,7 @@ pub mod password;
 pub mod plan;
 pub mod provision;
 pub mod publish;
+pub mod regression;
 pub mod render;
 pub mod resolve;
 pub mod rollout;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Style;
 use crate::report::status::time::moment;
+use crate::report::suite_diff;
 use otapress_core::digest::Sha256;
 use otapress_core::out::Part;
 use otapress_core::version::Version;
@@ -36,6 +37,7 @@ struct View {
     jad_moves: Vec<JadMoveView>,
     jads_rewritten: usize,
     jars: Vec<JarView>,
+    suites: Vec<Value>,
     files: FilesView,
     upgrades: Upgrades,
 }
@@ -249,6 +251,7 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
         jad_moves: moves.collect(),
         jads_rewritten: files.jads_rewritten,
         jars: plan.jars.iter().map(jar).collect(),
+        suites: plan.suites.iter().map(suite_diff::json).collect(),
         files: FilesView {
             written: parts(|part| files.written_by_part[part as usize]),
             removed: parts(|part| files.removed_by_part[part as usize]),

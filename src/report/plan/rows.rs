@@ -2,8 +2,10 @@
 
 use super::{Mark, Row, Words};
 use crate::report::status::time::{moment, span};
+use crate::report::suite_diff;
 use crate::report::words::{bytes, count};
 use otapress_core::wire::{self, Limit, Places};
+use otapress_publish::jar::SuiteDiff;
 use otapress_publish::plan::{
     Change, Files, Kind, Opening, Proof, Pushed, Rule, RuleChange, Running, SettingChange, State, Transition,
     Wave,
@@ -234,6 +236,19 @@ pub(super) fn jar(change: &Change<wire::Release>) -> Row<'_> {
         Change::Changed(old, new) => Row::new(Mark::Danger, told(old).becomes(told(new)))
             .note("a published version has other bytes, or lies elsewhere"),
     }
+}
+
+/// How a JAR that comes differs from the release before it.
+pub(super) fn suite(diff: &SuiteDiff) -> Row<'_> {
+    let (old, new) = &diff.versions;
+    let what = Words::value(old).becomes(Words::value(new)).and(format!(": {}", suite_diff::headline(diff)));
+    let note = |line: suite_diff::Line| {
+        let (words, separator) = (Words::said(format!("{} {} ", line.mark, line.said)), line.separator());
+        let words = if line.value.is_empty() { words } else { words.and_value(line.value) };
+        if line.more.is_empty() { words } else { words.and(separator).and_value(line.more) }
+    };
+    let notes = suite_diff::lines(diff).into_iter().map(note).collect();
+    Row { notes, ..Row::new(Mark::Plain, what) }
 }
 
 pub(super) fn files(files: &Files) -> Vec<Row<'static>> {

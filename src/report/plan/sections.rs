@@ -1,6 +1,6 @@
 //! The sections of a plan, in order.
 
-use super::rows::{files, jar, rule, setting, transition, wave};
+use super::rows::{files, jar, rule, setting, suite, transition, wave};
 use std::collections::BTreeMap;
 
 use super::{Mark, Row, Section, Words};
@@ -77,6 +77,7 @@ pub(super) fn sections(plan: &Plan) -> Vec<Section<'_>> {
         ("Settings", plan.settings.iter().map(setting).collect()),
         ("Site", site(plan)),
         ("JARs", plan.jars.iter().map(jar).collect()),
+        ("New in the releases", plan.suites.iter().map(suite).collect()),
         ("Expected", expected(plan)),
         ("Files", files(&plan.files)),
     ];

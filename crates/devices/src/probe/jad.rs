@@ -100,7 +100,10 @@ impl Walk<'_> {
             && let Some(fault) = faults.first()
         {
             let (line, code) = (fault.line, fault.code_on_device);
-            let message = format!("the JAD is refused with {code}: line {line}: {}", fault.message);
+            let message = match code {
+                jad::SUCCESS => format!("some devices misread the JAD: line {line}: {}", fault.message),
+                _ => format!("the JAD is refused with {code}: line {line}: {}", fault.message),
+            };
             self.find(Code::JadMalformed, sent, message);
         }
         if reply.body != published.bytes {

@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 use crate::clutter::{LOST_AND_FOUND, is_clutter};
 use crate::diag::{Code, Diagnostic};
 use crate::files::{self, FileError, FileErrorKind, Reach};
-use crate::jar::{self, Jar};
+use crate::jar::{self, Jar, Rules};
 use otapress_core::digest::Sha256;
 use otapress_core::version::Version;
 
@@ -100,12 +100,13 @@ impl Entry {
 /// Reads every `*.jar` below `dir`, in the order of their names.
 ///
 /// `shown_as` is how the operator would write `dir`; `midlet` is the MIDlet-Name and MIDlet-Vendor that every
-/// JAR must have. The same bytes in two places are one release; the first path wins.
+/// JAR must have, with the rules that it is judged by; without it, a JAR is only read. The same bytes in two places are
+/// one release; the first path wins.
 pub fn load(
     reach: &Reach,
     dir: &Path,
     shown_as: &Path,
-    midlet: Option<(&str, &str)>,
+    midlet: Option<Suite<'_>>,
 ) -> (Catalog, Vec<Diagnostic>) {
     let mut catalog = Catalog::default();
     let (mut files, mut diagnostics) = walk(reach, dir, shown_as, MAX_ENTRIES);
@@ -133,10 +134,20 @@ pub fn load(
             break;
         };
         left = rest;
-        match jar::read(&bytes) {
-            Ok(jar) => add(&mut catalog, Entry { jar, path, shown }, midlet, &mut diagnostics),
-            Err(faults) => diagnostics.extend(faults.into_iter().map(|fault| fault.at(shown.as_path()))),
+        let (jar, faults) = match midlet {
+            Some(midlet) => jar::judge(&bytes, midlet.rules),
+            None => match jar::read(&bytes) {
+                Ok(jar) => (Some(jar), Vec::new()),
+                Err(faults) => (None, faults),
+            },
+        };
+        diagnostics.extend(faults.into_iter().map(|fault| fault.at(shown.as_path())));
+        if let Some(jar) = jar {
+            add(&mut catalog, Entry { jar, path, shown }, midlet, &mut diagnostics);
         }
+    }
+    if let Some(midlet) = midlet {
+        diagnostics.extend(growth(&catalog, midlet.rules));
     }
     diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     (catalog, diagnostics)
@@ -145,6 +156,35 @@ pub fn load(
 fn unreadable(shown: &Path, kind: &FileErrorKind) -> Diagnostic {
     let diagnostic = Diagnostic::new(Code::JarUnreadable, shown, format!("`{}` {kind}", shown.display()));
     kind.hint().into_iter().fold(diagnostic, Diagnostic::hint)
+}
+
+/// What every JAR of a fleet must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Suite<'a> {
+    /// MIDlet-Name.
+    pub name: &'a str,
+    /// MIDlet-Vendor.
+    pub vendor: &'a str,
+    /// What a JAR is judged by.
+    pub rules: &'a Rules,
+}
+
+/// JARs that are more than half as large again as the release before them.
+fn growth(catalog: &Catalog, rules: &Rules) -> Vec<Diagnostic> {
+    let pairs = catalog.entries().zip(catalog.entries().skip(1));
+    pairs
+        .filter(|(old, new)| new.jar.size() * 2 > old.jar.size() * 3 && !rules.allows(Code::JarGrowth))
+        .map(|(old, new)| {
+            let message = format!(
+                "the JAR has {} bytes, and release {} before it has {}",
+                new.jar.size(),
+                old.jar.version_text(),
+                old.jar.size()
+            );
+            Diagnostic::new(Code::JarGrowth, new.shown.as_path(), message)
+                .hint("old and new must fit the flash together: is there a file in it that no device needs?")
+        })
+        .collect()
 }
 
 /// A file's path, and how the operator would write it.
@@ -257,9 +297,9 @@ fn is_dangling(path: &Path) -> bool {
     path.is_symlink() && path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn add(catalog: &mut Catalog, entry: Entry, midlet: Option<(&str, &str)>, diagnostics: &mut Vec<Diagnostic>) {
+fn add(catalog: &mut Catalog, entry: Entry, midlet: Option<Suite<'_>>, diagnostics: &mut Vec<Diagnostic>) {
     let place = entry.shown.as_path();
-    if let Some((name, vendor)) = midlet {
+    if let Some(Suite { name, vendor, .. }) = midlet {
         let pairs = [("MIDlet-Name", entry.jar.name(), name), ("MIDlet-Vendor", entry.jar.vendor(), vendor)];
         let before = diagnostics.len();
         for (attribute, has, wanted) in pairs.into_iter().filter(|(_, has, wanted)| has != wanted) {

@@ -11,7 +11,10 @@ use super::*;
 use crate::diag::Place;
 use crate::jar::support::JarBuilder;
 
-const MIDLET: Option<(&str, &str)> = Some(("OwnTracks", "Choral"));
+/// The suite that the tests' JARs are, judged as by a fleet that says nothing else.
+fn with_suite<T>(take: impl FnOnce(Option<Suite<'_>>) -> T) -> T {
+    take(Some(Suite { name: "OwnTracks", vendor: "Choral", rules: &Rules::default() }))
+}
 
 /// Nothing but what lies in a directory.
 fn reach(dir: &Path) -> Reach {
@@ -55,7 +58,7 @@ fn loaded(dir: &TempDir) -> (Vec<String>, Vec<Told>) {
 }
 
 fn loaded_within(reach: &Reach, dir: &TempDir) -> (Vec<String>, Vec<Told>) {
-    let (catalog, diagnostics) = load(reach, dir.path(), Path::new("jars"), MIDLET);
+    let (catalog, diagnostics) = with_suite(|suite| load(reach, dir.path(), Path::new("jars"), suite));
     let files =
         catalog.entries().map(|e| format!("{} {}", e.jar().version_text(), e.shown_as().display())).collect();
     (files, told(diagnostics))
@@ -73,7 +76,8 @@ fn releases_are_found_and_ordered_numerically() {
         ("README.md", b"not a jar"),
         ("b/notes.jar.txt", b""),
     ]);
-    let (catalog, diagnostics) = load(&reach(dir.path()), dir.path(), Path::new("jars"), MIDLET);
+    let (catalog, diagnostics) =
+        with_suite(|suite| load(&reach(dir.path()), dir.path(), Path::new("jars"), suite));
     assert_eq!(told(diagnostics), []);
     let versions: Vec<_> = catalog.versions().map(|v| v.to_string()).collect();
     assert_eq!(versions, ["0.10.9", "0.10.66"]);

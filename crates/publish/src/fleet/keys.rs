@@ -61,6 +61,7 @@ const VERSION: Shape = Shape::Digits(r"^[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9})?$")
 const IMEI: Shape = Shape::Digits("^[0-9]{14,16}$");
 const NAME: Shape = Shape::Pattern("^[A-Za-z0-9._-]{1,64}$");
 const PERCENT: Shape = Shape::Pattern("^([0-9]+%|[0-9]+bp)$");
+const SIZE: Shape = Shape::Pattern("^[1-9][0-9]{0,8}(B|kB|MB)$");
 const HTTP: Shape = Shape::Pattern("^http://");
 const JAD_URI: Shape = Shape::Pattern(r"^http://.*\.jad$");
 
@@ -115,6 +116,33 @@ pub const MIDLET: &[Key] = &[
         "template",
         Shape::Text,
         "The template of the JADs in templates/ (default `OwnTracks.jad`, which is built in).",
+    ),
+    optional(
+        "profiles",
+        Shape::Texts,
+        "Values of MicroEdition-Profile that the modules have (default `[IMP-NG]`).",
+    ),
+    optional(
+        "configurations",
+        Shape::Texts,
+        "Values of MicroEdition-Configuration that the modules have (default `[CLDC-1.0, CLDC-1.1]`).",
+    ),
+    optional(
+        "classVersion",
+        Shape::Number(45, 99),
+        "The highest version of a class file that the modules read (default 48: Java 1.4).",
+    ),
+    optional("maxSize", SIZE, "The largest JAR, such as `300kB` (default 1MB)."),
+    optional(
+        "api",
+        Shape::Texts,
+        "Packages, with all below them, and classes that the modules have besides CLDC 1.1 and IMP-NG.",
+    ),
+    optional("allow", Shape::Texts, "Codes of errors and warnings about JARs that are accepted."),
+    optional(
+        "renamed",
+        Shape::Bool,
+        "Whether name and vendor may differ from what is published (default false).",
     ),
 ];
 

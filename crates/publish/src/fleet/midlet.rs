@@ -4,7 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::raw::{Node, Text};
 use super::reader::Reader;
-use super::{Midlet, keys};
+use super::{Midlet, keys, suite_rules};
+use crate::jar::Rules;
 
 /// The template that is built in.
 const DEFAULT_TEMPLATE: &str = "OwnTracks.jad";
@@ -34,7 +35,10 @@ pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> MidletDraft {
     let mut text = |name: &str| fields.take(name).and_then(|node| reader.text(node, &format!("`{name}`")));
     let (name, vendor, jars, template) = (text("name"), text("vendor"), text("jars"), text("template"));
     let jars = jars.map_or_else(|| DEFAULT_JARS.into(), |jars| PathBuf::from(&*jars.text));
+    let rules = suite_rules::read(reader, &mut fields);
+    let renamed = suite_rules::renamed(reader, &mut fields);
     let midlet = name.and_then(|name| midlet(reader, name, vendor, &jars, template));
+    let midlet = midlet.map(|midlet| Midlet { rules, renamed, ..midlet });
     MidletDraft { jars, midlet }
 }
 
@@ -66,5 +70,7 @@ fn midlet(
         template: template.map_or_else(|| DEFAULT_TEMPLATE.into(), |text| text.text.into()),
         name: name.text.into(),
         vendor: vendor?.text.into(),
+        rules: Rules::default(),
+        renamed: false,
     })
 }

@@ -27,6 +27,7 @@ mod scalars;
 pub mod schema;
 mod settings_sets;
 mod site;
+mod suite_rules;
 pub mod uri;
 mod usage;
 mod validate;
@@ -162,6 +163,17 @@ pub struct Midlet {
     pub template: String,
     /// Where the template is named, or the MIDlet.
     pub template_span: Span,
+    /// What its JARs are judged by.
+    pub rules: crate::jar::Rules,
+    /// Its name or vendor may differ from what is published.
+    pub renamed: bool,
+}
+
+impl Midlet {
+    /// What every JAR must be.
+    pub fn suite(&self) -> crate::catalog::Suite<'_> {
+        crate::catalog::Suite { name: &self.name, vendor: &self.vendor, rules: &self.rules }
+    }
 }
 
 /// The place of a channel in [`Fleet::channels`].

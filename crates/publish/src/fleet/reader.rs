@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::keys::Key;
 use super::raw::{Entry, Node, Text, Value};
+pub(super) use crate::diag::did_you_mean;
 use crate::diag::{Code, Diagnostic, Span};
 
 /// Collects what is wrong while the tree is read.
@@ -246,13 +247,4 @@ fn spreadsheet_damage(text: &str) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// `` did you mean `…`? `` if one of the names is close to `word`.
-pub(super) fn did_you_mean<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    names
-        .map(|name| (strsim::jaro_winkler(&word.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|&(score, _)| score > 0.85)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| format!("did you mean `{name}`?"))
 }

@@ -94,6 +94,15 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
+/// A size in bytes such as `300kB`; units are decimal.
+pub(super) fn size(text: &str) -> Option<u64> {
+    let units = [("kB", 1000), ("MB", 1_000_000), ("B", 1)];
+    let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
+    let plain = (1..=9).contains(&number.len()) && !number.starts_with('0');
+    let plain = plain && number.bytes().all(|b| b.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| plain).map(|number| number * unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,29 +24,36 @@ pub fn check_alone(jad: &Jad) -> Vec<Fault> {
             None => fault.hint(format!("add a line `{name}: …`")),
         });
     }
-    let mut wrong = |name: &str, message: String, hint: &str| {
-        faults.push(Fault::new(jad.line_of(name), INVALID_DESCRIPTOR, message).hint(hint));
+    let wrong = |name: &str, message: String, hint: &str| {
+        Fault::new(jad.line_of(name), INVALID_DESCRIPTOR, message).hint(hint)
     };
     if let Some(text) = jad.get("MIDlet-Version")
         && let Err(error) = text.parse::<Version>()
     {
-        wrong("MIDlet-Version", format!("`MIDlet-Version` is `{text}`"), &error.to_string());
+        faults.push(wrong("MIDlet-Version", format!("`MIDlet-Version` is `{text}`"), &error.to_string()));
     }
     if let Some(text) = jad.get(JAR_SIZE)
         && size(text).is_none()
     {
-        wrong(JAR_SIZE, format!("`{JAR_SIZE}` is `{text}`"), "write a plain decimal number below 2147483648");
+        let code = match text.strip_prefix('+').and_then(size) {
+            // Sun's installer takes it.
+            Some(_) => SUCCESS,
+            None => INVALID_DESCRIPTOR,
+        };
+        let fault = Fault::new(jad.line_of(JAR_SIZE), code, format!("`{JAR_SIZE}` is `{text}`"));
+        faults.push(fault.hint("write a plain decimal number below 2147483648"));
     }
     if let Some(text) = jad.get(JAR_URL)
         && !text.strip_prefix("http://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
     {
         let hint = "write the whole URL; modems speak http only, and not all of them resolve a relative URL";
-        wrong(JAR_URL, format!("`{JAR_URL}` is `{text}`, which is not an absolute http URL"), hint);
+        let message = format!("`{JAR_URL}` is `{text}`, which is not an absolute http URL");
+        faults.push(wrong(JAR_URL, message, hint));
     }
     for (name, what) in numbered(jad.attributes()).faults {
         let hint =
             "number the MIDlets from 1 without gaps, each as `name, icon, class`; the icon may be empty";
-        wrong(name, format!("`{name}` {what}"), hint);
+        faults.push(wrong(name, format!("`{name}` {what}"), hint));
     }
     signature(jad, &mut faults);
     in_order(faults)

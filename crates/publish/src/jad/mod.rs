@@ -28,8 +28,8 @@ pub const AUTHENTICATION: u16 = 909;
 pub struct Fault {
     /// The line from 1, or 0 if it is about no single line.
     pub line: usize,
-    /// What a device would have posted: 904 to 907 or 909, or 900 where it would have installed the suite
-    /// and then done something that the fleet does not want.
+    /// What a device would have posted: 904 to 907 or 909; 900 where Sun's installer would have installed the suite, but
+    /// other readers lose something, or the suite does what the fleet does not want.
     pub code_on_device: u16,
     /// What is wrong: lower case, no full stop, names in backticks.
     pub message: String,
@@ -88,15 +88,19 @@ pub fn parse(text: &[u8]) -> Result<Jad, Vec<Fault>> {
     }
     if let Some(at) = body.iter().position(|&b| b == b'\r') {
         let line = 1 + body[..at].iter().filter(|&&b| b == b'\n').count();
+        // CRLF is read by Sun's installer; CR alone ends no line there.
+        let crlf = body.windows(2).filter(|pair| pair == b"\r\n").count();
+        let is_crlf = body.iter().filter(|&&b| b == b'\r').count() == crlf;
+        let code = if is_crlf { SUCCESS } else { INVALID_DESCRIPTOR };
         faults.push(
-            Fault::new(line, INVALID_DESCRIPTOR, "the JAD has a carriage return")
+            Fault::new(line, code, "the JAD has a carriage return")
                 .hint("end lines with LF alone, not CRLF or CR"),
         );
     }
     let lines: Vec<&[u8]> = body.strip_suffix(b"\n").unwrap_or(body).split(|&b| b == b'\n').collect();
     if !body.ends_with(b"\n") {
         faults.push(
-            Fault::new(lines.len(), INVALID_DESCRIPTOR, "the last line has no line end")
+            Fault::new(lines.len(), SUCCESS, "the last line has no line end")
                 .hint("some readers lose such a line: end it with LF"),
         );
     }
@@ -127,19 +131,22 @@ pub fn parse(text: &[u8]) -> Result<Jad, Vec<Fault>> {
 /// Splits one line. The first thing that is wrong with it is told.
 fn attribute(number: usize, line: &[u8]) -> Result<(&str, &str), Fault> {
     let wrong = |what: &str| Fault::new(number, INVALID_DESCRIPTOR, what);
+    // Sun's installer takes it, and other readers lose the line.
+    let unusual = |what: &str| Fault::new(number, SUCCESS, what);
+    let is_of = |names: &[&str]| names.iter().any(|name| line.starts_with(name.as_bytes()));
     let text = match std::str::from_utf8(line) {
-        Ok(text) if text.is_ascii() => text,
+        // A name or vendor beyond ASCII is a warning about the JAR, and the JAD must repeat it.
+        Ok(text) if text.is_ascii() || is_of(&["MIDlet-Name:", "MIDlet-Vendor:"]) => text,
         // Readers that take the bytes as Latin-1 get another name or vendor than the manifest's.
         _ => {
-            let identity = ["MIDlet-Name:", "MIDlet-Vendor:", "MIDlet-Version:"];
-            let mismatch = identity.iter().any(|name| line.starts_with(name.as_bytes()));
-            let code = if mismatch { ATTRIBUTE_MISMATCH } else { INVALID_DESCRIPTOR };
+            let mismatch = is_of(&["MIDlet-Name:", "MIDlet-Vendor:", "MIDlet-Version:"]);
+            let code = if mismatch { ATTRIBUTE_MISMATCH } else { SUCCESS };
             return Err(Fault::new(number, code, "the line is not ASCII")
                 .hint("devices differ in how they read such bytes: use ASCII"));
         }
     };
     if text.is_empty() {
-        return Err(wrong("the line is blank")
+        return Err(unusual("the line is blank")
             .hint("devices stop at a blank line; in a template, `{%-` and `-%}` remove line ends"));
     }
     if text.starts_with([' ', '\t']) {
@@ -162,14 +169,14 @@ fn attribute(number: usize, line: &[u8]) -> Result<(&str, &str), Fault> {
             .hint("a name is made of letters, digits, `-`, `_` and `.`"));
     }
     if value.trim().is_empty() {
-        return Err(wrong(&format!("`{name}` has no value"))
+        return Err(unusual(&format!("`{name}` has no value"))
             .hint("leave the line out; in a template, `{% if … %}` does so"));
     }
     match value.strip_prefix(' ') {
         Some(value) if value.starts_with([' ', '\t']) => {
-            Err(wrong(&format!("`{name}` has more than one space after its colon")).hint("write one space"))
+            Err(unusual(&format!("`{name}` has more than one space after its colon")).hint("write one space"))
         }
-        None => Err(wrong(&format!("`{name}` has no space after its colon")).hint("write one space")),
+        None => Err(unusual(&format!("`{name}` has no space after its colon")).hint("write one space")),
         Some(value) if value.ends_with([' ', '\t']) => Err(wrong(&format!("`{name}` ends with white space"))
             .hint("devices differ in whether it belongs to the value: remove it")),
         Some(value) if value.contains(|c: char| c.is_ascii_control()) => {

@@ -101,19 +101,23 @@ fn every_line_is_one_attribute() {
         (b"\xef\xbb\xbfA: b", "the JAD starts with a byte order mark"),
         (b"A: b\r", "the JAD has a carriage return"),
     ] {
-        assert_eq!(line(bad), one(1, 906, message), "{}", bad.escape_ascii());
+        // Sun's installer takes some of them.
+        let taken = ["blank", "after its colon", "no value", "not ASCII", "carriage"];
+        let code = if taken.iter().any(|part| message.contains(part)) { 900 } else { 906 };
+        assert_eq!(line(bad), one(1, code, message), "{}", bad.escape_ascii());
     }
     assert_eq!(line(b"MIDlet-Vendor: \xe4"), one(1, 905, "the line is not ASCII"));
+    assert_eq!(parse(b"MIDlet-Vendor: \xc3\xa4\n").unwrap().get("MIDlet-Vendor"), Some("ä"));
 }
 
 #[test]
 fn the_file_ends_with_a_line_end_and_has_no_other() {
     assert_eq!(told(parse(b"").unwrap_err()), one(0, 906, "the JAD is empty"));
-    assert_eq!(told(parse(b"\n").unwrap_err()), one(1, 906, "the line is blank"));
-    assert_eq!(told(parse(b"A: b\nC: d").unwrap_err()), one(2, 906, "the last line has no line end"));
-    assert_eq!(told(parse(b"A: b\n\n").unwrap_err()), one(2, 906, "the line is blank"));
+    assert_eq!(told(parse(b"\n").unwrap_err()), one(1, 900, "the line is blank"));
+    assert_eq!(told(parse(b"A: b\nC: d").unwrap_err()), one(2, 900, "the last line has no line end"));
+    assert_eq!(told(parse(b"A: b\n\n").unwrap_err()), one(2, 900, "the line is blank"));
     // Told once, not for each line.
-    assert_eq!(told(parse(b"A: b\r\nC: d\r\n").unwrap_err()), one(1, 906, "the JAD has a carriage return"));
+    assert_eq!(told(parse(b"A: b\r\nC: d\r\n").unwrap_err()), one(1, 900, "the JAD has a carriage return"));
     let cr_only = told(parse(b"A: b\rC: d\r").unwrap_err());
     assert_eq!(cr_only[0], (1, 906, "the JAD has a carriage return".into()));
 }
@@ -151,7 +155,8 @@ fn values_have_their_form() {
     }
     for bad in ["0x10", "+5", "1 000", "2147483648", "99999999999999999999", "1.0"] {
         let told = told(check_alone(&with("MIDlet-Jar-Size", Some(bad))));
-        assert_eq!(told, one(2, 906, &format!("`MIDlet-Jar-Size` is `{bad}`")));
+        let code = if bad == "+5" { 900 } else { 906 };
+        assert_eq!(told, one(2, code, &format!("`MIDlet-Jar-Size` is `{bad}`")));
     }
     for bad in ["OwnTracks.jar", "/OwnTracks.jar", "https://h/OwnTracks.jar", "http://", "http:///x.jar"] {
         let told = told(check_alone(&with("MIDlet-Jar-URL", Some(bad))));

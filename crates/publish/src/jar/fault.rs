@@ -1,12 +1,12 @@
 //! One thing that is wrong with a JAR.
 
-use crate::diag::{Code, Diagnostic, Place};
+use crate::diag::{Code, Diagnostic, Place, Severity};
 
 /// Why a JAR is refused; it becomes a [`Diagnostic`] where the file's name is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Fault {
-    /// [`Code::JarInvalid`] or [`Code::ManifestInvalid`].
+    /// The kind.
     pub code: Code,
     /// What is wrong: lower case, no full stop, names in backticks.
     pub message: String,
@@ -20,14 +20,23 @@ impl Fault {
         Diagnostic { hint: self.hint, ..Diagnostic::new(self.code, place, self.message) }
     }
 
+    /// Whether it stops a build.
+    pub fn is_error(&self) -> bool {
+        self.code.severity() == Severity::Error
+    }
+
+    pub(super) fn of(code: Code, message: impl Into<String>) -> Self {
+        Fault { code, message: message.into(), hint: None }
+    }
+
     /// Something is wrong with the archive.
     pub(super) fn archive(message: impl Into<String>) -> Self {
-        Fault { code: Code::JarInvalid, message: message.into(), hint: None }
+        Fault::of(Code::JarInvalid, message)
     }
 
     /// Something is wrong with the manifest.
     pub(super) fn manifest(message: impl Into<String>) -> Self {
-        Fault { code: Code::ManifestInvalid, message: message.into(), hint: None }
+        Fault::of(Code::ManifestInvalid, message)
     }
 
     /// The same with a hint.

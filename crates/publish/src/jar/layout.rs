@@ -142,16 +142,10 @@ fn end_record(bytes: &[u8]) -> Result<End, Fault> {
     }
 }
 
-/// Where the end record starts, if it is the last thing in the file.
+/// Where the end record starts, if it and the archive's comment are the last things in the file.
 fn find_end_record(bytes: &[u8]) -> Result<usize, Fault> {
     if bytes.is_empty() {
         return Err(Fault::archive("the file is empty"));
-    }
-    if let Some(at) = bytes.len().checked_sub(END_LEN)
-        && bytes[at..].starts_with(END)
-        && bytes.ends_with(&[0, 0])
-    {
-        return Ok(at);
     }
     let found = bytes.windows(END.len()).rposition(|w| w == END).filter(|at| bytes.len() - at >= END_LEN);
     let Some(at) = found else {
@@ -165,13 +159,13 @@ fn find_end_record(bytes: &[u8]) -> Result<usize, Fault> {
     };
     let comment = usize::from(u16::from_le_bytes([bytes[at + 20], bytes[at + 21]]));
     let behind = bytes.len() - at - END_LEN;
-    Err(match behind.checked_sub(comment) {
-        Some(0) => Fault::archive(format!("the archive has a comment of {comment} bytes"))
-            .hint("devices look for the end record in the file's last 22 bytes: write the JAR without it"),
-        Some(trailing) => Fault::archive(format!("{trailing} bytes follow the end of the archive"))
-            .hint("devices look for the end record in the file's last 22 bytes: remove what follows it"),
-        None => truncated(),
-    })
+    // A comment cannot hide another end record: the last one is looked for.
+    match behind.checked_sub(comment) {
+        Some(0) => Ok(at),
+        Some(trailing) => Err(Fault::archive(format!("{trailing} bytes follow the end of the archive"))
+            .hint("devices look for the end record at the end of the file: remove what follows it")),
+        None => Err(truncated()),
+    }
 }
 
 fn truncated() -> Fault {
@@ -291,7 +285,8 @@ impl<'a> Record<'a> {
         if (local.flags | central.flags) & ENCRYPTED != 0 {
             return Err(wrong("is encrypted").hint("build the JAR without a password"));
         }
-        if [central, &local].iter().any(|s| is_zip64(s)) {
+        // Writers of streams put the field into local headers, where devices do not look for sizes.
+        if is_zip64(central) {
             return Err(zip64(&format!("entry `{name}`")));
         }
         if local.method != central.method || (local.flags ^ central.flags) & DESCRIBED != 0 {
@@ -306,16 +301,23 @@ impl<'a> Record<'a> {
             }
         };
         let sums = (central.crc, central.compressed, central.size);
-        let local_sums = (local.crc, local.compressed, local.size);
         let described = central.flags & DESCRIBED != 0;
-        if local_sums != sums && !(described && local_sums == (0, 0, 0)) {
+        let is_streamed = is_zip64(&local);
+        // A streaming writer leaves out what it does not know yet, each for itself.
+        let agrees = |local: u32, central: u32, unknown: bool| {
+            local == central || described && local == 0 || unknown && is_streamed && local == u32::MAX
+        };
+        if !agrees(local.crc, central.crc, false)
+            || !agrees(local.compressed, central.compressed, true)
+            || !agrees(local.size, central.size, true)
+        {
             return Err(damaged("has other sizes or another CRC in its local header"));
         }
         let data = fields
             .take(central.compressed as usize)
             .ok_or_else(|| damaged("reaches into the next entry or behind the entries"))?;
         let rest = match described {
-            true => descriptor(fields.0, sums)
+            true => descriptor(fields.0, sums, is_streamed)
                 .ok_or_else(|| damaged("has a data descriptor that is missing or says otherwise"))?,
             false => fields.0,
         };
@@ -327,12 +329,25 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What follows the data descriptor. Its signature is optional.
-fn descriptor(bytes: &[u8], sums: (u32, u32, u32)) -> Option<&[u8]> {
-    [bytes.strip_prefix(DESCRIPTOR), Some(bytes)].into_iter().flatten().find_map(|bytes| {
-        let mut fields = Fields(bytes);
-        ((fields.u32()?, fields.u32()?, fields.u32()?) == sums).then_some(fields.0)
-    })
+/// What follows the data descriptor. Its signature is optional; its sizes may have eight bytes after a local header with
+/// a zip64 field.
+fn descriptor(bytes: &[u8], (crc, compressed, size): (u32, u32, u32), is_streamed: bool) -> Option<&[u8]> {
+    let starts = [bytes.strip_prefix(DESCRIPTOR), Some(bytes)];
+    let wide = [false, true].into_iter().take(1 + usize::from(is_streamed));
+    wide.flat_map(|wide| starts.into_iter().flatten().map(move |bytes| (bytes, wide))).find_map(
+        |(bytes, wide)| {
+            let mut fields = Fields(bytes);
+            let mut number = |wide: bool| {
+                let low = fields.u32()?;
+                let high = if wide { fields.u32()? } else { 0 };
+                Some(u64::from(low) | u64::from(high) << 32)
+            };
+            let is_right = number(false)? == u64::from(crc)
+                && number(wide)? == u64::from(compressed)
+                && number(wide)? == u64::from(size);
+            is_right.then_some(fields.0)
+        },
+    )
 }
 
 /// Whether a size is to be looked up in, or is doubled by, a zip64 extra field.

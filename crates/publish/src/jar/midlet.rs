@@ -33,7 +33,7 @@ impl Midlet {
 /// Why a text is not a [`Midlet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MidletError {
-    /// Not two commas.
+    /// Fewer than two commas.
     Fields,
     /// The class is left out.
     NoClass,
@@ -55,9 +55,8 @@ impl FromStr for Midlet {
 
     fn from_str(text: &str) -> Result<Self, MidletError> {
         let mut fields = text.split(',').map(str::trim);
-        let (Some(name), Some(icon), Some(class), None) =
-            (fields.next(), fields.next(), fields.next(), fields.next())
-        else {
+        // Devices ignore further fields.
+        let (Some(name), Some(icon), Some(class)) = (fields.next(), fields.next(), fields.next()) else {
             return Err(MidletError::Fields);
         };
         if class.is_empty() {
@@ -74,7 +73,12 @@ pub(crate) fn is_numbered(name: &str) -> bool {
 }
 
 fn digits(name: &str) -> Option<&str> {
-    name.strip_prefix("MIDlet-").filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    name.strip_prefix("MIDlet-").filter(|n| is_number(n))
+}
+
+/// Whether a text is digits alone.
+pub(super) fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What [`numbered`] found.
@@ -124,7 +128,8 @@ mod tests {
             ("Own Tracks", Some("/i.png"), "demo.OwnTracks")
         );
         assert_eq!("a,,b".parse::<Midlet>().unwrap().icon(), None);
-        for bad in ["", "a", "a,b", "a,b,c,d"] {
+        assert_eq!("a,b,c,d,".parse::<Midlet>().unwrap().class(), "c");
+        for bad in ["", "a", "a,b"] {
             assert_eq!(bad.parse::<Midlet>(), Err(MidletError::Fields), "{bad:?}");
         }
         assert_eq!("a,b, ".parse::<Midlet>(), Err(MidletError::NoClass));

@@ -4,7 +4,7 @@
 //! if it is bad. So [`read`] accepts only what every installer reads in the same way. It works on bytes
 //! alone: no file, no clock. What a hostile or broken JAR could do, and what is done about it:
 //!
-//! 1. *Be cut off, be damaged, or not be a JAR.* The end record must be the last 22 bytes, sizes must fit,
+//! 1. *Be cut off, be damaged, or not be a JAR.* The end record, with a comment at most, must end the file, sizes must fit,
 //!    and the CRC of every entry is checked, not only of the manifest.
 //! 2. *Carry other bytes before, between or behind the entries*, which devices answer with 907, or which
 //!    hide a second archive. The file must be exactly its entries, its directory and its end record.
@@ -18,25 +18,34 @@
 //! 6. *Lie about the manifest*: a huge one, another case of its path, a byte order mark, a lost last line,
 //!    an attribute twice or in the section of an entry, control characters. Refused.
 //! 7. *Lead a path astray* by `..` or `/` in MIDlet-Name. The name must be fit for the file `<name>.jar`.
-//! 8. *Promise what it does not hold*: a version that is none, MIDlets with gaps, a class that is not there,
-//!    values that a JAD cannot repeat. Refused.
-//! 9. *Break the reader.* Nothing panics on any input, and messages show foreign text escaped and short.
+//! 8. *Promise what it does not hold*: a version that is none, MIDlets with gaps, values that a JAD cannot
+//!    repeat. Refused.
+//! 9. *Hold classes that no device starts*, which shows only when a device has installed them. [`judge`] reads
+//!    every class as a CLDC VM does (crate `otapress-classfile`), and holds the manifest against the fleet's modules.
+//! 10. *Break the reader.* Nothing panics on any input, and messages show foreign text escaped and short.
 
 mod contents;
+mod device;
+mod diff;
 mod fault;
 mod layout;
 mod manifest;
 mod midlet;
+mod rules;
 mod suite;
 
-use std::collections::BTreeSet;
+use otapress_classfile::Summary;
 
+pub(crate) use self::diff::permissions;
+pub use self::diff::{AttributeChange, SuiteDiff};
 pub use self::fault::Fault;
 use self::fault::shown;
 use self::layout::Entry;
 pub(crate) use self::midlet::numbered;
 pub use self::midlet::{Midlet, MidletError};
+pub use self::rules::Rules;
 pub(crate) use self::suite::IDENTITY;
+use crate::diag::{Code, Severity};
 use otapress_core::digest::Sha256;
 use otapress_core::version::Version;
 
@@ -60,7 +69,7 @@ pub struct Jar {
     sha256: Sha256,
     midlets: Vec<Midlet>,
     attributes: Vec<(String, String)>,
-    classes: BTreeSet<String>,
+    summary: Summary,
 }
 
 impl Jar {
@@ -121,21 +130,87 @@ impl Jar {
     }
 
     /// Every attribute of the main section in the order of the manifest.
-    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Whether the JAR holds a class, named with dots.
     pub fn has_class(&self, class: &str) -> bool {
-        self.classes.contains(class)
+        self.summary.classes.contains_key(class)
+    }
+
+    /// What its classes hold and use.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
     }
 }
 
-/// Reads a JAR.
+/// What an archive holds besides its manifest.
+struct Contents {
+    /// Every name, escaped where it is not UTF-8.
+    names: Vec<String>,
+    /// Path and bytes of each class.
+    classes: Vec<(String, Vec<u8>)>,
+    /// The size of everything, unpacked.
+    unpacked: u64,
+}
+
+/// Reads a JAR as an installer does: its classes are not looked into.
 ///
 /// # Errors
 /// Every fault that can be found without guessing beyond another one.
 pub fn read(bytes: &[u8]) -> Result<Jar, Vec<Fault>> {
+    let (jar, contents) = parts(bytes).map_err(limited)?;
+    let missing = Code::Class(otapress_classfile::Code::MidletMissing);
+    let (jar, mut faults) = judge_classes(jar, &contents, &Rules::default());
+    faults.retain(|fault| fault.code == missing);
+    if faults.is_empty() { Ok(jar) } else { Err(limited(faults)) }
+}
+
+/// Reads a JAR and judges whether the fleet's devices install and start it: the JAR, if nothing is wrong that stops
+/// a build, and everything that is wrong.
+pub fn judge(bytes: &[u8], rules: &Rules) -> (Option<Jar>, Vec<Fault>) {
+    let (jar, contents) = match parts(bytes) {
+        Ok(parts) => parts,
+        Err(faults) => return (None, limited(faults)),
+    };
+    let mut faults = device::incomplete(&jar);
+    faults.extend(device::attributes(jar.attributes(), rules));
+    faults.extend(device::archive(&jar, &contents, rules));
+    let (jar, classes) = judge_classes(jar, &contents, rules);
+    faults.extend(classes);
+    faults.retain(|fault| !rules.allows(fault.code));
+    let is_refused = faults.iter().any(Fault::is_error);
+    ((!is_refused).then_some(jar), limited(faults))
+}
+
+/// Judges the classes, and notes in the JAR what they hold and use.
+fn judge_classes(mut jar: Jar, contents: &Contents, rules: &Rules) -> (Jar, Vec<Fault>) {
+    let names: Vec<_> = (1..=jar.midlets.len()).map(|n| format!("MIDlet-{n}")).collect();
+    let midlets = names.iter().zip(&jar.midlets).map(|(name, midlet)| (name.as_str(), midlet.class()));
+    let entries: Vec<_> =
+        contents.classes.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+    let judgement = otapress_classfile::judge(
+        &entries,
+        &otapress_classfile::Rules {
+            midlets: midlets.collect(),
+            configuration_1_0: jar.configuration() == Some("CLDC-1.0"),
+            has_display: rules.profiles.iter().any(|profile| profile.starts_with("MIDP-")),
+            class_version: rules.class_version,
+            api: &rules.api,
+            allowed: &rules.allow,
+        },
+    );
+    jar.summary = judgement.summary;
+    let fault = |finding: otapress_classfile::Finding| Fault {
+        code: Code::Class(finding.code),
+        message: finding.message,
+        hint: finding.hint,
+    };
+    (jar, judgement.findings.into_iter().map(fault).collect())
+}
+
+fn parts(bytes: &[u8]) -> Result<(Jar, Contents), Vec<Fault>> {
     if let Some(fault) = too_large(bytes.len() as u64) {
         return Err(vec![fault]);
     }
@@ -143,22 +218,25 @@ pub fn read(bytes: &[u8]) -> Result<Jar, Vec<Fault>> {
     if faults.is_empty() {
         faults.extend(second_reader(bytes, &entries));
     }
-    let manifest = unpack(&entries, &mut faults)
-        .and_then(|manifest| manifest::parse(&manifest).map_err(|more| faults.extend(more)).ok());
-    let classes = classes(&entries);
-    let suite = manifest.as_ref().map(|attributes| suite::suite(attributes, &classes));
+    let (manifest, contents) = unpack(&entries, &mut faults);
+    let manifest =
+        manifest.and_then(|manifest| manifest::parse(&manifest).map_err(|more| faults.extend(more)).ok());
+    let suite = manifest.as_ref().map(suite::suite);
     match (manifest, suite) {
-        (Some(attributes), Some(Ok(suite))) if faults.is_empty() => Ok(Jar {
-            version: suite.version,
-            size: bytes.len() as u64,
-            sha256: Sha256::of(bytes),
-            midlets: suite.midlets,
-            attributes,
-            classes,
-        }),
+        (Some(attributes), Some(Ok(suite))) if faults.is_empty() => {
+            let jar = Jar {
+                version: suite.version,
+                size: bytes.len() as u64,
+                sha256: Sha256::of(bytes),
+                midlets: suite.midlets,
+                attributes,
+                summary: Summary::default(),
+            };
+            Ok((jar, contents))
+        }
         (_, suite) => {
             faults.extend(suite.and_then(Result::err).unwrap_or_default());
-            Err(limited(faults))
+            Err(faults)
         }
     }
 }
@@ -171,11 +249,13 @@ pub fn main_section(manifest: &[u8]) -> Result<Vec<(String, String)>, Vec<Fault>
     manifest::parse(manifest)
 }
 
-/// As many faults as somebody reads; a hostile archive holds one per entry.
+/// As many faults as somebody reads, errors first; a hostile archive holds one per entry.
 fn limited(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by_key(|fault| fault.code.severity() == Severity::Warning);
     if let Some(more) = faults.len().checked_sub(MAX_FAULTS).filter(|&more| more > 0) {
+        let code = faults[MAX_FAULTS].code;
         faults.truncate(MAX_FAULTS);
-        faults.push(Fault::archive(format!("the JAR has {more} more faults")));
+        faults.push(Fault::of(code, format!("the JAR has {more} more faults")));
     }
     faults
 }
@@ -208,8 +288,8 @@ fn second_reader(bytes: &[u8], entries: &[Entry<'_>]) -> Option<Fault> {
     })
 }
 
-/// Checks the contents of every entry and returns the manifest's.
-fn unpack(entries: &[Entry<'_>], faults: &mut Vec<Fault>) -> Option<Vec<u8>> {
+/// Checks the contents of every entry and returns the manifest's and the others'.
+fn unpack(entries: &[Entry<'_>], faults: &mut Vec<Fault>) -> (Option<Vec<u8>>, Contents) {
     let misplaced: Vec<_> = entries
         .iter()
         .filter(|e| e.name != MANIFEST.as_bytes() && e.name.eq_ignore_ascii_case(MANIFEST.as_bytes()))
@@ -229,7 +309,10 @@ fn unpack(entries: &[Entry<'_>], faults: &mut Vec<Fault>) -> Option<Vec<u8>> {
     faults.extend(bomb);
 
     let mut manifest = None;
+    let mut contents = Contents { names: Vec::new(), classes: Vec::new(), unpacked: 0 };
     for entry in entries {
+        contents.names.push(String::from_utf8_lossy(entry.name).into_owned());
+        contents.unpacked += u64::from(entry.size);
         let Some(data) = entry.data else { continue };
         let is_manifest = entry.name == MANIFEST.as_bytes();
         if is_manifest && entry.size > MAX_MANIFEST {
@@ -242,25 +325,21 @@ fn unpack(entries: &[Entry<'_>], faults: &mut Vec<Fault>) -> Option<Vec<u8>> {
         if too_much && !is_manifest {
             continue;
         }
+        let class = std::str::from_utf8(entry.name).ok().filter(|name| name.ends_with(".class"));
         let mut kept = Vec::new();
         let unpacked = contents::unpack(entry, data, |piece| {
-            if is_manifest {
+            if is_manifest || class.is_some() {
                 kept.extend_from_slice(piece);
             }
         });
-        match unpacked {
-            Err(fault) => faults.push(fault),
-            Ok(()) if is_manifest => manifest = Some(kept),
-            Ok(()) => {}
+        match (unpacked, class) {
+            (Err(fault), _) => faults.push(fault),
+            (Ok(()), Some(class)) => contents.classes.push((class.into(), kept)),
+            (Ok(()), None) if is_manifest => manifest = Some(kept),
+            (Ok(()), None) => {}
         }
     }
-    manifest
-}
-
-/// The names of the classes, with dots.
-fn classes(entries: &[Entry<'_>]) -> BTreeSet<String> {
-    let names = entries.iter().filter_map(|e| std::str::from_utf8(e.name).ok());
-    names.filter_map(|name| name.strip_suffix(".class")).map(|name| name.replace('/', ".")).collect()
+    (manifest, contents)
 }
 
 #[cfg(test)]

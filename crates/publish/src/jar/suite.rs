@@ -1,7 +1,5 @@
 //! What the manifest must say for a device to install the suite and for us to publish it.
 
-use std::collections::BTreeSet;
-
 use super::fault::{Fault, shown};
 use super::manifest::Attributes;
 use super::midlet::{self, Midlet};
@@ -21,8 +19,8 @@ pub(super) struct Suite {
     pub midlets: Vec<Midlet>,
 }
 
-/// Checks the main section of a manifest; `classes` are the classes in the archive, with dots.
-pub(super) fn suite(attributes: &Attributes, classes: &BTreeSet<String>) -> Result<Suite, Vec<Fault>> {
+/// Checks the main section of a manifest.
+pub(super) fn suite(attributes: &Attributes) -> Result<Suite, Vec<Fault>> {
     let mut faults = Vec::new();
     let get = |name: &str| attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
 
@@ -60,11 +58,6 @@ pub(super) fn suite(attributes: &Attributes, classes: &BTreeSet<String>) -> Resu
             "number the MIDlets from 1 without gaps, each as `name, icon, class`; the icon may be empty",
         )
     }));
-    for (name, midlet) in &numbered.midlets {
-        if !classes.contains(midlet.class()) {
-            faults.push(class_missing(name, midlet.class(), classes));
-        }
-    }
     match version {
         Some(version) if faults.is_empty() => {
             Ok(Suite { version, midlets: numbered.midlets.into_iter().map(|(_, midlet)| midlet).collect() })
@@ -93,11 +86,11 @@ fn misspelled(attributes: &Attributes, faults: &mut Vec<Fault>) {
     }
 }
 
-/// A JAD is ASCII, and it must repeat these values.
+/// A JAD repeats these values, and nobody needs more than ASCII in them. Name and vendor are the operator's: see
+/// [`super::device`].
 fn not_for_a_jad(attributes: &Attributes, faults: &mut Vec<Fault>) {
     for (name, value) in attributes {
-        let repeated =
-            IDENTITY.contains(&&**name) || REPEATED.contains(&&**name) || midlet::is_numbered(name);
+        let repeated = name == "MIDlet-Version" || REPEATED.contains(&&**name) || midlet::is_numbered(name);
         if repeated && !value.is_ascii() {
             faults.push(
                 Fault::manifest(format!("`{name}` is `{}`, which is not ASCII", shown(value.as_bytes())))
@@ -125,21 +118,5 @@ fn file_name(name: &str) -> Result<(), Fault> {
     match format!("{name}.jar").parse::<OutPath>() {
         Ok(_) => Ok(()),
         Err(error) => Err(refused(error.to_string())),
-    }
-}
-
-fn class_missing(attribute: &str, class: &str, classes: &BTreeSet<String>) -> Fault {
-    let fault = Fault::archive(format!(
-        "`{attribute}` names the class `{}`, which is not in the JAR",
-        shown(class.as_bytes())
-    ));
-    let dotted = class.strip_suffix(".class").unwrap_or(class).replace(['/', '\\'], ".");
-    let simple = |class: &str| class.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    if classes.contains(&dotted) {
-        return fault.hint(format!("write `{dotted}`"));
-    }
-    match classes.iter().find(|c| simple(c) == simple(&dotted)) {
-        Some(near) => fault.hint(format!("there is `{}`", shown(near.as_bytes()))),
-        None => fault,
     }
 }

@@ -73,6 +73,7 @@ pub fn compare(before: &View, after: &View, names: &Names<'_>) -> Plan {
         settings: settings(&classes, &sizes),
         moves,
         jars: files::jars(before.site(), after.site()),
+        suites: Vec::new(),
         files: files::files(before, after),
         upgrades: upgrades(&classes, &sizes, after.site()),
         changed,

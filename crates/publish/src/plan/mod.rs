@@ -19,7 +19,7 @@ mod settings;
 mod tests;
 pub mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 #[expect(clippy::disallowed_types, reason = "reports print it")]
 use serde::Serialize;
@@ -31,6 +31,7 @@ pub use rules::{Rule, RuleChange};
 pub use schedule::{Departure, Opening, Proof};
 pub use settings::{Pushed, SettingChange};
 
+use crate::jar::{Jar, SuiteDiff};
 use names::Names;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -59,6 +60,8 @@ pub struct Plan {
     pub moves: Vec<JadMove>,
     /// JARs that come and go.
     pub jars: Vec<Change<Release>>,
+    /// How the JARs that come differ from the releases before them; see [`Plan::look_into`].
+    pub suites: Vec<SuiteDiff>,
     /// The files behind all this.
     pub files: Files,
     /// Who downloads how much.
@@ -266,6 +269,25 @@ impl Devices {
 }
 
 impl Plan {
+    /// Compares every JAR that comes with the release before it, to show what devices are to get; `find` reads the JAR
+    /// of a version.
+    pub fn look_into(&mut self, find: impl Fn(Version) -> Option<Jar>) {
+        let sites = [&self.before.site, &self.after.site].into_iter().flatten();
+        let known: BTreeSet<Version> = sites
+            .flat_map(|site| &site.releases)
+            .filter_map(|release| release.version.parse().ok())
+            .collect();
+        let new = self.jars.iter().filter_map(|change| match change {
+            Change::Added(release) => release.version.parse().ok(),
+            _ => None,
+        });
+        let pair = |version: Version| {
+            let before = known.range(..version).next_back()?;
+            Some(SuiteDiff::of(&find(*before)?, &find(version)?))
+        };
+        self.suites = new.filter_map(pair).collect();
+    }
+
     /// Whether any file differs.
     pub fn is_empty(&self) -> bool {
         self.files.written() == 0 && self.files.removed() == 0

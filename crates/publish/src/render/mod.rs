@@ -14,6 +14,7 @@ use crate::fleet::{
     BasisPoints, Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisioning, SettingsIndex,
 };
 use crate::jad;
+use crate::jar::{self, Jar};
 use crate::resolve::{self, Assignment, Rule};
 use crate::template::{ReleaseValues, Template};
 use crate::tree::{Content, ContentId, Tree};
@@ -265,7 +266,10 @@ impl<'a> Jads<'a> {
             let place = self.template.place_of(&text, fault.line, self.sources);
             let message = match fault.code_on_device {
                 jad::SUCCESS => {
-                    format!("the JAD of release {version} is not what the fleet wants: {}", fault.message)
+                    format!(
+                        "the JAD of release {version} is not fit for every device of the fleet: {}",
+                        fault.message
+                    )
                 }
                 code => format!(
                     "the JAD of release {version} would be answered with {code} by a device: {}",
@@ -352,7 +356,7 @@ fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollou
                     path: release.path.as_str().into(),
                     size: jar.size(),
                     sha256: jar.sha256(),
-                    suite: wire::Suite::default(),
+                    suite: suite(jar),
                     withdrawn: None,
                 }
             })
@@ -364,6 +368,16 @@ fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollou
             .collect(),
         rollouts: census.rollouts(fleet, spelling),
         ..Site::default()
+    }
+}
+
+/// What later releases are compared with.
+fn suite(jar: &Jar) -> wire::Suite {
+    wire::Suite {
+        vendor: Some(jar.vendor().into()),
+        midlet: jar.attribute("MIDlet-1").map(str::to_owned),
+        permissions: jar::permissions(jar).map(str::to_owned).collect(),
+        signed: false,
     }
 }
 

@@ -1,0 +1,76 @@
+//! A new release against the one that devices were given before it, as `otapress.json` remembers that.
+
+use std::path::Path;
+
+use crate::catalog::Catalog;
+use crate::diag::{Code, Diagnostic};
+use crate::fleet::Midlet;
+use crate::jar::{self, Jar};
+use otapress_core::version::Version;
+use otapress_core::wire::{Release, Site};
+
+/// The permission without which a release can never ask for the next one.
+const HTTP: &str = "javax.microedition.io.Connector.http";
+
+/// What new releases of a catalog lose that published ones have.
+pub fn regressions(published: &Site, catalog: &Catalog, midlet: &Midlet) -> Vec<Diagnostic> {
+    let entries = catalog.entries();
+    entries.flat_map(|entry| of(published, entry.jar(), entry.shown_as(), midlet)).collect()
+}
+
+/// The same of one JAR; nothing of a version that is published itself.
+pub fn of(published: &Site, jar: &Jar, place: &Path, midlet: &Midlet) -> Vec<Diagnostic> {
+    let versions = |release: &Release| release.version.parse::<Version>().ok();
+    let is_known = published.releases.iter().any(|release| versions(release) == Some(jar.version()));
+    let before = published.releases.iter().filter(|release| versions(release) < Some(jar.version()));
+    let Some(before) = before.max_by_key(|release| versions(release)).filter(|_| !is_known) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut add = |code, message: String, hint: &str| {
+        if !midlet.rules.allows(code) {
+            found.push(Diagnostic::new(code, place, message).hint(hint));
+        }
+    };
+    let (old, version) = (&before.suite, &before.version);
+    if !midlet.renamed {
+        let name = before.path.rsplit('/').next().and_then(|file| file.strip_suffix(".jar"));
+        for (attribute, old, new) in
+            [("MIDlet-Name", name, jar.name()), ("MIDlet-Vendor", old.vendor.as_deref(), jar.vendor())]
+        {
+            if let Some(old) = old.filter(|old| *old != new) {
+                add(
+                    Code::SuiteRenamed,
+                    format!("{attribute} is `{new}`, and `{old}` in release {version}, which is published"),
+                    "devices take it for another application and keep the old one: set `midlet.renamed: true` if you mean that",
+                );
+            }
+        }
+    }
+    let midlet_1 = jar.attribute("MIDlet-1").unwrap_or_default();
+    if let Some(old) = old.midlet.as_deref().filter(|old| *old != midlet_1) {
+        add(
+            Code::MidletChanged,
+            format!("MIDlet-1 is `{midlet_1}`, and `{old}` in release {version}, which is published"),
+            "devices start what MIDlet-1 names: is the class the right one?",
+        );
+    }
+    let has: Vec<_> = jar::permissions(jar).collect();
+    for permission in old.permissions.iter().filter(|old| !has.contains(&old.as_str())) {
+        let message =
+            format!("the JAR no longer asks for the permission `{permission}`, which release {version} has");
+        match permission == HTTP {
+            true => add(
+                Code::HttpPermissionDropped,
+                message,
+                "without it the release cannot ask for the next version, and no device comes back",
+            ),
+            false => add(
+                Code::PermissionDropped,
+                message,
+                "what needs it fails on the devices: add it to MIDlet-Permissions again, unless nothing does",
+            ),
+        }
+    }
+    found
+}
