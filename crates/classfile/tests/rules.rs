@@ -201,7 +201,7 @@ fn a_missing_stack_map() {
     let said = "class-not-preverified: `demo/Main.class`: method `run()V` has no StackMap, which instruction 4 needs";
     // A branch; code behind goto, athrow, return, a switch.
     assert_says(bytes(&[0x03, 0x99, 0, 3, 0xb1]), &[said]);
-    assert_says(bytes(&[0, 0xa7, 0, 4, 0, 0xb1]), &[&said.replace("4 needs", "4 needs")]);
+    assert_says(bytes(&[0, 0xa7, 0, 4, 0, 0xb1]), &[said]);
     assert_says(bytes(&[0, 0, 0, 0xb1, 0xb1]), &[said]);
     assert_says(bytes(&[0, 0, 0x01, 0xbf, 0xb1]), &[said]);
     let lookup = [0x03, 0xab, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0xb1];
