@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use otapress_classfile::{CLASS_VERSION, Rules, judge};
 
+#[expect(clippy::disallowed_methods, reason = "a program reads its arguments")]
 fn main() -> std::io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some((dir, midlets)) = args.split_first() else {
