@@ -127,10 +127,10 @@ fn a_full_disk_changes_nothing() {
             mount -t tmpfs tmpfs disk
             cp -a fleet.yaml jars out disk/
             used=$(find disk | wc -l)
-            mount -o remount,nr_inodes=$((used + room)) disk
+            mount -o remount,nr_inodes=$((used + room)) tmpfs disk
             (cd disk && \"$0\" build) 2> $result/said && echo 0 > $result/status || echo $? > $result/status
             cp -a disk/out $result/full
-            mount -o remount,nr_inodes=0 disk
+            mount -o remount,nr_inodes=0 tmpfs disk
             (cd disk && \"$0\" build -q)
             cp -a disk/out $result/next
             umount disk

@@ -47,21 +47,30 @@ fn package() -> &'static Path {
     &PACKAGE
 }
 
-/// dpkg on a root of its own, for any user who is root in it.
+/// Runs a program as root.
+#[track_caller]
+fn as_root(command: &[&str]) -> String {
+    match rustix::process::geteuid().is_root() {
+        true => run(command[0], &command[1..]),
+        false => run("sudo", &[&["-n"], command].concat()),
+    }
+}
+
+/// Gives what root has made to whoever runs the tests.
+fn hand_over(path: &Path) {
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    as_root(&["chown", "-R", &format!("{}:{}", user.as_raw(), group.as_raw()), path.to_str().unwrap()]);
+}
+
+/// dpkg on a root of its own. All of it is root's: systemd-tmpfiles goes through no directory of others.
 fn dpkg(root: &Path, args: &[&str]) {
-    fs::create_dir_all(root.join("var/lib/dpkg/info")).unwrap();
-    fs::create_dir_all(root.join("var/lib/dpkg/updates")).unwrap();
-    fs::create_dir_all(root.join("etc")).unwrap();
-    fs::OpenOptions::new().create(true).append(true).open(root.join("var/lib/dpkg/status")).unwrap();
+    let below = |path: &str| root.join(path).to_str().unwrap().to_owned();
+    as_root(&["mkdir", "-p", &below("var/lib/dpkg/info"), &below("var/lib/dpkg/updates"), &below("etc")]);
+    as_root(&["touch", &below("var/lib/dpkg/status")]);
     let root = format!("--root={}", root.display());
     // The C library is not a package of this root.
     let forced = "--force-script-chrootless,depends,not-root";
-    let all = [&[&*root, forced], args].concat();
-    if rustix::process::geteuid().is_root() {
-        run("dpkg", &all);
-    } else {
-        run("sudo", &[&["-n", "dpkg"], &all[..]].concat());
-    }
+    as_root(&[&["dpkg", &*root, forced], args].concat());
 }
 
 #[test]
@@ -93,6 +102,8 @@ fn the_package_is_installed_started_and_removed() {
     assert!(root.join("var/lib/otapress/state").is_dir());
 
     // The example is published and served as the unit does it, with the paths of this root.
+    hand_over(&root.join("etc"));
+    hand_over(&root.join("var/lib/otapress"));
     let at = |path: &str| root.join(path).to_str().unwrap().to_owned();
     fs::create_dir_all(root.join("etc/otapress")).unwrap();
     run("cp", &["-r", &(at("usr/share/doc/otapress/example") + "/."), &at("etc/otapress")]);
@@ -120,6 +131,7 @@ fn the_package_is_installed_started_and_removed() {
         if root.join("usr").exists() { files(&root.join("usr")).into_keys().collect() } else { Vec::new() };
     assert!(left.is_empty(), "{left:?}");
     assert!(root.join("etc/otapress/fleet.yaml").exists(), "the operator's");
+    hand_over(&root);
 }
 
 /// Runs commands in a copy of this system that ends with it: nothing that is written there stays. `$over` is its root.
@@ -136,10 +148,7 @@ fn in_a_copy_of_this_system(prepare: &str, commands: &str, enter: &str) -> Strin
     fs::create_dir(&place).unwrap();
     let paths = [&place, package(), &file].map(|path| path.to_str().unwrap());
     let command = [&["unshare", "--mount", "sh", "-euc", &script], &paths[..]].concat();
-    match rustix::process::geteuid().is_root() {
-        true => run(command[0], &command[1..]),
-        false => run("sudo", &[&["-n"], &command[..]].concat()),
-    }
+    as_root(&command)
 }
 
 /// systemd seems to run, and notes what it is told, and whether the units were in their place then; then it refuses everything;
@@ -264,7 +273,7 @@ END
         [ -e /proc/$pid ] || echo 'it has ended'
         dpkg --purge otapress
         "#,
-        "flock /run/lock/otapress-nspawn systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe --directory=$over --machine=otapress-$$ \
+        "mkdir -p /run/lock; flock /run/lock/otapress-nspawn systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe --directory=$over --machine=otapress-$$ \
             /usr/lib/systemd/systemd --unit=commands.target < /dev/null > $0/console 2>&1 || cat $0/console >&2
             cat $over/output || { cat $0/console >&2; exit 1; }",
     );
