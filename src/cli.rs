@@ -38,6 +38,8 @@ enum Command {
     Add(cmd::add::Args),
     /// Show how one release differs from another: permissions, classes, the APIs that it uses
     Diff(cmd::diff::Args),
+    /// Change devices in the fleet file and in inventories, keeping every comment
+    Edit(cmd::edit::Args),
     /// Serve out/ and answer the devices: for a trial, or behind nginx
     Serve(cmd::serve::Args),
     /// Walk a live site as the devices do and report what would go wrong
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => cmd::show::run(&global, &args),
         Command::Add(args) => cmd::add::run(&global, &args),
         Command::Diff(args) => cmd::diff::run(&global, &args),
+        Command::Edit(args) => cmd::edit::run(&global, &args),
         Command::Serve(args) => cmd::serve::run(&global, &args),
         Command::Probe(args) => cmd::probe::run(&global, &args),
         Command::Simulate(args) => cmd::simulate::run(&global, &args),

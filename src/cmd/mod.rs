@@ -10,6 +10,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 mod depfile;
 pub(crate) mod diff;
+pub(crate) mod edit;
 mod files;
 pub(crate) mod import;
 mod inputs;

@@ -17,6 +17,7 @@ mod commits;
 mod config;
 mod device;
 mod diff;
+mod edit;
 mod gitops;
 mod golden;
 mod hosting;

@@ -12,6 +12,7 @@
 pub mod catalog;
 mod clutter;
 pub mod diag;
+pub mod edit;
 pub mod files;
 pub mod fleet;
 pub mod jad;

@@ -3,6 +3,7 @@
 
 pub mod glob;
 
+use std::collections::BTreeMap;
 use std::fs::{File, FileType};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
@@ -15,6 +16,8 @@ use rustix::fs::{Mode, OFlags};
 pub struct Reach {
     /// Without links in them.
     roots: Vec<PathBuf>,
+    /// Texts that are read in place of files.
+    texts: BTreeMap<PathBuf, String>,
 }
 
 impl Reach {
@@ -23,7 +26,12 @@ impl Reach {
         let dir = fleet.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let all = allowed.iter().map(PathBuf::as_path).chain([dir]);
         // Nothing is read below a directory that does not exist.
-        Reach { roots: all.filter_map(|dir| dir.canonicalize().ok()).collect() }
+        Reach { roots: all.filter_map(|dir| dir.canonicalize().ok()).collect(), texts: BTreeMap::new() }
+    }
+
+    /// Reads other texts in place of some files, as if they were written already.
+    pub(crate) fn with_texts(self, texts: BTreeMap<PathBuf, String>) -> Self {
+        Reach { texts, ..self }
     }
 
     /// The real path of a file or directory that may be read.
@@ -45,6 +53,9 @@ impl Reach {
     /// If it is not such a file, lies elsewhere, or cannot be read.
     pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
         let real = self.admit(path).map_err(|kind| FileError { path: path.into(), kind })?;
+        if let Some(text) = self.texts.get(path) {
+            return Ok(text.clone().into_bytes());
+        }
         read(&real, limit).map_err(|error| FileError { path: path.into(), ..error })
     }
 

@@ -118,7 +118,7 @@ enum Column {
 
 /// Where the table starts, and what separates its cells: what a line `sep=` says, else the separator that makes `clientID` a
 /// column. Spreadsheets take a semicolon where the comma is the decimal sign.
-fn separator(text: &str) -> (usize, u8) {
+pub(crate) fn separator(text: &str) -> (usize, u8) {
     let first = text.split_inclusive('\n').next().unwrap_or_default();
     if let Some([separator]) = first.trim_end().trim_matches('"').strip_prefix("sep=").map(str::as_bytes) {
         return (first.len(), *separator);

@@ -10,7 +10,7 @@ mod channels;
 mod devices;
 mod groups;
 mod identity;
-mod inventory;
+pub(crate) mod inventory;
 mod inventory_files;
 mod keep;
 pub mod keys;
