@@ -139,6 +139,20 @@ fn a_line_of_an_inventory_is_edited_in_its_cells() {
 }
 
 #[test]
+fn a_field_without_a_column_overrides_the_line() {
+    let text = format!("{HEAD}inventory: [i.csv]\n");
+    let table = "clientID,imei\na,352099001761481\n";
+    let run = |text: &str, edit: Edit| {
+        let mut new = edited(&[("fleet.yaml", text), ("i.csv", table)], &[edit]).unwrap();
+        assert_eq!(new.len(), 1);
+        new.remove("fleet.yaml").unwrap()
+    };
+    let held = run(&text, set("a", "hold", "true"));
+    assert_eq!(held, format!("{text}devices:\n  a: {{ hold: true }}\n"));
+    assert_eq!(run(&held, clear("a", "hold")), held.replace("{ hold: true }", "{}"));
+}
+
+#[test]
 fn what_other_entries_share_is_refused_with_its_line() {
     let devices = "\
 devices:
