@@ -26,6 +26,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 errors found, or failed; 2 usage
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a fleet to begin with
+    Init(cmd::init::Args),
     /// Look for mistakes in the fleet file, the inventories, the JARs and the template
     Check(cmd::check::Args),
     /// Show what a build would change, and for which devices
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let Cli { global, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = global.refuse_visible_password(names_state(&matches)).and_then(|()| match command {
+        Command::Init(args) => cmd::init::run(&global, &args),
         Command::Check(args) => cmd::check::run(&global, &args),
         Command::Plan(args) => cmd::plan::run(&global, &args),
         Command::Build(args) => cmd::build::run(&global, &args),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -171,10 +172,44 @@ fn without_password(location: &Location) -> Result<(), String> {
     }
 }
 
+/// Parses an address to listen on. A port alone is that of this machine; `:PORT` is that of all its addresses.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    if let Some(Ok(port)) = text.strip_prefix(':').map(str::parse) {
+        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    let text = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    text.parse().map_err(|_| {
+        "write `127.0.0.1:8810`, `8810` for this machine alone, or `:8810` for every address".into()
+    })
+}
+
 /// Writes to the standard output.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<Exit> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_ref())?;
     out.flush()?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_enough_to_listen_on() {
+        for (text, address) in [
+            ("8810", "127.0.0.1:8810"),
+            (":8810", "0.0.0.0:8810"),
+            ("localhost:8810", "127.0.0.1:8810"),
+            ("[::1]:8810", "[::1]:8810"),
+        ] {
+            assert_eq!(listen_address(text), Ok(address.parse().unwrap()));
+        }
+        for bad in ["", ":", "88100", "host:8810", "127.0.0.1"] {
+            assert!(listen_address(bad).is_err(), "{bad}");
+        }
+    }
 }

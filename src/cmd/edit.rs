@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 use super::files::replace_all;
 use super::status::Look;
-use super::{count, look_at_store, now};
+use super::{count, find, look_at_store, now};
 use crate::context::{Exit, Global, WrongUsage, print};
 use crate::report::diagnostics;
 use otapress_core::id::{ClientId, Imei};
@@ -252,9 +252,7 @@ fn addition(id: &ClientId, imei: Imei, new: &New, args: &Args) -> Edit {
 fn named<'a>(fleet: &'a Fleet, names: &[String]) -> anyhow::Result<Vec<&'a Device>> {
     let mut devices: Vec<&Device> = Vec::new();
     let mut add = |name: &str| {
-        let device = fleet.find(name);
-        let device = device.with_context(|| format!("no device `{name}` in `{}`", fleet.file().display()))?;
-        devices.push(device);
+        devices.push(find::device(fleet, name)?);
         anyhow::Ok(())
     };
     for name in names {

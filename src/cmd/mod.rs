@@ -12,7 +12,9 @@ mod depfile;
 pub(crate) mod diff;
 pub(crate) mod edit;
 mod files;
+mod find;
 pub(crate) mod import;
+pub(crate) mod init;
 mod inputs;
 pub(crate) mod man;
 pub(crate) mod plan;
@@ -35,7 +37,7 @@ mod trigger;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::report::words::count;
-use store::{existing_store, look_at_store};
+use store::{existing_store, look_at_store, required_store};
 
 /// Seconds since 1970-01-01 UTC.
 #[expect(clippy::disallowed_methods, reason = "commands hand the time to all below")]

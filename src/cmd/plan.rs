@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use super::files::replace;
 use super::project::Project;
-use super::{look_at_store, now};
+use super::{now, required_store};
 use crate::context::{Exit, Global, print};
 use crate::report::json;
 use crate::report::plan::json::{self as plan_json, fingerprints};
@@ -137,9 +137,7 @@ fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyh
 
 /// The version that each device has reported last.
 fn reported(global: &Global) -> anyhow::Result<HashMap<Imei, Version>> {
-    let Some(mut store) = look_at_store(global)? else {
-        bail!("there is no state in `{}`", global.state());
-    };
+    let mut store = required_store(global)?;
     let mut reported = HashMap::new();
     store.read(&mut |tx| {
         let mut after = None;

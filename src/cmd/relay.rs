@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::serve;
-use super::store::serving_store;
+use super::store::{check_access, serving_store};
 use super::{now, trigger};
 use crate::context::{Discreet, Exit, Global, WrongUsage};
 use crate::relay::Jitter;
@@ -76,6 +76,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         bail!(WrongUsage("--client-id: it is empty, so the broker could not recognise us".into()));
     }
     serve::log(global);
+    check_access(global)?;
     let broker = broker(args)?;
     if args.trigger.is_wanted() {
         return trigger::run(global, &args.trigger, broker, format!("{}-trigger", args.client_id), topics);

@@ -1,6 +1,6 @@
 //! `otapress resume`: releases the brake of a rollout.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::{existing_store, now};
 use crate::context::{Exit, Global, print};
@@ -13,8 +13,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
-    let mut store = existing_store(global)?
-        .with_context(|| format!("there is no state in `{}`: nothing was ever halted", global.state()))?;
+    let mut store = existing_store(global)?;
     let resumed = operate::resume(&mut store, &args.release, now())?;
     if resumed.is_empty() {
         bail!("no rollout of `{}` is halted", args.release);

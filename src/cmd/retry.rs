@@ -1,6 +1,6 @@
 //! `otapress retry`: new attempts for devices that have used theirs.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::project::Project;
 use super::{count, existing_store, now};
@@ -20,8 +20,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let devices = if args.all { Vec::new() } else { devices(global, &args.devices)? };
-    let mut store = existing_store(global)?
-        .with_context(|| format!("there is no state in `{}`: no device has asked yet", global.state()))?;
+    let mut store = existing_store(global)?;
     if args.all {
         let retried = operate::retry_all(&mut store, now())?;
         return print(format!("{} may try again\n", count(retried, "device")));

@@ -18,7 +18,7 @@ use super::inputs::Inputs;
 use super::project::Project;
 use super::store::serving_store;
 use super::{admin, build, now};
-use crate::context::{Exit, Global};
+use crate::context::{Exit, Global, listen_address};
 use otapress_publish::fleet::Fleet;
 use otapress_publish::password;
 use otapress_publish::publish::scan::read_site;
@@ -28,13 +28,13 @@ use otapress_server::http::{Config, Credentials, Limits, serve};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The address to listen on, unless systemd passes a socket
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810", value_parser = listen_address)]
     listen: SocketAddr,
     /// Serve out/ as it is, without building it first
     #[arg(long, conflicts_with = "watch")]
     no_build: bool,
     /// Show the status of the fleet there, with /metrics and /healthz: to operators, never to devices
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     admin: Option<SocketAddr>,
     /// The path that a proxy in front takes away from the begin of each request's path, as /ota
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = prefix)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::project::Project;
 use super::show_text;
-use super::{look_at_store, now};
+use super::{find, look_at_store, now};
 use crate::context::{Exit, Global, print};
 use otapress_core::out::answer_path;
 use otapress_publish::diag::{Sources, Span};
@@ -96,9 +96,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         project.show_diagnostics(global)?;
         return Ok(Exit::Failed);
     };
-    let device = fleet
-        .find(&args.device)
-        .with_context(|| format!("no device `{}` in `{}`", args.device, fleet.file().display()))?;
+    let device = find::device(fleet, &args.device)?;
     let provisioning = &fleet.group(device).provisioning;
     let assignment = assign(fleet, device);
     let Ok(jad_path) = jad_path(fleet, device) else {

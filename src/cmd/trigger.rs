@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use super::project::Project;
 use super::relay::{jitter, runtime, until_signalled};
-use super::{count, existing_store, now};
+use super::{count, existing_store, find, now};
 use crate::context::{Exit, Global, WrongUsage, print};
 use otapress_publish::catalog::Catalog;
 
@@ -60,10 +60,7 @@ impl Selection {
     /// The devices of the fleet that are meant, each one once, in the order of the fleet.
     fn devices<'a>(&self, fleet: &'a Fleet) -> anyhow::Result<Vec<&'a Device>> {
         let names = self.trigger.as_deref().unwrap_or_default();
-        let known = |name: &String| {
-            fleet.find(name).with_context(|| format!("no device `{name}` in `{}`", fleet.file().display()))
-        };
-        let named = names.iter().map(known).collect::<anyhow::Result<Vec<_>>>()?;
+        let named = names.iter().map(|name| find::device(fleet, name)).collect::<anyhow::Result<Vec<_>>>()?;
         if let Some(channel) = &self.channel
             && !fleet.channels().iter().any(|known| known.name == *channel)
         {
@@ -103,9 +100,7 @@ pub(super) fn run(
         project.show_diagnostics(global)?;
         return Ok(Exit::Failed);
     };
-    let mut store = existing_store(global)?.with_context(|| {
-        format!("there is no state in `{}`: nobody has reported a version yet", global.state())
-    })?;
+    let mut store = existing_store(global)?;
     let lease = store
         .lease(trigger::NAME)?
         .context("another one triggers upgrades at this moment: wait for its end")?;

@@ -23,6 +23,7 @@ mod golden;
 mod hosting;
 mod http;
 mod import;
+mod init;
 mod instances;
 mod interrupted;
 mod invalid;

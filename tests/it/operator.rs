@@ -116,7 +116,7 @@ fn without_state_there_is_nothing_to_tell_and_none_is_made() {
     for (arguments, message) in [
         (&["retry", "dev1"][..], "no device has asked yet"),
         (&["retry", "--all"], "no device has asked yet"),
-        (&["resume", "0.10.66"], "nothing was ever halted"),
+        (&["resume", "0.10.66"], "no device has asked yet"),
     ] {
         assert_fails(&operated.0.run(arguments), message);
     }
@@ -300,7 +300,7 @@ fn assert_fails_to_resume(operated: &Operated) {
     if operated.0.path("state").exists() {
         assert_fails(&operated.0.run(&["resume", "0.10.66"]), "no rollout of `0.10.66` is halted");
     } else {
-        assert_fails(&operated.0.run(&["resume", "0.10.66"]), "nothing was ever halted");
+        assert_fails(&operated.0.run(&["resume", "0.10.66"]), "no device has asked yet");
     }
 }
 

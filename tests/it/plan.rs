@@ -209,7 +209,7 @@ fn devices_are_where_the_records_say() {
         upgrade.unwrap()["running"],
         serde_json::json!({ "before": 1, "after": 1, "other": 1, "unknown": 2 })
     );
-    case.after.run("plan -s nowhere").expect(1, "", "error: there is no state in `nowhere`\n");
+    case.after.run("plan -s nowhere").expect(1, "", "error: there is no state in `nowhere`: no device has asked yet, or it is kept elsewhere (`--state`)\n");
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! The command line: exit codes, completions and the manual.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::time::Duration;
+
+use otapress_responder::store::sqlite::{FILE, SqliteStore};
 
 use crate::support::hosts::program;
 use crate::support::project::{Project, Ran, SMALL};
@@ -113,6 +119,60 @@ fn the_state_is_named_by_an_option_or_the_environment_and_its_password_is_never_
     run(&["retry", "--all"], "elsewhere").expect(
         1,
         "",
-        "error: there is no state in `elsewhere`: no device has asked yet\n",
+        "error: there is no state in `elsewhere`: no device has asked yet, or it is kept elsewhere (`--state`)\n",
     );
+}
+
+/// What may not be read is an error that names who may, not a state without records.
+#[test]
+fn unreadable_is_not_empty() {
+    let project = Project::new(SMALL);
+    let state = project.path("state");
+    drop(SqliteStore::open(&state, Duration::from_secs(1)).unwrap());
+    let program = project.path("otapress");
+    fs::copy(env!("CARGO_BIN_EXE_otapress"), &program).unwrap();
+    fs::set_permissions(project.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+    let closed = |mode| fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
+    let run = |args: &str| {
+        let mut command = Command::new(&program);
+        command.current_dir(project.path(".")).args(args.split(' ')).env_remove("OTAPRESS_STATE");
+        if rustix::process::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        Ran::new(command.output().unwrap())
+    };
+    closed(0o700);
+    if rustix::process::geteuid().is_root() {
+        for args in [
+            "status",
+            "status --prometheus",
+            "status --gate --max-failures 0",
+            "show dev1",
+            "retry --all",
+            "resume 0.10.65",
+            "relay --mqtt mqtt://127.0.0.1:1",
+        ] {
+            let ran = run(args);
+            let says = "belongs to `root`; run the command as that user";
+            assert!(ran.status == 1 && ran.stderr.contains(says), "{args}: {} {}", ran.status, ran.stderr);
+            assert_eq!(ran.stdout, "", "{args}");
+        }
+    }
+    closed(0o755);
+    fs::set_permissions(state.join(FILE), fs::Permissions::from_mode(0o444)).unwrap();
+    let ran = run("retry --all");
+    assert!(ran.status == 1 && ran.stderr.contains("this user may not change"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_state_that_is_not_there_is_an_error_where_it_matters() {
+    let project = Project::new(SMALL);
+    let missing = "there is no state in `state`: no device has asked yet";
+    for args in ["status --prometheus", "status --gate --max-failures 0", "retry --all", "resume 0.10.65"] {
+        let ran = project.run(args);
+        assert!(ran.status == 1 && ran.stderr.contains(missing), "{args}: {}", ran.stderr);
+    }
+    assert_eq!(project.run("status").stderr, "note: no records yet: there is no state in `state`\n");
+    assert_eq!(project.run("-s state status").status, 1);
+    assert_eq!(project.run("show dev1").status, 0);
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use hyper::body::Bytes;
 
 use super::super::inputs::Inputs;
+use super::super::now;
 use super::super::project::Project;
 use super::super::status::Look;
-use super::super::{look_at_store, now};
+use super::super::store::look_at;
 use crate::context::Global;
 use crate::report::json;
 use crate::report::status::json::Answer;
@@ -97,7 +98,7 @@ impl LiveStatus {
             };
         }
         let (fleet, _) = self.project.fleet().ok_or_else(|| anyhow::anyhow!("there is no fleet"))?;
-        let mut store = look_at_store(&self.global)?;
+        let mut store = look_at(&self.global.state())?;
         let status = self.look.at(fleet, &mut store, now())?;
         let summary = Summary::of_all(fleet, &status);
         Ok(Seen { status, summary, pages: None, metrics: None })

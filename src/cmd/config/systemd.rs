@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::templates;
 use super::values;
-use crate::context::Global;
+use crate::context::{Global, listen_address};
 use otapress_publish::fleet::Fleet;
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(value_enum, default_value_t = Unit::Serve)]
     unit: Unit,
     /// Where the daemon or its socket listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8810", value_parser = listen_address)]
     listen: SocketAddr,
     /// The user that it runs as
     #[arg(long, value_name = "NAME", default_value = "otapress")]

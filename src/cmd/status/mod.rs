@@ -4,6 +4,7 @@ mod answers;
 mod args;
 mod look;
 
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::bail;
@@ -12,10 +13,10 @@ pub(crate) use args::Args;
 pub(crate) use look::Look;
 
 use super::project::Project;
-use super::{files, look_at_store, now};
+use super::{count, files, look_at_store, now, required_store};
 use crate::context::{Exit, Global, print};
 use crate::report::status::summary::Summary;
-use crate::report::status::{html, prometheus};
+use crate::report::status::{Status, html, prometheus};
 use answers::Asked;
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
@@ -25,9 +26,13 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Failed);
     };
     let filter = args.filter(fleet)?;
-    let mut store = look_at_store(global)?;
+    let mut store = match args.gate().is_some() || args.prometheus {
+        true => Some(required_store(global)?),
+        false => look_at_store(global)?,
+    };
     let mut look = Look::default();
     let status = look.at(fleet, &mut store, now())?;
+    remark(global, store.is_some(), &status)?;
     let asked = Asked { fleet, status: &status, filter: &filter, json: args.json };
     let mut outcome = Exit::Done;
     let text = if let Some(name) = &args.device {
@@ -62,6 +67,26 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         None => drop(print(text)?),
     }
     Ok(outcome)
+}
+
+/// Says why there is little to see.
+fn remark(global: &Global, has_records: bool, status: &Status) -> io::Result<()> {
+    let known = status.devices.iter().any(|device| device.record.is_some());
+    if global.quiet || known {
+        return Ok(());
+    }
+    match status.strangers.len() {
+        _ if !has_records => {
+            writeln!(io::stderr(), "note: no records yet: there is no state in `{}`", global.state())
+        }
+        0 => Ok(()),
+        n => writeln!(
+            io::stderr(),
+            "warning: none of the {} in `{}` is in the fleet: are these the records of another fleet?",
+            count(n, "device"),
+            global.state()
+        ),
+    }
 }
 
 /// Writes a report, and takes away what the report of a larger fleet has left there.

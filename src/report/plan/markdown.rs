@@ -23,18 +23,22 @@ pub(crate) fn markdown(plan: &Plan, style: Style<'_>) -> String {
     for section in sections(plan) {
         let _ = writeln!(text, "\n#### {}\n", section.title);
         let has_devices = section.rows.iter().any(|row| row.devices.is_some());
-        text += if has_devices { "| | Change | Devices |\n|:-:|---|---|\n" } else { "| | |\n|:-:|---|\n" };
+        text += if has_devices { "| Change | Devices |\n|---|---|\n" } else { "" };
         for row in &section.rows {
             let mark = match row.mark {
-                Mark::Danger => "⚠️",
-                Mark::Added => "➕",
-                Mark::Removed => "➖",
-                Mark::Changed => "✏️",
+                Mark::Danger => "⚠️ ",
+                Mark::Added => "➕ ",
+                Mark::Removed => "➖ ",
+                Mark::Changed => "✏️ ",
                 Mark::Plain => "",
             };
             let notes: String = row.notes.iter().map(|note| format!("<br>{}", rich(note))).collect();
-            let _ = write!(text, "| {mark} | {}{notes} |", rich(&row.what));
-            text += &if has_devices { format!(" {} |\n", devices(plan, row, style)) } else { "\n".into() };
+            let what = rich(&row.what);
+            text += &if has_devices {
+                format!("| {mark}{what}{notes} | {} |\n", devices(plan, row, style))
+            } else {
+                format!("- {mark}{what}{notes}\n")
+            };
         }
     }
     text

@@ -69,10 +69,10 @@ impl Gate {
         };
         if reached == 0 {
             misses.push("it reaches no device yet".to_owned());
-        } else if finished < needed.min(reached) {
+        } else if finished < needed.clamp(1, reached) {
             misses.push(format!(
                 "too few have finished: {finished} of {reached}; {} must",
-                needed.min(reached)
+                needed.clamp(1, reached)
             ));
         }
         if let Some(min) = self.min_success.filter(|min| finished > 0 && !min.is_reached(current, finished)) {

@@ -231,6 +231,8 @@ pub struct DeviceView<'a> {
     interval: u32,
     offers: Vec<OfferView<'a>>,
     result: Option<ResultView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named_result: Option<NamedResultView<'a>>,
     /// The device's history, the latest event first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<EventView<'a>>>,
@@ -253,6 +255,13 @@ struct ResultView<'a> {
     at: i64,
     code: Option<u16>,
     meaning: Option<&'static str>,
+    text: &'a str,
+}
+
+/// A result that named the device by its clientID alone.
+#[derive(Serialize)]
+struct NamedResultView<'a> {
+    at: i64,
     text: &'a str,
 }
 
@@ -288,6 +297,10 @@ impl<'a> DeviceView<'a> {
                 meaning: meaning(result.code),
                 text: &result.text,
             }),
+            named_result: device
+                .named_result
+                .as_ref()
+                .map(|result| NamedResultView { at: result.last_seen, text: &result.said }),
             events: None,
         }
     }

@@ -73,6 +73,8 @@ pub struct DeviceStatus {
     pub silent: bool,
     /// How its last attempt that has ended failed, if it did.
     pub failure: Option<Failure>,
+    /// Its last result that named it by clientID alone, without an IMEI.
+    pub named_result: Option<UnknownRecord>,
 }
 
 /// A rollout that devices are aimed at.
@@ -114,7 +116,8 @@ pub struct Stranger {
 impl Status {
     /// Makes the model. `records` are used up.
     pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
-        let Records { mut devices, mut rollouts, releases, standings, unknowns, recent } = records;
+        let Records { mut devices, mut rollouts, releases, standings, unknowns, recent, .. } = records;
+        let (mut named, unknowns) = by_client_id(fleet, unknowns);
         judge_overdue(&mut devices, &mut rollouts, now);
         let mut published =
             PublishedAnswers { rollouts: render::rollouts(fleet), ..PublishedAnswers::default() };
@@ -169,6 +172,7 @@ impl Status {
                     state,
                     silent,
                     failure,
+                    named_result: named.remove(device.client_id.as_str()),
                 }
             });
         let devices_judged = judged.collect();
@@ -243,6 +247,18 @@ fn is_silent(last_seen: i64, interval: u32, now: i64) -> bool {
 fn past(rollouts: BTreeMap<String, RolloutRecord>, standings: BTreeMap<String, Standing>) -> Vec<Past> {
     let stands = |id: &str| standings.get(id).copied().unwrap_or_default();
     rollouts.into_values().map(|record| Past { standing: stands(&record.id), record }).collect()
+}
+
+/// Separates the unknown names that are clientIDs of the fleet: results without an IMEI.
+fn by_client_id(
+    fleet: &Fleet,
+    unknowns: Vec<UnknownRecord>,
+) -> (BTreeMap<String, UnknownRecord>, Vec<UnknownRecord>) {
+    let is_named = |unknown: &UnknownRecord| {
+        fleet.find(&unknown.name).is_some_and(|device| device.client_id.as_str() == unknown.name)
+    };
+    let (named, others): (Vec<_>, Vec<_>) = unknowns.into_iter().partition(is_named);
+    (named.into_iter().map(|unknown| (unknown.name.clone(), unknown)).collect(), others)
 }
 
 fn strangers(departed: BTreeMap<Imei, DeviceRecord>, unknowns: Vec<UnknownRecord>) -> Vec<Stranger> {

@@ -211,6 +211,10 @@ pub fn device(fleet: &Fleet, status: &Status, device: &DeviceStatus, events: &[E
             row(&mut text, "to do", &todo);
         }
     }
+    if let Some(result) = &device.named_result {
+        let said = format!("{}, {}, without its IMEI", one_line(&result.said), ago(result.last_seen));
+        row(&mut text, "result", &said);
+    }
     let Some(record) = &device.record else { return text };
     let reported = record.reported.map_or("nothing yet".into(), |version| version.to_string());
     row(&mut text, "reports", &reported);

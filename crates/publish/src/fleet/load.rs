@@ -1,6 +1,7 @@
 //! Reads the files that make a fleet: fleet.yaml and its inventories.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -134,6 +135,9 @@ fn read(file: &Path, reach: &Reach, sources: &mut Sources, reader: &mut Reader) 
         Ok(text) => text,
         Err(error) => {
             let hint = match &error.kind {
+                FileErrorKind::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Some("`otapress init` makes one; name another one with `--fleet`")
+                }
                 FileErrorKind::Io(_) => Some("name another one with `--fleet`"),
                 kind => kind.hint(),
             };

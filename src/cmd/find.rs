@@ -1,0 +1,47 @@
+//! Devices by the names that an operator gives.
+
+use anyhow::Context as _;
+
+use otapress_core::id::Imei;
+use otapress_publish::fleet::{Device, Fleet};
+
+/// A device by clientID or IMEI; the error suggests the nearest name.
+pub(crate) fn device<'a>(fleet: &'a Fleet, name: &str) -> anyhow::Result<&'a Device> {
+    fleet.find(name).with_context(|| {
+        let hint = nearest(fleet, name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        format!("no device `{name}` in `{}`{hint}", fleet.file().display())
+    })
+}
+
+fn nearest(fleet: &Fleet, name: &str) -> Option<String> {
+    let names =
+        fleet.devices().iter().flat_map(|device| [device.client_id.to_string(), device.imei.to_string()]);
+    let distances = names.map(|known| (strsim::damerau_levenshtein(&known, name), known));
+    let (distance, near) = distances.min()?;
+    let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let is_imei = name.parse::<Imei>().is_ok();
+    // `dev9` is no misspelt `dev1`, but an IMEI with one wrong digit is one.
+    let is_misspelt = if is_imei { distance == 1 } else { distance <= 2 && letters(name) != letters(&near) };
+    (is_misspelt && distance * 3 <= name.len()).then_some(near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use otapress_publish::fleet::parse;
+
+    #[test]
+    fn misspelt_names_are_recognised() {
+        let text = include_str!("../../fleet.yaml").replace("inventory: [devices/*.csv]", "");
+        let fleet = parse(text.replace("dev4", "workshop"), None).fleet.unwrap();
+        for (name, near) in [
+            ("wrokshop", Some("workshop")),
+            ("352099001761482", Some("352099001761481")),
+            ("dev9", None),
+            ("352099001769999", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(&fleet, name).as_deref(), near, "{name}");
+        }
+    }
+}
