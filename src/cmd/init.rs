@@ -147,7 +147,11 @@ fn fleet_file(site: &Site, apn: &str, jar: Option<&Jar>, token: &str) -> String 
         Some(jar) => {
             format!("channels:\n  stable: {}\n\ndefault: {{ channel: stable }}\n", jar.version_text())
         }
-        None => "# channels:\n#   stable: 0.10.65\n#\n# default: { channel: stable }\n".into(),
+        None => "\
+# With the first release: `channels: { stable: 0.10.65 }`, and below it `default: { channel: stable }`.
+channels: {}
+"
+        .into(),
     };
     format!(
         "\
