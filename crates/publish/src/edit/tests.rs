@@ -1,3 +1,5 @@
+//! Edits in every notation, and by chance in a thousand fleets.
+
 use std::fs;
 
 use proptest::prelude::*;
