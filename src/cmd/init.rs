@@ -8,7 +8,8 @@ use clap::ValueEnum;
 
 use super::files::replace;
 use crate::context::{Exit, Global, WrongUsage, print};
-use otapress_publish::catalog::read_file;
+use otapress_publish::catalog::MAX_JAR;
+use otapress_publish::files;
 use otapress_publish::fleet::uri::{HttpUri, Site};
 use otapress_publish::fleet::{parse, schema};
 use otapress_publish::jar::{self, Jar};
@@ -124,7 +125,7 @@ fn asked(given: Option<&str>, option: &str, question: &str) -> anyhow::Result<St
 }
 
 fn read_jar(path: &Path) -> anyhow::Result<(Jar, Vec<u8>)> {
-    let bytes = read_file(path)?;
+    let bytes = files::read(path, MAX_JAR)?;
     let jar = jar::read(&bytes).map_err(|faults| {
         let fault = faults.into_iter().next().map(|fault| fault.at(path).message).unwrap_or_default();
         anyhow::anyhow!("`{}` cannot be the first release: {fault}", path.display())

@@ -40,7 +40,10 @@ fn edited(files: &[(&str, &str)], edits: &[Edit]) -> Result<BTreeMap<String, Str
         })
         .collect();
     let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-    Ok(edit(&Reach::new(&file, &[]), &file, &loaded, &edits)?.into_iter().map(|(path, text)| (name(path), text.new)).collect())
+    Ok(edit(&Reach::new(&file, &[]), &file, &loaded, &edits)?
+        .into_iter()
+        .map(|(path, text)| (name(path), text.new))
+        .collect())
 }
 
 fn set(device: &str, key: &'static str, value: &str) -> Edit {
