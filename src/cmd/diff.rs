@@ -8,7 +8,8 @@ use super::project::Project;
 use crate::context::{Exit, Global, print};
 use crate::report::{json, suite_diff};
 use otapress_core::version::Version;
-use otapress_publish::catalog::read_file;
+use otapress_publish::catalog::MAX_JAR;
+use otapress_publish::files;
 use otapress_publish::jar::{self, Jar, SuiteDiff};
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
 
 /// Reads a JAR that may be good or bad for the fleet, as long as it is one.
 fn read(path: &Path) -> anyhow::Result<Jar> {
-    let bytes = read_file(path)?;
+    let bytes = files::read(path, MAX_JAR)?;
     match jar::read(&bytes) {
         Ok(jar) => Ok(jar),
         Err(faults) => {

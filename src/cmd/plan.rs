@@ -18,7 +18,8 @@ use otapress_core::id::Imei;
 use otapress_core::out::Part;
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
-use otapress_publish::catalog::read_file;
+use otapress_publish::catalog::MAX_JAR;
+use otapress_publish::files;
 use otapress_publish::fleet;
 use otapress_publish::jar::{self, Jar};
 use otapress_publish::plan::names::Names;
@@ -113,7 +114,7 @@ fn published_jar(dir: &Path, view: &View, version: Version) -> Option<Jar> {
     let release = view.site()?.releases.iter().find(|release| release.version.parse() == Ok(version))?;
     // A path of otapress.json stays below the directory.
     let path: OutPath = release.path.parse().ok()?;
-    jar::read(&read_file(&dir.join(path.as_str())).ok()?).ok()
+    jar::read(&files::read(&dir.join(path.as_str()), MAX_JAR).ok()?).ok()
 }
 
 fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyhow::Result<Exit> {
