@@ -92,6 +92,8 @@ codes! {
     BadVersion = "bad-version" Error,
     /// A release that is not in the catalog.
     UnknownRelease = "unknown-release" Error,
+    /// A release that is to be sent to devices although it is withdrawn.
+    WithdrawnRelease = "withdrawn-release" Error,
     /// A channel that is not defined.
     UnknownChannel = "unknown-channel" Error,
     /// A group that is not defined.
@@ -122,6 +124,10 @@ codes! {
     // Rollouts.
     /// Waves that do not ascend in time and percent.
     BadWaves = "bad-waves" Error,
+    /// A wave that is to open by success, with nobody before it.
+    EmptyWave = "empty-wave" Warning,
+    /// A window in which some of the devices never ask.
+    ShortWindow = "short-window" Warning,
 
     // Settings.
     /// A key that the firmware does not know.

@@ -84,7 +84,7 @@ fn by_channel(channel: &Channel, device: &Device) -> Assignment {
             rule,
         };
     }
-    let bucket = rollout::bucket(&channel.salt, &device.client_id);
+    let bucket = rollout::bucket(&channel.salt(), &device.client_id);
     match (rollout::wave_of(&channel.waves, bucket), channel.otherwise) {
         (Some(wave), _) => Assignment {
             target: Some(channel.release.value),

@@ -22,6 +22,7 @@ pub fn wave_of(waves: &[Wave], bucket: u16) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diag::{Sources, Span};
     use proptest::prelude::*;
 
     #[test]
@@ -33,7 +34,8 @@ mod tests {
     }
 
     fn wave(points: u16) -> Wave {
-        Wave { at: None, percent: format!("{points}bp").parse().unwrap() }
+        let span = Span { source: Sources::default().add("", ""), start: 0, end: 0 };
+        Wave { at: None, after: None, percent: format!("{points}bp").parse().unwrap(), span }
     }
 
     proptest! {

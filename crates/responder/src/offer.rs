@@ -96,7 +96,10 @@ impl Offer {
             _ => return Err(OfferError::Upgrade),
         }
         if let Some(target) = &mut offer.target {
-            target.from = target.wave_in(rollouts).map_or(Some(i64::MAX), |wave| wave.at);
+            target.from = match target.wave_in(rollouts) {
+                Some(wave) if wave.after.is_none() => wave.at,
+                _ => Some(i64::MAX),
+            };
         }
         let rules = offer.target.as_ref().map(|target| Rules::of(target, rollouts)).unwrap_or_default();
         let settings: Vec<_> = file

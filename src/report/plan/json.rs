@@ -29,6 +29,7 @@ struct View {
     after: SideView,
     changed: usize,
     transitions: Vec<TransitionView>,
+    replaced: Vec<String>,
     waves: Vec<WaveView>,
     departures: Vec<DepartureView>,
     rules: Vec<RuleView>,
@@ -154,6 +155,8 @@ struct ReleaseView {
     version: String,
     size: u64,
     sha256: Sha256,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -229,6 +232,7 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
         version: release.version.clone(),
         size: release.size,
         sha256: release.sha256,
+        withdrawn: release.withdrawn.clone(),
     };
     let jar = |change: &Change<wire::Release>| JarView {
         before: change.before().map(release),
@@ -242,6 +246,7 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
         after: side(&plan.after),
         changed: plan.changed,
         transitions: transitions.collect(),
+        replaced: names(&plan.replaced),
         waves: waves.collect(),
         departures: departures.collect(),
         rules: rules.collect(),

@@ -5,8 +5,8 @@ use crate::report::status::time::{moment, span};
 use crate::report::words::{bytes, count};
 use otapress_core::wire::{self, Limit, Places};
 use otapress_publish::plan::{
-    Change, Files, Kind, Opening, Proof, Pushed, Rule, RuleChange, Running, SettingChange, State, Transition,
-    Wave,
+    Change, Files, Kind, Opening, Plan, Proof, Pushed, Rule, RuleChange, Running, SettingChange, State,
+    Transition, Wave, is_raised,
 };
 use otapress_publish::settings::is_secret;
 
@@ -78,7 +78,7 @@ pub(super) fn wave(wave: &Wave) -> Row<'_> {
 }
 
 /// A rule with another value.
-pub(super) fn rule(change: &RuleChange) -> Row<'_> {
+pub(super) fn rule<'a>(plan: &Plan, change: &'a RuleChange) -> Row<'a> {
     let (name, before, after) = parts(&change.rule);
     let of = match (&change.channel, &change.rule) {
         (_, Rule::Channel(..)) | (None, _) => Words::said(format!("{name}: ")),
@@ -87,6 +87,9 @@ pub(super) fn rule(change: &RuleChange) -> Row<'_> {
     let mark = if is_daring(&change.rule) { Mark::Danger } else { Mark::Changed };
     let row = Row::new(mark, of.then(before).becomes(after)).of(&change.devices);
     match &change.rule {
+        Rule::Channel(Some(old), Some(new)) if is_renamed(plan, old, new) => row
+            .note("with its rules; attempts and failures are counted anew")
+            .note("renamed: its devices fall into other buckets unless its `salt` is the old `<channel>/<release>`"),
         Rule::Channel(_, Some(_)) => row.note("with its rules; attempts and failures are counted anew"),
         Rule::Channel(_, None) => row.note("attempts and failures are counted anew"),
         Rule::Unproven(_, Limit::Unlimited) => {
@@ -96,14 +99,21 @@ pub(super) fn rule(change: &RuleChange) -> Row<'_> {
     }
 }
 
+/// Whether a channel is gone and another one is new.
+fn is_renamed(plan: &Plan, old: &str, new: &str) -> bool {
+    match (&plan.before.site, &plan.after.site) {
+        (Some(before), Some(after)) => {
+            !before.channels.contains_key(new) && !after.channels.contains_key(old)
+        }
+        _ => false,
+    }
+}
+
 /// Whether a rule now lets more devices go at a time than before.
 fn is_daring(rule: &Rule) -> bool {
     match rule {
         Rule::Wave(old, new) => new.is_sooner_than(Some(*old)),
-        Rule::Unproven(Limit::Places(old), Limit::Places(new)) => {
-            new.least > old.least || new.share_bp > old.share_bp
-        }
-        Rule::Unproven(_, new) => *new == Limit::Unlimited,
+        Rule::Unproven(old, new) => is_raised(*old, *new),
         _ => false,
     }
 }
@@ -223,7 +233,7 @@ pub(super) fn setting(change: &SettingChange) -> Row<'_> {
 }
 
 /// A JAR that comes or goes.
-pub(super) fn jar(change: &Change<wire::Release>) -> Row<'_> {
+pub(super) fn jar<'a>(plan: &Plan, change: &'a Change<wire::Release>) -> Row<'a> {
     let told = |release: &wire::Release| {
         let sha256 = release.sha256.to_string();
         Words::value(&release.version).and(format!(", {}, sha256 ", bytes(release.size))).and_value(sha256)
@@ -231,8 +241,29 @@ pub(super) fn jar(change: &Change<wire::Release>) -> Row<'_> {
     match change {
         Change::Added(new) => Row::new(Mark::Added, told(new)),
         Change::Withdrawn(old) => Row::new(Mark::Removed, told(old)).note("no way back to it"),
+        Change::Changed(old, new) if (old.sha256, &old.path) == (new.sha256, &new.path) => match &new
+            .withdrawn
+        {
+            Some(reason) => {
+                let version = new.version.parse().ok();
+                let moved =
+                    plan.transitions.iter().filter(|transition| transition.before.version() == version);
+                let devices: usize = moved.map(|transition| transition.devices.count()).sum();
+                Row::new(Mark::Danger, Words::value(&new.version).and(" is withdrawn: ").and_value(reason))
+                    .note(format!("{} told to run it, and it is never offered again", were(devices)))
+            }
+            None => Row::new(Mark::Changed, Words::value(&new.version).and(" is not withdrawn any more")),
+        },
         Change::Changed(old, new) => Row::new(Mark::Danger, told(old).becomes(told(new)))
             .note("a published version has other bytes, or lies elsewhere"),
+    }
+}
+
+fn were(devices: usize) -> String {
+    match devices {
+        0 => "no device was".into(),
+        1 => "1 device was".into(),
+        n => format!("{n} devices were"),
     }
 }
 

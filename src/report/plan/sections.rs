@@ -73,10 +73,10 @@ pub(super) fn sections(plan: &Plan) -> Vec<Section<'_>> {
     let all = [
         ("Devices", devices(plan)),
         ("Waves", plan.waves.iter().map(wave).collect()),
-        ("Rules", plan.rules.iter().map(rule).collect()),
+        ("Rules", plan.rules.iter().map(|change| rule(plan, change)).collect()),
         ("Settings", plan.settings.iter().map(setting).collect()),
         ("Site", site(plan)),
-        ("JARs", plan.jars.iter().map(jar).collect()),
+        ("JARs", plan.jars.iter().map(|change| jar(plan, change)).collect()),
         ("Expected", expected(plan)),
         ("Files", files(&plan.files)),
     ];
@@ -89,6 +89,11 @@ pub(super) fn sections(plan: &Plan) -> Vec<Section<'_>> {
 fn devices(plan: &Plan) -> Vec<Row<'_>> {
     let changes = plan.transitions.iter().filter(|transition| transition.kind() != Kind::Stays);
     let mut rows: Vec<_> = changes.map(transition).collect();
+    if plan.replaced.count() > 0 {
+        let what = Words::said("another IMEI under a clientID that is published");
+        let row = Row::new(Mark::Changed, what).of(&plan.replaced);
+        rows.push(row.note("a replaced tracker: what is known of the old one is not known of the new one"));
+    }
     let removed = plan.count(Kind::Removed);
     if is_mass_removal(removed, plan.before.devices) {
         let text = format!(

@@ -150,9 +150,19 @@ pub struct Places {
     pub share_bp: u16,
 }
 
+impl After {
+    /// The default of `reached_bp`: half of the devices.
+    pub const REACHED_BP: u16 = 5000;
+}
+
+impl Places {
+    /// The places of rollouts that name none.
+    pub const DEFAULT: Places = Places { least: 3, share_bp: 1000 };
+}
+
 impl Limit {
     /// The limit of rollouts that name none.
-    pub const DEFAULT: Limit = Limit::Places(Places { least: 3, share_bp: 1000 });
+    pub const DEFAULT: Limit = Limit::Places(Places::DEFAULT);
 
     /// How many devices may be unproven at a time; `None`: any number.
     pub fn places(self, proven: u64) -> Option<u64> {

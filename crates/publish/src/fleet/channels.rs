@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::raw::{Node, Text, Value};
 use super::reader::Reader;
 use super::scalars::{BasisPoints, minute_of_day, per_hour};
-use super::{Channel, Spanned, keys, waves};
+use super::{Channel, Spanned, keys, unproven, waves};
 use crate::diag::{Code, Diagnostic};
 use otapress_core::version::Version;
-use otapress_core::wire::{Brake, Day, Window};
+use otapress_core::wire::{Brake, Day, Limit, Window};
 
 pub(super) fn read(reader: &mut Reader, name: &Text, node: Node<'_>) -> Option<Channel> {
     if &*name.text == "pin" {
@@ -31,9 +31,14 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node<'_>) -> Option<C
     let mut take = |name: &str| fields.as_mut().and_then(|fields| fields.take(name));
     let release = release_node.and_then(|node| version(reader, node));
     let otherwise = take("otherwise").map(|node| version(reader, node));
-    let waves = take("rollout").map_or_else(|| Some(waves::everyone()), |node| waves::read(reader, node));
+    let waves =
+        take("rollout").map_or_else(|| Some(waves::everyone(name.span)), |node| waves::read(reader, node));
     let salt = take("salt").and_then(|node| reader.text(node, "`salt`"));
-    let window = take("window").map(|node| window(reader, node));
+    let window = take("window").map(|node| {
+        let span = node.span;
+        window(reader, node).map(|value| Spanned { value, span })
+    });
+    let unproven = take("unproven").and_then(|node| unproven::read(reader, node));
     let attempts = take("attempts").and_then(|node| reader.number(node, "`attempts`", 1, 100));
     let brake = take("brake").map_or(Channel::BRAKE, |node| brake(reader, node));
     let downgrade = take("downgrade").and_then(|node| reader.one_of(node, "`downgrade`", &["allow", "deny"]));
@@ -47,7 +52,8 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node<'_>) -> Option<C
     });
     let release = release?;
     Some(Channel {
-        salt: salt.map_or_else(|| format!("{}/{}", name.text, release.value), |text| text.text.into()),
+        spelling: release.value.to_string(),
+        salt: salt.map(|text| text.text.into()),
         name: name.text.to_string(),
         release,
         otherwise: match otherwise {
@@ -61,6 +67,7 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node<'_>) -> Option<C
         },
         attempts: attempts.unwrap_or(Channel::ATTEMPTS),
         brake,
+        unproven: unproven.unwrap_or(Limit::DEFAULT),
         no_downgrade: downgrade == Some(1),
         rate,
     })

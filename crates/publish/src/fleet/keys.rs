@@ -30,6 +30,8 @@ pub enum Shape {
     Channel,
     /// A percentage, or a list of [`WAVE`]s.
     Rollout,
+    /// `unlimited`, or a mapping with the keys of [`UNPROVEN`].
+    Unproven,
     /// Settings, or a mapping with the keys of [`SET`].
     Set,
     /// Settings by key.
@@ -70,6 +72,11 @@ pub const TOP: &[Key] = &[
     required("provisioning", Shape::Object(PROVISIONING), "What is set on the devices, spelled as there."),
     required("midlet", Shape::Object(MIDLET), "The MIDlet suite that is published."),
     required("channels", Shape::MapOf(&Shape::Channel), "What devices are to run, by name."),
+    optional(
+        "withdrawn",
+        Shape::MapOf(&Shape::Text),
+        "Releases that nobody is to be sent again, each with the reason.",
+    ),
     optional("settings", Shape::MapOf(&Shape::Set), "Named sets of settings to push to devices."),
     optional("default", Shape::Object(DEFAULT), "What holds for devices and groups that say nothing else."),
     optional(
@@ -128,6 +135,11 @@ pub const CHANNEL: &[Key] = &[
     ),
     optional("rollout", Shape::Rollout, "How the release spreads; without it: to everyone, at once."),
     optional("salt", Shape::Text, "What mixes the devices into buckets (default `<channel>/<release>`)."),
+    optional(
+        "unproven",
+        Shape::Unproven,
+        "How many devices may have been sent the release without having proven it (default `{ least: 3, share: 10% }`).",
+    ),
     optional("window", Shape::Object(WINDOW), "When in the week upgrades are offered, in UTC."),
     optional("attempts", Shape::Number(1, 100), "Offers per device and release (default 3)."),
     optional("brake", Shape::Object(BRAKE), "When the rollout stops by itself."),
@@ -141,8 +153,30 @@ pub const CHANNEL: &[Key] = &[
 
 /// A wave of a rollout.
 pub const WAVE: &[Key] = &[
-    required("at", Shape::Text, "When it opens, such as `2026-12-01T08:00:00Z`."),
+    optional("at", Shape::Text, "When it opens at the earliest, such as `2026-12-01T08:00:00Z`."),
+    optional("after", Shape::Object(AFTER), "What the devices of the waves before it must have shown."),
     required("percent", PERCENT, "How many devices are in from then on: `5%` or `500bp`."),
+];
+
+/// `after` of a wave.
+pub const AFTER: &[Key] = &[
+    required("success", PERCENT, "How many of the devices with a verdict run the release."),
+    optional("reached", PERCENT, "How many of the devices have a verdict (default 50%)."),
+    optional(
+        "soak",
+        Shape::Pattern("^[0-9]+[mhd]$"),
+        "For how long that has been so, such as `24h` (default 0m).",
+    ),
+];
+
+/// `unproven` of a channel.
+pub const UNPROVEN: &[Key] = &[
+    optional("least", Shape::Number(1, 1_000_000), "So many in any case (default 3)."),
+    optional(
+        "share",
+        PERCENT,
+        "Or so many of the devices that have proven it, if that is more (default 10%).",
+    ),
 ];
 
 /// `window` of a channel.

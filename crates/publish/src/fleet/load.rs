@@ -1,5 +1,6 @@
 //! Reads the files that make a fleet: fleet.yaml and its inventories.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use super::raw::{self, Text};
 use super::raw_device::RawDevice;
 use super::reader::Reader;
 use super::validate::{self, Validated};
-use super::{Fleet, Midlet, Spanned, devices, inventory_files, keys, overrides};
+use super::withdrawn::Withdrawal;
+use super::{Fleet, Midlet, Spanned, devices, inventory_files, keys, overrides, rollout_checks};
 use crate::catalog::Catalog;
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::files::{FileErrorKind, Reach};
@@ -25,6 +27,7 @@ pub struct Loaded {
     pub jars: Option<PathBuf>,
     /// The releases that the fleet refers to, as far as they could be read.
     releases: Vec<Spanned<Version>>,
+    withdrawn: BTreeMap<Version, Withdrawal>,
     /// The texts that the diagnostics point into.
     pub sources: Sources,
     /// What is wrong, in the order of the files.
@@ -38,7 +41,8 @@ impl Loaded {
         sort(&mut self.diagnostics);
     }
 
-    /// Notes that the fleet refers to releases that a catalog does not have.
+    /// Notes that the fleet refers to releases that a catalog does not have or that are withdrawn, and what is odd about its
+    /// rollouts. From here on releases are spelled as in their manifests.
     pub fn check_releases(&mut self, catalog: &Catalog) {
         let Some(jars) = &self.jars else { return };
         let name = self.midlet.as_ref().map_or("FILE", |midlet| &midlet.name);
@@ -59,7 +63,22 @@ impl Loaded {
                     .hint(format!("add its JAR with `otapress add {name}-{version}.jar`"))
             })
             .collect();
-        self.report(missing);
+        let withdrawn: Vec<_> = self.releases.iter().filter_map(|release| self.withdrawal(release)).collect();
+        self.report(missing.into_iter().chain(withdrawn));
+        if let Some(fleet) = &mut self.fleet {
+            fleet.spell(catalog);
+            let found = rollout_checks::check(fleet);
+            self.report(found);
+        }
+    }
+
+    /// What is wrong with a target that is withdrawn.
+    fn withdrawal(&self, release: &Spanned<Version>) -> Option<Diagnostic> {
+        let Withdrawal { reason, span } = self.withdrawn.get(&release.value)?;
+        let (line, _) = self.sources.line_column(*span);
+        let message = format!("release `{}` is withdrawn: {reason}", release.value);
+        let hint = format!("name another release, or take it out of `withdrawn` in line {line}");
+        Some(Diagnostic::new(Code::WithdrawnRelease, release.span, message).hint(hint))
     }
 
     /// Whether something is wrong that stops a build.
@@ -97,8 +116,9 @@ pub fn parse(text: String, inventory: Option<String>) -> Loaded {
 fn loaded(read: impl FnOnce(&mut Sources, &mut Reader) -> Option<Validated>) -> Loaded {
     let mut sources = Sources::default();
     let mut reader = Reader::default();
-    let Validated { fleet, midlet, jars, releases } = read(&mut sources, &mut reader).unwrap_or_default();
-    let mut loaded = Loaded { fleet, midlet, jars, releases, sources, diagnostics: Vec::new() };
+    let Validated { fleet, midlet, jars, releases, withdrawn } =
+        read(&mut sources, &mut reader).unwrap_or_default();
+    let mut loaded = Loaded { fleet, midlet, jars, releases, withdrawn, sources, diagnostics: Vec::new() };
     loaded.report(reader.found);
     loaded
 }

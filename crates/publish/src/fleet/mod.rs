@@ -23,15 +23,19 @@ mod provisioning;
 pub mod raw;
 mod raw_device;
 mod reader;
+mod rollout_checks;
 mod scalars;
 pub mod schema;
 mod settings_sets;
 mod site;
+mod unproven;
 pub mod uri;
 mod usage;
 mod validate;
 mod waves;
+mod withdrawn;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -40,12 +44,14 @@ pub use load::{Loaded, load, load_within, parse};
 pub use overrides::Override;
 pub use provisioning::Provisioning;
 pub use scalars::{BasisPoints, per_hour};
+pub use withdrawn::Withdrawal;
 
+use crate::catalog::{Catalog, Entry};
 use crate::diag::Span;
 use crate::files::Reach;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
-use otapress_core::wire::{Brake, Setting, Window};
+use otapress_core::wire::{After, Brake, Limit, Setting, Window};
 
 /// A fleet without mistakes.
 #[derive(Clone, Debug)]
@@ -60,6 +66,9 @@ pub struct Fleet {
     limits: Limits,
     keep: BTreeSet<String>,
     reach: Reach,
+    withdrawn: BTreeMap<Version, Withdrawal>,
+    /// How the manifests spell the releases.
+    spellings: BTreeMap<Version, String>,
 }
 
 impl Fleet {
@@ -120,6 +129,31 @@ impl Fleet {
         match by_id {
             Ok(index) => self.devices.get(index),
             Err(_) => self.devices.iter().find(|device| Ok(device.imei) == imei),
+        }
+    }
+
+    /// The releases that nobody is to be sent again.
+    pub fn withdrawn(&self) -> &BTreeMap<Version, Withdrawal> {
+        &self.withdrawn
+    }
+
+    /// How often a device asks, in seconds.
+    pub fn version_interval(&self, device: &Device) -> u32 {
+        let pushed = self.settings(device).version_interval().filter(|_| !device.hold);
+        pushed.unwrap_or(self.group(device).provisioning.version_interval)
+    }
+
+    /// A release as its manifest spells it; as in fleet.yaml before the JARs are known.
+    pub fn spelling(&self, release: Version) -> Cow<'_, str> {
+        self.spellings.get(&release).map_or_else(|| release.to_string().into(), |text| text.into())
+    }
+
+    /// Takes over how manifests spell their versions.
+    fn spell(&mut self, catalog: &Catalog) {
+        let spelling = |entry: &Entry| (entry.jar().version(), entry.jar().version_text().to_owned());
+        self.spellings = catalog.entries().map(spelling).collect();
+        for n in 0..self.channels.len() {
+            self.channels[n].spelling = self.spelling(self.channels[n].release.value).into_owned();
         }
     }
 
@@ -194,10 +228,14 @@ pub struct Channel {
     pub otherwise: Option<Spanned<Version>>,
     /// The waves in ascending order; never empty.
     pub waves: Vec<Wave>,
-    /// What mixes the devices into buckets.
-    pub salt: String,
+    /// The release as its manifest spells it, once the JARs are known.
+    pub spelling: String,
+    /// What mixes the devices into buckets, if it is not the rollout's id.
+    pub salt: Option<String>,
+    /// How many devices may have been sent the release without having proven it.
+    pub unproven: Limit,
     /// When in the week upgrades are offered.
-    pub window: Option<Window>,
+    pub window: Option<Spanned<Window>>,
     /// Offers per device and release.
     pub attempts: u32,
     /// When the rollout stops by itself.
@@ -209,6 +247,16 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// The id of its rollout, `<channel>/<release>`.
+    pub fn rollout(&self) -> String {
+        format!("{}/{}", self.name, self.spelling)
+    }
+
+    /// What mixes the devices into buckets.
+    pub fn salt(&self) -> Cow<'_, str> {
+        self.salt.as_deref().map_or_else(|| self.rollout().into(), Cow::Borrowed)
+    }
+
     /// The default of `attempts`.
     pub const ATTEMPTS: u32 = 3;
     /// The default of `brake`.
@@ -218,10 +266,14 @@ impl Channel {
 /// From a moment on, so many devices are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wave {
-    /// When it opens, in seconds since 1970-01-01 UTC; none: it is open.
+    /// When it opens at the earliest, in seconds since 1970-01-01 UTC.
     pub at: Option<i64>,
+    /// What the waves before it must have shown.
+    pub after: Option<After>,
     /// How many devices are in.
     pub percent: BasisPoints,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// A value and where it stands.

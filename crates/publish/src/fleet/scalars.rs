@@ -88,6 +88,19 @@ pub fn per_hour(text: &str) -> Option<u32> {
     number.parse().ok().filter(|&n: &u32| digits && n > 0)
 }
 
+/// `30m`, `24h` or `7d` in seconds.
+pub fn duration(text: &str) -> Option<u32> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let digits = number.bytes().all(|b| b.is_ascii_digit());
+    number.parse::<u32>().ok().filter(|_| digits)?.checked_mul(seconds)
+}
+
 /// Whether a text can name a channel, group or settings set: it becomes part of rollout ids and of other lists.
 pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
@@ -124,6 +137,13 @@ mod tests {
         assert_eq!(per_hour("500/h"), Some(500));
         for bad in ["0/h", "/h", "5", "5/d", "+5/h", "-1/h"] {
             assert_eq!(per_hour(bad), None, "{bad}");
+        }
+        assert_eq!(
+            (duration("30m"), duration("24h"), duration("7d")),
+            (Some(1800), Some(86_400), Some(604_800))
+        );
+        for bad in ["", "h", "24", "1.5h", "+1h", "-1h", "1ä", "99999999d"] {
+            assert_eq!(duration(bad), None, "{bad}");
         }
         assert!(is_name("next-2.x_y"));
         assert!(!is_name("") && !is_name("a/b") && !is_name("ä") && !is_name(&"x".repeat(65)));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{CHANNEL, Key, SET, Shape, TOP, WAVE};
+use super::keys::{CHANNEL, Key, SET, Shape, TOP, UNPROVEN, WAVE};
 use crate::settings::{self, Kind};
 use otapress_core::wire::Day;
 
@@ -55,6 +55,7 @@ fn shape(shape_: &Shape) -> Value {
             { "type": "string", "pattern": "^([0-9]+%|[0-9]+bp)$" },
             { "type": "array", "minItems": 1, "items": object(WAVE) },
         ] }),
+        Shape::Unproven => json!({ "anyOf": [{ "const": "unlimited" }, object(UNPROVEN)] }),
         Shape::Set => json!({ "anyOf": [values(), object(SET)] }),
         Shape::Settings => values(),
     }

@@ -13,9 +13,10 @@ use super::raw_device::RawDevice;
 use super::reader::{Fields, Reader};
 use super::uri::expand;
 use super::usage::Used;
+use super::withdrawn::Withdrawal;
 use super::{
     ChannelIndex, Device, Fleet, Group, GroupIndex, Midlet, Spanned, channels, identity, keep, limits,
-    midlet, settings_sets, site,
+    midlet, settings_sets, site, withdrawn,
 };
 use crate::diag::Sources;
 use crate::files::Reach;
@@ -32,6 +33,8 @@ pub(super) struct Validated {
     pub jars: Option<PathBuf>,
     /// The releases that are referred to, even then.
     pub releases: Vec<Spanned<Version>>,
+    /// The releases that are withdrawn, even then.
+    pub withdrawn: BTreeMap<Version, Withdrawal>,
 }
 
 /// Builds the fleet from the fields of the file but `devices` and `inventory`, which [`super::load`] has read.
@@ -45,6 +48,7 @@ pub(super) fn fleet(
     let site = fields.take("site").and_then(|node| site::read(reader, node));
     let limits = fields.take("limits").map(|node| limits::read(reader, node)).unwrap_or_default();
     let keep = fields.take("keep").map(|node| keep::read(reader, node)).unwrap_or_default();
+    let withdrawn = fields.take("withdrawn").map(|node| withdrawn::read(reader, node)).unwrap_or_default();
     let midlet = fields.take("midlet").map(|node| midlet::read(reader, node)).unwrap_or_default();
     let base = fields.take("provisioning").map(|node| Draft::read_base(reader, node)).unwrap_or_default();
     let (names, channels, group_nodes) = {
@@ -90,13 +94,23 @@ pub(super) fn fleet(
     }
     let channels: Option<_> = channels.into_iter().map(|(_, channel)| channel).collect();
     let fleet = match (site, midlet.midlet.clone(), channels, groups) {
-        (Some(site), Some(midlet), Some(channels), Some(groups)) if !reader.has_errors() => {
-            let (file, reach) = (file.into(), reach.clone());
-            Some(Fleet { file, site, midlet, channels, groups, settings, devices, limits, keep, reach })
-        }
+        (Some(site), Some(midlet), Some(channels), Some(groups)) if !reader.has_errors() => Some(Fleet {
+            file: file.into(),
+            site,
+            midlet,
+            channels,
+            groups,
+            settings,
+            devices,
+            limits,
+            keep,
+            reach: reach.clone(),
+            withdrawn: withdrawn.clone(),
+            spellings: BTreeMap::new(),
+        }),
         _ => None,
     };
-    Validated { fleet, midlet: midlet.midlet, jars: Some(midlet.jars), releases }
+    Validated { fleet, midlet: midlet.midlet, jars: Some(midlet.jars), releases, withdrawn }
 }
 
 /// Warns once per URI about the longest that it becomes.

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use super::names::Names;
 use super::rules::{self, Rule};
-use super::schedule::{Departure, Opening};
+use super::schedule::{Departure, Opening, is_raised};
 use super::settings;
 use super::view::{BlobId, Meaning, View};
 use super::{Devices, JadMove, Plan, RuleChange, SettingChange, Side, State, Transition, Upgrades, Wave};
 use super::{files, jads};
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
-use otapress_core::wire::{AnswerFile, Site, Target};
+use otapress_core::wire::{AnswerFile, Limit, Site, Target};
 
 /// Devices whose answers are the same before, and the same after: what is true of one is true of all.
 struct Class {
     before: Answer,
     after: Answer,
-    /// Whether the answers are the same, and the same opens their waves.
+    /// Whether the answers are the same, the same opens their waves, and the limit is the same.
     same: bool,
 }
 
@@ -29,22 +29,30 @@ struct Answer {
     file: Option<Arc<AnswerFile>>,
     /// What opens the wave of its target.
     opening: Option<Opening>,
+    /// How many devices of its rollout may be unproven.
+    unproven: Option<Limit>,
 }
 
 impl Answer {
     fn of(view: &View, id: Option<BlobId>) -> Self {
-        let Some(id) = id else { return Answer { state: State::Absent, file: None, opening: None } };
+        let Some(id) = id else {
+            return Answer { state: State::Absent, file: None, opening: None, unproven: None };
+        };
         let Meaning::Answer(Some(file)) = &view.blob(id).meaning else {
-            return Answer { state: State::Unreadable, file: None, opening: None };
+            return Answer { state: State::Unreadable, file: None, opening: None, unproven: None };
         };
         let state = match &file.offer {
             offer if offer.held => State::Held,
             offer => offer.target.as_ref().map_or(State::Nothing, |target| State::Target(target.version)),
         };
-        let opening = file.offer.target.as_ref().and_then(|target| {
-            Opening::of(target, view.site().and_then(|site| site.rollouts.get(&target.rollout)))
-        });
-        Answer { state, file: Some(file.clone()), opening }
+        let target = file.offer.target.as_ref();
+        let rollout = target.and_then(|target| view.site()?.rollouts.get(&target.rollout));
+        Answer {
+            state,
+            file: Some(file.clone()),
+            opening: target.and_then(|target| Opening::of(target, rollout)),
+            unproven: rollout.map(|rollout| rollout.unproven),
+        }
     }
 
     fn target(&self) -> Option<&Target> {
@@ -61,6 +69,7 @@ pub fn compare(before: &View, after: &View, names: &Names<'_>) -> Plan {
     };
     let (classes, mut lists) = classes(before, after, names);
     let moves = moves(before, after, names, &classes, &mut lists);
+    let replaced = replaced(before, names, &classes, &mut lists);
     let sizes: Vec<_> = lists.iter().map(Vec::len).collect();
     let changed = classes.iter().zip(&sizes).filter(|(class, _)| !class.same).map(|(_, n)| n).sum();
     Plan {
@@ -69,9 +78,10 @@ pub fn compare(before: &View, after: &View, names: &Names<'_>) -> Plan {
         transitions: transitions(&classes, &sizes),
         waves: waves(before.site(), &classes, &sizes),
         departures: departures(&classes, &sizes),
-        rules: rules((before, after), &classes, &sizes),
+        rules: rules(&classes, &sizes),
         settings: settings(&classes, &sizes),
         moves,
+        replaced,
         jars: files::jars(before.site(), after.site()),
         files: files::files(before, after),
         upgrades: upgrades(&classes, &sizes, after.site()),
@@ -106,7 +116,9 @@ fn classes(before: &View, after: &View, names: &Names<'_>) -> (Vec<Class>, Vec<V
         .into_iter()
         .map(|((old, new), devices)| {
             let (old_answer, new_answer) = (Answer::of(before, old), Answer::of(after, new));
-            let same = digest(before, old) == digest(after, new) && old_answer.opening == new_answer.opening;
+            let same = digest(before, old) == digest(after, new)
+                && old_answer.opening == new_answer.opening
+                && !limit_changes(&old_answer, &new_answer);
             (Class { before: old_answer, after: new_answer, same }, devices)
         })
         .unzip()
@@ -145,6 +157,11 @@ fn transitions(classes: &[Class], sizes: &[usize]) -> Vec<Transition> {
         .collect();
     transitions.sort_by_key(|transition| (transition.kind(), transition.before, transition.after));
     transitions
+}
+
+/// Whether another number of devices of the same rollout may be unproven. Format 1 names none.
+fn limit_changes(old: &Answer, new: &Answer) -> bool {
+    old.state == new.state && old.unproven.is_some() && new.unproven.is_some() && old.unproven != new.unproven
 }
 
 /// Whether its devices run a higher version than their target and keep it.
@@ -187,7 +204,11 @@ fn waves(before: Option<&Site>, classes: &[Class], sizes: &[usize]) -> Vec<Wave>
 fn may_go(class: &Class) -> bool {
     let is_told = class.before.state != class.after.state;
     let is_let = || class.after.opening.is_some_and(|opening| opening.is_sooner_than(class.before.opening));
-    !is_denied(class) && (is_told || is_let())
+    let has_room = || match (class.before.unproven, class.after.unproven) {
+        (Some(old), Some(new)) => is_raised(old, new),
+        _ => false,
+    };
+    !is_denied(class) && (is_told || is_let() || has_room())
 }
 
 /// What the devices wait for that may go, or whose wave is put off.
@@ -203,24 +224,15 @@ fn departures(classes: &[Class], sizes: &[usize]) -> Vec<Departure> {
     departures.into_iter().map(|(opening, devices)| Departure { opening, devices }).collect()
 }
 
-fn rules(views: (&View, &View), classes: &[Class], sizes: &[usize]) -> Vec<RuleChange> {
+fn rules(classes: &[Class], sizes: &[usize]) -> Vec<RuleChange> {
     let changes = |class: &Class| match (&class.before.file, &class.after.file) {
         (Some(before), Some(after)) => {
-            let side = |view: &View, target: Option<&Target>| {
-                Some(view.site()?.rollouts.get(&target?.rollout)?.unproven)
+            let side = |answer: &'_ Answer, offer| rules::Side {
+                offer,
+                opening: answer.opening,
+                unproven: answer.unproven,
             };
-            rules::changes(
-                rules::Side {
-                    offer: &before.offer,
-                    opening: class.before.opening,
-                    unproven: side(views.0, class.before.target()),
-                },
-                rules::Side {
-                    offer: &after.offer,
-                    opening: class.after.opening,
-                    unproven: side(views.1, class.after.target()),
-                },
-            )
+            rules::changes(side(&class.before, &before.offer), side(&class.after, &after.offer))
         }
         _ => Vec::new(),
     };
@@ -238,6 +250,19 @@ fn settings(classes: &[Class], sizes: &[usize]) -> Vec<SettingChange> {
     };
     let groups = grouped(classes, sizes, changes);
     groups.into_iter().map(|((key, change), devices)| SettingChange { key, change, devices }).collect()
+}
+
+/// The devices that are new under a clientID that was published for another IMEI.
+fn replaced(before: &View, names: &Names<'_>, classes: &[Class], lists: &mut Vec<Vec<Imei>>) -> Devices {
+    let new = classes.iter().zip(&*lists).filter(|(class, _)| class.before.state == State::Absent);
+    let mut imeis = jads::replaced(before, names, new.flat_map(|(_, devices)| devices.iter().copied()));
+    names.sort(&mut imeis);
+    let mut devices = Devices::default();
+    if !imeis.is_empty() {
+        devices.add(lists.len(), imeis.len());
+        lists.push(imeis);
+    }
+    devices
 }
 
 fn moves(

@@ -7,7 +7,7 @@ use super::Change;
 use super::view::{Blob, BlobId, Meaning, View};
 use otapress_core::out::Part;
 use otapress_core::version::Version;
-use otapress_core::wire::{Release, Site};
+use otapress_core::wire::{Release, Site, Suite};
 
 /// The files that a build writes and removes.
 #[derive(Debug, Default)]
@@ -94,7 +94,13 @@ impl Files {
 pub(super) fn jars(before: Option<&Site>, after: Option<&Site>) -> Vec<Change<Release>> {
     let releases = |site: Option<&Site>| -> BTreeMap<(Option<Version>, String), Release> {
         let releases = site.map(|site| site.releases.clone()).unwrap_or_default().into_iter();
-        releases.map(|release| ((release.version.parse().ok(), release.version.clone()), release)).collect()
+        releases
+            .map(|release| {
+                // What the manifest says comes with the bytes; format 1 does not have it.
+                let release = Release { suite: Suite::default(), ..release };
+                ((release.version.parse().ok(), release.version.clone()), release)
+            })
+            .collect()
     };
     let (mut old, mut new) = (releases(before), releases(after));
     let versions: BTreeSet<_> = old.keys().chain(new.keys()).cloned().collect();

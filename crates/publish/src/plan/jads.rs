@@ -20,6 +20,19 @@ pub struct JadMove {
     pub devices: Devices,
 }
 
+/// The devices among these new ones whose clientID was published before, for another IMEI.
+pub(super) fn replaced(before: &View, names: &Names<'_>, new: impl Iterator<Item = Imei>) -> Vec<Imei> {
+    let is_known = |imei: &Imei| {
+        let known = || {
+            let device = names.device(*imei)?;
+            let path = names.jad(device)?;
+            Some(before.has(&path) && pattern(&path, &device.client_id) != path.as_str())
+        };
+        known().unwrap_or(false)
+    };
+    new.filter(is_known).collect()
+}
+
 /// The moves of JADs for devices that have a target before and after; with the devices, by path.
 pub(super) fn moved(
     before: &View,

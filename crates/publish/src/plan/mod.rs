@@ -28,7 +28,7 @@ pub use compare::compare;
 pub use files::Files;
 pub use jads::JadMove;
 pub use rules::{Rule, RuleChange};
-pub use schedule::{Departure, Opening, Proof};
+pub use schedule::{Departure, Opening, Proof, is_raised};
 pub use settings::{Pushed, SettingChange};
 
 use names::Names;
@@ -55,6 +55,8 @@ pub struct Plan {
     pub rules: Vec<RuleChange>,
     /// Changes of pushed settings.
     pub settings: Vec<SettingChange>,
+    /// New devices under a clientID that was published for another IMEI.
+    pub replaced: Devices,
     /// JADs that devices are to find elsewhere.
     pub moves: Vec<JadMove>,
     /// JARs that come and go.

@@ -1,14 +1,14 @@
 //! When devices may go: what opens their waves, and how many wait for what.
 
-use otapress_core::wire::{After, Rollout, Target};
+use otapress_core::wire::{After, Limit, Rollout, Target};
 
 /// What opens a wave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Opening {
+    /// What the wave before it must have shown. First, so that waves with a date come before those without.
+    pub after: Option<Proof>,
     /// When it opens at the earliest, in seconds since 1970-01-01 UTC.
     pub at: Option<i64>,
-    /// What the wave before it must have shown.
-    pub after: Option<Proof>,
 }
 
 /// What a wave must have shown for the next one to open.
@@ -40,6 +40,15 @@ impl Opening {
             self.at < before.at
                 || (self.after != before.after && (before.after.is_some() || self.after.is_none()))
         })
+    }
+}
+
+/// Whether a limit lets more devices be unproven than another one.
+pub fn is_raised(old: Limit, new: Limit) -> bool {
+    match (old, new) {
+        (Limit::Unlimited, _) => false,
+        (_, Limit::Unlimited) => true,
+        (Limit::Places(old), Limit::Places(new)) => new.least > old.least || new.share_bp > old.share_bp,
     }
 }
 

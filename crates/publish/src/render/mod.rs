@@ -171,14 +171,13 @@ pub fn rollouts(fleet: &Fleet) -> BTreeMap<String, wire::Rollout> {
     for device in fleet.devices() {
         census.count(fleet, device, resolve::assign(fleet, device));
     }
-    census.rollouts(fleet, |version| version.to_string())
+    census.rollouts(fleet)
 }
 
 /// The answer file of a device.
 pub fn answer(fleet: &Fleet, device: &Device, assignment: Assignment) -> AnswerFile {
-    let group = fleet.group(device);
     if assignment.rule == Rule::Held {
-        let offer = Offer { held: true, interval: group.provisioning.version_interval, ..Offer::default() };
+        let offer = Offer { held: true, interval: fleet.version_interval(device), ..Offer::default() };
         return AnswerFile { upgrade: 0, settings: Vec::new(), offer };
     }
     let settings = fleet.settings(device);
@@ -188,7 +187,7 @@ pub fn answer(fleet: &Fleet, device: &Device, assignment: Assignment) -> AnswerF
         offer: Offer {
             held: false,
             target: assignment.target.map(|version| target(fleet, device, assignment, version)),
-            interval: settings.version_interval().unwrap_or(group.provisioning.version_interval),
+            interval: fleet.version_interval(device),
             generation: settings.generation.clone(),
             always: settings.always.clone(),
         },
@@ -199,11 +198,11 @@ fn target(fleet: &Fleet, device: &Device, assignment: Assignment, version: Versi
     let channel = rollouts::channel_of(fleet, device, assignment).map(|index| fleet.channel_at(index));
     Target {
         version,
-        rollout: rollouts::id(channel, version),
+        rollout: rollouts::id(fleet, channel, version),
         channel: channel.map(|channel| channel.name.clone()),
         wave: Some(assignment.wave.unwrap_or(BasisPoints::ALL).get()),
         from: None,
-        window: channel.and_then(|channel| channel.window.clone()),
+        window: channel.and_then(|channel| channel.window.as_ref().map(|window| window.value.clone())),
         attempts: channel.map_or(Channel::ATTEMPTS, |channel| channel.attempts),
         brake: channel.map_or(Channel::BRAKE, |channel| channel.brake),
         no_downgrade: channel.is_some_and(|channel| channel.no_downgrade),
@@ -324,10 +323,6 @@ impl<'a> Jads<'a> {
 }
 
 fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollouts::Census) -> Site {
-    let spelling = |version: Version| {
-        let release = releases.get(&version);
-        release.map_or_else(|| version.to_string(), |release| release.entry.jar().version_text().into())
-    };
     let groups = fleet.groups().iter().map(|group| &group.provisioning);
     let paths = |of: fn(&Provisioning) -> &HttpUri| -> Vec<String> {
         groups
@@ -353,16 +348,16 @@ fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollou
                     size: jar.size(),
                     sha256: jar.sha256(),
                     suite: wire::Suite::default(),
-                    withdrawn: None,
+                    withdrawn: fleet.withdrawn().get(&jar.version()).map(|why| why.reason.clone()),
                 }
             })
             .collect(),
         channels: fleet
             .channels()
             .iter()
-            .map(|channel| (channel.name.clone(), spelling(channel.release.value)))
+            .map(|channel| (channel.name.clone(), channel.spelling.clone()))
             .collect(),
-        rollouts: census.rollouts(fleet, spelling),
+        rollouts: census.rollouts(fleet),
         ..Site::default()
     }
 }

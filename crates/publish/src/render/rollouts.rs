@@ -7,10 +7,10 @@ use crate::resolve::{Assignment, Rule};
 use otapress_core::version::Version;
 use otapress_core::wire::{Limit, Rollout, Wave};
 
-/// The id of a rollout: `<channel>/<release>`, or `pin/<release>` of pinned devices.
-pub(super) fn id(channel: Option<&Channel>, release: Version) -> String {
+/// The id of a rollout: `<channel>/<release>`, or `pin/<release>` of pinned devices. The release is spelled as in its manifest.
+pub(super) fn id(fleet: &Fleet, channel: Option<&Channel>, release: Version) -> String {
     let channel = channel.map_or("pin", |channel| &channel.name);
-    format!("{channel}/{release}")
+    format!("{channel}/{}", fleet.spelling(release))
 }
 
 /// The place of the channel whose rules hold for a device; none for a pinned one.
@@ -32,13 +32,8 @@ impl Census {
         }
     }
 
-    /// The rollouts of all channels, and those that only pins and `otherwise` need. `spelling` is how the manifest of a release
-    /// writes its version.
-    pub(super) fn rollouts(
-        mut self,
-        fleet: &Fleet,
-        spelling: impl Fn(Version) -> String,
-    ) -> BTreeMap<String, Rollout> {
+    /// The rollouts of all channels, and those that only pins and `otherwise` need.
+    pub(super) fn rollouts(mut self, fleet: &Fleet) -> BTreeMap<String, Rollout> {
         let mut rollouts = BTreeMap::new();
         for (n, channel) in fleet.channels().iter().enumerate() {
             let release = channel.release.value;
@@ -46,20 +41,20 @@ impl Census {
                 wave: wave.percent.get(),
                 devices: self.0.remove(&(Some(ChannelIndex::nth(n)), release, wave.percent)).unwrap_or(0),
                 at: wave.at,
-                after: None,
+                after: wave.after,
             };
             let rollout = Rollout {
-                release: spelling(release),
+                release: channel.spelling.clone(),
                 waves: channel.waves.iter().map(wave).collect(),
-                unproven: Limit::DEFAULT,
+                unproven: channel.unproven,
                 brake: channel.brake,
             };
-            rollouts.insert(id(Some(channel), release), rollout);
+            rollouts.insert(channel.rollout(), rollout);
         }
         for ((channel, release, wave), devices) in self.0 {
             let channel = channel.map(|channel| fleet.channel_at(channel));
-            let rollout = rollouts.entry(id(channel, release)).or_insert_with(|| Rollout {
-                release: spelling(release),
+            let rollout = rollouts.entry(id(fleet, channel, release)).or_insert_with(|| Rollout {
+                release: fleet.spelling(release).into_owned(),
                 waves: Vec::new(),
                 unproven: Limit::DEFAULT,
                 brake: channel.map_or(Channel::BRAKE, |channel| channel.brake),
