@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn downloads_are_those_of_the_devices_that_are_sent_elsewhere(old in answers(), new in answers()) {
+    fn downloads_are_those_of_the_devices_that_are_sent_elsewhere_or_sooner(old in answers(), new in answers()) {
         let plan = compare(&view(&old), &view(&new), &Names::default());
         let (mut sure, mut all, mut bytes) = (0, 0, 0);
         for transition in plan.transitions.iter().filter(|transition| transition.kind() != Kind::Stays) {
@@ -128,6 +128,19 @@ proptest! {
             bytes += SIZES[size.unwrap()] * sent as u64;
             sure += if transition.before.version().is_some() { sent } else { 0 };
             prop_assert!(transition.denied == 0 || transition.kind() == Kind::Downgrade);
+        }
+        // And of those that may go sooner than before.
+        let target = |answers: &Answers, n: u64| {
+            let file = answers.get(&n).and_then(|bytes| AnswerFile::parse(bytes).ok());
+            file.and_then(|file| file.offer.target)
+        };
+        for n in 0..40 {
+            let (Some(before), Some(after)) = (target(&old, n), target(&new, n)) else { continue };
+            if before.version == after.version && after.from < before.from {
+                let size = (0..SIZES.len()).find(|n| self::version(*n) == after.version.to_string());
+                all += 1;
+                bytes += SIZES[size.unwrap()];
+            }
         }
         let upgrades = plan.upgrades;
         prop_assert_eq!((upgrades.devices, upgrades.devices + upgrades.unsure), (sure, all));
