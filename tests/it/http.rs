@@ -496,7 +496,7 @@ fn silent_clients_are_dropped_and_patient_ones_are_not() {
     let big = vec![7; 20 << 20];
     tree.write("jars/big.jar", &big);
     tree.release("0.10.67");
-    let (idle, stall) = (Duration::from_millis(1600), Duration::from_secs(3));
+    let (idle, stall) = (Duration::from_millis(2400), Duration::from_secs(3));
     let limits = Limits { idle, stall, ..Limits::default() };
     let server = Server::start_with(&tree, limits, unopened());
     let request = "GET /files/dev1/OwnTracks.jad HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -509,7 +509,7 @@ fn silent_clients_are_dropped_and_patient_ones_are_not() {
     slow.write_all(download.as_bytes()).unwrap();
     let mut buffer = vec![0; 64 << 10];
     let mut slowly = 0;
-    for (i, byte) in request.bytes().enumerate().take(24) {
+    for (i, byte) in request.bytes().enumerate().take(30) {
         // A head that comes byte by byte never comes.
         let _ = trickling.write_all(&[byte]);
         // Long enough between two requests to be put aside, not long enough to be dropped.

@@ -20,6 +20,7 @@ mod diff;
 mod edit;
 mod gitops;
 mod golden;
+mod hostile;
 mod hosting;
 mod http;
 mod import;

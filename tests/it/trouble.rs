@@ -151,8 +151,8 @@ fn a_corrupt_otapress_json() {
     let good = fs::read(tree.out().join("otapress.json")).unwrap();
     for bad in [&b""[..], b"{", b"{\"otapress\":2}", b"\xff\xfe"] {
         tree.write("otapress.json", bad);
-        // What is published for the device is still known, and so is who posts.
-        assert!(upgrades(&server));
+        // Nobody knows which paths are published, so that nobody is sent anything; a modem is still known.
+        assert!(!upgrades(&server));
     }
     assert_eq!(notify(&server), 200);
     tree.write("otapress.json", good);

@@ -24,6 +24,7 @@ use super::service::{self, Reply, Responder, Step};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, Store};
 use otapress_core::out::Served;
+use otapress_core::wire::DECISION;
 
 /// How long a body may take. A device on GPRS needs seconds for its few bytes.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
@@ -64,7 +65,11 @@ impl Outcome {
     pub fn send(&mut self, output: &mut impl Write) -> io::Result<()> {
         match &mut self.answer {
             Answer::Reply(reply) => {
-                let head = [("Content-Type", reply.content_type), ("Allow", reply.allow)];
+                let head = [
+                    ("Content-Type", reply.content_type),
+                    ("Allow", reply.allow),
+                    (DECISION, reply.decision.as_deref()),
+                ];
                 write_head(output, reply.status, reply.reason(), &head, reply.body.len() as u64)?;
                 output.write_all(reply.body.as_bytes())?;
             }

@@ -8,7 +8,7 @@ use super::decide::{self, Attempt, Skipped, decide};
 use super::offer::{Managed, Offer};
 use super::outcome::{self, Ending};
 use super::question::{Kind, NoOffer, Notice, Question, Start};
-use super::record::{DeviceRecord, Event, EventKind, OfferRecord, Refusal, UnknownRecord};
+use super::record::{DeviceRecord, Event, EventKind, OfferRecord, Refusal, StrayPath, UnknownRecord};
 use super::records::{Keys, Records};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
@@ -22,6 +22,8 @@ const AHEAD_SECONDS: i64 = 300;
 pub struct Exchanged {
     /// What a version check is sent.
     pub answer: Answer,
+    /// Why a version check is not answered with an upgrade.
+    pub refusal: Option<Refusal>,
     /// What the operator should know of it.
     pub log: Option<String>,
 }
@@ -42,13 +44,16 @@ fn recorded(records: &mut Records, question: &Question, now: i64) -> Exchanged {
     match &question.kind {
         Kind::Check { imei, reported, offer } => check(records, *imei, reported, offer, now),
         Kind::Notify(notice) => notify(records, notice, now),
+        Kind::Stray { imei, path, is_check } => {
+            stray(records, *imei, StrayPath { path, is_check: *is_check }, now)
+        }
         Kind::Start { start, published } => started(records, start, *published, now),
     }
 }
 
 impl Exchanged {
     fn nothing(log: Option<String>) -> Self {
-        Exchanged { answer: Answer::NO, log }
+        Exchanged { answer: Answer::NO, refusal: None, log }
     }
 }
 
@@ -97,7 +102,7 @@ fn check(
             (Answer::NO, Some(refusal))
         }
     };
-    Exchanged { answer, log: complaint(refusal, reported, offer.as_ref().err()) }
+    Exchanged { answer, refusal, log: complaint(refusal, reported, offer.as_ref().err()) }
 }
 
 fn rollout_of(target: Option<&Target>) -> (&str, Option<&str>) {
@@ -169,6 +174,22 @@ fn report(records: &mut Records, imei: Imei, version: Option<Version>, now: i64)
     }
 }
 
+/// A POST to an unpublished path: a note that it happened, once in a while, whatever it says.
+fn stray(records: &mut Records, imei: Imei, at: StrayPath<'_>, now: i64) -> Exchanged {
+    let name = imei.to_string();
+    let known = records.unknown(&name);
+    let is_noted = |known: &UnknownRecord| {
+        known.stray_path().is_some() && (now - known.last_seen).abs() < DeviceRecord::TOUCH_SECONDS
+    };
+    let is_noted = known.is_some_and(is_noted);
+    if !is_noted {
+        let first_seen = known.map_or(now, |known| known.first_seen);
+        records.put_unknown(UnknownRecord { name, first_seen, last_seen: now, said: at.to_said() });
+    }
+    // Noted once, and logged as seldom.
+    Exchanged::nothing((!is_noted).then(|| format!("`{}` is not published", at.path)))
+}
+
 /// A check of somebody who never was in the fleet.
 fn unknown_device_checks(
     records: &mut Records,
@@ -186,7 +207,8 @@ fn unknown_device_checks(
             Refusal::UnknownDevice
         }
     };
-    Exchanged::nothing(complaint(Some(refusal), reported, Some(why)))
+    let log = complaint(Some(refusal), reported, Some(why));
+    Exchanged { refusal: Some(refusal), ..Exchanged::nothing(log) }
 }
 
 /// Records an unknown device, if it says something new or was not heard of for a while.

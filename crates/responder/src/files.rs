@@ -75,6 +75,11 @@ pub fn out_path(prefix: &str, path: &str) -> Option<OutPath> {
     path.strip_prefix(prefix)?.strip_prefix('/')?.parse().ok()
 }
 
+/// A site's URL without its path: `http://host` for `http://host/a`.
+pub fn origin(site: &str) -> &str {
+    site.trim_end_matches('/').strip_suffix(site_prefix(site)).unwrap_or(site)
+}
+
 /// The path of a site's URL: empty for `http://host`, `/a` for `http://host/a`.
 pub fn site_prefix(site: &str) -> &str {
     let rest = site.split_once("://").map_or(site, |(_, rest)| rest);

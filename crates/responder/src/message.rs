@@ -7,8 +7,8 @@ use otapress_core::wire::Site;
 /// How many bytes of a body are looked at. Adapters read on to its end, keep this many and drop the rest.
 pub const BODY_LIMIT: usize = 4096;
 
-/// The longest text that is kept of what a stranger said, in characters.
-const SAID_LIMIT: usize = 1024;
+/// The longest text that is kept of what somebody said, in characters: they may be hostile.
+pub const SAID_LIMIT: usize = 80;
 
 /// A request as an adapter hands it over.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,8 @@ pub enum Route {
     Check,
     /// An OTAP result, of the clientID in the path if one is there.
     Notify(Option<ClientId>),
+    /// A POST to a path that is not published: whoever sends it does not know where devices ask.
+    Stray,
     /// One of the responder's paths with another method than POST.
     Method,
     /// Nothing of the responder's: a static file, perhaps.
@@ -87,31 +89,40 @@ impl Agent {
     }
 }
 
-/// Tells what a request is. Every POST is a version check or a result, whatever its path: a device that
-/// posts to a path of last year must not get a 404, because it would post again every second.
+/// Tells what a request is. Offers, settings and records belong to the published paths, today's and former ones, so
+/// that an unguessable part of them is a key.
 ///
-/// Without a site, results are told by the modem's User-Agent and their body.
+/// Without a site no path is known: every POST is a version check or a result, and results are told by the modem's
+/// User-Agent and their body.
 pub fn route(site: Option<&Site>, request: &Request<'_>) -> Route {
     let agent = Agent::parse(request.agent);
     let target = origin_form(request.target).replace("%40", "@");
-    let is_version_path = site.is_some_and(|site| site.version_paths.iter().any(|p| same_path(p, &target)));
-    let notify = || site?.notify_paths.iter().find_map(|pattern| client_in(pattern, &target));
+    let is_version_path = site.is_some_and(|site| {
+        let mut paths = site.version_paths.iter().chain(&site.formerly.version_paths);
+        paths.any(|path| same_path(path, &target))
+    });
+    let notify = || {
+        let site = site?;
+        let mut patterns = site.notify_paths.iter().chain(&site.formerly.notify_paths);
+        patterns.find_map(|pattern| client_in(pattern, &target))
+    };
     if request.method != "POST" {
         return if is_version_path || notify().is_some() { Route::Method } else { Route::Other };
     }
     let is_result = agent.program == Program::Modem && Posted::parse(request.body).code.is_some();
-    if agent.program == Program::Midlet || (is_version_path && !is_result) {
-        return Route::Check;
-    }
     match notify() {
+        _ if is_version_path && !is_result => Route::Check,
+        Some(_) if agent.program == Program::Midlet => Route::Check,
         Some(client) => Route::Notify(client),
+        None if is_version_path => Route::Notify(None),
+        None if site.is_some() => Route::Stray,
         None if is_result => Route::Notify(None),
         None => Route::Check,
     }
 }
 
 /// The path and query of a request's target, which a proxy may send as a whole URL.
-fn origin_form(target: &str) -> &str {
+pub(super) fn origin_form(target: &str) -> &str {
     let Some(rest) = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")) else {
         return target;
     };
@@ -173,23 +184,28 @@ impl Posted {
     }
 }
 
-/// What a stranger sent as a text of at most `limit` characters for logs and records: UTF-8 if it is, else
-/// Latin-1; what would control a terminal or reorder a line is written as `\u{…}`.
+/// What somebody sent as a text of at most `limit` characters for logs and records: UTF-8 if it is, else
+/// Latin-1; what would control a terminal or reorder a line is written as `\u{…}`, and counts as these characters.
 pub fn printable(bytes: &[u8], limit: usize) -> String {
-    let push = |mut text: String, c: char| {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => escaped(text.chars(), limit),
+        Err(_) => escaped(bytes.iter().map(|&b| char::from(b)), limit),
+    }
+}
+
+fn escaped(chars: impl Iterator<Item = char>, limit: usize) -> String {
+    let (mut text, mut length) = (String::new(), 0);
+    for c in chars {
         let reorders =
             matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || reorders {
-            text.extend(c.escape_unicode());
-        } else {
-            text.push(c);
+        let is_escaped = c.is_control() || reorders;
+        length += if is_escaped { c.escape_unicode().len() } else { 1 };
+        if length > limit {
+            break;
         }
-        text
-    };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.chars().take(limit).fold(String::new(), push),
-        Err(_) => bytes.iter().take(limit).map(|&b| char::from(b)).fold(String::new(), push),
+        if is_escaped { text.extend(c.escape_unicode()) } else { text.push(c) }
     }
+    text
 }
 
 #[cfg(test)]
@@ -245,24 +261,31 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart() {
-        let site = site(&["/otap/version"], &["/otap/notify?id=@", "/n/@/of/@"]);
+        let mut site = site(&["/otap/version"], &["/otap/notify?id=@", "/n/@/of/@"]);
+        site.formerly.version_paths.push("/former/version".into());
+        site.formerly.notify_paths.push("/former/notify/@".into());
         for (method, target, agent, body, route_wanted) in [
             ("POST", "/otap/version", GW, "0.1.2", Route::Check),
             ("POST", "/otap/version?x", GW, "0.1.2", Route::Check),
             ("POST", "/otap/version", "", "0.1.2", Route::Check),
             ("POST", "http://ota.example.com/otap/version", "", "0.1.2", Route::Check),
-            ("POST", "/of/last/year", GW, "0.1.2", Route::Check),
+            ("POST", "/of/last/year", GW, "0.1.2", Route::Stray),
+            ("POST", "/of/last/year", MODEM, "900 Success", Route::Stray),
+            ("POST", "/former/version", GW, "0.1.2", Route::Check),
+            ("POST", "/former/version", MODEM, "900", Route::Notify(None)),
+            ("POST", "/former/notify/dev1", MODEM, "900", client("dev1")),
+            ("GET", "/former/version", GW, "", Route::Method),
             ("POST", "/otap/notify?id=dev1", GW, "900", Route::Check),
-            ("POST", "/of/last/year", "", "0.1.2", Route::Check),
+            ("POST", "/of/last/year", "", "0.1.2", Route::Stray),
             ("POST", "/otap/notify?id=dev1", MODEM, "900 Success", client("dev1")),
             ("POST", "/otap/notify?id=dev1", "", "", client("dev1")),
             ("POST", "/otap/notify?id=a@b", MODEM, "900", client("a@b")),
             ("POST", "/otap/notify?id=@", MODEM, "900", Route::Notify(None)),
             ("POST", "/otap/notify?id=%40", MODEM, "900", Route::Notify(None)),
             ("POST", "/n/dev1/of/dev1", MODEM, "900", client("dev1")),
-            ("POST", "/n/dev1/of/dev2", MODEM, "900", Route::Notify(None)),
-            ("POST", "/n/dev1/of/dev2", "", "900", Route::Check),
-            ("POST", "/otap/notify?id=", MODEM, "900", Route::Notify(None)),
+            ("POST", "/n/dev1/of/dev2", MODEM, "900", Route::Stray),
+            ("POST", "/n/dev1/of/dev2", "", "900", Route::Stray),
+            ("POST", "/otap/notify?id=", MODEM, "900", Route::Stray),
             ("POST", "/otap/version", MODEM, "904 JAR size mismatch", Route::Notify(None)),
             ("POST", "/otap/version", MODEM, "0.1.2", Route::Check),
             ("GET", "/otap/version", GW, "", Route::Method),
@@ -270,9 +293,9 @@ mod tests {
             ("PUT", "/n/a/of/a", "", "", Route::Method),
             ("GET", "/files/dev1/OwnTracks.jad", MODEM, "", Route::Other),
             ("GET", "/otap/versions", "", "", Route::Other),
-            ("POST", "/otap/notify?id=../x", "", "", Route::Check),
-            ("POST", "/otap/notify?id=\u{e4}", "", "", Route::Check),
-            ("POST", "", "", "", Route::Check),
+            ("POST", "/otap/notify?id=../x", "", "", Route::Stray),
+            ("POST", "/otap/notify?id=\u{e4}", "", "", Route::Stray),
+            ("POST", "", "", "", Route::Stray),
         ] {
             let request = Request {
                 method,
@@ -340,5 +363,14 @@ mod tests {
         ] {
             assert_eq!(Posted::parse(body), Posted { code, text: text.into() });
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_short_after_escaping() {
+        assert_eq!(printable(&[b'x'; 4096], SAID_LIMIT), "x".repeat(80));
+        // An escape is kept whole or not at all.
+        assert_eq!(printable(&[1; 4096], SAID_LIMIT), "\\u{1}".repeat(16));
+        assert_eq!(printable("\u{e4}\u{202e}x".as_bytes(), 9), "\u{e4}\\u{202e}");
+        assert_eq!(printable("\u{e4}\u{202e}x".as_bytes(), 8), "\u{e4}");
     }
 }

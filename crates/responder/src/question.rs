@@ -2,6 +2,7 @@
 
 use super::message::Posted;
 use super::offer::Offer;
+use super::record::StrayPath;
 use super::records::Keys;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
@@ -28,6 +29,15 @@ pub(super) enum Kind {
     },
     /// An OTAP result.
     Notify(Notice),
+    /// A POST of a device of the fleet to an unpublished path.
+    Stray {
+        /// Whose.
+        imei: Imei,
+        /// Where to.
+        path: String,
+        /// Whether the MIDlet sent it, and not the modem.
+        is_check: bool,
+    },
     /// A start message.
     Start {
         /// What it says.
@@ -104,6 +114,14 @@ impl Question {
         }
     }
 
+    /// Whose POST went to which unpublished path, if that is what it is.
+    pub fn stray(&self) -> Option<(Imei, StrayPath<'_>)> {
+        match &self.kind {
+            Kind::Stray { imei, path, is_check } => Some((*imei, StrayPath { path, is_check: *is_check })),
+            _ => None,
+        }
+    }
+
     /// Adds what it needs.
     pub fn add_keys<'a>(&'a self, keys: &mut Keys<'a>) {
         match &self.kind {
@@ -121,6 +139,7 @@ impl Question {
                 keys.clients.extend(&notice.client);
                 keys.names.push(notice.name());
             }
+            Kind::Stray { imei, .. } => keys.names.push(imei.to_string()),
             Kind::Start { start, .. } => {
                 keys.devices.push((start.imei, None));
                 keys.clients.push(&start.client);
@@ -138,6 +157,7 @@ impl Question {
                 let client = client.as_ref().map_or("-", ClientId::as_str);
                 format!("result of {client} ({imei}), `{}`", posted.text)
             }
+            Kind::Stray { imei, .. } => format!("POST of {imei}"),
             Kind::Start { start, .. } => format!("start message of {} ({})", start.client, start.imei),
         }
     }

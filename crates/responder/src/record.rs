@@ -529,6 +529,38 @@ pub struct UnknownRecord {
     pub first_seen: i64,
     /// When it was last heard of; may lag by [`DeviceRecord::TOUCH_SECONDS`].
     pub last_seen: i64,
-    /// What it said last.
+    /// What it said last; of a device of the fleet that asks at an unpublished path, that path.
     pub said: String,
+}
+
+/// An unpublished path that a device of the fleet posts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StrayPath<'a> {
+    /// The path with its query.
+    pub path: &'a str,
+    /// The MIDlet asks there for its version; else the modem posts its results there.
+    pub is_check: bool,
+}
+
+impl<'a> StrayPath<'a> {
+    const CHECK: &'static str = "asks at ";
+    const RESULT: &'static str = "posts results to ";
+
+    pub(super) fn to_said(self) -> String {
+        format!("{}{}", if self.is_check { Self::CHECK } else { Self::RESULT }, self.path)
+    }
+
+    /// What admits such devices: a line for fleet.yaml. `origin` is the site's URL without its path.
+    pub fn remedy(self, origin: &str) -> String {
+        let uri = if self.is_check { "versionURI" } else { "notifyURI" };
+        format!("`formerly: {{ {uri}: [\"{origin}{}\"] }}` below `provisioning:`", self.path)
+    }
+}
+
+impl UnknownRecord {
+    /// The unpublished path that a device of the fleet posts to, if that is what was noted.
+    pub fn stray_path(&self) -> Option<StrayPath<'_>> {
+        let path = |start, is_check| Some(StrayPath { path: self.said.strip_prefix(start)?, is_check });
+        path(StrayPath::CHECK, true).or_else(|| path(StrayPath::RESULT, false))
+    }
 }

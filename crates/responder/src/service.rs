@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::exchange::{Exchanged, exchange};
-use super::message::{self, Agent, Posted, Program, Request, Route};
+use super::message::{self, Agent, Posted, Program, Request, Route, SAID_LIMIT};
 use super::offer::{Managed, Offer, Rules, reads_json};
 use super::question::{Kind, Notice};
 pub use super::question::{NoOffer, Question, Start};
@@ -46,6 +46,10 @@ pub struct Reply {
     pub allow: Option<&'static str>,
     /// A line for the log, free of control characters.
     pub log: Option<String>,
+    /// What kind of line that is: one of few, so that frequent ones can be left out.
+    pub log_kind: &'static str,
+    /// The value of [`wire::DECISION`], for a simulated device.
+    pub decision: Option<Box<str>>,
 }
 
 /// What [`Responder::prepare`] makes of a request.
@@ -63,7 +67,12 @@ impl Reply {
     /// The reply to a version check.
     pub fn check(answer: &Answer, log: Option<String>) -> Self {
         let body = if *answer == Answer::NO { wire::NO.into() } else { answer.to_body().into() };
-        Reply { status: 200, body, content_type: Some("application/json"), allow: None, log }
+        Reply {
+            body,
+            content_type: Some("application/json"),
+            log_kind: "version check",
+            ..Reply::empty(200, log)
+        }
     }
 
     /// The reply to a version check that never hurts.
@@ -73,12 +82,17 @@ impl Reply {
 
     /// A reply without a body.
     pub fn empty(status: u16, log: Option<String>) -> Self {
-        Reply { status, body: "".into(), content_type: None, allow: None, log }
+        let (content_type, allow, decision) = (None, None, None);
+        Reply { status, body: "".into(), content_type, allow, log, log_kind: "result", decision }
     }
 
     /// The reply to any other method than POST on the responder's paths.
     pub fn method_not_allowed() -> Self {
         Reply { allow: Some("POST"), ..Reply::empty(405, None) }
+    }
+
+    fn of_kind(self, log_kind: &'static str) -> Self {
+        Reply { log_kind, ..self }
     }
 
     /// The words that go with the status; devices need some.
@@ -94,8 +108,8 @@ impl Reply {
 }
 
 impl Responder {
-    /// Reads `otapress.json` in `out`. If that fails, results are known by their User-Agent alone, and what
-    /// is published for a device is still found.
+    /// Reads `otapress.json` in `out`. If that fails, results are known by their User-Agent alone, and checks get no
+    /// upgrade.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         let out = out.into();
         let file = out.join(out::SITE_FILE);
@@ -132,14 +146,34 @@ impl Responder {
             Route::Other => return Step::NotOurs,
             Route::Method => return Step::Done(Reply::method_not_allowed()),
             Route::Check => {
+                // No path is known then, so that the key protects nobody: nothing is sent or recorded.
+                if let Err(why) = &self.site {
+                    let refusal = Refusal::NoAnswerFile;
+                    let reply = Reply::no(format!("version check: {refusal}: {why}"));
+                    return Step::Done(reply.of_kind(refusal.as_str()));
+                }
                 let reported = message::reported(request);
                 let Some(imei) = agent.imei else {
                     let said = message::printable(request.agent.unwrap_or_default(), 64);
                     let refusal = Refusal::NoImei;
-                    return Step::Done(Reply::no(format!("version check: {refusal}: user agent `{said}`")));
+                    let reply = Reply::no(format!("version check: {refusal}: user agent `{said}`"));
+                    return Step::Done(reply.of_kind(refusal.as_str()));
                 };
                 let offer = self.offer(imei, reported.as_ref().ok().copied());
                 Kind::Check { imei, reported, offer }
+            }
+            Route::Stray => {
+                let path = message::printable(message::origin_form(request.target).as_bytes(), SAID_LIMIT);
+                let is_device = agent.program != Program::Simulator;
+                let known = agent.imei.filter(|&imei| is_device && self.answer_file(imei).exists());
+                let Some(imei) = known else {
+                    let said = message::printable(request.agent.unwrap_or_default(), 64);
+                    let reply = Reply::no(format!(
+                        "POST of a stranger: `{path}` is not published: user agent `{said}`"
+                    ));
+                    return Step::Done(reply.of_kind(STRAY));
+                };
+                Kind::Stray { imei, path, is_check: agent.program == Program::Midlet }
             }
             Route::Notify(client) => {
                 let stated = client.as_ref().and_then(|client| client.as_str().parse::<Imei>().ok());
@@ -201,12 +235,25 @@ fn cannot_read(file: &Path, why: &dyn std::fmt::Display) -> String {
     format!("cannot read `{}`: {why}", file.display())
 }
 
+/// The kind of log lines about POSTs to unpublished paths.
+const STRAY: &str = "unpublished path";
+
 fn reply(question: &Question, exchanged: &Exchanged) -> Reply {
     let log = exchanged.log.as_ref().map(|log| format!("{}: {log}", question.name()));
-    match question.kind {
-        Kind::Check { .. } => Reply::check(&exchanged.answer, log),
+    let decision = match exchanged.refusal {
+        Some(refusal) => refusal.as_str(),
+        None if exchanged.answer.upgrade => "upgrade",
+        None => "recorded",
+    };
+    let reply = match question.kind {
+        Kind::Check { .. } => {
+            let kind = exchanged.refusal.map_or("version check", Refusal::as_str);
+            Reply::check(&exchanged.answer, log).of_kind(kind)
+        }
+        Kind::Stray { .. } => Reply::check(&Answer::NO, log).of_kind(STRAY),
         Kind::Notify(_) | Kind::Start { .. } => Reply::empty(200, log),
-    }
+    };
+    Reply { decision: question.dry_run.then(|| decision.into()), ..reply }
 }
 
 /// Answers questions in their order: those that change something in one transaction, the others in none.
@@ -232,11 +279,22 @@ pub fn answer<S: Store + ?Sized>(
         Some(error) => answer_without_store(question, &error.to_string()),
         None => answer_without_store(question, "the transaction left it out"),
     };
-    questions
+    let mut replies: Vec<_> = questions
         .iter()
         .zip(replies)
         .map(|(question, reply)| reply.unwrap_or_else(|| unanswered(question)))
-        .collect()
+        .collect();
+    if questions.iter().any(|question| question.dry_run) {
+        // Nothing is recorded; that something could be is what a probe wants to know.
+        let can_write = store.write(Durability::Process, &mut |_| Ok(())).is_ok();
+        let store = if can_write { "; store=ok" } else { "; store=none" };
+        for decision in replies.iter_mut().filter_map(|reply| reply.decision.as_mut()) {
+            if !decision.contains(';') {
+                *decision = format!("{decision}{store}").into();
+            }
+        }
+    }
+    replies
 }
 
 fn try_answer<S: Store + ?Sized>(
@@ -314,11 +372,13 @@ fn answer_in_doubt(question: &Question, planned: &Answer, why: &str) -> Reply {
 /// The reply where there is no store: no upgrade to a check, 500 to a result and a start message.
 pub fn answer_without_store(question: &Question, why: &str) -> Reply {
     let log = format!("{}: {}: {why}", question.name(), Refusal::NoState);
-    match question.kind {
-        Kind::Check { .. } => Reply::no(log),
+    let reply = match question.kind {
+        Kind::Check { .. } | Kind::Stray { .. } => Reply::no(log),
         Kind::Notify(_) if question.dry_run => Reply::empty(200, Some(log)),
         Kind::Notify(_) | Kind::Start { .. } => Reply::empty(500, Some(log)),
-    }
+    };
+    let decision = question.dry_run.then(|| format!("{}; store=none", Refusal::NoState).into());
+    Reply { log_kind: Refusal::NoState.as_str(), decision, ..reply }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::summary::{RolloutSummary, Summary};
-use super::{DeviceStatus, State, Status, Stranger, gate, words};
+use super::{DeviceStatus, State, Status, Stranger, Stray, gate, words};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
@@ -67,11 +67,14 @@ impl<'a> Answer<'a> {
 
 /// The counts, over all devices and by rollout.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Overview<'a> {
     summary: Counts,
     rollouts: Vec<RolloutView<'a>>,
     past: Vec<PastView<'a>>,
     unknown: usize,
+    #[serde(skip_serializing_if = "<[Stray]>::is_empty")]
+    unpublished_paths: &'a [Stray],
 }
 
 #[derive(Serialize)]
@@ -165,6 +168,7 @@ impl<'a> Overview<'a> {
             rollouts: summary.rollouts.iter().map(|counts| RolloutView::new(status, counts)).collect(),
             past: past.collect(),
             unknown: status.strangers.len(),
+            unpublished_paths: &status.strays,
         }
     }
 }

@@ -21,7 +21,7 @@ pub mod text;
 pub(crate) mod time;
 pub(crate) mod words;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -30,6 +30,7 @@ use otapress_core::wire::{self, AnswerFile, Target};
 use otapress_publish::fleet::Fleet;
 use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
+use otapress_responder::files::origin;
 use otapress_responder::offer::Offer;
 use otapress_responder::outcome;
 use otapress_responder::record::{DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
@@ -52,6 +53,20 @@ pub struct Status {
     pub past: Vec<Past>,
     /// Devices that ask and are not in the fleet, the last heard of first.
     pub strangers: Vec<Stranger>,
+    /// Unpublished paths that devices of the fleet post to.
+    pub strays: Vec<Stray>,
+}
+
+/// An unpublished path that devices of the fleet post to, without having found a published one since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stray {
+    /// The path with its query.
+    pub path: String,
+    /// How many devices.
+    pub devices: usize,
+    /// What admits them.
+    pub remedy: String,
 }
 
 /// One device of the fleet.
@@ -116,7 +131,8 @@ pub struct Stranger {
 impl Status {
     /// Makes the model. `records` are used up.
     pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
-        let Records { mut devices, mut rollouts, releases, standings, unknowns, recent, .. } = records;
+        let Records { mut devices, mut rollouts, releases, standings, mut unknowns, recent, .. } = records;
+        let strays = strays(fleet, &devices, &mut unknowns);
         let (mut named, unknowns) = by_client_id(fleet, unknowns);
         judge_overdue(&mut devices, &mut rollouts, now);
         let mut published =
@@ -182,6 +198,7 @@ impl Status {
             rollouts: rollouts_aimed,
             past: past(rollouts, standings),
             strangers: strangers(devices, unknowns),
+            strays,
         }
     }
 }
@@ -259,6 +276,26 @@ fn by_client_id(
     };
     let (named, others): (Vec<_>, Vec<_>) = unknowns.into_iter().partition(is_named);
     (named.into_iter().map(|unknown| (unknown.name.clone(), unknown)).collect(), others)
+}
+
+/// Takes the devices of the fleet out of the unknown ones.
+fn strays(
+    fleet: &Fleet,
+    devices: &BTreeMap<Imei, DeviceRecord>,
+    unknowns: &mut Vec<UnknownRecord>,
+) -> Vec<Stray> {
+    let ours: BTreeSet<Imei> = fleet.devices().iter().map(|device| device.imei).collect();
+    let mut counts = BTreeMap::new();
+    unknowns.retain(|unknown| {
+        let imei = unknown.name.parse().ok().filter(|imei| ours.contains(imei));
+        let (Some(imei), Some(at)) = (imei, unknown.stray_path()) else { return true };
+        if devices.get(&imei).is_none_or(|device| device.last_seen <= unknown.last_seen) {
+            let key = (at.path.to_owned(), at.remedy(origin(fleet.site().as_str())));
+            *counts.entry(key).or_default() += 1;
+        }
+        false
+    });
+    counts.into_iter().map(|((path, remedy), devices)| Stray { path, devices, remedy }).collect()
 }
 
 fn strangers(departed: BTreeMap<Imei, DeviceRecord>, unknowns: Vec<UnknownRecord>) -> Vec<Stranger> {

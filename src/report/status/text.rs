@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::gate::{self, share};
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
-use super::{DeviceStatus, State, Status, Stranger, words};
+use super::{DeviceStatus, State, Status, Stranger, Stray, words};
 use crate::report::words::one_line;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -47,6 +47,11 @@ pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
                 standing.succeeded, standing.failed, standing.open
             );
             row(&mut text, "past", &format!("{}: {counts}", past.record.id));
+        }
+        for Stray { path, devices: count, remedy } in &status.strays {
+            let who = devices(*count);
+            let what = format!("{who} at `{path}`, which gets no upgrade: if they are yours, put {remedy}");
+            row(&mut text, "unpublished path", &what);
         }
         if !status.strangers.is_empty() {
             let n = status.strangers.len();

@@ -32,6 +32,10 @@ pub const READABLE: std::ops::RangeInclusive<u32> = 1..=FORMAT;
 /// Exactly these bytes, because firmware up to 0.8.37 upgrades on any byte `1` in the body.
 pub const NO: &str = r#"{"upgrade":0}"#;
 
+/// The header that tells a simulated device why it is answered so, and whether records can be kept:
+/// `<decision>; store=ok|none`. It is there at published paths only.
+pub const DECISION: &str = "X-Otapress";
+
 /// One device's answer file, `vc/<IMEI>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -132,6 +132,14 @@ codes! {
     /// More than the device's business.
     VersionLeak Error
         "answer from the responder, not with the files of vc/",
+    /// The responder does not know the path.
+    VersionUnpublished Error
+        "a proxy changes the path (`otapress serve --prefix` if it takes a part away), or the responder reads another \
+         out/ than the fleet's: at a path that is not published no device gets an upgrade",
+    /// The responder does not know the path.
+    NotifyUnpublished Error
+        "a proxy changes the path (`otapress serve --prefix` if it takes a part away), or the responder reads another \
+         out/ than the fleet's: results at a path that is not published are not recorded",
     /// A result answered with another status than 200.
     NotifyStatus Error
         "send POSTs of notifyURI to the responder, without auth",

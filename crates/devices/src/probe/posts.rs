@@ -7,6 +7,7 @@ use super::{CHECK, Code, RESULT, Sent, Subject, Walk};
 use crate::device::http::{Framing, Reply, Request};
 use crate::device::{Device, Program};
 use otapress_core::out::answer_path;
+use otapress_core::wire::{DECISION, NO};
 
 /// A User-Agent of the MIDlet that names no IMEI: it is answered as any, and there is nobody to remember.
 const NOBODY: &str = "GW/0";
@@ -40,6 +41,10 @@ impl Walk<'_> {
                 let message = format!("{CHECK} upgrades a device that runs its target, {}", device.version);
                 self.find(Code::VersionLoop, &sent, message);
             }
+            Some(_) if reply.body == NO.as_bytes() && reply.header(DECISION).is_none() => {
+                let message = format!("{CHECK} is that of a path which the responder does not know");
+                self.find(Code::VersionUnpublished, &sent, message);
+            }
             Some(_) => {}
         }
         if let Some(other) = members.keys().find(|key| !matches!(key.as_str(), "upgrade" | "settings")) {
@@ -58,6 +63,11 @@ impl Walk<'_> {
             && reply.status != 200
         {
             self.bad_status(Code::NotifyStatus, &sent, reply);
+        } else if let Ok(reply) = &sent.reply
+            && reply.body == NO.as_bytes()
+        {
+            let message = format!("{RESULT} is that of a path which the responder does not know");
+            self.find(Code::NotifyUnpublished, &sent, message);
         }
     }
 

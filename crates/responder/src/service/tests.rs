@@ -154,7 +154,7 @@ fn a_device_lives_through_an_upgrade() {
     world.out.publish(1, &aimed(target("0.10.66")));
     assert_eq!(world.check(1, "0.10.65", NOW).body, r#"{"upgrade":1}"#);
     assert_eq!(world.notify(1, "900 Success", NOW + 120), Reply::empty(200, None));
-    assert_eq!(world.check(1, "0.10.66", NOW + 180), Reply::check(&Answer::NO, None));
+    assert_eq!(world.check(1, "0.10.66", NOW + 180), Reply::check(&Answer::NO, None).of_kind("current"));
     use EventKind::{FirstSeen, Installed, Offered, Upgraded, VersionChanged};
     assert_eq!(world.kinds(), [FirstSeen, Offered, Installed, Upgraded, VersionChanged]);
     assert_eq!(world.check(1, "0.10.66", LATER).body, NO);
@@ -254,7 +254,8 @@ fn the_target_can_change_at_any_time() {
 fn strangers_get_a_no_and_are_remembered() {
     let mut world = World::new();
     let reply = world.check(7, "0.10.65", NOW);
-    assert_eq!(reply, Reply::no(format!("version check of {}: unknown-device", imei(7))));
+    let no = Reply::no(format!("version check of {}: unknown-device", imei(7)));
+    assert_eq!(reply, no.of_kind("unknown-device"));
     let modem = format!("TC65i/{} Profile/IMP-NG", imei(8));
     assert_eq!(world.post("/otap/notify?id=who", &modem, b"905 x", NOW + 1).status, 200);
     assert_eq!(world.post("/otap/notify?id=who", "", b"906 y", NOW + 2).status, 200);
@@ -265,7 +266,8 @@ fn strangers_get_a_no_and_are_remembered() {
     );
     assert_eq!(world.kinds(), []);
     let reply = world.post("/otap/version", "Mozilla/5.0\x1b[31m", b"0.10.65", NOW);
-    assert_eq!(reply, Reply::no("version check: no-imei: user agent `Mozilla/5.0\\u{1b}[31m`"));
+    let no = Reply::no("version check: no-imei: user agent `Mozilla/5.0\\u{1b}[31m`");
+    assert_eq!(reply, no.of_kind("no-imei"));
     assert_eq!(world.unknown().len(), 3);
 }
 
@@ -290,7 +292,8 @@ fn what_cannot_be_read_is_a_no_with_a_reason() {
         assert!(log.contains(why) && !log.chars().any(char::is_control), "{log}");
     }
     let reply = world.check(1, "version 0.10.65", NOW);
-    assert_eq!(reply, Reply::no(format!("version check of {}: bad-version: `version 0.10.65`", imei(1))));
+    let no = Reply::no(format!("version check of {}: bad-version: `version 0.10.65`", imei(1)));
+    assert_eq!(reply, no.of_kind("bad-version"));
     assert_eq!(world.refusal(1), Some(Refusal::BadVersion));
     assert_eq!(world.unknown(), []);
     world.out.publish_text(1, "");
@@ -305,12 +308,12 @@ fn what_cannot_be_read_is_a_no_with_a_reason() {
 fn without_its_mark_the_directory_says_nothing_about_who_is_unknown() {
     let mut world = World::new();
     world.out.publish(1, &aimed(target("0.10.66")));
+    assert!(is_upgrade(&world.check(1, "0.10.65", NOW)));
     fs::write(world.out.path().join(out::SITE_FILE), "{\"otapress\":99}").unwrap();
     let reply = world.check(7, "0.10.65", NOW);
     assert!(reply.log.unwrap().contains("no-answer-file: cannot read"));
     assert_eq!(world.unknown(), []);
-    assert!(!is_upgrade(&world.check(1, "0.10.65", NOW)), "half a copy offers nothing");
-    assert_eq!(world.refusal(1), Some(Refusal::NotPublished));
+    assert_eq!(world.check(1, "0.10.65", NOW).body, NO, "nobody knows the published paths");
     assert_eq!(world.notify(1, "900 Success", NOW + 1).status, 200);
     assert_eq!(world.kinds(), [EventKind::FirstSeen, EventKind::Installed]);
 }
@@ -413,10 +416,11 @@ fn without_a_store_nothing_is_promised() {
         answer_without_store(&question, "why")
     };
     let reply = ask(format!("GW/{}", imei(1)), "/otap/version", b"0.10.65");
-    assert_eq!(reply, Reply::no(format!("version check of {}: no-state: why", imei(1))));
+    let no = Reply::no(format!("version check of {}: no-state: why", imei(1)));
+    assert_eq!(reply, no.of_kind("no-state"));
     let reply = ask(format!("TC65i/{}", imei(1)), "/otap/notify?id=dev1", b"900 Success");
     let log = format!("result of dev1 ({}), `900 Success`: no-state: why", imei(1));
-    assert_eq!(reply, Reply::empty(500, Some(log)));
+    assert_eq!(reply, Reply::empty(500, Some(log)).of_kind("no-state"));
     assert_eq!(reply.reason(), "Internal Server Error");
     assert_eq!(ask(format!("SIMU/{}", imei(1)), "/otap/notify?id=dev1", b"900").status, 200);
 }

@@ -21,11 +21,15 @@ use super::content::Content;
 use super::log_limit::LogLimit;
 use super::site::{Published, Snapshot};
 use super::store_worker::Questions;
+use super::strays::Strays;
 use super::stream::Progress;
 use otapress_core::out::Served;
 use otapress_responder::files::{open, out_path};
 use otapress_responder::message::{self, BODY_LIMIT, Route};
 use otapress_responder::service::{Reply, Step};
+
+/// [`otapress_core::wire::DECISION`], in small letters as hyper wants it.
+const DECISION: HeaderName = HeaderName::from_static("x-otapress");
 
 /// Files below this size, in bytes, are read at once.
 const SMALL: u64 = 8 * 1024;
@@ -36,6 +40,7 @@ pub struct App {
     out: PathBuf,
     prefix: String,
     pub(super) log_limit: LogLimit,
+    strays: Strays,
     pub(super) connections: Arc<Connections>,
     questions: Questions,
     credentials: watch::Receiver<Credentials>,
@@ -76,6 +81,7 @@ impl App {
             out,
             prefix,
             log_limit: LogLimit::default(),
+            strays: Strays::default(),
             connections,
             questions,
             credentials,
@@ -109,7 +115,7 @@ impl App {
         };
         let mut response = match self.reply(&now, &asked, kept.end).await {
             Some(reply) => {
-                self.log(&reply, &asked);
+                self.log(&reply);
                 from_reply(reply)
             }
             None => self.file(&now, &head.method, &self.with_prefix(head.uri.path()), &head.headers),
@@ -125,14 +131,10 @@ impl App {
         response
     }
 
-    fn log(&self, reply: &Reply, asked: &message::Request<'_>) {
-        let Some(line) = &reply.log else { return };
-        let kind = match reply.content_type {
-            Some(_) => "version check",
-            None if asked.method == "POST" => "result",
-            None => "other method",
-        };
-        if self.log_limit.admits(kind, Instant::now()) {
+    fn log(&self, reply: &Reply) {
+        if let Some(line) = &reply.log
+            && self.log_limit.admits(reply.log_kind, Instant::now())
+        {
             tracing::info!("{line}");
         }
     }
@@ -152,10 +154,15 @@ impl App {
         match catch_unwind(AssertUnwindSafe(|| now.responder.prepare(asked))) {
             Ok(Step::NotOurs) => None,
             Ok(Step::Done(reply)) => Some(reply),
-            Ok(Step::Ask(question)) => match self.questions.ask(question).await {
-                Some(reply) => Some(reply),
-                None => Some(emergency(acknowledges(), "the server is shutting down")),
-            },
+            Ok(Step::Ask(question)) => {
+                if let (Some((imei, at)), Ok(site)) = (question.stray(), now.responder.site()) {
+                    self.strays.note(imei, at, &site.site);
+                }
+                match self.questions.ask(question).await {
+                    Some(reply) => Some(reply),
+                    None => Some(emergency(acknowledges(), "the server is shutting down")),
+                }
+            }
             Err(_) if asked.method == "POST" => {
                 let acknowledges = catch_unwind(AssertUnwindSafe(acknowledges)).unwrap_or(false);
                 Some(emergency(acknowledges, "the responder panicked"))
@@ -261,7 +268,11 @@ fn from_reply(reply: Reply) -> Response<Content> {
         Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
         Cow::Owned(text) => Bytes::from(text),
     };
-    response(status, headers.into_iter().flatten(), body)
+    let mut response = response(status, headers.into_iter().flatten(), body);
+    if let Some(decision) = reply.decision.and_then(|decision| HeaderValue::from_str(&decision).ok()) {
+        response.headers_mut().insert(DECISION, decision);
+    }
+    response
 }
 
 fn empty(status: StatusCode) -> Response<Content> {

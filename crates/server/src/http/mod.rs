@@ -16,6 +16,7 @@ mod handler;
 mod log_limit;
 mod site;
 mod store_worker;
+mod strays;
 mod stream;
 
 use std::convert::Infallible;
