@@ -35,5 +35,7 @@ pub mod records;
 mod rollout_tests;
 pub mod service;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod start_and_trigger_tests;
 pub mod store;
