@@ -1,16 +1,32 @@
-//! `otapress state copy`: takes the records elsewhere.
+//! `otapress state`: the records as a whole.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use indicatif::ProgressBar;
 
 use super::store::{look_at, make};
 use crate::context::{Discreet, Exit, Global, print, visible_location};
-use otapress_responder::store::copy::{CopyError, copy};
+use otapress_responder::store::copy::{CopyError, Sum, copy, count};
+use otapress_responder::store::sqlite::{FILE, SqliteStore, backup};
 use otapress_server::location::Location;
 
 /// Operations on the records as a whole.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum State {
+    /// Write all records into one file, an SQLite database, while responders go on
+    Backup {
+        /// The file; one of that name is replaced
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the records; responders and relays must be stopped
+    Restore {
+        /// What `otapress state backup` has written
+        file: PathBuf,
+    },
+    /// Read all records, and say what is wrong with them
+    Check,
     /// Copy all records into an empty place and compare; nothing may use the records meanwhile
     Copy {
         /// A directory, or postgres://USER@HOST/DATABASE
@@ -22,22 +38,104 @@ pub(crate) enum State {
     },
 }
 
-pub(crate) fn run(global: &Global, State::Copy { from, to }: &State) -> anyhow::Result<Exit> {
-    let mut source = look_at(from)?.with_context(|| format!("there is no state in `{from}`"))?;
-    let mut target = make(to)?;
-    let bar = if global.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    let sums = copy(&mut *source, &mut *target, |sum| show(&bar, sum.kind, sum.count));
+pub(crate) fn run(global: &Global, state: &State) -> anyhow::Result<Exit> {
+    match state {
+        State::Backup { file } => back_up(global, file),
+        State::Restore { file } => restore(global, file),
+        State::Check => check(global),
+        State::Copy { from, to } => copy_all(global, from, to),
+    }
+}
+
+fn back_up(global: &Global, file: &Path) -> anyhow::Result<Exit> {
+    let from = global.state();
+    let mut source = look_at(&from)?.with_context(|| format!("there is no state in `{from}`"))?;
+    let bar = spinner(global);
+    let sums = backup::backup(&mut *source, file, |sum| show(&bar, sum.kind, sum.count));
     bar.finish_and_clear();
-    let sums = match sums {
-        Ok(sums) => sums,
-        Err(CopyError::NotEmpty) => bail!("there are records in `{to}` already: name an empty place"),
-        Err(error) => return Err(anyhow!("{error}")),
+    let sums = sums.map_err(|error| anyhow!("{error}"))?;
+    print(format!("backed up `{from}` to `{}`:\n{}", file.display(), table(&sums)))
+}
+
+fn restore(global: &Global, file: &Path) -> anyhow::Result<Exit> {
+    let to = global.state();
+    let directory = match &to {
+        Location::Directory(directory) => directory,
+        Location::Postgres(_) => {
+            let mut source = SqliteStore::open_backup(file).map_err(|error| anyhow!("{error}"))?;
+            let mut target = make(&to)?;
+            return match copy(&mut source, &mut *target, |_| ()) {
+                Ok(sums) => print(format!("restored `{}` to `{to}`:\n{}", file.display(), table(&sums))),
+                Err(CopyError::NotEmpty) => {
+                    bail!("there are records in `{to}` already: name an empty database with `--state`")
+                }
+                Err(error) => Err(anyhow!("{error}")),
+            };
+        }
     };
-    let mut text = format!("copied `{from}` to `{to}`; both are the same:\n");
-    for sum in sums {
-        text += &format!("{:>10} {:<16} sha256 {}\n", sum.count, sum.kind, sum.digest.short());
+    // What cannot be read is replaced all the same.
+    let before = look_at(&to).ok().flatten().and_then(|mut store| count(&mut *store).ok());
+    let kept = backup::restore(file, directory).map_err(|error| anyhow!("{error}"))?;
+    let mut now = look_at(&to)?.with_context(|| format!("there is no state in `{to}`"))?;
+    let after = count(&mut *now).map_err(|error| anyhow!("{error}"))?;
+    let mut text = format!("restored `{}` to `{to}`:\n", file.display());
+    for (n, sum) in after.iter().enumerate() {
+        let was = match (&kept, &before) {
+            (None, _) => String::new(),
+            (Some(_), Some(before)) => format!(", before {}", before[n].count),
+            (Some(_), None) => ", before unreadable".into(),
+        };
+        let _ = writeln!(text, "{:>10} {}{was}", sum.count, sum.kind);
+    }
+    if let Some(kept) = kept {
+        let _ = writeln!(
+            text,
+            "what was recorded since the backup is lost; all of it is kept as `{}`",
+            kept.display()
+        );
     }
     print(text)
+}
+
+fn check(global: &Global) -> anyhow::Result<Exit> {
+    let place = global.state();
+    if let Location::Directory(directory) = &place
+        && directory.join(FILE).exists()
+    {
+        let faults = backup::faults_of(&directory.join(FILE)).map_err(|error| anyhow!("{error}"))?;
+        if !faults.is_empty() {
+            bail!(
+                "`{}` is damaged: {}; `otapress state restore FILE` puts a backup in its place",
+                directory.join(FILE).display(),
+                faults.join("; ")
+            );
+        }
+    }
+    let mut store = look_at(&place)?.with_context(|| format!("there is no state in `{place}`"))?;
+    let sums = count(&mut *store).map_err(|error| anyhow!("{error}"))?;
+    print(format!("nothing is wrong with `{place}`:\n{}", table(&sums)))
+}
+
+fn copy_all(global: &Global, from: &Location, to: &Location) -> anyhow::Result<Exit> {
+    let mut source = look_at(from)?.with_context(|| format!("there is no state in `{from}`"))?;
+    let mut target = make(to)?;
+    let bar = spinner(global);
+    let sums = copy(&mut *source, &mut *target, |sum| show(&bar, sum.kind, sum.count));
+    bar.finish_and_clear();
+    match sums {
+        Ok(sums) => print(format!("copied `{from}` to `{to}`; both are the same:\n{}", table(&sums))),
+        Err(CopyError::NotEmpty) => bail!("there are records in `{to}` already: name an empty place"),
+        Err(error) => Err(anyhow!("{error}")),
+    }
+}
+
+fn table(sums: &[Sum]) -> String {
+    let line = |sum: &Sum| format!("{:>10} {:<16} sha256 {}\n", sum.count, sum.kind, sum.digest.short());
+    sums.iter().map(line).collect()
+}
+
+fn spinner(global: &Global) -> ProgressBar {
+    if global.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() }
 }
 
 /// Says now and then how far it is; how much there will be is not known.

@@ -52,6 +52,7 @@ mod secrets;
 mod serve;
 mod show;
 mod simulate;
+mod state;
 mod status;
 mod supply;
 mod support;

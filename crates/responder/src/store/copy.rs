@@ -114,15 +114,24 @@ pub fn copy(
         return Err(CopyError::NotEmpty);
     }
     done?;
-    let mut kept = Vec::new();
-    to.read(&mut |target| {
-        kept = sums(target, &mut |_, _| Ok(()))?;
-        Ok(())
-    })?;
+    let kept = count(to)?;
     match copied.iter().zip(&kept).find(|(copied, kept)| copied != kept) {
         Some((differs, _)) => Err(CopyError::Differs(differs.kind)),
         None => Ok(copied),
     }
+}
+
+/// How many records of each kind a store keeps; reads every one of them.
+///
+/// # Errors
+/// If one of them cannot be read.
+pub fn count(store: &mut dyn Store) -> Result<Vec<Sum>, StoreError> {
+    let mut found = Vec::new();
+    store.read(&mut |tx| {
+        found = sums(tx, &mut |_, _| Ok(()))?;
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn nothing_in(tx: &mut dyn Tx) -> Result<bool, StoreError> {

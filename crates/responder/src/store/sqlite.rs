@@ -26,6 +26,7 @@ use rustix::io::Errno;
 use super::rows::Rows;
 use super::{BackgroundCheckpoint, Durability, Lease, Store, StoreError, Work, schema};
 
+pub mod backup;
 mod ownership;
 
 /// The database's name in the state directory.
@@ -117,6 +118,7 @@ impl SqliteStore {
     fn try_open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         let failed = |error| failure(path, error);
         ownership::check(path)?;
+        backup::take_foreign_log_away(path)?;
         // Asked before it is opened: if it is replaced in between, that shows at the first transaction.
         let file = Some(file_id(path).unwrap_or_default());
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

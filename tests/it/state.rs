@@ -1,0 +1,135 @@
+//! Backups of the records: whole while responders run, put back with nothing left of what was there, and never half of each.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use otapress_responder::store::sqlite::FILE;
+
+use crate::support::process::{Fleet, Serve, YAML};
+
+const DEVICES: usize = 400;
+
+fn imei(n: usize) -> String {
+    format!("3520990{n:08}")
+}
+
+fn fleet() -> Fleet {
+    let devices: String = (0..DEVICES).map(|n| format!("  d{n}: {{ imei: \"{}\" }}\n", imei(n))).collect();
+    Fleet::new(&YAML.replace("  dev1: { imei: \"352099001761481\" }\n", &devices))
+}
+
+/// Devices ask, each once.
+fn ask(serve: &Serve, devices: std::ops::Range<usize>) {
+    let mut client = serve.connect();
+    for n in devices {
+        let agent = format!("GW/{}", imei(n));
+        let reply = client.send("POST", "/otap/version", &agent, "", b"0.10.66").unwrap();
+        assert_eq!(reply.status, 200);
+    }
+}
+
+#[track_caller]
+fn said(output: &Output, status: i32) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    said
+}
+
+fn devices(fleet: &Fleet) -> String {
+    let text = said(&fleet.run(&["state", "check"]), 0);
+    text.lines().find(|line| line.contains(" devices ")).unwrap().trim().split(' ').next().unwrap().to_owned()
+}
+
+fn copy_over(from: &Path, to: &Path) {
+    fs::write(to, fs::read(from).unwrap()).unwrap();
+}
+
+#[test]
+fn a_backup_is_whole_and_comes_back() {
+    let fleet = fleet();
+    let serve = fleet.serve(&[]);
+    ask(&serve, 0..100);
+    let backup = fleet.path("backups.db");
+    let backup_name = backup.to_str().unwrap();
+    // While it answers.
+    std::thread::scope(|scope| {
+        scope.spawn(|| ask(&serve, 100..200));
+        assert!(said(&fleet.run(&["state", "backup", backup_name]), 0).starts_with("backed up"));
+    });
+    let db = rusqlite::Connection::open(&backup).unwrap();
+    let whole: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    let kept: u32 = db.query_row("SELECT count(*) FROM devices", [], |row| row.get(0)).unwrap();
+    assert!(whole == "ok" && (100..=200).contains(&kept), "{whole}, {kept}");
+    drop(db);
+    ask(&serve, 200..DEVICES);
+    let refused = said(&fleet.run(&["state", "restore", backup_name]), 1);
+    assert!(refused.contains("somebody uses the records: stop every responder and relay first"), "{refused}");
+    drop(serve);
+    assert_eq!(devices(&fleet), DEVICES.to_string());
+    let restored = said(&fleet.run(&["state", "restore", backup_name]), 0);
+    assert!(restored.contains(&format!("{kept} devices, before {DEVICES}")), "{restored}");
+    assert!(
+        restored.contains(&format!("kept as `{}", fleet.path("state").join(FILE).display())),
+        "{restored}"
+    );
+    assert_eq!(devices(&fleet), kept.to_string());
+    ask(&fleet.serve(&[]), 0..DEVICES);
+    assert_eq!(devices(&fleet), DEVICES.to_string());
+}
+
+#[test]
+fn a_damaged_database_is_named_and_replaced() {
+    let fleet = fleet();
+    ask(&fleet.serve(&[]), 0..DEVICES);
+    let backup = fleet.path("backup.db");
+    let file = fleet.path("state").join(FILE);
+    let name = backup.to_str().unwrap();
+    said(&fleet.run(&["state", "backup", name]), 0);
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(fleet.path("state").join(format!("{FILE}{suffix}")));
+    }
+    copy_over(&backup, &file);
+    let mut bytes = fs::read(&file).unwrap();
+    let len = bytes.len();
+    bytes[4096..len / 2].fill(0x55);
+    fs::write(&file, &bytes).unwrap();
+    let told = said(&fleet.run(&["state", "check"]), 1);
+    assert!(told.contains("is damaged: ") && told.contains("`otapress state restore FILE`"), "{told}");
+    said(&fleet.run(&["state", "restore", name]), 0);
+    assert_eq!(devices(&fleet), DEVICES.to_string());
+    // A damaged backup replaces nothing.
+    fs::write(&backup, &bytes).unwrap();
+    let told = said(&fleet.run(&["state", "restore", name]), 1);
+    assert!(told.contains("the backup is damaged"), "{told}");
+    fs::write(&backup, "not a database").unwrap();
+    said(&fleet.run(&["state", "restore", name]), 1);
+    assert_eq!(devices(&fleet), DEVICES.to_string());
+}
+
+/// As `cp backup.db state/otapress.db` does.
+#[test]
+fn a_log_that_belongs_to_another_database_is_taken_away() {
+    let fleet = fleet();
+    let serve = fleet.serve(&[]);
+    ask(&serve, 0..150);
+    let backup = fleet.path("backup.db");
+    said(&fleet.run(&["state", "backup", backup.to_str().unwrap()]), 0);
+    drop(serve);
+    // What the log holds now is about a larger database.
+    let file = fleet.path("state").join(FILE);
+    let db = rusqlite::Connection::open(&file).unwrap();
+    let _: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    drop(db);
+    let serve = fleet.serve(&[]);
+    ask(&serve, 150..DEVICES);
+    // Killed, so that the log stays.
+    drop(serve);
+    let log = fleet.path("state").join(format!("{FILE}-wal"));
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+    copy_over(&backup, &file);
+    ask(&fleet.serve(&[]), 0..10);
+    assert_eq!(devices(&fleet), "150");
+    assert!(fleet.path("state").join(format!("{FILE}-wal.foreign")).exists());
+}
