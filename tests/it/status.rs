@@ -65,6 +65,32 @@ fn counts_add_up() {
     }
 }
 
+#[test]
+fn a_device_that_answers_900_and_falls_silent_is_lost() {
+    let mut story = Story::of_every_state();
+    let lost = |story: &mut Story, now: i64| -> Vec<String> {
+        let (fleet, status, _) = story.at(now);
+        let summary = Summary::of_all(&fleet, &status);
+        let lost: Vec<_> = status.devices.iter().filter(|device| device.lost).collect();
+        assert!(lost.iter().all(|device| device.silent));
+        assert_eq!(lost.len(), summary.lost);
+        let listed = text::list(&fleet, &status, &status.devices.iter().collect::<Vec<_>>());
+        let names = lost.iter().map(|device| fleet.devices()[device.index].client_id.to_string());
+        let names: Vec<_> = names.collect();
+        let first = listed.lines().skip(1).take(names.len()).map(|line| line.split(' ').next().unwrap());
+        assert_eq!(first.collect::<Vec<_>>(), names);
+        names
+    };
+    let is_lost = |names: Vec<String>| names.contains(&"car-02".to_owned());
+    let later = NOW + 86_400;
+    assert!(!is_lost(lost(&mut story, later)));
+    story.notify("car-02", &car(2), "900 Success", NOW + 10);
+    assert!(!is_lost(lost(&mut story, NOW + 20)));
+    assert!(is_lost(lost(&mut story, later)));
+    story.check(&car(2), "0.10.65", later);
+    assert!(!is_lost(lost(&mut story, 2 * later - NOW)));
+}
+
 /// A parser that is not ours reads the metrics, and finds in them what was written.
 #[test]
 fn a_real_parser_reads_the_metrics() {

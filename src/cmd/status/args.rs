@@ -18,7 +18,8 @@ States: current (runs its target), installed (not yet proven to run), offered (u
 due (offered at its next check), waiting-for-wave, outside-window, rate-limited, halted (its rollout's \
 brake is pulled), failed (with attempts left or without), exhausted (without), downgrade-denied, \
 never-heard, no-version (reports none), no-target, held; and pending (from installed to halted), \
-silent (has missed more than 2 checks, whatever its state).
+silent (has missed more than 2 checks, whatever its state), lost (answered 900 and has been silent \
+since).
 
 A gate is met if no rollout is halted, enough devices have finished, and the conditions hold. A device \
 has finished if it runs its target or has failed. Exit code 4 if the gate is missed.";

@@ -34,13 +34,15 @@ pub enum StateFilter {
     Failed,
     /// Silent, whatever its state.
     Silent,
+    /// [`DeviceStatus::lost`], whatever its state.
+    Lost,
 }
 
 impl StateFilter {
     /// Every accepted name.
     pub fn names() -> Vec<&'static str> {
         let of_states = State::ALL.iter().map(|state| state.as_str()).filter(|name| *name != "failed");
-        ["failed", "pending", "silent"].into_iter().chain(of_states).collect()
+        ["failed", "pending", "silent", "lost"].into_iter().chain(of_states).collect()
     }
 
     fn holds(self, device: &DeviceStatus) -> bool {
@@ -49,6 +51,7 @@ impl StateFilter {
             StateFilter::Pending => device.state.is_pending(),
             StateFilter::Failed => device.state.is_failed(),
             StateFilter::Silent => device.silent,
+            StateFilter::Lost => device.lost,
         }
     }
 }
@@ -62,6 +65,7 @@ impl FromStr for StateFilter {
             "failed" => Ok(StateFilter::Failed),
             "pending" => Ok(StateFilter::Pending),
             "silent" => Ok(StateFilter::Silent),
+            "lost" => Ok(StateFilter::Lost),
             _ => state()
                 .map(|state| StateFilter::State(*state))
                 .ok_or_else(|| format!("the states are {}", StateFilter::names().join(", "))),

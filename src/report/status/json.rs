@@ -82,6 +82,7 @@ pub struct Overview<'a> {
 struct Counts {
     devices: usize,
     silent: usize,
+    lost: usize,
     last_contact: Option<i64>,
     states: BTreeMap<&'static str, usize>,
     versions: Vec<VersionView>,
@@ -161,6 +162,7 @@ impl<'a> Overview<'a> {
             summary: Counts {
                 devices: summary.devices,
                 silent: summary.silent,
+                lost: summary.lost,
                 last_contact: summary.last_contact,
                 states: State::ALL.iter().map(|state| (state.as_str(), summary.in_state(*state))).collect(),
                 versions: versions.map(|(&version, &devices)| VersionView { version, devices }).collect(),
@@ -226,6 +228,7 @@ pub struct DeviceView<'a> {
     from: Option<i64>,
     state: &'static str,
     silent: bool,
+    lost: bool,
     failure: Option<String>,
     reason: Option<String>,
     todo: Option<String>,
@@ -287,6 +290,7 @@ impl<'a> DeviceView<'a> {
             from: device.assignment.from,
             state: device.state.as_str(),
             silent: device.silent,
+            lost: device.lost,
             failure: device.failure.map(|failure| failure.name()),
             reason,
             todo,

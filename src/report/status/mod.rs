@@ -32,10 +32,10 @@ use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
 use otapress_responder::files::origin;
 use otapress_responder::offer::Offer;
-use otapress_responder::outcome;
 use otapress_responder::record::{DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
 use otapress_responder::records::Ledger;
 use otapress_responder::store::Standing;
+use otapress_responder::{code, outcome};
 
 pub use judge::{Failure, State};
 use records::Records;
@@ -86,6 +86,8 @@ pub struct DeviceStatus {
     pub state: State,
     /// Whether it has missed more than two checks.
     pub silent: bool,
+    /// Whether it answered 900 and has been silent since: the release may not start on it.
+    pub lost: bool,
     /// How its last attempt that has ended failed, if it did.
     pub failure: Option<Failure>,
     /// Its last result that named it by clientID alone, without an IMEI.
@@ -179,6 +181,7 @@ impl Status {
                 let (state, failure) = judge::judge(offer, record.as_ref(), of_rollout, recent, now);
                 let silent =
                     record.as_ref().is_some_and(|record| is_silent(record.last_seen, *interval, now));
+                let lost = silent && record.as_ref().is_some_and(is_last_heard_installing);
                 DeviceStatus {
                     index,
                     assignment,
@@ -187,6 +190,7 @@ impl Status {
                     record,
                     state,
                     silent,
+                    lost,
                     failure,
                     named_result: named.remove(device.client_id.as_str()),
                 }
@@ -254,6 +258,13 @@ fn judge_overdue(
             offer.deadline = offer.deadline.map(|deadline| clock.wall(deadline));
         }
     }
+}
+
+/// Whether nothing came after a result that says that the release is installed.
+fn is_last_heard_installing(record: &DeviceRecord) -> bool {
+    let installed = record.result.as_ref().filter(|result| result.code == Some(code::INSTALLED));
+    // The device may repeat its post within a minute.
+    installed.is_some_and(|result| record.last_seen - result.at <= 60)
 }
 
 /// More than two checks were missed. That a device was heard of is not always written down at once.

@@ -21,6 +21,8 @@ pub fn metrics(status: &Status, summary: &Summary) -> String {
     }
     page.metric("otapress_devices_silent", "Devices that have missed more than two version checks.");
     page.sample(&[], summary.silent);
+    page.metric("otapress_devices_lost", "Devices that answered 900 and have been silent since.");
+    page.sample(&[], summary.lost);
     page.metric("otapress_devices_reporting", "Devices by the version that they report.");
     for (version, n) in &summary.versions {
         let version = version.map_or_else(String::new, |version| version.to_string());

@@ -17,6 +17,8 @@ pub struct Summary {
     pub states: BTreeMap<State, usize>,
     /// Those that have missed more than two checks.
     pub silent: usize,
+    /// Those that answered 900 and have been silent since.
+    pub lost: usize,
     /// By the version that they report; none: they never reported one.
     pub versions: BTreeMap<Option<Version>, usize>,
     /// When the last one was heard of.
@@ -96,6 +98,7 @@ impl Summary {
             summary.devices += 1;
             *summary.states.entry(device.state).or_default() += 1;
             summary.silent += usize::from(device.silent);
+            summary.lost += usize::from(device.lost);
             let reported = device.record.as_ref().and_then(|record| record.reported);
             *summary.versions.entry(reported).or_default() += 1;
             let last_seen = device.record.as_ref().map(|record| record.last_seen);

@@ -70,6 +70,9 @@ fn headline(status: &Status, summary: &Summary) -> String {
         summary.in_state(State::Current),
         summary.silent
     );
+    if summary.lost > 0 {
+        text += &format!("{} LOST after 900 (`otapress status --is lost`); ", summary.lost);
+    }
     text += &match summary.last_contact {
         Some(last) => format!("the last one was heard of {} ago\n", span(status.now - last)),
         None => "none was ever heard of\n".into(),
@@ -169,8 +172,11 @@ fn wave(wave: &WaveSummary, now: i64) -> String {
 /// A line for each device.
 pub fn list(fleet: &Fleet, status: &Status, shown: &[&DeviceStatus]) -> String {
     let version = |version: Option<Version>| version.map_or("-".into(), |version| version.to_string());
-    let rows: Vec<[String; 6]> = shown
-        .iter()
+    // A lost device needs somebody most.
+    let (lost, others): (Vec<&DeviceStatus>, Vec<_>) = shown.iter().copied().partition(|device| device.lost);
+    let rows: Vec<[String; 6]> = lost
+        .into_iter()
+        .chain(others)
         .map(|device| {
             let record = device.record.as_ref();
             let heard = record.map_or("never".into(), |record| span(status.now - record.last_seen));

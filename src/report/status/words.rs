@@ -58,8 +58,20 @@ pub(crate) fn reason(fleet: &Fleet, status: &Status, device: &DeviceStatus) -> O
     let last_seen = device.record.as_ref().map(|record| record.last_seen);
     match last_seen.filter(|_| device.silent) {
         Some(last) => Some(Reason {
-            why: format!("{why}; it has been silent for {}", span(status.now - last)),
-            todo: todo.or_else(|| Some("see why it does not ask any more: power, SIM, coverage".into())),
+            why: if device.lost {
+                format!(
+                    "it answered 900 (installed) and has been silent for {} since",
+                    span(status.now - last)
+                )
+            } else {
+                format!("{why}; it has been silent for {}", span(status.now - last))
+            },
+            todo: match device.lost {
+                true => Some("see the device itself: the release may not start on it".into()),
+                false => {
+                    todo.or_else(|| Some("see why it does not ask any more: power, SIM, coverage".into()))
+                }
+            },
         }),
         None => Some(Reason { why, todo }),
     }
