@@ -10,6 +10,7 @@ use anyhow::bail;
 
 use super::count;
 use super::depfile::Depfile;
+use super::interrupt;
 use super::project::{Project, progress_bar};
 use crate::context::{Exit, Global};
 use otapress_core::out::{Part, Tier};
@@ -41,8 +42,18 @@ pub(crate) struct Args {
     plan: Option<PathBuf>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the time that publishing is told")]
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
+    if !args.check {
+        interrupt::end_with(
+            "interrupted: what is published is complete, and the rest is as it was; `otapress build` goes on from there",
+        )?;
+    }
+    build(global, args)
+}
+
+/// Builds without a word for an interrupt, which is the caller's.
+#[expect(clippy::disallowed_methods, reason = "the time that publishing is told")]
+pub(crate) fn build(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let (begin, now) = (Instant::now(), SystemTime::now());
     // Published modes do not depend on the user who builds: 0755 and 0644.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

@@ -16,6 +16,7 @@ mod find;
 pub(crate) mod import;
 pub(crate) mod init;
 mod inputs;
+mod interrupt;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod probe;

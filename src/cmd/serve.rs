@@ -61,7 +61,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let handed = handed_over(&mut ListenFd::from_env())?;
     // Taken before the first build, so that changes during it are noticed.
     let inputs = args.watch.then(|| Inputs::of(global));
-    let built = if args.no_build { Exit::Done } else { build::run(global, &build::Args::default())? };
+    let built = if args.no_build { Exit::Done } else { build::build(global, &build::Args::default())? };
     if built != Exit::Done {
         return Ok(built);
     }
@@ -231,7 +231,7 @@ fn watch(global: &Global, mut inputs: Inputs, credentials_of: &watch::Sender<Cre
             continue;
         }
         inputs = Inputs::of(global);
-        let built = build::run(global, &build::Args::default()).and_then(|built| match built {
+        let built = build::build(global, &build::Args::default()).and_then(|built| match built {
             Exit::Done => credentials(global).map(Some),
             // The errors were already shown.
             _ => Ok(None),

@@ -1,7 +1,8 @@
 //! Builds that are killed, meet a full or read-only disk or each other, and devices that download all the time: nobody is hurt.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -341,4 +342,25 @@ fn downloads_during_two_hundred_builds_are_whole() {
     });
     let downloads = downloads.map(AtomicUsize::into_inner);
     assert!(downloads.iter().all(|count| *count > 1000), "{downloads:?}");
+}
+
+/// Ctrl-C says what it leaves; here while another build is at work.
+#[test]
+fn an_interrupted_build_says_what_it_leaves() {
+    let project = Project::new(SMALL);
+    project.build();
+    let lock = File::open(project.path("out")).unwrap();
+    lock.lock().unwrap();
+    let mut child = project.command().arg("build").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "another build is at work: waiting for it");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(
+        lines.next().unwrap().unwrap(),
+        "interrupted: what is published is complete, and the rest is as it was; `otapress build` goes on from there"
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(lock);
+    project.build();
 }
