@@ -107,7 +107,7 @@ pub fn edit(
     let Some(fleet) = &loaded.fleet else { return Ok(BTreeMap::new()) };
     let mut texts = BTreeMap::new();
     for source in loaded.sources.iter() {
-        let text = reach.text(&source.path, u64::MAX)?;
+        let text = reach.text(&source.path, u32::MAX.into())?;
         texts.insert(source.path.clone(), text);
     }
     let mut new = texts.clone();
