@@ -28,13 +28,22 @@ pub struct Response {
 /// Publishes a site with the usual paths in `out`, without devices.
 pub fn publish_site(out: &Path) {
     fs::create_dir_all(out.join("vc")).unwrap();
+    let jar = "jars/0.10.66/OwnTracks.jar";
+    fs::create_dir_all(out.join(jar).parent().unwrap()).unwrap();
+    fs::write(out.join(jar), "no JAR").unwrap();
     let site = serde_json::json!({
-        "otapress": 1,
+        "otapress": 2,
         "site": "http://ota.example.com",
         "versionPaths": ["/otap/version"],
         "notifyPaths": ["/otap/notify?id=@"],
         "auth": false,
-        "releases": [],
+        "releases": [{ "version": "0.10.66", "path": jar, "size": 6, "sha256": "0".repeat(64) }],
+        "rollouts": { "next/0.10.66": {
+            "release": "0.10.66",
+            "waves": [],
+            "unproven": "unlimited",
+            "brake": { "artifactFaults": 0, "failuresBp": 10_000, "after": 1 },
+        } },
     });
     fs::write(out.join("otapress.json"), site.to_string()).unwrap();
 }

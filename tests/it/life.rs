@@ -2,9 +2,8 @@
 
 use otapress_core::wire::{Day, Release, Window};
 use otapress_devices::device::{CheckOutcome, Device, Faults, Otap, Purpose, Turn};
-use otapress_responder::outcome;
+use otapress_responder::operate;
 use otapress_responder::record::{DeviceRecord, EventKind, Refusal, RolloutRecord};
-use otapress_responder::records::Changes;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_responder::store::{Durability, Store};
 use std::time::Duration;
@@ -284,9 +283,6 @@ fn artifact_faults_halt_a_rollout_until_it_is_resumed() {
     for (i, imei) in imeis.iter().enumerate() {
         tree.offer(&format!("dev{i}"), imei, &release);
     }
-    // The JAR is cut short after the JADs were made: a mismatch of sizes, which is the artifact's fault.
-    let jar = std::fs::read(tree.out().join(&release.path)).unwrap();
-    tree.write(&release.path, &jar[..jar.len() - 1]);
     let server = Server::start(&tree);
     let mut devices: Vec<Device> = imeis
         .iter()
@@ -296,7 +292,8 @@ fn artifact_faults_halt_a_rollout_until_it_is_resumed() {
     let codes: Vec<_> = devices
         .iter_mut()
         .map(|device| {
-            let turn = fine(device);
+            // A mismatch of sizes is the artifact's fault.
+            let turn = device.turn(&Faults { pretend: Some(904), ..Faults::default() });
             server.advance(60);
             turn.otap.as_ref().and_then(|otap: &Otap| otap.outcome.code())
         })
@@ -306,20 +303,11 @@ fn artifact_faults_halt_a_rollout_until_it_is_resumed() {
     assert!(state.rollout("next/0.10.66").halted.is_some());
     assert_eq!(state.device(&imeis[5]).refusal, Some(Refusal::Halted));
 
-    // The JAR is mended, but a rollout that is halted stays so until somebody resumes it.
-    tree.write(&release.path, &jar);
+    // A rollout that is halted stays so until somebody resumes it.
     server.advance(INTERVAL);
     assert!(!told_to_upgrade(&fine(&mut devices[5])));
     let now = server.now();
-    state
-        .0
-        .write(Durability::Power, &mut |tx| {
-            let mut rollout = tx.rollout("next/0.10.66")?;
-            let mut events = Vec::new();
-            assert!(outcome::resume(&mut rollout, now, &mut events));
-            tx.put(&Changes { rollouts: vec![&rollout], ..Changes::default() })
-        })
-        .unwrap();
+    assert_eq!(operate::resume(&mut state.0, "0.10.66", now).unwrap(), ["next/0.10.66"]);
     for device in &mut devices {
         // Those that were told to upgrade before the halt go on from there.
         fine(device);

@@ -309,7 +309,7 @@ fn settings_are_shown_as_sent_and_as_confirmed() {
     let yaml = YAML.replace("dev1: {", "dev1: { settings: [quiet],")
         + "settings: { quiet: { keepAlive: \"300\" } }\n";
     let operated = Operated::new(&yaml);
-    let reply = operated.ask(1000, "/otap/version", &format!("GW/{IMEI}"), "0.10.66");
+    let reply = operated.ask(12_000, "/otap/version", &format!("GW/{IMEI}"), "0.10.66");
     assert_eq!(reply.body, r#"{"upgrade":0,"settings":[{"key":"keepAlive","val":"300"}]}"#);
     let text = operated.shown(&["show", "dev1"]);
     assert!(

@@ -154,7 +154,7 @@ fn what_the_report_says_and_how_it_is_searched() {
     let halted = text(&browser, "[aria-label='Rollout brittle/0.10.66'] .alarm");
     assert_eq!(
         halted,
-        "Halted 1 h 23 min before (2026-11-23T08:36:40Z): 2 devices report a fault of the artifact. \
+        "Halted 1 h 23 min before (2026-11-23T08:36:40Z): 2 of 2 devices that finished failed. \
          Find the cause, then otapress resume brittle/0.10.66."
     );
     let failures = text(&browser, ".failures tbody");

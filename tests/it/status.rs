@@ -185,7 +185,7 @@ fn a_gate_says_which_condition_is_missed() {
         (
             "brittle",
             gate(None, Some("100%"), "1"),
-            "misses the gate: it is halted: 2 devices report a fault of the artifact",
+            "misses the gate: it is halted: 2 of 2 devices that finished failed",
         ),
         ("night", gate(Some("1%"), None, "1"), "misses the gate: too few have finished: 0 of 1; 1 must"),
         // A gate never passes on nothing.

@@ -32,7 +32,8 @@ channels:
       - { at: 2026-11-20T08:00:00Z, percent: 50% }
       - { at: 2026-11-24T08:00:00Z, percent: 100% }
     attempts: 2
-  brittle: { release: 0.10.66, brake: { artifactFaults: 2, failures: 50%, after: 10 } }
+    unproven: unlimited
+  brittle: { release: 0.10.66, brake: { artifactFaults: 0, failures: 50%, after: 2 } }
   night: { release: 0.10.66, window: { days: [tue], from: "01:00", minutes: 240 } }
   steady: { release: 0.10.65, downgrade: deny }
   trial: { release: 0.10.66, rollout: 1bp }
@@ -69,6 +70,16 @@ pub struct Story {
     pub fleet: Fleet,
     responder: Responder,
     store: SqliteStore,
+    /// Requests that are told in any order and made in that of their times, as a clock goes.
+    told: Option<Vec<Told>>,
+}
+
+/// A request that was told.
+struct Told {
+    at: i64,
+    target: String,
+    agent: String,
+    body: String,
 }
 
 impl Story {
@@ -80,7 +91,7 @@ impl Story {
         assert!(built.status.success(), "{built:?}");
         let responder = Responder::new(fleet.path("out"));
         let store = SqliteStore::open(&fleet.path("state"), PATIENCE).unwrap();
-        Story { fleet, responder, store }
+        Story { fleet, responder, store, told: None }
     }
 
     /// Every state at [`NOW`].
@@ -92,8 +103,14 @@ impl Story {
         story.gone();
         story.fleet.write("fleet.yaml", before.replace(GONE, "").replace("  old: 0.10.66\n", ""));
         story.publish();
+        story.told = Some(Vec::new());
         story.cars();
         story.others();
+        let mut told = story.told.take().unwrap();
+        told.sort_by_key(|told| told.at);
+        for Told { at, target, agent, body } in told {
+            story.post(&target, &agent, &body, at);
+        }
         story
     }
 
@@ -175,6 +192,10 @@ impl Story {
     }
 
     fn post(&mut self, target: &str, agent: &str, body: &str, at: i64) -> String {
+        if let Some(told) = &mut self.told {
+            told.push(Told { at, target: target.into(), agent: agent.into(), body: body.into() });
+            return String::new();
+        }
         let request = Request {
             method: "POST",
             target,
