@@ -119,6 +119,11 @@ fn state(lines: &mut Lines, state: &StateView) {
             result.code.and_then(lookup).map(|known| format!(" ({})", known.meaning)).unwrap_or_default();
         lines.add("result", &format!("{}{meaning}, {}", result.text, moment(result.at)));
     }
+    if record.budget.left_out() > 0 {
+        let most = otapress_responder::event_budget::KEPT;
+        let text = format!("{} not kept: more than {most} of a kind in an hour", record.budget.left_out());
+        lines.add("events", &text);
+    }
     if let Some(sent) = &record.settings.sent {
         lines.add("settings", &format!("sent {}, not yet confirmed: {}", moment(sent.at), sent.portion));
     }

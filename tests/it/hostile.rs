@@ -158,3 +158,38 @@ fn a_flood_of_requests_is_no_flood_of_log_lines() {
         assert_eq!(log.lines().filter(|line| line.contains(kind)).count(), 20, "{kind}");
     }
 }
+
+/// Who knows the path and an IMEI can post in its name, and fill nothing.
+#[test]
+fn repeated_results_and_alternating_versions_grow_nothing() {
+    let fleet = Fleet::new(&yaml());
+    let serve = fleet.serve(&[]);
+    let mut client = serve.connect();
+    let size = || -> u64 {
+        let files = fs::read_dir(fleet.path("state")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    };
+    let mut flood = |rounds: u32| {
+        for n in 0..rounds {
+            let version = format!("0.10.{}", n % 100);
+            let agent = format!("GW/{}", IMEIS[0]);
+            client.send("POST", &format!("{KEY}/version"), &agent, "", version.as_bytes()).unwrap();
+            let text = format!("9{:02} {}", n % 100, "\u{1}".repeat(4000));
+            let path = format!("{KEY}/notify?id=dev1");
+            let reply = client.send("POST", &path, &modem(IMEIS[0]), "", text.as_bytes()).unwrap();
+            assert_eq!(reply.status, 200);
+        }
+    };
+    flood(200);
+    let before = size();
+    flood(1000);
+    // The log of the database is as long as it may get between two checkpoints.
+    assert!(size() < before.max(18 << 20), "{before} bytes became {}", size());
+    let shown = Ran::new(fleet.run(&["show", "dev1"])).stdout;
+    assert!(shown.contains("not kept: more than 12 of a kind in an hour"), "{shown}");
+    let db = rusqlite::Connection::open(fleet.path("state/otapress.db")).unwrap();
+    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    // Twelve of each kind in an hour, of which the test may see two.
+    assert!(count("SELECT max(n) FROM (SELECT count(*) AS n FROM events GROUP BY kind)") <= 24);
+    assert!(count("SELECT max(length(detail)) FROM events") <= 120);
+}

@@ -37,7 +37,10 @@ pub fn exchange(records: &mut Records, question: &Question, now: i64) -> Exchang
         question.add_keys(&mut keys);
         return recorded(&mut records.scratch(&keys), question, now);
     }
-    recorded(records, question, now)
+    let before = records.event_count();
+    let exchanged = recorded(records, question, now);
+    records.bound_events(before, now);
+    exchanged
 }
 
 fn recorded(records: &mut Records, question: &Question, now: i64) -> Exchanged {

@@ -17,6 +17,7 @@
 pub mod cgi;
 pub mod code;
 pub mod decide;
+pub mod event_budget;
 pub mod exchange;
 pub mod files;
 #[cfg(any(test, feature = "testing"))]

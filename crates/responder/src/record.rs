@@ -3,6 +3,7 @@
 //! Plain values without behaviour of their own; [`super::decide`] and [`super::outcome`] make new ones
 //! from old ones, and [`crate::store`] keeps them. All times are seconds since 1970-01-01 UTC.
 
+use super::event_budget::EventBudget;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::Brake;
@@ -30,6 +31,8 @@ pub struct DeviceRecord {
     pub offers: Vec<OfferRecord>,
     /// The last OTAP result.
     pub result: Option<ResultRecord>,
+    /// How many more of its events are kept.
+    pub budget: EventBudget,
 }
 
 impl DeviceRecord {
@@ -50,6 +53,7 @@ impl DeviceRecord {
             latest: None,
             offers: Vec::new(),
             result: None,
+            budget: EventBudget::default(),
         }
     }
 

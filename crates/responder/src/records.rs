@@ -233,6 +233,25 @@ impl Records {
         self.events.push(event);
     }
 
+    /// How many events there are.
+    pub(super) fn event_count(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Keeps no more of the events from that number on than their devices may have in an hour.
+    pub(super) fn bound_events(&mut self, from: usize, now: i64) {
+        for event in self.events.split_off(from) {
+            let slot = event.imei.and_then(|imei| self.devices.get_mut(&imei));
+            let is_kept = slot.is_none_or(|slot| {
+                self.touched.push(slot.record.imei);
+                slot.record.budget.admits(event.kind, now)
+            });
+            if is_kept {
+                self.events.push(event);
+            }
+        }
+    }
+
     /// Counts an offer of a channel.
     pub(super) fn count_offer(&mut self, channel: &str, now: i64) {
         *self.recent.entry(channel.to_owned()).or_default() += 1;
@@ -330,10 +349,11 @@ fn is_same_row(one: &DeviceRecord, other: &DeviceRecord) -> bool {
         latest,
         offers: _,
         result,
+        budget,
     } = one;
     (imei, client, first_seen, last_seen) == (&other.imei, &other.client, &other.first_seen, &other.last_seen)
         && (reported, refusal, settings) == (&other.reported, &other.refusal, &other.settings)
-        && (latest, result) == (&other.latest, &other.result)
+        && (latest, result, budget) == (&other.latest, &other.result, &other.budget)
 }
 
 /// Records to be written, each in place of the one that is there.

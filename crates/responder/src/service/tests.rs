@@ -315,7 +315,7 @@ fn without_its_mark_the_directory_says_nothing_about_who_is_unknown() {
     assert_eq!(world.unknown(), []);
     assert_eq!(world.check(1, "0.10.65", NOW).body, NO, "nobody knows the published paths");
     assert_eq!(world.notify(1, "900 Success", NOW + 1).status, 200);
-    assert_eq!(world.kinds(), [EventKind::FirstSeen, EventKind::Installed]);
+    assert_eq!(world.kinds(), [EventKind::FirstSeen, EventKind::Offered, EventKind::Installed]);
 }
 
 #[test]

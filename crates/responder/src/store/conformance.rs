@@ -129,6 +129,7 @@ fn full_device(n: usize) -> DeviceRecord {
             text: "904 \u{e4}'\"\\u{a}".into(),
             rollout: Some("next/0.10.66".into()),
         }),
+        budget: "7 494000 notified=12,offered=1".parse().unwrap(),
         ..DeviceRecord::new(id(n), NOW)
     }
 }

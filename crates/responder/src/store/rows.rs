@@ -17,7 +17,7 @@ use otapress_core::wire::Brake;
 
 const DEVICE: &str = "imei, client, first_seen, last_seen, reported, refusal, sent_generation, sent_whole, sent_at, \
      confirmed_generation, confirmed_whole, latest, result_at, result_code, result_text, result_rollout, \
-     sent_target, sent_checks, sent_checked";
+     sent_target, sent_checks, sent_checked, budget";
 
 const OFFER: &str = "rollout, target, attempts, at, reported, deadline, until, answered, code, verdict, \
      artifact_fault, epoch, place, proven, since, blamed, missing";
@@ -90,6 +90,7 @@ fn device(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
         latest: row.get("latest")?,
         offers: Vec::new(),
         result,
+        budget: text(row, "budget", parse)?.unwrap_or_default(),
     })
 }
 
@@ -235,7 +236,7 @@ impl Rows<'_> {
         let confirmed = d.settings.confirmed.as_ref();
         let result = d.result.as_ref();
         self.execute(
-            "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             params![
                 d.imei.to_string(),
                 d.client.as_ref().map(ClientId::as_str),
@@ -256,6 +257,7 @@ impl Rows<'_> {
                 sent.and_then(|sent| sent.target).map(|target| target.to_string()),
                 sent.map(|sent| sent.checks),
                 sent.map(|sent| sent.checked),
+                d.budget.to_string(),
             ],
         )
     }

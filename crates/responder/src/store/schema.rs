@@ -95,6 +95,7 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE devices ADD COLUMN sent_target TEXT;
     ALTER TABLE devices ADD COLUMN sent_checks INTEGER;
     ALTER TABLE devices ADD COLUMN sent_checked INTEGER;
+    ALTER TABLE devices ADD COLUMN budget TEXT;
     ALTER TABLE offers ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE offers ADD COLUMN proven INTEGER;
     ALTER TABLE offers ADD COLUMN since INTEGER;

@@ -26,17 +26,18 @@ impl<'a> Bulk<'a> {
 /// Devices, without their offers.
 const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen, reported, refusal, sent_generation, \
      sent_whole, sent_at, confirmed_generation, confirmed_whole, latest, result_at, result_code, \
-     result_text, result_rollout, sent_target, sent_checks, sent_checked) SELECT * FROM \
+     result_text, result_rollout, sent_target, sent_checks, sent_checked, budget) SELECT * FROM \
      unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], \
      $8::boolean[], $9::bigint[], $10::text[], $11::boolean[], $12::text[], $13::bigint[], $14::bigint[], \
-     $15::text[], $16::text[], $17::text[], $18::bigint[], $19::bigint[]) ON CONFLICT (imei) DO UPDATE \
+     $15::text[], $16::text[], $17::text[], $18::bigint[], $19::bigint[], $20::text[]) ON CONFLICT (imei) DO UPDATE \
      SET client = excluded.client, first_seen = excluded.first_seen, last_seen = excluded.last_seen, \
      reported = excluded.reported, refusal = excluded.refusal, sent_generation = \
      excluded.sent_generation, sent_whole = excluded.sent_whole, sent_at = excluded.sent_at, \
      confirmed_generation = excluded.confirmed_generation, confirmed_whole = excluded.confirmed_whole, \
      latest = excluded.latest, result_at = excluded.result_at, result_code = excluded.result_code, \
      result_text = excluded.result_text, result_rollout = excluded.result_rollout, sent_target = \
-     excluded.sent_target, sent_checks = excluded.sent_checks, sent_checked = excluded.sent_checked";
+     excluded.sent_target, sent_checks = excluded.sent_checks, sent_checked = excluded.sent_checked, \
+     budget = excluded.budget";
 
 /// Offers.
 const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, reported, deadline, until, answered, code, \
@@ -161,6 +162,7 @@ fn devices<'a>(rows: &[&'a DeviceRecord]) -> Bulk<'a> {
         |d: &'a DeviceRecord| sent_target(d).map(|target| target.to_string()),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| i64::from(sent.checks)),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.checked),
+        |d: &'a DeviceRecord| d.budget.to_string(),
     )
 }
 

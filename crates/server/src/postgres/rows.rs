@@ -103,6 +103,7 @@ pub(super) fn device(row: &Row) -> Read<DeviceRecord> {
         latest: get(row, "latest")?,
         offers: Vec::new(),
         result,
+        budget: text(row, "budget", parse)?.unwrap_or_default(),
     })
 }
 

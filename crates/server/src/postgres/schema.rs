@@ -95,7 +95,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
 "#,
     // A device that was offered a release and was not heard of since takes a place; who succeeded has proven it.
     r#"
-    ALTER TABLE devices ADD COLUMN sent_target TEXT, ADD COLUMN sent_checks BIGINT, ADD COLUMN sent_checked BIGINT;
+    ALTER TABLE devices ADD COLUMN sent_target TEXT, ADD COLUMN sent_checks BIGINT, ADD COLUMN sent_checked BIGINT,
+        ADD COLUMN budget TEXT;
     ALTER TABLE offers ADD COLUMN place BOOLEAN NOT NULL DEFAULT false, ADD COLUMN proven BIGINT,
         ADD COLUMN since BIGINT, ADD COLUMN blamed BIGINT, ADD COLUMN missing BIGINT;
     ALTER TABLE rollouts ADD COLUMN installed BIGINT NOT NULL DEFAULT 0, ADD COLUMN places BIGINT NOT NULL DEFAULT 0,
