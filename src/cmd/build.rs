@@ -14,7 +14,7 @@ use super::interrupt;
 use super::project::{Project, progress_bar};
 use crate::context::{Exit, Global};
 use otapress_core::out::{Part, Tier};
-use otapress_publish::publish::diff::{Changes, diff};
+use otapress_publish::publish::diff::{Changes, Write, diff};
 use otapress_publish::publish::disk::RealDisk;
 use otapress_publish::publish::hashes::Hashes;
 use otapress_publish::publish::place::{Lock, real_path};
@@ -84,6 +84,7 @@ pub(crate) fn build(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     }
     if let Existing::Published(published) = &existing {
         guard_mass_removal(published, &changes, args.allow_mass_removal)?;
+        guard_mass_move(published, &changes, args.allow_mass_removal)?;
     }
     let busy = [global.fleet.parent(), out.parent(), args.depfile.as_deref().and_then(Path::parent)];
     let busy: Vec<&Path> = busy.into_iter().flatten().collect();
@@ -149,6 +150,28 @@ fn guard_mass_removal(published: &Published, changes: &Changes<'_>, allowed: boo
             "{dropped} of {} would be dropped from out/, which is more than 10 %: \
              if that is meant, build with `--allow-mass-removal`",
             count(before, "device"),
+        );
+    }
+    Ok(())
+}
+
+/// Devices whose JADs go from one path to another still ask at the old one, unless `formerly` names it.
+fn guard_mass_move(published: &Published, changes: &Changes<'_>, allowed: bool) -> anyhow::Result<()> {
+    let removed = |tier| changes.remove.iter().filter(|remove| remove.tier == tier).count();
+    let is_added = |write: &&Write<'_>, tier| write.is_new && write.file.tier == tier;
+    let added = |tier| changes.write.iter().filter(|write| is_added(write, tier)).count();
+    // JADs that come or go with their devices have not moved.
+    let gone = removed(Tier::Jad).saturating_sub(removed(Tier::Answer) + removed(Tier::NoOffer));
+    let moved = gone.min(added(Tier::Jad).saturating_sub(added(Tier::Answer) + added(Tier::NoOffer)));
+    let jads = published.files.iter().filter(|file| file.part == Part::Jads).count();
+    let devices = published.files.iter().filter(|file| file.part == Part::Answers).count();
+    let shared_moves = moved == jads && moved > 0 && devices > jads;
+    if !allowed && (is_mass_removal(moved, jads) || shared_moves) {
+        bail!(
+            "{moved} of {} would move to other paths, and devices that still ask at the old ones would find none: \
+             put the old `otapURI` into `formerly` of `provisioning`; if no device asks there, build with \
+             `--allow-mass-removal`",
+            count(jads, "JAD"),
         );
     }
     Ok(())

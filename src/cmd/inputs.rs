@@ -20,7 +20,7 @@ impl Inputs {
         let project = Project::load(global);
         let mut paths: BTreeSet<PathBuf> = project.inputs(global);
         if let Some((fleet, _)) = project.fleet() {
-            let auths = fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref());
+            let auths = fleet.groups().iter().flat_map(|group| group.provisioning.auths());
             paths.extend(auths.map(|auth| fleet.dir().join(&auth.password_file)));
         }
         let mut stamps: BTreeMap<_, _> = paths

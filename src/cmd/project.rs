@@ -124,7 +124,9 @@ impl Project {
         let named = self.loaded.midlet.iter().flat_map(|midlet| {
             [dir.join(&midlet.jars), dir.join("templates"), dir.join("templates").join(&midlet.template)]
         });
-        files.into_iter().chain(dirs).chain(named).collect()
+        let secrets =
+            self.loaded.fleet.iter().flat_map(|fleet| fleet.secret_files()).map(|file| dir.join(file));
+        files.into_iter().chain(dirs).chain(named).chain(secrets).collect()
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {

@@ -214,8 +214,7 @@ fn credentials(global: &Global) -> anyhow::Result<Credentials> {
 }
 
 fn of_fleet(fleet: &Fleet) -> anyhow::Result<Credentials> {
-    let all: BTreeSet<_> =
-        fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()).collect();
+    let all: BTreeSet<_> = fleet.groups().iter().flat_map(|group| group.provisioning.auths()).collect();
     let mut pairs = Vec::new();
     for auth in all {
         pairs.push((auth.user.as_str(), password::of_fleet(fleet, &auth.password_file)?));

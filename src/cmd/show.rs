@@ -14,6 +14,7 @@ use otapress_publish::diag::{Sources, Span};
 use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet, Override};
 use otapress_publish::password;
+use otapress_publish::price::Price;
 use otapress_publish::provision::{self, Form, at_command, to_set, warnings};
 use otapress_publish::render::{answer, jad_path, jar_path, rollouts};
 use otapress_publish::resolve::{Assignment, Rule, assign};
@@ -60,6 +61,8 @@ pub(super) struct View<'a> {
     pub(crate) fleet: &'a Fleet,
     pub(crate) device: &'a Device,
     pub(crate) assignment: Assignment,
+    /// What its traffic costs, if the fleet says what a megabyte does.
+    pub(crate) traffic: Vec<String>,
     /// Which keys an entry of fleet.yaml overrides, and where both are declared.
     pub(crate) overridden: Option<String>,
     pub(crate) jad_url: String,
@@ -124,6 +127,9 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         fleet,
         device,
         assignment,
+        traffic: fleet.data_plan().map_or_else(Vec::new, |plan| {
+            Price::of(fleet, device, assignment, entry.map(|entry| entry.jar().size())).lines(plan)
+        }),
         overridden: overridden(device, &project.loaded().sources),
         jad_url: fleet.site().url(&jad_path),
         jar: entry.map(|entry| JarView {
@@ -212,7 +218,7 @@ fn to_json(view: &View<'_>) -> Value {
         "jar": view.jar.as_ref().map(|jar| json!({ "url": jar.url, "size": jar.size, "sha256": jar.sha256 })),
         "notify": view.notify_url,
         "answer": answer_path(device.imei).as_str(),
-        "settings": settings.iter().map(|setting| (setting.key.clone(), setting.val.clone().into())).collect::<serde_json::Map<_, Value>>(),
+        "settings": settings.iter().filter(|setting| setting.key != "otapPassword").map(|setting| (setting.key.clone(), setting.val.clone().into())).collect::<serde_json::Map<_, Value>>(),
         "provision": view.provision.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect::<serde_json::Map<_, Value>>(),
         "command": view.command,
         "warnings": view.warnings,
@@ -239,6 +245,9 @@ fn to_json(view: &View<'_>) -> Value {
     });
     if let Some(overridden) = &view.overridden {
         value["overridden"] = json!(overridden);
+    }
+    if !view.traffic.is_empty() {
+        value["traffic"] = json!(view.traffic);
     }
     value
 }

@@ -41,12 +41,16 @@ pub(super) fn text(view: &View<'_>) -> String {
     } else {
         for (i, setting) in settings.settings.iter().enumerate() {
             let note = if settings.always.contains(&setting.key) { "  (at every check)" } else { "" };
-            lines
-                .add(if i == 0 { "settings" } else { "" }, &format!("{}={}{note}", setting.key, setting.val));
+            // A pushed password comes from a file, and is shown by `--provision` alone.
+            let val = if setting.key == "otapPassword" { "<from its file>" } else { &setting.val };
+            lines.add(if i == 0 { "settings" } else { "" }, &format!("{}={val}{note}", setting.key));
         }
     }
     for (i, line) in commands(&view.provision).lines().enumerate() {
         lines.add(if i == 0 { "to set" } else { "" }, line);
+    }
+    for (i, line) in view.traffic.iter().enumerate() {
+        lines.add(if i == 0 { "traffic" } else { "" }, line);
     }
     lines.add("modem", &view.command);
     for warning in &view.warnings {

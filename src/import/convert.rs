@@ -9,7 +9,9 @@ use otapress_core::id::Imei;
 use otapress_core::version::Version;
 use otapress_publish::diag::Diagnostic;
 use otapress_publish::fleet::raw::Text;
-use otapress_publish::settings::{INTERNAL, corrupting_key, corrupting_text, find, value_fault};
+use otapress_publish::settings::{
+    INTERNAL, corrupting_key, corrupting_text, find, is_provisioned, value_fault,
+};
 
 /// The JARs that the new fleet is to have, if they are known.
 #[derive(Clone, Debug)]
@@ -183,6 +185,11 @@ fn fault<'a>(key: &'a Text, value: &'a Text) -> Option<(&'a Text, String)> {
     }
     if let Some(why) = corrupting_text(&value.text) {
         return Some((value, format!("its value {why}")));
+    }
+    if is_provisioned(&key.text) {
+        let why =
+            "its value must be what `provisioning` says: change that, and put the old value into `formerly`";
+        return Some((key, why.into()));
     }
     find(&key.text).and_then(|known| value_fault(known, &value.text)).map(|why| (value, why))
 }

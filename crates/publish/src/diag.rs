@@ -137,6 +137,14 @@ codes! {
     PrivateHost = "private-host" Warning,
     /// A character that breaks the `AT^SJOTAP` command.
     ModemCharacter = "modem-character" Error,
+    /// The file of a password cannot be read.
+    PasswordMissing = "password-missing" Warning,
+    /// The file of a password holds none that a modem can be told.
+    BadPassword = "bad-password" Error,
+    /// A pushed value that is not the one that the fleet reckons with.
+    PushedValue = "pushed-value" Error,
+    /// A secret in clear text where a file is wanted.
+    SecretInFleet = "secret-in-fleet" Error,
     /// Longer than what modems are known to take.
     ModemLength = "modem-length" Warning,
     /// Two files of out/ with the same path.
@@ -151,6 +159,23 @@ codes! {
     EmptyWave = "empty-wave" Warning,
     /// A window in which some of the devices never ask.
     ShortWindow = "short-window" Warning,
+
+    /// A brake that nothing can pull.
+    NoBrake = "no-brake" Warning,
+
+    // Harm by numbers.
+    /// Checks that are so frequent that they cost, or so rare that a device is out of reach.
+    VersionInterval = "version-interval" Warning,
+    /// Settings that are sent so often that the flash wears out.
+    FlashWear = "flash-wear" Warning,
+    /// Settings that make much traffic.
+    Traffic = "traffic" Warning,
+    /// Offers of a release that may take much of a month's data.
+    CostlyAttempts = "costly-attempts" Warning,
+    /// An answer that is too long for a device.
+    AnswerSize = "answer-size" Error,
+    /// A JAD that is too long for a device.
+    JadSize = "jad-size" Error,
 
     // Settings.
     /// A key that the firmware does not know.

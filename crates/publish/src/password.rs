@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, FileError};
+use crate::files::{self, FileError, Reach};
 use crate::fleet::Fleet;
 
 /// Why a file holds no password. None of the messages quotes the file.
@@ -14,6 +14,9 @@ pub enum PasswordError {
     /// Its bytes are not UTF-8.
     #[error("the password in `{}` is not text", .0.display())]
     NotText(PathBuf),
+    /// An editor put a mark in front, which would become part of the password.
+    #[error("`{}` starts with a byte-order mark: save it as UTF-8 without one", .0.display())]
+    ByteOrderMark(PathBuf),
     /// The file is empty or has several lines.
     #[error("`{}` must hold the password in one line", .0.display())]
     NotOneLine(PathBuf),
@@ -28,11 +31,16 @@ const LONGEST: u64 = 4096;
 /// # Errors
 /// If the file cannot be read or does not hold exactly one line.
 pub fn of_fleet(fleet: &Fleet, file: &Path) -> Result<String, PasswordError> {
+    within(fleet.dir(), fleet.reach(), file)
+}
+
+/// The same while the fleet is not known yet.
+pub(crate) fn within(dir: &Path, reach: &Reach, file: &Path) -> Result<String, PasswordError> {
     if file.is_absolute() {
         return read(file);
     }
-    let path = fleet.dir().join(file);
-    password(&path, fleet.reach().read(&path, LONGEST))
+    let path = dir.join(file);
+    password(&path, reach.read(&path, LONGEST))
 }
 
 /// Reads the password in a file that the operator names.
@@ -45,6 +53,9 @@ pub fn read(path: &Path) -> Result<String, PasswordError> {
 
 fn password(path: &Path, read: Result<Vec<u8>, FileError>) -> Result<String, PasswordError> {
     let bytes = read.map_err(PasswordError::Unreadable)?;
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Err(PasswordError::ByteOrderMark(path.into()));
+    }
     let Ok(text) = String::from_utf8(bytes) else { return Err(PasswordError::NotText(path.into())) };
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() || password.contains(['\r', '\n']) {

@@ -97,7 +97,7 @@ pub fn to_set(fleet: &Fleet, device: &Device, password: Option<&str>) -> Vec<(&'
     lines.push(("otapURI", provisioning.otap_uri.value.as_str().into()));
     lines.push(("notifyURI", provisioning.notify_uri.value.as_str().into()));
     lines.push(("versionURI", provisioning.version_uri.value.as_str().into()));
-    lines.push(("versionInterval", provisioning.version_interval.to_string()));
+    lines.push(("versionInterval", provisioning.version_interval.value.to_string()));
     if let (Some(auth), Some(password)) = (&provisioning.auth, password) {
         lines.push(("otapUser", auth.user.clone()));
         lines.push(("otapPassword", password.into()));
@@ -133,12 +133,7 @@ pub fn warnings(fleet: &Fleet, device: &Device, notify_url: &str) -> Vec<String>
     if let Some(auth) = &provisioning.auth {
         too_long("otapUser", auth.user.len(), limits.user);
         match password::of_fleet(fleet, &auth.password_file) {
-            Ok(password) => {
-                too_long("otapPassword", password.len(), limits.password);
-                if breaks_command(&password).is_some() {
-                    warnings.push("otapPassword has a character that breaks the modem's command".into());
-                }
-            }
+            Ok(password) => too_long("otapPassword", password.len(), limits.password),
             Err(error) => warnings.push(format!("otapPassword is not known here: {error}")),
         }
     }

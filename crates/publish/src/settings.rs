@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use otapress_core::digest::Sha256;
+use otapress_core::id::ClientId;
 use otapress_core::wire::Setting;
 
 /// What a setting takes.
@@ -23,6 +24,16 @@ pub enum Kind {
     LogLevel,
     /// An MQTT broker: `tcp://…` or `ssl://…`.
     Broker,
+    /// The PIN of a SIM card.
+    Pin,
+    /// A clientID.
+    ClientId,
+    /// An MQTT topic to publish to, or the start of one.
+    Topic,
+    /// A value that must be that of `provisioning`, whose rules it has.
+    Provisioned,
+    /// A password, which stands in a file.
+    PasswordFile,
 }
 
 /// A setting that the firmware knows.
@@ -37,6 +48,8 @@ pub struct Key {
 }
 
 const ANY: Kind = Kind::Number(0, i32::MAX as u32);
+/// In seconds; a device that gives up at once never connects.
+const TIMEOUT: Kind = Kind::Number(30, 86_400);
 const QOS: Kind = Kind::Number(0, 2);
 
 const fn key(name: &'static str, kind: Kind) -> Key {
@@ -50,23 +63,24 @@ const fn dangerous(name: &'static str, kind: Kind) -> Key {
 /// Every key of the firmware but the internal ones.
 pub const KEYS: &[Key] = &[
     // GPRS
-    dangerous("pin", Kind::Text),
-    dangerous("apn", Kind::Text),
+    dangerous("pin", Kind::Pin),
+    dangerous("apn", Kind::Provisioned),
     dangerous("apnUser", Kind::Text),
     dangerous("apnPassword", Kind::Text),
-    dangerous("gprsTimeout", ANY),
+    dangerous("gprsTimeout", TIMEOUT),
     key("cellInfo", Kind::Flag),
     // Device
     dangerous("sleep", ANY),
     key("motion", Kind::Number(0, 255)),
-    dangerous("otapUser", Kind::Text),
-    dangerous("otapPassword", Kind::Text),
-    dangerous("otapURI", Kind::Text),
-    dangerous("notifyURI", Kind::Text),
-    dangerous("versionURI", Kind::Text),
+    dangerous("otapUser", Kind::Provisioned),
+    dangerous("otapPassword", Kind::PasswordFile),
+    dangerous("otapURI", Kind::Provisioned),
+    dangerous("notifyURI", Kind::Provisioned),
+    dangerous("versionURI", Kind::Provisioned),
     // Below a minute a fleet is busy with nothing else; 0 or garbage polls every second.
     dangerous("versionInterval", Kind::Number(60, i32::MAX as u32)),
-    dangerous("lowBattery", ANY),
+    // In mV; a battery is never above 4200.
+    dangerous("lowBattery", Kind::Number(0, 4200)),
     key("dExtVoltage", ANY),
     key("dBattVoltage", ANY),
     key("battery", Kind::Flag),
@@ -88,23 +102,23 @@ pub const KEYS: &[Key] = &[
     key("obd2Modes", Kind::Text),
     // MQTT
     dangerous("cleanSession", Kind::Flag),
-    dangerous("clientID", Kind::Text),
+    dangerous("clientID", Kind::ClientId),
     dangerous("host", Kind::Broker),
     dangerous("port", Kind::Number(1, 65535)),
     dangerous("user", Kind::Text),
     dangerous("password", Kind::Text),
     key("keepAlive", ANY),
-    dangerous("mqttTimeout", ANY),
+    dangerous("mqttTimeout", TIMEOUT),
     key("qos", QOS),
     key("retain", Kind::Flag),
-    dangerous("publish", Kind::Text),
+    dangerous("publish", Kind::Topic),
     dangerous("subscription", Kind::Text),
     key("subscriptionQos", QOS),
     key("tid", Kind::Text),
-    key("will", Kind::Flag),
+    key("will", Kind::Text),
     key("willQos", QOS),
     key("willRetain", Kind::Flag),
-    key("willTopic", Kind::Text),
+    key("willTopic", Kind::Topic),
     // Sensors
     key("temperatureInterval", ANY),
     key("dTemperature", ANY),
@@ -140,6 +154,13 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// Whether a key is pushed only with the value that `provisioning` or the device's own entry has.
+pub fn is_provisioned(key: &str) -> bool {
+    key == "versionInterval"
+        || find(key)
+            .is_some_and(|key| matches!(key.kind, Kind::Provisioned | Kind::PasswordFile | Kind::ClientId))
+}
+
 /// Keys with values that are nobody else's business.
 const SECRET: &[&str] =
     &["pin", "apnUser", "apnPassword", "otapUser", "otapPassword", "user", "password", "secret"];
@@ -164,7 +185,7 @@ pub fn value_fault(key: &Key, value: &str) -> Option<String> {
         return None;
     }
     let (good, wants) = match key.kind {
-        Kind::Text => (true, String::new()),
+        Kind::Text | Kind::Provisioned | Kind::PasswordFile => (true, String::new()),
         Kind::Flag => (matches!(value, "0" | "1"), "`0` or `1`".into()),
         Kind::Number(min, max) => {
             let digits = value.bytes().all(|b| b.is_ascii_digit());
@@ -178,8 +199,18 @@ pub fn value_fault(key: &Key, value: &str) -> Option<String> {
         ),
         Kind::Broker => {
             let host = value.strip_prefix("tcp://").or_else(|| value.strip_prefix("ssl://"));
-            (host.is_some_and(|host| !host.is_empty()), "`tcp://` or `ssl://` and a host".into())
+            let is_host = |host: &str| {
+                host.split('.').all(|label| !label.is_empty())
+                    && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
+            };
+            (host.is_some_and(is_host), "`tcp://` or `ssl://` and a host".into())
         }
+        Kind::Pin => {
+            let digits = value.bytes().all(|b| b.is_ascii_digit());
+            (digits && (4..=8).contains(&value.len()), "4 to 8 digits".into())
+        }
+        Kind::ClientId => (value.parse::<ClientId>().is_ok(), "a clientID".into()),
+        Kind::Topic => (!value.contains(['+', '#']), "a topic without `+` and `#`".into()),
     };
     (!good).then(|| format!("`{}` takes {wants}, not `{value}`", key.name))
 }

@@ -16,11 +16,12 @@ use otapress_publish::password;
 /// One line `user:hash` for each otapUser of the fleet.
 pub(crate) fn lines(fleet: &Fleet) -> anyhow::Result<String> {
     let mut users: BTreeMap<&str, (String, &Path)> = BTreeMap::new();
-    for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
+    for auth in fleet.groups().iter().flat_map(|group| group.provisioning.auths()) {
         let secret = password::of_fleet(fleet, &auth.password_file)?;
         match users.get(auth.user.as_str()) {
             Some((known, file)) if *known != secret => bail!(
-                "`otapUser: {}` has one password in `{}` and another in `{}`",
+                "`otapUser: {}` has one password in `{}` and another in `{}`; servers know one of them, so \
+                 give devices another `otapUser` for the time in which both are in use",
                 auth.user,
                 file.display(),
                 auth.password_file.display()
@@ -33,9 +34,6 @@ pub(crate) fn lines(fleet: &Fleet) -> anyhow::Result<String> {
     }
     let mut lines = String::new();
     for (user, (secret, _)) in users {
-        if user.contains(':') {
-            bail!("`otapUser: {user}` contains `:`, which basic auth cannot transmit");
-        }
         // 16 characters in the hash; the C library takes no more.
         let mut salt = [0; 12];
         getrandom::fill(&mut salt).context("no random numbers")?;

@@ -7,6 +7,7 @@ use super::names::Names;
 use super::raw::Node;
 use super::raw_device::{More, RawDevice};
 use super::reader::Reader;
+use super::settings_sets::SetValue;
 use super::{Device, EffectiveSettings, GroupIndex, SettingsIndex, Spanned, keys};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use otapress_core::id::{ClientId, Imei};
@@ -33,10 +34,15 @@ fn raw_device(reader: &mut Reader, client_id: Node<'_>, device: Node<'_>) -> Opt
     Some(device)
 }
 
+/// The value of each key of a list of settings, with its place.
+pub(super) type Origins = BTreeMap<String, SetValue>;
+
 /// Makes one list of settings of each different combination of sets.
 #[derive(Debug, Default)]
 pub(super) struct SettingsLists {
     pub lists: Vec<EffectiveSettings>,
+    /// Where the values of each list come from.
+    pub origins: Vec<Origins>,
     by_sets: HashMap<Vec<String>, SettingsIndex>,
 }
 
@@ -46,12 +52,16 @@ impl SettingsLists {
         if let Some(&index) = self.by_sets.get(&sets) {
             return index;
         }
-        let mut values = BTreeMap::new();
+        let (mut values, mut origins) = (BTreeMap::new(), Origins::new());
         for set in sets.iter().filter_map(|name| names.sets.get(name)) {
-            values.extend(set.values.iter().map(|(key, value)| (key.clone(), (value.clone(), set.always))));
+            values.extend(
+                set.values.iter().map(|(key, value)| (key.clone(), (value.text.clone(), set.always))),
+            );
+            origins.extend(set.values.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
         let index = SettingsIndex(u32::try_from(self.lists.len()).expect("fewer lists than devices"));
         self.lists.push(EffectiveSettings::new(&values));
+        self.origins.push(origins);
         self.by_sets.insert(sets, index);
         index
     }
@@ -91,6 +101,7 @@ pub(super) fn resolve(
     resolved.releases = devices.iter().filter_map(|device| device.release).collect();
     resolved.releases.extend(rejected.iter().filter_map(|rest| rest.release));
     resolved.settings = lists.lists;
+    resolved.origins = lists.origins;
     resolved
 }
 
@@ -101,6 +112,7 @@ pub(super) struct Resolved {
     pub devices: Vec<Device>,
     /// The lists of settings that they refer to.
     pub settings: Vec<EffectiveSettings>,
+    pub origins: Vec<Origins>,
     /// The releases that devices are pinned to, those with a mistake elsewhere included.
     pub releases: Vec<Spanned<Version>>,
 }

@@ -5,6 +5,7 @@ use super::names::Names;
 use super::provisioning::Draft;
 use super::raw::{Node, Text};
 use super::reader::Reader;
+use super::secrets::Secrets;
 use super::uri::Site;
 use super::{ChannelIndex, Group, GroupIndex, keys};
 
@@ -76,9 +77,10 @@ impl GroupDraft {
         base: &Draft,
         site: Option<&Site>,
         limits: Limits,
+        secrets: Secrets<'_>,
     ) -> Option<Group> {
         let before = reader.found.len();
-        let provisioning = base.overridden_by(&self.provisioning).finish(reader, site, limits);
+        let provisioning = base.overridden_by(&self.provisioning).finish(reader, site, limits, secrets);
         // What is wrong with a value that several groups inherit is said once.
         let new = reader.found.split_off(before);
         for diagnostic in new {

@@ -18,6 +18,8 @@ pub enum Shape {
     Number(u32, u32),
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// A number of any kind that is not negative.
+    Decimal,
     /// A list of texts.
     Texts,
     /// A list of days of the week.
@@ -65,6 +67,7 @@ const NAME: Shape = Shape::Pattern("^[A-Za-z0-9._-]{1,64}$");
 const PERCENT: Shape = Shape::Pattern("^([0-9]+%|[0-9]+bp)$");
 const SIZE: Shape = Shape::Pattern("^[1-9][0-9]{0,8}(B|kB|MB)$");
 const HTTP: Shape = Shape::Pattern("^http://");
+const WEB: Shape = Shape::Pattern("^https?://");
 const JAD_URI: Shape = Shape::Pattern(r"^http://.*\.jad$");
 
 /// The top of the file.
@@ -88,6 +91,11 @@ pub const TOP: &[Key] = &[
     optional("devices", Shape::MapOf(&Shape::Object(DEVICE)), "The devices, by clientID."),
     optional("inventory", Shape::Texts, "CSV files with more devices; `*` and `?` stand for any characters."),
     optional("ignore", Shape::Texts, "Columns of the inventories that are the fleet's own."),
+    optional(
+        "dataPlan",
+        Shape::Object(DATA_PLAN),
+        "What the devices' traffic costs; `show` and `plan` reckon with it.",
+    ),
     optional("limits", Shape::Object(LIMITS), "How long what the modem is told may be before `check` warns."),
     optional("keep", Shape::Texts, "Hidden files and directories that a host may put into out/, by name."),
 ];
@@ -96,7 +104,11 @@ pub const TOP: &[Key] = &[
 pub const PROVISIONING: &[Key] = &[
     optional("otapURI", JAD_URI, "The URL of a device's JAD, below `site`; every `@` becomes the clientID."),
     optional("notifyURI", HTTP, "Where the modem posts the OTAP result; every `@` becomes the clientID."),
-    optional("versionURI", HTTP, "Where the MIDlet posts its version; `@` is not replaced."),
+    optional(
+        "versionURI",
+        WEB,
+        "Where the MIDlet posts its version; `@` is not replaced. May be https, and on another host.",
+    ),
     optional(
         "versionInterval",
         Shape::Number(60, i32::MAX as u32),
@@ -105,6 +117,20 @@ pub const PROVISIONING: &[Key] = &[
     optional("apn", Shape::Text, "The access point (default `internet`)."),
     optional("otapUser", Shape::Text, "User of the basic auth on JAD and JAR."),
     optional("otapPasswordFile", Shape::Text, "A file with its password; never the password itself."),
+    optional(
+        "formerly",
+        Shape::Object(FORMERLY),
+        "What devices may still have been told; it is kept alive until it is taken out. Hosts are free.",
+    ),
+];
+
+/// `formerly` of `provisioning`.
+pub const FORMERLY: &[Key] = &[
+    optional("otapURI", Shape::Texts, "Former otapURIs: the JADs stay published at their paths."),
+    optional("notifyURI", Shape::Texts, "Former notifyURIs: the responder answers at their paths."),
+    optional("versionURI", Shape::Texts, "Former versionURIs: the responder answers at their paths."),
+    optional("otapUser", Shape::Texts, "Former users of the basic auth, who are still let in."),
+    optional("otapPasswordFile", Shape::Texts, "Files with former passwords."),
 ];
 
 /// The keys of [`PROVISIONING`] that must be there at the top of the file.
@@ -240,6 +266,9 @@ pub const SET: &[Key] = &[
     optional("allow", Shape::Texts, "Dangerous keys that this set may hold."),
 ];
 
+/// `otapPassword` of a settings set.
+pub const PASSWORD: &[Key] = &[required("file", Shape::Text, "A file with the password.")];
+
 /// `default`.
 pub const DEFAULT: &[Key] = &[
     optional("channel", NAME, "The channel."),
@@ -273,4 +302,15 @@ pub const LIMITS: &[Key] = &[
     optional("user", Shape::Number(1, 1000), "otapUser (default 32)."),
     optional("password", Shape::Number(1, 1000), "otapPassword (default 32)."),
     optional("apn", Shape::Number(1, 1000), "apn (default 100)."),
+    optional("answer", SIZE, "What a device is sent at a version check; beyond it, an error (default 2kB)."),
+    optional("jad", SIZE, "A JAD without its signature; beyond it, an error (default 4kB)."),
+];
+
+/// `dataPlan`: what the devices' traffic costs. Months have 30 days, megabytes 1,000,000 bytes.
+pub const DATA_PLAN: &[Key] = &[
+    required("perMegabyte", Shape::Decimal, "The price of a megabyte."),
+    required("currency", Shape::Pattern("^[A-Z]{3}$"), "Its currency, such as `EUR`."),
+    optional("perDevice", SIZE, "What a device may use in a month, such as `10MB`."),
+    optional("drivingHours", Shape::Decimal, "Hours a day in which a vehicle drives (default 2)."),
+    optional("messageBytes", Shape::Number(1, 100_000), "Bytes of a published location (default 350)."),
 ];

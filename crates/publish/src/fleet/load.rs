@@ -9,9 +9,10 @@ use super::inventory::Inventories;
 use super::raw::{self, Text};
 use super::raw_device::RawDevice;
 use super::reader::Reader;
+use super::secrets::Secrets;
 use super::validate::{self, Validated};
 use super::withdrawn::Withdrawal;
-use super::{Fleet, Midlet, Spanned, devices, inventory_files, keys, overrides, rollout_checks};
+use super::{Fleet, Midlet, Spanned, devices, harm, inventory_files, keys, overrides, rollout_checks};
 use crate::catalog::Catalog;
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::files::{FileErrorKind, Reach};
@@ -65,7 +66,8 @@ impl Loaded {
             })
             .collect();
         let withdrawn: Vec<_> = self.releases.iter().filter_map(|release| self.withdrawal(release)).collect();
-        self.report(missing.into_iter().chain(withdrawn));
+        let costly: Vec<_> = self.fleet.iter().flat_map(|fleet| harm::attempts(fleet, catalog)).collect();
+        self.report(missing.into_iter().chain(withdrawn).chain(costly));
         if let Some(fleet) = &mut self.fleet {
             fleet.spell(catalog);
             let found = rollout_checks::check(fleet);
@@ -110,7 +112,7 @@ pub fn parse(text: String, inventory: Option<String>) -> Loaded {
                 None => Vec::new(),
             }
         };
-        read_text((Path::new("fleet.yaml"), &Reach::default()), text, sources, reader, table)
+        read_text((Path::new("fleet.yaml"), &Reach::default()), text, Secrets(None), sources, reader, table)
     })
 }
 
@@ -153,13 +155,15 @@ fn read(file: &Path, reach: &Reach, sources: &mut Sources, reader: &mut Reader) 
         let dir = file.parent().unwrap_or(Path::new(""));
         inventory_files::read(inventories, reader, sources, (dir, reach), &patterns)
     };
-    read_text((file, reach), text, sources, reader, from_disk)
+    let dir = file.parent().unwrap_or(Path::new(""));
+    read_text((file, reach), text, Secrets(Some((dir, reach))), sources, reader, from_disk)
 }
 
 /// Reads the text of the fleet file; `read_inventories` reads those that patterns name.
 fn read_text(
     (file, reach): (&Path, &Reach),
     text: String,
+    secrets: Secrets<'_>,
     sources: &mut Sources,
     reader: &mut Reader,
     read_inventories: impl FnOnce(&mut Inventories<'_>, &mut Reader, &mut Sources, Vec<Text>) -> Vec<RawDevice>,
@@ -182,5 +186,5 @@ fn read_text(
     let found = read_inventories(&mut inventories, reader, sources, patterns.unwrap_or_default());
     inventories.report_unused(reader);
     let devices = overrides::apply(entries.unwrap_or_default(), found);
-    Some(validate::fleet(reader, sources, (file, reach), fields, devices))
+    Some(validate::fleet(reader, sources, (file, reach), secrets, fields, devices))
 }

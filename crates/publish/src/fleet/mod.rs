@@ -7,8 +7,12 @@
 //! Only [`load`] makes a [`Fleet`].
 
 mod channels;
+mod data_plan;
 mod devices;
+mod endpoints;
+mod formerly;
 mod groups;
+mod harm;
 mod identity;
 pub(crate) mod inventory;
 mod inventory_files;
@@ -20,12 +24,14 @@ mod midlet;
 mod names;
 mod overrides;
 mod provisioning;
+mod pushed;
 pub mod raw;
 mod raw_device;
 mod reader;
 mod rollout_checks;
 mod scalars;
 pub mod schema;
+mod secrets;
 mod settings_sets;
 mod site;
 mod suite_rules;
@@ -40,6 +46,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub use data_plan::DataPlan;
+pub use formerly::Formerly;
 pub use limits::Limits;
 pub use load::{Loaded, load, load_within, parse};
 pub use overrides::Override;
@@ -50,6 +58,7 @@ pub use withdrawn::Withdrawal;
 use crate::catalog::{Catalog, Entry};
 use crate::diag::Span;
 use crate::files::Reach;
+use crate::traffic::Usage;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::{After, Brake, Limit, Setting, Window};
@@ -70,6 +79,9 @@ pub struct Fleet {
     withdrawn: BTreeMap<Version, Withdrawal>,
     /// How the manifests spell the releases.
     spellings: BTreeMap<Version, String>,
+    secret_files: BTreeSet<PathBuf>,
+    data_plan: Option<DataPlan>,
+    usage: Usage,
 }
 
 impl Fleet {
@@ -101,6 +113,21 @@ impl Fleet {
     /// How long what the modem is told may be before there is a warning.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// What the devices' traffic costs, if the fleet says so.
+    pub fn data_plan(&self) -> Option<&DataPlan> {
+        self.data_plan.as_ref()
+    }
+
+    /// How the devices are used.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// The files of pushed secrets, which a build depends on; relative to the directory of fleet.yaml.
+    pub fn secret_files(&self) -> &BTreeSet<PathBuf> {
+        &self.secret_files
     }
 
     /// The names of hidden files and directories that a host may put into out/.
@@ -140,8 +167,8 @@ impl Fleet {
 
     /// How often a device asks, in seconds.
     pub fn version_interval(&self, device: &Device) -> u32 {
-        let pushed = self.settings(device).version_interval().filter(|_| !device.hold);
-        pushed.unwrap_or(self.group(device).provisioning.version_interval)
+        // A pushed interval is that of the provisioning.
+        self.group(device).provisioning.version_interval.value
     }
 
     /// A release as its manifest spells it; as in fleet.yaml before the JARs are known.
@@ -357,11 +384,6 @@ impl EffectiveSettings {
         let generation =
             crate::settings::generation(settings.iter().filter(|setting| !always.contains(&setting.key)));
         EffectiveSettings { settings, always, generation }
-    }
-
-    /// Seconds between version checks, if a setting says so.
-    pub fn version_interval(&self) -> Option<u32> {
-        self.get("versionInterval").and_then(|value| value.parse().ok())
     }
 
     /// The value of a key, if it is set.

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::formerly::{self, Formerly};
 use super::limits::Limits;
 use super::raw::{Node, Text};
 use super::reader::{Fields, Reader};
-use super::uri::{HttpUri, JadPath, Site};
+use super::secrets::Secrets;
+use super::uri::{HttpUri, JadPath, Site, UriError};
 use super::{Spanned, keys};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::provision::breaks_command;
@@ -23,11 +25,20 @@ pub struct Provisioning {
     /// Where the MIDlet posts its version; `@` is not expanded there.
     pub version_uri: Spanned<HttpUri>,
     /// Seconds between version checks.
-    pub version_interval: u32,
+    pub version_interval: Spanned<u32>,
     /// The access point.
     pub apn: String,
     /// Who may fetch JAD and JAR; none: anybody.
     pub auth: Option<Auth>,
+    /// What its devices may still have been told.
+    pub formerly: Formerly,
+}
+
+impl Provisioning {
+    /// Who may fetch JAD and JAR, former users and passwords included.
+    pub fn auths(&self) -> impl Iterator<Item = &Auth> {
+        self.auth.iter().chain(&self.formerly.auths)
+    }
 }
 
 /// Basic auth on JAD and JAR.
@@ -39,16 +50,20 @@ pub struct Auth {
     pub password_file: PathBuf,
 }
 
+/// Seconds between version checks that the firmware has by itself.
+const DEFAULT_INTERVAL: u32 = 10_800;
+
 /// `provisioning` as written, for one group or for all.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     otap_uri: Option<Text>,
     notify_uri: Option<Text>,
     version_uri: Option<Text>,
-    version_interval: Option<u32>,
+    version_interval: Option<Spanned<u32>>,
     apn: Option<Text>,
     otap_user: Option<Text>,
     otap_password_file: Option<Text>,
+    formerly: Option<formerly::Draft>,
 }
 
 impl Draft {
@@ -87,9 +102,12 @@ impl Draft {
         };
         draft.otap_password_file =
             fields.take("otapPasswordFile").and_then(|node| reader.text(node, "`otapPasswordFile`"));
-        draft.version_interval = fields
-            .take("versionInterval")
-            .and_then(|node| reader.number(node, "`versionInterval`", 60, i32::MAX as u32));
+        draft.version_interval = fields.take("versionInterval").and_then(|node| {
+            let span = node.span;
+            let value = reader.number(node, "`versionInterval`", 60, i32::MAX as u32)?;
+            Some(Spanned { value, span })
+        });
+        draft.formerly = fields.take("formerly").map(|node| formerly::Draft::read(reader, node));
         draft
     }
 
@@ -104,6 +122,7 @@ impl Draft {
             apn: pick(&group.apn, &self.apn),
             otap_user: pick(&group.otap_user, &self.otap_user),
             otap_password_file: pick(&group.otap_password_file, &self.otap_password_file),
+            formerly: group.formerly.clone().or_else(|| self.formerly.clone()),
         }
     }
 
@@ -113,27 +132,24 @@ impl Draft {
         reader: &mut Reader,
         site: Option<&Site>,
         limits: Limits,
+        secrets: Secrets<'_>,
     ) -> Option<Provisioning> {
         let otap_uri = self.otap_uri.as_ref().and_then(|text| http_uri(reader, text, "otapURI"));
         let jad_path = otap_uri.as_ref().zip(site).and_then(|(uri, site)| jad_path(reader, uri, site));
-        let mut responder_uri = |text: &Option<Text>, name| {
-            let uri = text.as_ref().and_then(|text| http_uri(reader, text, name))?;
-            if let Some(site) = site
-                && uri.value.origin() != site.uri().origin()
-            {
-                reader.report(
-                    Diagnostic::new(
-                        Code::ForeignHost,
-                        uri.span,
-                        format!("`{name}` is on another host than `site`: this site's responder may never be asked"),
-                    )
-                    .hint(format!("`site` is `{}`", site.as_str())),
-                );
-            }
-            Some(uri)
-        };
-        let notify_uri = responder_uri(&self.notify_uri, "notifyURI");
-        let version_uri = responder_uri(&self.version_uri, "versionURI");
+        let notify_uri = self.notify_uri.as_ref().and_then(|text| http_uri(reader, text, "notifyURI"));
+        if let Some((uri, site)) = notify_uri.as_ref().zip(site)
+            && uri.value.origin() != site.uri().origin()
+        {
+            reader.report(
+                Diagnostic::new(
+                    Code::ForeignHost,
+                    uri.span,
+                    "`notifyURI` is on another host than `site`: this site's responder may never be asked",
+                )
+                .hint(format!("`site` is `{}`", site.as_str())),
+            );
+        }
+        let version_uri = self.version_uri.as_ref().and_then(|text| web_uri(reader, text, "versionURI"));
         if let Some(uri) = &version_uri
             && uri.value.path().contains('@')
         {
@@ -155,23 +171,31 @@ impl Draft {
                 reader.report(too_long(text.span, name, &text.text, limit));
             }
         }
-        let auth = self.auth(reader);
+        let auth = self.auth(reader, limits, secrets);
+        let span = otap_uri.as_ref()?.span;
+        let formerly = self.formerly.as_ref().zip(site).map(|(draft, site)| {
+            let now = (self.otap_user.as_ref(), self.otap_password_file.as_ref());
+            draft.finish(reader, site, secrets, now)
+        });
         Some(Provisioning {
             otap_uri: otap_uri?,
             jad_path: jad_path?,
             notify_uri: notify_uri?,
             version_uri: version_uri?,
-            version_interval: self.version_interval.unwrap_or(10_800),
+            version_interval: self.version_interval.unwrap_or(Spanned { value: DEFAULT_INTERVAL, span }),
             apn: self.apn.as_ref().map_or_else(|| "internet".into(), |text| text.text.to_string()),
             auth: auth?,
+            formerly: formerly.unwrap_or_default(),
         })
     }
 
     /// User and password file; both or none.
-    fn auth(&self, reader: &mut Reader) -> Option<Option<Auth>> {
+    fn auth(&self, reader: &mut Reader, limits: Limits, secrets: Secrets<'_>) -> Option<Option<Auth>> {
         match (&self.otap_user, &self.otap_password_file) {
             (None, None) => Some(None),
             (Some(user), Some(file)) => {
+                check_user(reader, user);
+                secrets.check(reader, file, limits.password);
                 Some(Some(Auth { user: user.text.to_string(), password_file: PathBuf::from(&*file.text) }))
             }
             (Some(text), None) => {
@@ -196,8 +220,15 @@ pub(super) fn too_long(span: Span, name: &str, value: &str, limit: usize) -> Dia
     .hint("shorten it, or raise the bound under `limits` if your modems take more")
 }
 
+/// The same without the value.
+pub(super) fn too_long_secret(span: Span, len: usize, limit: usize) -> Diagnostic {
+    let message = format!("`otapPassword` has {len} characters, and modems may take only {limit}");
+    Diagnostic::new(Code::ModemLength, span, message)
+        .hint("shorten it, or raise the bound under `limits` if your modems take more")
+}
+
 /// The firmware puts these values unquoted into one `AT^SJOTAP` command.
-fn check_modem_characters(reader: &mut Reader, name: &str, text: &Text) {
+pub(super) fn check_modem_characters(reader: &mut Reader, name: &str, text: &Text) {
     if let Some(c) = breaks_command(&text.text) {
         reader.report(
             Diagnostic::new(Code::ModemCharacter, text.span, format!("`{name}` contains {c:?}, which breaks the modem's command"))
@@ -206,8 +237,29 @@ fn check_modem_characters(reader: &mut Reader, name: &str, text: &Text) {
     }
 }
 
-fn http_uri(reader: &mut Reader, text: &Text, name: &str) -> Option<Spanned<HttpUri>> {
-    match HttpUri::parse(&text.text) {
+/// Basic auth ends the user at the first colon.
+pub(super) fn check_user(reader: &mut Reader, user: &Text) {
+    if user.text.contains(':') {
+        reader.bad_value(user, "`otapUser`", "a name without `:`, at which basic auth ends it");
+    }
+}
+
+pub(super) fn http_uri(reader: &mut Reader, text: &Text, name: &str) -> Option<Spanned<HttpUri>> {
+    parsed_uri(reader, text, name, HttpUri::parse)
+}
+
+/// The MIDlet asks there, not the modem, so that it may be https.
+pub(super) fn web_uri(reader: &mut Reader, text: &Text, name: &str) -> Option<Spanned<HttpUri>> {
+    parsed_uri(reader, text, name, HttpUri::parse_web)
+}
+
+fn parsed_uri(
+    reader: &mut Reader,
+    text: &Text,
+    name: &str,
+    parse: fn(&str) -> Result<HttpUri, UriError>,
+) -> Option<Spanned<HttpUri>> {
+    match parse(&text.text) {
         Ok(value) => Some(Spanned { value, span: text.span }),
         Err(error) => {
             reader.report(
@@ -231,6 +283,11 @@ fn jad_path(reader: &mut Reader, uri: &Spanned<HttpUri>, site: &Site) -> Option<
         );
         return None;
     };
+    published_path(reader, uri, below)
+}
+
+/// Where the JADs of an otapURI lie, which is `below` the site.
+pub(super) fn published_path(reader: &mut Reader, uri: &Spanned<HttpUri>, below: &str) -> Option<JadPath> {
     let mut bad = |hint: String| {
         reader.report(
             Diagnostic::new(

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::keys::Key;
 use super::raw::{Entry, Node, Text, Value};
+use super::scalars;
 pub(super) use crate::diag::did_you_mean;
 use crate::diag::{Code, Diagnostic, Span};
 
@@ -200,6 +201,27 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// The node as a number of bytes.
+    pub(super) fn size(&mut self, node: Node<'_>, name: &str) -> Option<u64> {
+        let text = self.text(node, &format!("`{name}`"))?;
+        let size = scalars::size(&text.text);
+        if size.is_none() {
+            self.bad_value(&text, &format!("`{name}`"), "a number of bytes, such as `2kB` or `1MB`");
+        }
+        size
+    }
+
+    /// The node as a number that is not negative.
+    pub(super) fn decimal(&mut self, node: Node<'_>, name: &str) -> Option<f64> {
+        let text = self.text(node, &format!("`{name}`"))?;
+        let plain = text.text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let number = text.text.parse::<f64>().ok().filter(|number| plain && number.is_finite());
+        if number.is_none() {
+            self.bad_value(&text, &format!("`{name}`"), "a number, such as `0.20`");
+        }
+        number
     }
 
     /// The node as one of some words; the index of the word.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{CHANNEL, Key, SET, Shape, TOP, UNPROVEN, WAVE};
+use super::keys::{CHANNEL, Key, PASSWORD, SET, Shape, TOP, UNPROVEN, WAVE};
 use crate::settings::{self, Kind};
 use otapress_core::wire::Day;
 
@@ -46,6 +46,7 @@ fn shape(shape_: &Shape) -> Value {
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::Number(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::OneOf(words) => json!({ "enum": words }),
+        Shape::Decimal => json!({ "type": "number", "minimum": 0 }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Days => json!({ "type": "array", "items": { "enum": Day::WEEK.map(Day::as_str) } }),
         Shape::Object(keys) => object(keys),
@@ -85,7 +86,13 @@ fn setting(kind: Kind) -> Value {
         json!({ "enum": texts.chain(numbers).collect::<Vec<_>>() })
     };
     match kind {
-        Kind::Text => json!({ "type": ["string", "number"] }),
+        Kind::Text | Kind::Provisioned => json!({ "type": ["string", "number"] }),
+        Kind::PasswordFile => object(PASSWORD),
+        Kind::Pin => json!({ "type": ["string", "integer"], "pattern": "^([0-9]{4,8})?$" }),
+        Kind::ClientId => {
+            json!({ "type": ["string", "integer"], "pattern": "^([A-Za-z0-9_@-][A-Za-z0-9._@-]{0,63})?$" })
+        }
+        Kind::Topic => json!({ "type": "string", "pattern": "^[^+#]*$" }),
         Kind::Flag => with_empty(vec!["0", "1"]),
         Kind::Number(min, max) => json!({ "anyOf": [
             { "type": "integer", "minimum": min, "maximum": max },

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::keys;
 use super::raw::{Node, Text, Value};
 use super::reader::{Reader, did_you_mean};
+use super::secrets::Secrets;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::settings::{INTERNAL, KEYS, corrupting_key, corrupting_text, find, value_fault};
 
@@ -13,14 +14,36 @@ use crate::settings::{INTERNAL, KEYS, corrupting_key, corrupting_text, find, val
 pub(super) struct SettingsSet {
     /// Its name.
     pub span: Span,
-    /// The values by key.
-    pub values: BTreeMap<String, String>,
+    pub values: BTreeMap<String, SetValue>,
     /// Sent at every check, not only until confirmed.
     pub always: bool,
 }
 
+/// A value of a set.
+#[derive(Clone, Debug)]
+pub(super) struct SetValue {
+    pub text: String,
+    pub span: Span,
+    /// The file that it comes from, if it is an otapPassword.
+    pub file: Option<Box<str>>,
+}
+
+/// Where the secrets of a set are, and how long one may be.
+#[derive(Clone, Copy)]
+struct Passwords<'a> {
+    secrets: Secrets<'a>,
+    limit: usize,
+}
+
 /// Reads a set: settings at once, or `values`, `enforce` and `allow`.
-pub(super) fn read(reader: &mut Reader, name: &Text, node: Node) -> SettingsSet {
+pub(super) fn read(
+    reader: &mut Reader,
+    secrets: Secrets<'_>,
+    limit: usize,
+    name: &Text,
+    node: Node<'_>,
+) -> SettingsSet {
+    let passwords = Passwords { secrets, limit };
     let what = format!("settings set `{}`", name.text);
     let has = |wanted: &str| match &node.value {
         Value::Map(entries) => {
@@ -33,7 +56,7 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node) -> SettingsSet 
     if !long {
         return SettingsSet {
             span: name.span,
-            values: values(reader, node, &what, name, &[]),
+            values: values(reader, passwords, node, &what, name, &[]),
             always: false,
         };
     }
@@ -46,7 +69,7 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node) -> SettingsSet 
         .and_then(|node| reader.one_of(node, "`enforce`", &["until-confirmed", "always"]))
         .is_some_and(|index| index == 1);
     let values = match fields.take("values") {
-        Some(node) => values(reader, node, &what, name, &allow),
+        Some(node) => values(reader, passwords, node, &what, name, &allow),
         None => BTreeMap::new(),
     };
     for key in allow.iter().filter(|key| !values.contains_key(&*key.text)) {
@@ -62,13 +85,21 @@ pub(super) fn read(reader: &mut Reader, name: &Text, node: Node) -> SettingsSet 
 
 fn values(
     reader: &mut Reader,
+    passwords: Passwords<'_>,
     node: Node<'_>,
     what: &str,
     name: &Text,
     allow: &[Text],
-) -> BTreeMap<String, String> {
+) -> BTreeMap<String, SetValue> {
     let mut values = BTreeMap::new();
     for (key, node) in reader.entries(node, what, name.span).unwrap_or_default() {
+        if &*key.text == "otapPassword" {
+            check_allowed(reader, &key, allow);
+            if let Some(value) = password(reader, passwords, &key, node) {
+                values.insert(key.text.into(), value);
+            }
+            continue;
+        }
         let value = match node.value {
             Value::Null => {
                 reader.report(
@@ -83,9 +114,25 @@ fn values(
             },
         };
         lint(reader, &key, &value, allow);
-        values.insert(key.text.to_string(), value.text.to_string());
+        let value = SetValue { text: value.text.into(), span: value.span, file: None };
+        values.insert(key.text.to_string(), value);
     }
     values
+}
+
+/// `otapPassword: { file: … }`: fleet.yaml holds no secret.
+fn password(reader: &mut Reader, passwords: Passwords<'_>, key: &Text, node: Node<'_>) -> Option<SetValue> {
+    let Value::Map(_) = node.value else {
+        reader.report(
+            Diagnostic::new(Code::SecretInFleet, key.span, "`otapPassword` stands in the fleet file")
+                .hint("write it into a file, and `otapPassword: { file: secrets/otap }`"),
+        );
+        return None;
+    };
+    let mut fields = reader.fields(node, keys::PASSWORD, "`otapPassword`", key.span)?;
+    let file = fields.take("file").and_then(|node| reader.text(node, "`file`"))?;
+    let text = passwords.secrets.read(reader, &file, passwords.limit).unwrap_or_default();
+    Some(SetValue { text, span: file.span, file: Some(file.text) })
 }
 
 fn lint(reader: &mut Reader, key: &Text, value: &Text, allow: &[Text]) {
@@ -132,7 +179,14 @@ fn lint(reader: &mut Reader, key: &Text, value: &Text, allow: &[Text]) {
                 .hint("the device reads anything else as 0 or keeps it as it is"),
         );
     }
-    if known.dangerous && !allow.iter().any(|allowed| *allowed.text == *name) {
+    check_allowed(reader, key, allow);
+}
+
+/// A dangerous key must be allowed by its set.
+fn check_allowed(reader: &mut Reader, key: &Text, allow: &[Text]) {
+    let name = &*key.text;
+    let dangerous = find(name).is_some_and(|known| known.dangerous);
+    if dangerous && !allow.iter().any(|allowed| *allowed.text == *name) {
         reader.report(
             Diagnostic::new(
                 Code::DangerousSetting,

@@ -16,7 +16,7 @@ pub fn expand<'a>(uri: &'a str, client_id: &ClientId) -> Cow<'a, str> {
     }
 }
 
-/// An absolute http URI as far as it matters here, `@` unexpanded.
+/// An absolute http or https URI as far as it matters here, `@` unexpanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUri {
     text: Box<str>,
@@ -28,20 +28,26 @@ pub struct HttpUri {
 pub enum UriError {
     /// Another scheme than http, or none.
     Scheme,
+    /// Another scheme than http and https, or none.
+    WebScheme,
     /// No host, or something in it that is not a host and a port.
     Host,
     /// A character that no URI has.
     Character(char),
     /// A `#…`, which is never sent.
     Fragment,
+    /// A `%` without two hexadecimal digits, or one that stands for a control character.
+    Percent,
 }
 
 impl fmt::Display for UriError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UriError::Scheme => f.write_str("it must start with `http://`: the modem knows no other scheme"),
+            UriError::WebScheme => f.write_str("it must start with `http://` or `https://`"),
             UriError::Host => f.write_str("behind `http://` there must be a host name, and maybe a port: `http://ota.example.com:8080/…`"),
             UriError::Character(c) => write!(f, "{c:?} cannot stand in a URI, and the device encodes nothing"),
+            UriError::Percent => f.write_str("behind `%` there must be the two hexadecimal digits of a visible character: servers answer anything else with 400, and the device then asks every second"),
             UriError::Fragment => f.write_str("a fragment (`#…`) is never sent to a server"),
         }
     }
@@ -53,12 +59,26 @@ impl HttpUri {
     /// # Errors
     /// If the text is anything else.
     pub fn parse(text: &str) -> Result<Self, UriError> {
-        let rest = text.strip_prefix("http://").ok_or(UriError::Scheme)?;
+        if text.starts_with("http://") { Self::parse_web(text) } else { Err(UriError::Scheme) }
+    }
+
+    /// The same, or with `https://`, which the MIDlet's own client speaks but not the modem.
+    ///
+    /// # Errors
+    /// If the text is anything else.
+    pub fn parse_web(text: &str) -> Result<Self, UriError> {
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        if !matches!(scheme, "http" | "https") {
+            return Err(UriError::WebScheme);
+        }
         if let Some(c) = text.chars().find(|&c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c)) {
             return Err(UriError::Character(c));
         }
         if text.contains('#') {
             return Err(UriError::Fragment);
+        }
+        if text.match_indices('%').any(|(i, _)| !is_visible_escape(&text.as_bytes()[i + 1..])) {
+            return Err(UriError::Percent);
         }
         let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
         let (host, port) = authority.split_once(':').unwrap_or((authority, "80"));
@@ -70,7 +90,7 @@ impl HttpUri {
         if !host_good || !port_good {
             return Err(UriError::Host);
         }
-        Ok(HttpUri { text: text.into(), path_at: "http://".len() + authority.len() })
+        Ok(HttpUri { text: text.into(), path_at: text.len() - rest.len() + authority.len() })
     }
 
     /// The whole URI.
@@ -85,7 +105,7 @@ impl HttpUri {
 
     /// The host name or address.
     pub fn host(&self) -> &str {
-        let authority = &self.origin()["http://".len()..];
+        let authority = self.origin().split_once("://").map_or("", |(_, authority)| authority);
         authority.split_once(':').map_or(authority, |(host, _)| host)
     }
 
@@ -95,6 +115,12 @@ impl HttpUri {
             path if path.starts_with('/') => Cow::Borrowed(path),
             query => Cow::Owned(format!("/{query}")),
         }
+    }
+
+    /// The path behind the site's, whatever the host, if it is below it.
+    pub fn path_below<'a>(&'a self, site: &Site) -> Option<&'a str> {
+        let base = &site.uri().text[site.uri().path_at..];
+        self.text[self.path_at..].strip_prefix(base)?.strip_prefix('/')
     }
 
     /// The rest of the URI behind the site's, if it is below it.
@@ -115,6 +141,13 @@ impl HttpUri {
             }
         }
     }
+}
+
+/// Whether the text behind a `%` starts with two hexadecimal digits of no control character.
+fn is_visible_escape(behind: &[u8]) -> bool {
+    let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+    let byte = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()).is_some_and(|byte| !byte.is_ascii_control())
 }
 
 /// The URL under which `out/` is served, without a slash at its end.
@@ -162,6 +195,11 @@ impl JadPath {
         below.replace('@', "x").parse::<OutPath>().map(|_| JadPath(below.into()))
     }
 
+    /// As written, below the site.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The file for one device.
     ///
     /// # Errors
@@ -194,6 +232,9 @@ mod tests {
             ("http://ota.example.com:8080", "ota.example.com", "/otap/notify?id=@")
         );
         assert_eq!(HttpUri::parse("http://h?x").unwrap().path(), "/?x");
+        let uri = HttpUri::parse_web("https://check.example.com/%41").unwrap();
+        assert_eq!((uri.host(), &*uri.path()), ("check.example.com", "/%41"));
+        assert_eq!(HttpUri::parse_web("ftp://h/"), Err(UriError::WebScheme));
         for (text, error) in [
             ("https://h/", UriError::Scheme),
             ("ftp://h/", UriError::Scheme),
@@ -208,6 +249,11 @@ mod tests {
             ("http://h/a b", UriError::Character(' ')),
             ("http://h/ä", UriError::Character('ä')),
             ("http://h/#x", UriError::Fragment),
+            ("http://h/%", UriError::Percent),
+            ("http://h/%4", UriError::Percent),
+            ("http://h/%+1", UriError::Percent),
+            ("http://h/%00", UriError::Percent),
+            ("http://h/%0a", UriError::Percent),
         ] {
             assert_eq!(HttpUri::parse(text), Err(error), "{text}");
         }

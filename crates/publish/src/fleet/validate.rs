@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 
 use super::devices::{self, Resolved};
 use super::groups::{self, GroupDraft};
+use super::harm::{self, Parts};
 use super::limits::Limits;
 use super::names::{Names, index, named};
 use super::provisioning::{self, Draft};
 use super::raw_device::RawDevice;
 use super::reader::{Fields, Reader};
+use super::secrets::Secrets;
 use super::uri::expand;
 use super::usage::Used;
 use super::withdrawn::Withdrawal;
 use super::{
-    ChannelIndex, Device, Fleet, Group, GroupIndex, Midlet, Spanned, channels, identity, keep, limits,
-    midlet, settings_sets, site, withdrawn,
+    ChannelIndex, Device, Fleet, Group, GroupIndex, Midlet, Spanned, channels, data_plan, endpoints,
+    identity, keep, limits, midlet, pushed, settings_sets, site, withdrawn,
 };
 use crate::diag::Sources;
 use crate::files::Reach;
@@ -42,11 +44,14 @@ pub(super) fn fleet(
     reader: &mut Reader,
     sources: &Sources,
     (file, reach): (&Path, &Reach),
+    secrets: Secrets<'_>,
     mut fields: Fields<'_>,
     raw_devices: Vec<RawDevice>,
 ) -> Validated {
     let site = fields.take("site").and_then(|node| site::read(reader, node));
     let limits = fields.take("limits").map(|node| limits::read(reader, node)).unwrap_or_default();
+    let (data_plan, usage) =
+        fields.take("dataPlan").map(|node| data_plan::read(reader, node)).unwrap_or_default();
     let keep = fields.take("keep").map(|node| keep::read(reader, node)).unwrap_or_default();
     let withdrawn = fields.take("withdrawn").map(|node| withdrawn::read(reader, node)).unwrap_or_default();
     let midlet = fields.take("midlet").map(|node| midlet::read(reader, node)).unwrap_or_default();
@@ -57,10 +62,13 @@ pub(super) fn fleet(
         for (name, node) in named(reader, fields.take("channels"), "channel") {
             names.channels.insert(name.text.to_string(), ChannelIndex(index(channels.len())));
             let channel = channels::read(reader, &name, node);
+            if let Some(channel) = &channel {
+                harm::brake(reader, channel);
+            }
             channels.push((name, channel));
         }
         for (name, node) in named(reader, fields.take("settings"), "settings set") {
-            let set = settings_sets::read(reader, &name, node);
+            let set = settings_sets::read(reader, secrets, limits.password, &name, node);
             names.sets.insert(name.text.to_string(), set);
         }
         let group_nodes = named(reader, fields.take("groups"), "group");
@@ -78,7 +86,7 @@ pub(super) fn fleet(
     let group_sets: Vec<_> = groups.iter().map(|group| [&default.sets[..], &group.sets].concat()).collect();
     let used = Used::of(&raw_devices, &group_sets, &groups);
     let default_group = default.group.unwrap_or(GroupIndex(0));
-    let Resolved { devices, settings, releases } =
+    let Resolved { devices, settings, origins, releases } =
         devices::resolve(reader, sources, raw_devices, &names, default_group, &group_sets);
     identity::check(reader, sources, &devices);
     used.report_unused(reader, &names, &channels);
@@ -87,11 +95,21 @@ pub(super) fn fleet(
     let releases = of_channels.chain(releases).collect();
 
     let groups: Vec<_> =
-        groups.into_iter().map(|group| group.finish(reader, &base, site.as_ref(), limits)).collect();
+        groups.into_iter().map(|group| group.finish(reader, &base, site.as_ref(), limits, secrets)).collect();
     let groups: Option<Vec<Group>> = groups.into_iter().collect();
     if let Some(groups) = &groups {
         check_expanded_lengths(reader, groups, &devices, limits);
+        if let Some(site) = &site {
+            endpoints::check(reader, site, groups);
+        }
+        let per_device = data_plan.as_ref().and_then(|plan| plan.per_device);
+        let parts =
+            Parts { groups, devices: &devices, settings: &settings, origins: &origins, usage, per_device };
+        harm::check(reader, &parts);
+        pushed::check(reader, groups, &devices, &origins);
     }
+    let files = origins.iter().flat_map(|origins| origins.values()).filter_map(|value| value.file.as_deref());
+    let secret_files = files.map(PathBuf::from).collect();
     let channels: Option<_> = channels.into_iter().map(|(_, channel)| channel).collect();
     let fleet = match (site, midlet.midlet.clone(), channels, groups) {
         (Some(site), Some(midlet), Some(channels), Some(groups)) if !reader.has_errors() => Some(Fleet {
@@ -107,6 +125,9 @@ pub(super) fn fleet(
             reach: reach.clone(),
             withdrawn: withdrawn.clone(),
             spellings: BTreeMap::new(),
+            secret_files,
+            data_plan,
+            usage,
         }),
         _ => None,
     };

@@ -6,10 +6,11 @@
 mod rollouts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::slice;
 
 use crate::catalog::{Catalog, Entry};
-use crate::diag::{Code, Diagnostic, Sources};
-use crate::fleet::uri::HttpUri;
+use crate::diag::{Code, Diagnostic, Sources, Span};
+use crate::fleet::uri::{HttpUri, JadPath};
 use crate::fleet::{
     BasisPoints, Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisioning, SettingsIndex,
 };
@@ -21,7 +22,7 @@ use crate::tree::{Content, ContentId, Tree};
 use otapress_core::out::{self, Tier};
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
-use otapress_core::wire::{self, AnswerFile, Offer, Site, Target};
+use otapress_core::wire::{self, AnswerFile, Formerly, Offer, Site, Target};
 
 /// Is told how many devices are done, for a progress bar.
 pub type Progress<'a> = &'a mut dyn FnMut(usize);
@@ -48,7 +49,7 @@ pub fn render(
         progress(done);
         let assignment = resolve::assign(fleet, device);
         census.count(fleet, device, assignment);
-        let content = answers.content(device, assignment, &mut tree);
+        let content = answers.content(device, assignment, &mut tree, &mut found);
         let tier = if assignment.target.is_some() { Tier::Answer } else { Tier::NoOffer };
         tree.add(out::answer_path(device.imei), tier, content);
         if let Some(target) = assignment.target
@@ -77,10 +78,21 @@ pub fn render(
 /// If the clientID makes a component of the path longer than file systems take.
 pub fn jad_path(fleet: &Fleet, device: &Device) -> Result<OutPath, Diagnostic> {
     let provisioning = &fleet.group(device).provisioning;
-    provisioning.jad_path.expand(&device.client_id).map_err(|error| {
+    expand(&provisioning.jad_path, provisioning.otap_uri.span, device)
+}
+
+/// The paths of a device's JAD: today's, then former ones.
+fn jad_paths(fleet: &Fleet, device: &Device) -> Result<Vec<OutPath>, Diagnostic> {
+    let formerly = &fleet.group(device).provisioning.formerly.jad_paths;
+    let former = formerly.iter().map(|path| expand(&path.value, path.span, device));
+    std::iter::once(jad_path(fleet, device)).chain(former).collect()
+}
+
+fn expand(path: &JadPath, span: Span, device: &Device) -> Result<OutPath, Diagnostic> {
+    path.expand(&device.client_id).map_err(|error| {
         Diagnostic::new(
             Code::BadUri,
-            provisioning.otap_uri.span,
+            span,
             format!("`otapURI` names no file for device `{}`", device.client_id),
         )
         .hint(error.to_string())
@@ -157,13 +169,39 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn content(&mut self, device: &Device, assignment: Assignment, tree: &mut Tree) -> ContentId {
+    fn content(
+        &mut self,
+        device: &Device,
+        assignment: Assignment,
+        tree: &mut Tree,
+        found: &mut Vec<Diagnostic>,
+    ) -> ContentId {
         let fleet = self.fleet;
-        *self
-            .by_class
-            .entry(Class::of(fleet, device, assignment))
-            .or_insert_with(|| tree.intern(bytes(answer(fleet, device, assignment).to_text())))
+        *self.by_class.entry(Class::of(fleet, device, assignment)).or_insert_with(|| {
+            let answer = answer(fleet, device, assignment);
+            found.extend(too_long(&answer, device, fleet.limits().answer));
+            tree.intern(bytes(answer.to_text()))
+        })
     }
+}
+
+/// A device reads an answer character by character into memory of which it has little.
+fn too_long(answer: &AnswerFile, device: &Device, limit: u64) -> Option<Diagnostic> {
+    let settings: usize = answer
+        .settings
+        .iter()
+        .map(|setting| setting.key.escape_default().count() + setting.val.escape_default().count())
+        .map(|texts| texts + r#"{"key":"","val":""},"#.len())
+        .sum();
+    let size = r#"{"upgrade":1,"settings":[]}"#.len() + settings.saturating_sub(1);
+    (size as u64 > limit).then(|| {
+        let message = format!(
+            "the answer to device `{}` has {size} bytes, and devices may take only {limit}",
+            device.client_id
+        );
+        Diagnostic::new(Code::AnswerSize, device.span, message)
+            .hint("push fewer settings at once, or raise `answer` under `limits` if your devices take more")
+    })
 }
 
 /// The rollouts as `otapress.json` has them.
@@ -211,6 +249,13 @@ fn target(fleet: &Fleet, device: &Device, assignment: Assignment, version: Versi
     }
 }
 
+/// The bytes of a JAD without its signature and certificates: real ones take 3 to 6 kB.
+fn unsigned_size(jad: &str) -> u64 {
+    let is_signature =
+        |line: &&str| line.starts_with("MIDlet-Certificate-") || line.starts_with("MIDlet-Jar-RSA-SHA1");
+    jad.split_inclusive('\n').filter(|line| !is_signature(line)).map(|line| line.len() as u64).sum()
+}
+
 /// Renders JADs, each different one once, and sees that no two devices want different ones at one path.
 struct Jads<'a> {
     fleet: &'a Fleet,
@@ -224,7 +269,7 @@ struct Jads<'a> {
 
 impl<'a> Jads<'a> {
     fn add(&mut self, device: &'a Device, target: Version, tree: &mut Tree) -> Result<(), Vec<Diagnostic>> {
-        let path = jad_path(self.fleet, device).map_err(|diagnostic| vec![diagnostic])?;
+        let paths = jad_paths(self.fleet, device).map_err(|diagnostic| vec![diagnostic])?;
         let content = match self.rendered.get(&target) {
             Some(Ok(content)) => *content,
             // It was reported when it failed.
@@ -237,7 +282,7 @@ impl<'a> Jads<'a> {
                 rendered?
             }
         };
-        self.jads.push((path, content, device));
+        self.jads.extend(paths.into_iter().map(|path| (path, content, device)));
         Ok(())
     }
 
@@ -257,6 +302,15 @@ impl<'a> Jads<'a> {
             Ok(parsed) => jad::check(&parsed, release.entry.jar(), &release.url),
             Err(faults) => faults,
         };
+        let limit = self.fleet.limits().jad;
+        let size = unsigned_size(&text);
+        if size > limit {
+            let message = format!("the JAD has {size} bytes, and devices may take only {limit}");
+            return Err(vec![
+                Diagnostic::new(Code::JadSize, self.template.place_of(&text, 1, self.sources), message)
+                    .hint("shorten the template, or raise `jad` under `limits` if your devices take more"),
+            ]);
+        }
         if faults.is_empty() {
             return Ok(tree.intern(bytes(text)));
         }
@@ -328,19 +382,22 @@ impl<'a> Jads<'a> {
 
 fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollouts::Census) -> Site {
     let groups = fleet.groups().iter().map(|group| &group.provisioning);
-    let paths = |of: fn(&Provisioning) -> &HttpUri| -> Vec<String> {
-        groups
-            .clone()
-            .map(|provisioning| of(provisioning).path().into_owned())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+    let paths = |of: fn(&Provisioning) -> &[HttpUri]| -> BTreeSet<String> {
+        groups.clone().flat_map(of).map(|uri| uri.path().into_owned()).collect()
+    };
+    let version_paths = paths(|provisioning| slice::from_ref(&provisioning.version_uri.value));
+    let notify_paths = paths(|provisioning| slice::from_ref(&provisioning.notify_uri.value));
+    let former = |of, now: &BTreeSet<String>| paths(of).difference(now).cloned().collect();
+    let formerly = Formerly {
+        version_paths: former(|provisioning| &provisioning.formerly.version_uris, &version_paths),
+        notify_paths: former(|provisioning| &provisioning.formerly.notify_uris, &notify_paths),
     };
     Site {
         otapress: wire::FORMAT,
         site: fleet.site().as_str().into(),
-        version_paths: paths(|provisioning| &provisioning.version_uri.value),
-        notify_paths: paths(|provisioning| &provisioning.notify_uri.value),
+        version_paths: version_paths.into_iter().collect(),
+        notify_paths: notify_paths.into_iter().collect(),
+        formerly,
         auth: groups.clone().any(|provisioning| provisioning.auth.is_some()),
         releases: releases
             .values()

@@ -1,0 +1,156 @@
+//! Values that are allowed and cost more than they look: the flash of a device, its data plan, the way back to it.
+
+use std::collections::BTreeSet;
+
+use super::devices::Origins;
+use super::reader::Reader;
+use super::{Channel, Device, EffectiveSettings, Fleet, Group};
+use crate::catalog::Catalog;
+use crate::diag::{Code, Diagnostic, Span};
+use crate::traffic::{self, Usage, megabytes, per_month};
+
+/// Checks more often than every 15 minutes cost more than they bring.
+const SHORT_INTERVAL: u32 = 900;
+
+/// With two days between checks, a mistake has two days to spread and takes two more to mend.
+const LONG_INTERVAL: u32 = 172_800;
+
+/// Writes of the flash file a year above which there is a warning.
+const FLASH_WRITES: f64 = 3_000.0;
+
+/// Bytes a month from which traffic is worth a warning, unless the data plan says otherwise.
+const MUCH: f64 = 10e6;
+
+/// What the checks need of the fleet.
+pub(super) struct Parts<'a> {
+    pub groups: &'a [Group],
+    pub devices: &'a [Device],
+    pub settings: &'a [EffectiveSettings],
+    pub origins: &'a [Origins],
+    pub usage: Usage,
+    pub per_device: Option<u64>,
+}
+
+/// Checks everything that devices are told.
+pub(super) fn check(reader: &mut Reader, parts: &Parts<'_>) {
+    for group in parts.groups {
+        interval(reader, group);
+    }
+    let mut seen = BTreeSet::new();
+    for device in parts.devices.iter().filter(|device| !device.hold) {
+        let index = device.settings.0 as usize;
+        if parts.origins[index].is_empty() || !seen.insert((device.group, device.settings)) {
+            continue;
+        }
+        let interval = parts.groups[usize::from(device.group.0)].provisioning.version_interval.value;
+        flash(reader, &parts.settings[index], &parts.origins[index], interval);
+        traffic_of(reader, parts, &parts.origins[index]);
+    }
+}
+
+fn warn(reader: &mut Reader, code: Code, span: Span, message: String, hint: &str) {
+    let diagnostic = Diagnostic::new(code, span, message).hint(hint);
+    if !reader.found.contains(&diagnostic) {
+        reader.report(diagnostic);
+    }
+}
+
+fn interval(reader: &mut Reader, group: &Group) {
+    let interval = group.provisioning.version_interval;
+    let seconds = interval.value;
+    if seconds < SHORT_INTERVAL {
+        let message = format!(
+            "`versionInterval` {seconds} is {:.0} version checks a month and device, about {}",
+            per_month(seconds),
+            megabytes(traffic::checks(seconds))
+        );
+        warn(reader, Code::VersionInterval, interval.span, message, "a check every 3 hours (10800) is usual");
+    } else if seconds > LONG_INTERVAL {
+        let days = f64::from(seconds) / 86_400.0;
+        let message = format!(
+            "with `versionInterval` {seconds} there are {days:.1} days in which a device cannot be reached"
+        );
+        let hint = if seconds.is_multiple_of(1000) && seconds / 1000 >= 60 {
+            "it is in seconds: are these milliseconds?"
+        } else {
+            "a mistake takes as long to be found and as long again to be mended"
+        };
+        warn(reader, Code::VersionInterval, interval.span, message, hint);
+    }
+}
+
+/// Every setting that is sent rewrites the file once.
+fn flash(reader: &mut Reader, settings: &EffectiveSettings, origins: &Origins, interval: u32) {
+    let Some(first) = settings.always.first().and_then(|key| origins.get(key)) else { return };
+    let keys = settings.always.len();
+    let writes = 365.0 * 86_400.0 / f64::from(interval) * keys as f64;
+    if writes > FLASH_WRITES {
+        let message = format!(
+            "`enforce: always` of {keys} settings at a `versionInterval` of {interval} writes the flash {writes:.0} times a year"
+        );
+        let hint = "flash wears out: enforce fewer settings, or let devices ask less often";
+        warn(reader, Code::FlashWear, first.span, message, hint);
+    }
+}
+
+fn traffic_of(reader: &mut Reader, parts: &Parts<'_>, origins: &Origins) {
+    let much = parts.per_device.map_or(MUCH, |bytes| bytes as f64);
+    let usage = parts.usage;
+    for (key, value) in origins {
+        let seconds = value.text.parse().unwrap_or(0);
+        let bytes = match key.as_str() {
+            "maxInterval" => usage.locations(seconds),
+            "minInterval" | "temperatureInterval" => usage.messages(seconds),
+            "keepAlive" => traffic::pings(seconds),
+            "topicLogLevel" if matches!(value.text.as_str(), "N" | "I" | "D") => {
+                let message =
+                    format!("`topicLogLevel` `{}` sends a message for each line of the log", value.text);
+                let hint = "`E` is usual; take `fileLogLevel` for more, and push it for a while only";
+                warn(reader, Code::Traffic, value.span, message, hint);
+                continue;
+            }
+            _ => continue,
+        };
+        if bytes > much {
+            let message = format!("`{key}` {seconds} is about {} a month and device", megabytes(bytes));
+            let hint = match key.as_str() {
+                "maxInterval" => format!(
+                    "reckoned with {} bytes a message and {} driving hours a day: see `dataPlan`",
+                    usage.message_bytes, usage.driving_hours
+                ),
+                "keepAlive" => "60 seconds are usual".into(),
+                _ => format!("reckoned with {} bytes a message: see `dataPlan`", usage.message_bytes),
+            };
+            warn(reader, Code::Traffic, value.span, message, &hint);
+        }
+    }
+}
+
+/// Releases whose offers, all failing, would take much of a month's data.
+pub(super) fn attempts(fleet: &Fleet, catalog: &Catalog) -> Vec<Diagnostic> {
+    let much = fleet.data_plan().and_then(|plan| plan.per_device).map_or(MUCH, |bytes| bytes as f64);
+    let costly = |channel: &Channel| {
+        let jar = catalog.get(channel.release.value)?.jar().size();
+        let bytes = traffic::download(jar, 0) as f64 * f64::from(channel.attempts);
+        (bytes > much).then(|| {
+            let message = format!(
+                "{} attempts of release `{}` are up to {} for a device on which it fails",
+                channel.attempts,
+                channel.release.value,
+                megabytes(bytes)
+            );
+            Diagnostic::new(Code::CostlyAttempts, channel.release.span, message)
+                .hint("lower `attempts` of the channel: 3 are usual")
+        })
+    };
+    fleet.channels().iter().filter_map(costly).collect()
+}
+
+/// A brake that nothing can pull.
+pub(super) fn brake(reader: &mut Reader, channel: &Channel) {
+    if channel.brake.artifact_faults == 0 && channel.brake.failures_bp >= 10_000 {
+        let message = format!("nothing stops the rollout of channel `{}` by itself", channel.name);
+        let hint = "more than 100% never fail: leave `brake` out, or lower `failures`";
+        warn(reader, Code::NoBrake, channel.release.span, message, hint);
+    }
+}
