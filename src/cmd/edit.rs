@@ -94,6 +94,15 @@ enum Change {
     },
     /// Remove devices from the fleet
     RemoveDevice(Devices),
+    /// Withdraw a release, which no device is sent again
+    Withdraw {
+        /// The release
+        #[arg(value_parser = release)]
+        release: String,
+        /// The reason, for people
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -132,6 +141,11 @@ struct New {
 
 fn imei(text: &str) -> Result<Imei, String> {
     text.parse().map_err(|error: otapress_core::id::ImeiError| error.to_string())
+}
+
+fn release(text: &str) -> Result<String, String> {
+    let parsed: Result<Version, _> = text.parse();
+    parsed.map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn client_id(text: &str) -> Result<ClientId, String> {
@@ -218,6 +232,9 @@ fn edits(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Result<Vec<Edit
                 None => name.parse()?,
             };
             return Ok(vec![addition(&id, *imei, new, args)]);
+        }
+        Change::Withdraw { release, reason } => {
+            return Ok(vec![Edit::Withdraw { release: release.clone(), reason: reason.clone() }]);
         }
         Change::RemoveDevice(Devices { devices }) => {
             let devices = named(fleet, devices)?.into_iter();

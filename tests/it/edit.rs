@@ -73,6 +73,21 @@ fn devices_come_move_and_go() {
 }
 
 #[test]
+fn a_release_is_withdrawn() {
+    let project = project();
+    let before = project.read("fleet.yaml");
+    let ran = Ran::new(
+        project
+            .command()
+            .args(["edit", "-q", "withdraw", "0.10.64", "--reason", "loses its clock"])
+            .output()
+            .unwrap(),
+    );
+    ran.expect(0, "", "");
+    assert_eq!(project.read("fleet.yaml"), format!("{before}withdrawn:\n  0.10.64: loses its clock\n"));
+}
+
+#[test]
 fn what_cannot_be_done_changes_nothing() {
     let project = project();
     let (fleet, table) = (project.read("fleet.yaml"), project.read("more.csv"));

@@ -40,6 +40,13 @@ pub enum Edit {
         /// The inventory to add it to, as the fleet names it; none: fleet.yaml.
         inventory: Option<PathBuf>,
     },
+    /// Names a release that no device is sent again.
+    Withdraw {
+        /// The release.
+        release: String,
+        /// For people.
+        reason: String,
+    },
     /// Removes a device from every file that has it.
     Remove {
         /// The clientID.
@@ -132,7 +139,12 @@ pub fn edit(
     {
         return Err(EditError::NotAsMeant(format!("device `{device}`")));
     }
-    if rest(&texts[file])? != rest(&new[file])? {
+    let mut releases = withdrawn(&texts[file])?;
+    releases.extend(edits.iter().filter_map(|edit| match edit {
+        Edit::Withdraw { release, reason } => Some((release.clone(), reason.clone())),
+        _ => None,
+    }));
+    if releases != withdrawn(&new[file])? || rest(&texts[file])? != rest(&new[file])? {
         return Err(EditError::NotAsMeant("another part of the file".into()));
     }
     let pairs = texts.into_iter().filter_map(|(path, old)| {
@@ -146,6 +158,7 @@ impl Edit {
     fn device(&self) -> &str {
         match self {
             Edit::Field { device, .. } | Edit::Add { device, .. } | Edit::Remove { device } => device,
+            Edit::Withdraw { .. } => "",
         }
     }
 }
@@ -196,6 +209,9 @@ fn round(
             }
             Edit::Add { device, fields, inventory: None } => {
                 replaced.entry(file.to_owned()).or_default().push(yaml.add(device, fields)?);
+            }
+            Edit::Withdraw { release, reason } => {
+                replaced.entry(file.to_owned()).or_default().push(yaml.withdraw(release, reason)?);
             }
             Edit::Remove { device } => {
                 for (path, table) in &tables {
@@ -312,6 +328,23 @@ impl<'a> FleetFile<'a> {
         }
     }
 
+    fn withdraw(&self, release: &str, reason: &str) -> Result<Replacement, EditError> {
+        let (release, reason) = (yaml::scalar(release), yaml::scalar(reason));
+        let end = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
+        let Some((key, map)) = self.top.entry(WITHDRAWN) else {
+            let at = self.text.len();
+            let before = if self.text.ends_with('\n') || self.text.is_empty() { "" } else { end };
+            let text = format!("{before}{WITHDRAWN}:{end}  {release}: {reason}{end}");
+            return Ok(Replacement { range: at..at, text });
+        };
+        let edited = match (&map.value, map.entry(&release)) {
+            (Value::Null, _) => yaml::set(self.text, key, map, &format!("{{ {release}: {reason} }}")),
+            (_, Some((name, old))) => yaml::set(self.text, name, old, &reason),
+            (_, None) => yaml::insert(self.text, map, &release, &reason),
+        };
+        edited.map_err(|why| self.refuse(key.range.start, WITHDRAWN, why))
+    }
+
     fn remove(&self, device: &str) -> Result<Option<Replacement>, EditError> {
         let Some((_, devices)) = self.top.entry("devices") else { return Ok(None) };
         let Some((name, _)) = self.entries.get(device) else { return Ok(None) };
@@ -320,6 +353,9 @@ impl<'a> FleetFile<'a> {
             .map_err(|why| self.refuse(name.range.start, device, why))
     }
 }
+
+/// The key of the releases that no device is sent again.
+const WITHDRAWN: &str = "withdrawn";
 
 /// A field's value as YAML. An IMEI is always quoted, as everywhere in a fleet.
 fn field(key: &str, value: &str) -> String {
@@ -335,10 +371,19 @@ fn parse(file: &Path, text: &str) -> Result<Node, EditError> {
     yaml::parse(text).map_err(refuse)
 }
 
-/// Everything in the fleet file but the devices.
+/// The withdrawn releases with their reasons.
+fn withdrawn(text: &str) -> Result<BTreeMap<String, String>, EditError> {
+    let top = parse(Path::new("fleet.yaml"), text)?;
+    let entries = top.entry(WITHDRAWN).map_or(&[][..], |(_, map)| map.entries());
+    let texts =
+        entries.iter().filter_map(|(key, value)| Some((key.text()?.to_owned(), value.text()?.to_owned())));
+    Ok(texts.collect())
+}
+
+/// Everything in the fleet file but the devices and the withdrawn releases.
 fn rest(text: &str) -> Result<Vec<(Meaning, Meaning)>, EditError> {
     let top = parse(Path::new("fleet.yaml"), text)?;
-    let others = top.entries().iter().filter(|(key, _)| key.text() != Some("devices"));
+    let others = top.entries().iter().filter(|(key, _)| !matches!(key.text(), Some("devices" | WITHDRAWN)));
     Ok(others.map(|(key, value)| (key.meaning(text), value.meaning(text))).collect())
 }
 
@@ -393,6 +438,7 @@ fn expected(mut devices: BTreeMap<String, Plain>, edits: &[Edit]) -> BTreeMap<St
                 }
             }
             Edit::Remove { device } => drop(devices.remove(device)),
+            Edit::Withdraw { .. } => {}
         }
     }
     devices

@@ -158,6 +158,20 @@ fn a_field_without_a_column_overrides_the_line() {
 }
 
 #[test]
+fn releases_are_withdrawn_with_a_reason() {
+    let devices = "devices:\n  a: { imei: \"352099001761481\" }\n";
+    let withdraw = |reason: &str| Edit::Withdraw { release: "0.10.64".into(), reason: reason.into() };
+    for (before, after) in [
+        ("", "withdrawn:\n  0.10.64: loses its clock\n"),
+        ("withdrawn:\n  0.10.63: old # a\n", "withdrawn:\n  0.10.63: old # a\n  0.10.64: loses its clock\n"),
+        ("withdrawn: { 0.10.64: x }\n", "withdrawn: { 0.10.64: loses its clock }\n"),
+    ] {
+        let is = in_yaml(&format!("{devices}{before}"), &[withdraw("loses its clock")]);
+        assert_eq!(is, format!("{devices}{after}"));
+    }
+}
+
+#[test]
 fn what_other_entries_share_is_refused_with_its_line() {
     let devices = "\
 devices:
