@@ -4,8 +4,8 @@ use otapress_core::wire::{Day, Release, Window};
 use otapress_devices::device::{CheckOutcome, Device, Faults, Otap, Purpose, Turn};
 use otapress_responder::operate;
 use otapress_responder::record::{DeviceRecord, EventKind, Refusal, RolloutRecord};
+use otapress_responder::store::Store;
 use otapress_responder::store::sqlite::SqliteStore;
-use otapress_responder::store::{Store};
 use std::time::Duration;
 
 use crate::support::server::{NOON, Server};

@@ -10,6 +10,10 @@ pub const LOST_SECONDS: i64 = 60;
 
 /// A device's answer file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few devices are held, and an offer lives as long as its question"
+)]
 pub enum Offer {
     /// No upgrade and no settings.
     Held,

@@ -245,7 +245,7 @@ fn a_release_that_never_starts_costs_three_devices() {
 #[test]
 fn waves_and_clocks_that_jump_cost_no_more() {
     let waved = |n: usize| {
-        let from = (n % 4 != 0).then_some(NOW + DAY * (n % 4) as i64);
+        let from = (!n.is_multiple_of(4)).then_some(NOW + DAY * (n % 4) as i64);
         offer(Target { from, ..target("0.10.66") }, Rules::default())
     };
     for jumps in [[0, 0, 0], [3 * DAY, 0, 3 * DAY], [-3 * DAY, 3 * DAY, 0]] {

@@ -419,7 +419,6 @@ fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollou
             .map(|channel| (channel.name.clone(), channel.spelling.clone()))
             .collect(),
         rollouts: census.rollouts(fleet),
-        ..Site::default()
     }
 }
 
