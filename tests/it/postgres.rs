@@ -123,7 +123,16 @@ fn the_records_are_copied_into_a_database_and_back() {
     let (first, sums) = there.split_once('\n').unwrap();
     assert_eq!(first, format!("copied `{state}` to `{url}`; both are the same:"));
     let counts: Vec<_> = sums.lines().map(|line| line.split("sha256").next().unwrap().trim()).collect();
-    let kinds = ["1 devices", "1 rollouts", "0 rates", "3 events", "1 unknown devices", "0 cursors"];
+    let kinds = [
+        "1 devices",
+        "1 rollouts",
+        "1 releases",
+        "1 channels",
+        "0 rates",
+        "3 events",
+        "1 unknown devices",
+        "0 cursors",
+    ];
     assert_eq!(counts, kinds);
     assert_eq!(says(&fleet, &url, &["show", "dev1"]), says(&fleet, &state, &["show", "dev1"]));
     let back = fleet.path("back").display().to_string();
