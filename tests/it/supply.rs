@@ -192,7 +192,8 @@ fn embedded(member: &Path) -> BTreeSet<String> {
             continue;
         }
         let text = fs::read_to_string(entry.path()).unwrap();
-        for path in text.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        let built = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for path in built.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
             let mut parts: Vec<_> = entry.path().parent().unwrap().components().collect();
             for part in Path::new(path).components() {
                 match part {
