@@ -188,7 +188,7 @@ fn every_edit_that_matters_is_noticed() {
         assert_eq!(ran.status, 3, "{what}: {}", ran.stderr);
         assert!(ran.stderr.ends_with(": run `otapress build`\n"), "{what}: {}", ran.stderr);
         assert_eq!(project.out_or_nothing(), before, "{what}: --check writes nothing");
-        let ran = project.run("build -q");
+        let ran = project.run("build -q --allow-mass-removal");
         assert_eq!((ran.status, &*ran.stderr), (0, ""), "{what}");
         project.run("build --check -q").expect(0, "", "");
     }
