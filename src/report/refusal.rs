@@ -23,8 +23,7 @@ pub(crate) fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
         }
         Refusal::Withdrawn => "the release is withdrawn".into(),
         Refusal::Proving => format!(
-            "{} were sent the release and have not been heard of since, which is as many as may be; `otapress status` \
-             names them",
+            "{} sent the release and not heard of since, which is as many as may be; `otapress status` names them",
             count(rollout.places)
         ),
         Refusal::NotPublished => "the JAR of its target is not in out/, or not all of it".into(),
@@ -33,5 +32,5 @@ pub(crate) fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
 }
 
 fn count(devices: u32) -> String {
-    if devices == 1 { "1 device".into() } else { format!("{devices} devices") }
+    if devices == 1 { "1 device was".into() } else { format!("{devices} devices were") }
 }

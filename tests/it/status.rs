@@ -136,7 +136,10 @@ fn filters_select_devices() {
     assert_eq!(names(&states(&["held", "no-target"])), ["held-1", "trial-1"]);
     assert_eq!(
         names(&states(&["pending"])),
-        ["car-02", "car-05", "car-07", "car-15", "car-16", "night-1", "odd-3", "slow-1", "slow-2"]
+        [
+            "car-02", "car-05", "car-07", "car-15", "car-16", "night-1", "odd-3", "proof-1", "proof-2",
+            "slow-1", "slow-2"
+        ]
     );
     assert_eq!(names(&text("WORKSHOP")), ["held-1"]);
     assert_eq!(names(&text("352099001761052")), ["slow-2"]);
@@ -169,18 +172,18 @@ fn a_gate_says_which_condition_is_missed() {
         min_finished: min_finished.parse().unwrap(),
     };
     for (channel, gate, said) in [
-        ("next", gate(Some("40"), None, "1"), "passes: 2 of 10 run it, 3 failed"),
+        ("next", gate(Some("25"), None, "1"), "passes: 1 of 10 run it, 3 failed"),
         (
             "next",
-            gate(Some("90%"), Some("2"), "50%"),
-            "misses the gate: too few succeed: 2 of 5 that finished (40%); 90% must; too many failed: 3; 2 may",
+            gate(Some("90%"), Some("2"), "40%"),
+            "misses the gate: too few succeed: 1 of 4 that finished (25%); 90% must; too many failed: 3; 2 may",
         ),
-        ("next", gate(None, Some("60%"), "1"), "passes: 2 of 10 run it, 3 failed"),
+        ("next", gate(None, Some("75%"), "1"), "passes: 1 of 10 run it, 3 failed"),
         (
             "next",
             gate(None, Some("59.9%"), "6"),
-            "misses the gate: too few have finished: 5 of 10; 6 must; \
-             too many failed: 3 of 5 that finished (60%); 59.9% may",
+            "misses the gate: too few have finished: 4 of 10; 6 must; \
+             too many failed: 3 of 4 that finished (75%); 59.9% may",
         ),
         (
             "brittle",

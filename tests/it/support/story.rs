@@ -38,6 +38,7 @@ channels:
   steady: { release: 0.10.65, downgrade: deny }
   trial: { release: 0.10.66, rollout: 1bp }
   slow: { release: 0.10.66, rate: 1/h }
+  proof: { release: 0.10.66, unproven: { least: 1, share: 1% } }
   old: 0.10.66
 groups:
   cars: { channel: next, comment: "Cars \"&\" <vans>" }
@@ -51,6 +52,8 @@ const DEVICES: &str = r#"  held-1: { imei: "352099001761010", hold: true, commen
   odd-2: { imei: "352099001761032", channel: brittle }
   odd-3: { imei: "352099001761033", channel: brittle, comment: "</script><img src=x onerror=fail()>" }
   pin-1: { imei: "352099001761040", release: 0.10.65, tid: P1 }
+  proof-1: { imei: "352099001761081", channel: proof }
+  proof-2: { imei: "352099001761082", channel: proof }
   slow-1: { imei: "352099001761051", channel: slow }
   slow-2: { imei: "352099001761052", channel: slow }
   steady-1: { imei: "352099001761060", channel: steady }
@@ -163,6 +166,8 @@ impl Story {
             ("352099001761052", old),
             ("352099001761060", new),
             ("352099001761070", old),
+            ("352099001761081", old),
+            ("352099001761082", old),
         ] {
             self.check(imei, version, NOW - 300);
         }
