@@ -194,7 +194,7 @@ fn what_the_report_says_and_how_it_is_searched() {
     // By keyboard alone: the curve tells its values.
     browser.run("document.querySelector('.chart').focus()");
     browser.press("ArrowLeft");
-    assert_eq!(text(&browser, ".tip"), "2026-11-23 10:00\n\n0.10.65\n17\n\n0.10.66\n3");
+    assert_eq!(text(&browser, ".tip"), "2026-11-23 10:00\n\n0.10.65\n19\n\n0.10.66\n3");
     browser.press("Home");
     assert_eq!(text(&browser, ".tip"), "2026-11-19 22:40\n\n0.10.65\n1");
 
