@@ -165,7 +165,7 @@ fn a_password_file_that_is_out_of_date() {
     let site = Site::new(with_auth);
     fs::write(site.path("secrets/otap"), "another\n").unwrap();
     apache_of(&site, &["auth-refused"], |_| {
-        fs::write(site.path("secrets/otap"), "changed since\n").unwrap();
+        fs::write(site.path("secrets/otap"), "changed-since\n").unwrap();
     });
 }
 
