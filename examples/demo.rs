@@ -1,7 +1,7 @@
 //! The whole story on one machine: builds the example fleet, serves it, and lets simulated devices upgrade.
 //!
-//! `make demo` runs it. Everything happens in a temporary directory and on a free port of the loopback interface;
-//! it fails if a device that is due for an upgrade does not end up with its target.
+//! `make demo` runs it. Everything happens in a temporary directory and on a free port of the loopback
+//! interface; it fails if a device that is due for an upgrade does not end up with its target.
 
 #![allow(clippy::disallowed_methods, reason = "works in a temporary directory, at this hour")]
 

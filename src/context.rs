@@ -172,7 +172,8 @@ fn without_password(location: &Location) -> Result<(), String> {
     }
 }
 
-/// Parses an address to listen on. A port alone is that of this machine; `:PORT` is that of all its addresses.
+/// Parses an address to listen on. A port alone is that of this machine; `:PORT` is that of all its
+/// addresses.
 pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse() {
         return Ok((Ipv4Addr::LOCALHOST, port).into());

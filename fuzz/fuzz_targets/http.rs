@@ -1,5 +1,5 @@
-//! What a connection to `otapress serve` may send: requests with any path and headers. Nothing outside of out/ comes back, and
-//! nothing in it that is not for devices.
+//! What a connection to `otapress serve` may send: requests with any path and headers. Nothing outside of
+//! out/ comes back, and nothing in it that is not for devices.
 #![no_main]
 
 use std::cell::OnceCell;

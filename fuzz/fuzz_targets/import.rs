@@ -1,4 +1,5 @@
-//! What the predecessor may have printed: JSON and, after a NUL, sets. The reader of fleet.yaml takes what comes of it.
+//! What the predecessor may have printed: JSON and, after a NUL, sets. The reader of fleet.yaml takes what
+//! comes of it.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -94,7 +94,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The JAR and its bytes, if they fit the fleet and what is known of the version, and all that is wrong with them.
+/// The JAR and its bytes, if they fit the fleet and what is known of the version, and all that is wrong with
+/// them.
 fn validate(
     path: &Path,
     midlet: &Midlet,

@@ -89,7 +89,8 @@ pub(super) struct JarView {
 pub(super) struct StateView {
     pub(crate) record: DeviceRecord,
     pub(crate) rollout: RolloutRecord,
-    /// Why it would not be offered its target now, if it would not; unknown as long as it has reported no version.
+    /// Why it would not be offered its target now, if it would not; unknown as long as it has reported no
+    /// version.
     pub(crate) now: Option<Result<(), Refusal>>,
 }
 
@@ -161,7 +162,8 @@ fn overridden(device: &Device, sources: &Sources) -> Option<String> {
     Some(format!("{} says {keys} over {}", place(*span), place(device.span)))
 }
 
-/// What is remembered, and what would be decided if the device asked now with the version that it reported last.
+/// What is remembered, and what would be decided if the device asked now with the version that it reported
+/// last.
 fn state(
     global: &Global,
     fleet: &Fleet,

@@ -1,7 +1,7 @@
 //! Notices an access list of the broker that drops what we publish, or what we should hear.
 //!
-//! MQTT 3.1.1 has no word for it: the broker acknowledges a message and delivers it to nobody. So the relay listens to
-//! its own events until the first one has come back. Pure: the session tells it what happens.
+//! MQTT 3.1.1 has no word for it: the broker acknowledges a message and delivers it to nobody. So the relay
+//! listens to its own events until the first one has come back. Pure: the session tells it what happens.
 
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ impl Echo {
         self.starts_settled = true;
     }
 
-    /// What is missing by now; each is said once. At the `end` of a run an event is not waited for any longer.
+    /// What is missing by now; each is said once. At the `end` of a run an event is not waited for any
+    /// longer.
     pub(super) fn missing(&mut self, now: Instant, end: bool) -> Option<Dropped> {
         if let Events::Awaited(since) = self.events
             && (end || now.duration_since(since) >= DELIVERY)

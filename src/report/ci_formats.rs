@@ -1,4 +1,5 @@
-//! Diagnostics for CI systems that read a file: GitLab's Code Quality report, and JUnit's XML, which nearly all of them show.
+//! Diagnostics for CI systems that read a file: GitLab's Code Quality report, and JUnit's XML, which nearly
+//! all of them show.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,8 +32,8 @@ struct Lines {
     begin: usize,
 }
 
-/// A Code Quality report. GitLab shows what a merge request adds: an issue is known again by its fingerprint, which therefore
-/// does not depend on the line.
+/// A Code Quality report. GitLab shows what a merge request adds: an issue is known again by its fingerprint,
+/// which therefore does not depend on the line.
 pub fn gitlab(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let mut seen = BTreeMap::new();
     let mut issues = Vec::new();
@@ -57,7 +58,8 @@ pub fn gitlab(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     json::text(&issues)
 }
 
-/// JUnit's XML: a test for each diagnostic, which fails if `fails` says so, and one that passes if nothing is wrong.
+/// JUnit's XML: a test for each diagnostic, which fails if `fails` says so, and one that passes if nothing is
+/// wrong.
 pub fn junit(diagnostics: &[Diagnostic], sources: &Sources, fails: impl Fn(Severity) -> bool) -> String {
     let failures = diagnostics.iter().filter(|found| fails(found.code.severity())).count();
     let tests = diagnostics.len().max(1);

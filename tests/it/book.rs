@@ -1,4 +1,5 @@
-//! The README and the book in `docs/`: links lead somewhere, commands exist with their options, and fleets are good.
+//! The README and the book in `docs/`: links lead somewhere, commands exist with their options, and fleets
+//! are good.
 
 use std::collections::BTreeSet;
 use std::fs;

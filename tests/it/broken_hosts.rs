@@ -1,5 +1,5 @@
-//! Real servers with what people get wrong, each by a small change of the printed configuration or by one that is
-//! written by hand: `otapress probe` finds exactly that.
+//! Real servers with what people get wrong, each by a small change of the printed configuration or by one
+//! that is written by hand: `otapress probe` finds exactly that.
 
 use std::fs;
 use std::net::SocketAddr;

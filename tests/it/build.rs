@@ -1,4 +1,5 @@
-//! `build` and `build --check`: what is written and when, what is refused, and that nothing but the input decides the bytes.
+//! `build` and `build --check`: what is written and when, what is refused, and that nothing but the input
+//! decides the bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -68,8 +68,8 @@ fn the_unit_starts_the_daemon_and_lets_it_write_its_state_alone() {
     assert!(!unit.contains("IPAddressDeny") && !unit.contains("PrivateUsers"));
 }
 
-/// systemd finds nothing to complain about, and rates what an attacker could do from there as little: the units have 1.0
-/// and 1.2 of 10, and 1.5 on a port below 1024.
+/// systemd finds nothing to complain about, and rates what an attacker could do from there as little: the
+/// units have 1.0 and 1.2 of 10, and 1.5 on a port below 1024.
 #[test]
 fn systemd_takes_the_units() {
     let site = Site::new(|yaml| yaml);

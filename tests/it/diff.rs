@@ -1,5 +1,5 @@
-//! `diff`, and what `plan` shows of releases that are new in it: `tests/diff/<name>.txt` has every form of each pair of
-//! JARs. `UPDATE_GOLDEN=1` rewrites them (and fails).
+//! `diff`, and what `plan` shows of releases that are new in it: `tests/diff/<name>.txt` has every form of
+//! each pair of JARs. `UPDATE_GOLDEN=1` rewrites them (and fails).
 
 use std::fmt::Write as _;
 

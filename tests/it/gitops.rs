@@ -1,4 +1,5 @@
-//! The recipes of docs/hosting.md for a fleet in git: what CI runs for a merge request, and what the server runs.
+//! The recipes of docs/hosting.md for a fleet in git: what CI runs for a merge request, and what the server
+//! runs.
 
 use std::fs;
 use std::path::Path;

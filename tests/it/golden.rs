@@ -1,8 +1,8 @@
 //! Whole published directories, compared byte by byte, and what `show` says of their devices.
 //!
-//! `tests/golden/<name>/` is a fleet with its `out/`; `UPDATE_GOLDEN=1` rewrites that (and fails), to be read before it is committed.
-//! The example's `out/` is the repository's. `show/<device>.txt` in a golden fleet is what `otapress show <device>` prints,
-//! `.json` and `.provision` the same with that option.
+//! `tests/golden/<name>/` is a fleet with its `out/`; `UPDATE_GOLDEN=1` rewrites that (and fails), to be read
+//! before it is committed. The example's `out/` is the repository's. `show/<device>.txt` in a golden fleet is
+//! what `otapress show <device>` prints, `.json` and `.provision` the same with that option.
 
 use std::collections::BTreeSet;
 use std::fs;

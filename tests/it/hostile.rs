@@ -1,4 +1,5 @@
-//! Strangers who know an IMEI, or all of them: without the published path, which is the key, they reach nothing.
+//! Strangers who know an IMEI, or all of them: without the published path, which is the key, they reach
+//! nothing.
 
 use std::fs;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! `import`: what it prints for what the predecessor printed, and that it is read back to the same values.
 //!
-//! `tests/import/<topic>/` has `db.json`, perhaps `sets`, and the further arguments in `args`; `expected.yaml`, `expected.csv` and
-//! `expected.txt` are what comes of it on the standard output, in the inventory and on the standard error.
+//! `tests/import/<topic>/` has `db.json`, perhaps `sets`, and the further arguments in `args`;
+//! `expected.yaml`, `expected.csv` and `expected.txt` are what comes of it on the standard output, in the
+//! inventory and on the standard error.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Several instances of `otapress serve` on one database, behind the balancers of `examples/`: what one instance
-//! promises holds for all of them, while they and the database come and go.
+//! Several instances of `otapress serve` on one database, behind the balancers of `examples/`: what one
+//! instance promises holds for all of them, while they and the database come and go.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -56,7 +56,8 @@ fn read<T>(url: &str, mut work: impl FnMut(&mut dyn Tx) -> Result<T, StoreError>
     found.unwrap()
 }
 
-/// Sends one request over a kept connection, or over a new one if there is none. An answer that does not come is none.
+/// Sends one request over a kept connection, or over a new one if there is none. An answer that does not come
+/// is none.
 fn post(kept: &mut Option<Client>, to: SocketAddr, path: &str, agent: &str, body: &str) -> Option<Reply> {
     let mut client = kept.take().or_else(|| Client::connect(to).ok())?;
     let reply = client.send("POST", path, agent, "", body.as_bytes()).ok()?;

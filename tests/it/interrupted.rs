@@ -1,4 +1,5 @@
-//! Builds that are killed, meet a full or read-only disk or each other, and devices that download all the time: nobody is hurt.
+//! Builds that are killed, meet a full or read-only disk or each other, and devices that download all the
+//! time: nobody is hurt.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -193,7 +194,8 @@ fn a_read_only_directory_is_said() {
     );
 }
 
-/// Places in which out/ cannot be renamed: each is built in, twice, and left as it was but for what is published.
+/// Places in which out/ cannot be renamed: each is built in, twice, and left as it was but for what is
+/// published.
 #[test]
 fn out_can_be_where_nothing_is_renamed() {
     let release = Release::of(Project::new(SMALL));

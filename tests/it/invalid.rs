@@ -1,7 +1,8 @@
 //! Fleets with mistakes, and exactly what is said of each.
 //!
-//! `tests/invalid/<topic>/` is a fleet directory; `expected.txt` in it is what `otapress check` prints to the standard error.
-//! `expected.json` and the like are what the other formats print. `UPDATE_GOLDEN=1` rewrites them (and fails).
+//! `tests/invalid/<topic>/` is a fleet directory; `expected.txt` in it is what `otapress check` prints to the
+//! standard error. `expected.json` and the like are what the other formats print. `UPDATE_GOLDEN=1` rewrites
+//! them (and fails).
 
 use std::collections::BTreeSet;
 use std::fs;

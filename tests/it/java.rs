@@ -1,7 +1,7 @@
 //! Manifests and JADs as java.util.jar.Manifest reads them, on generated and on damaged texts.
 //!
-//! Whatever we accept, Java accepts, too, and reads the same. What we refuse and Java accepts, we refuse on purpose: [`STRICTER`]
-//! lists why.
+//! Whatever we accept, Java accepts, too, and reads the same. What we refuse and Java accepts, we refuse on
+//! purpose: [`STRICTER`] lists why.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -35,8 +35,8 @@ fn imei(round: usize, client: usize, n: usize) -> String {
     format!("35{round:03}{client:02}{n:08}")
 }
 
-/// One device after the other is offered its target and posts a result of its own, until the server is gone. Whatever
-/// is answered at all is answered well.
+/// One device after the other is offered its target and posts a result of its own, until the server is gone.
+/// Whatever is answered at all is answered well.
 fn act(address: SocketAddr, round: usize, client: usize, vc: std::path::PathBuf) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
     let Ok(mut connection) = Client::connect(address) else { return acknowledged };
@@ -58,7 +58,8 @@ fn act(address: SocketAddr, round: usize, client: usize, vc: std::path::PathBuf)
 }
 
 fn start(tree: &Tree) -> Serve {
-    // The clientID of every device differs from round to round, which is worth a warning to the log; `--quiet`.
+    // The clientID of every device differs from round to round, which is worth a warning to the log;
+    // `--quiet`.
     let mut command = otapress(["serve", "--quiet", "--no-build", "--listen", "127.0.0.1:0"]);
     command.arg("--out").arg(tree.out()).arg("--state").arg(tree.state());
     Serve::start(command).unwrap_or_else(|ended| panic!("{ended:?}"))

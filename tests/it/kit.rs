@@ -1,4 +1,5 @@
-//! What `ci/` has for those who copy it: the steps of the pipelines run against a real git, and metrics are named as they are.
+//! What `ci/` has for those who copy it: the steps of the pipelines run against a real git, and metrics are
+//! named as they are.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +32,8 @@ fn git(project: &Project, args: &[&str]) -> String {
     ran.stdout.trim_end().to_owned()
 }
 
-/// A fleet whose `main` is built and committed, and a branch that moves `stable`, in the state that `change` leaves.
+/// A fleet whose `main` is built and committed, and a branch that moves `stable`, in the state that `change`
+/// leaves.
 fn merge_request(change: impl FnOnce(&Project)) -> (Project, String) {
     let project = Project::new(SMALL);
     git(&project, &["init", "--quiet", "--initial-branch=main"]);

@@ -43,8 +43,8 @@ const fn step(request: Post, events: &'static [EventKind]) -> Step {
     Step { request, events }
 }
 
-/// One that loses an answer and repeats its result, one that needs a second attempt, one that never succeeds, and one
-/// that finds a fault of the artifact at first.
+/// One that loses an answer and repeats its result, one that needs a second attempt, one that never succeeds,
+/// and one that finds a fault of the artifact at first.
 static LIVES: [&[Step]; 4] = [
     &[
         step(Check("0.10.65", YES), OFFERED),

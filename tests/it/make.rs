@@ -184,7 +184,8 @@ fn a_release_is_taken_back_by_git_revert_and_a_build() {
     };
     let published = jars(&project);
 
-    // Without out/ in the commit, as fleets have it that publish elsewhere: only what leads to the JARs is written.
+    // Without out/ in the commit, as fleets have it that publish elsewhere: only what leads to the JARs is
+    // written.
     git(&["revert", "--no-commit", "HEAD"]);
     git(&["checkout", "-q", "HEAD", "--", "out"]);
     project.run("build").expect_timed(

@@ -1,5 +1,5 @@
-//! The Debian package: installed, used and removed with dpkg, in a directory of its own and in a copy of this system; and what else
-//! a release is made of.
+//! The Debian package: installed, used and removed with dpkg, in a directory of its own and in a copy of this
+//! system; and what else a release is made of.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -134,7 +134,8 @@ fn the_package_is_installed_started_and_removed() {
     hand_over(&root);
 }
 
-/// Runs commands in a copy of this system that ends with it: nothing that is written there stays. `$over` is its root.
+/// Runs commands in a copy of this system that ends with it: nothing that is written there stays. `$over` is
+/// its root.
 fn in_a_copy_of_this_system(prepare: &str, commands: &str, enter: &str) -> String {
     const COPY: &str = "
         mount -t tmpfs none $0 && mkdir $0/upper $0/work $0/root && over=$0/root
@@ -151,8 +152,8 @@ fn in_a_copy_of_this_system(prepare: &str, commands: &str, enter: &str) -> Strin
     as_root(&command)
 }
 
-/// systemd seems to run, and notes what it is told, and whether the units were in their place then; then it refuses everything;
-/// then there is none.
+/// systemd seems to run, and notes what it is told, and whether the units were in their place then; then it
+/// refuses everything; then there is none.
 #[test]
 fn systemd_is_told_what_is_installed_and_removed() {
     let _alone = heavy();
@@ -221,7 +222,8 @@ ls: cannot access '/usr/share/doc/otapress': No such file or directory
     assert_eq!(printed, expected);
 }
 
-/// systemd itself, in a container of its own, one at a time on this machine, starts the units in their sandbox, goes on with a new package, and ends with it.
+/// systemd itself, in a container of its own, one at a time on this machine, starts the units in their
+/// sandbox, goes on with a new package, and ends with it.
 #[test]
 fn systemd_starts_the_units_in_their_sandbox() {
     let _alone = heavy();

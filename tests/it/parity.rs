@@ -1,6 +1,7 @@
 //! Every command of the predecessor, done as docs/otap-py.md says.
 //!
-//! The table there and the tests below are compared: a line without a test fails, and so does a test without a line.
+//! The table there and the tests below are compared: a line without a test fails, and so does a test without
+//! a line.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,8 +1,8 @@
 //! `plan`: what it says of every kind of change, and that it is what the build then does.
 //!
-//! `tests/plan/<case>/` has two fleets, `before` and `after`; `plan.txt`, `plan.json` and `plan.md` in it are what `otapress plan`
-//! prints where `before` is published and `after` is to be. Without `before` nothing is published. `UPDATE_GOLDEN=1` rewrites them
-//! (and fails).
+//! `tests/plan/<case>/` has two fleets, `before` and `after`; `plan.txt`, `plan.json` and `plan.md` in it are
+//! what `otapress plan` prints where `before` is published and `after` is to be. Without `before` nothing is
+//! published. `UPDATE_GOLDEN=1` rewrites them (and fails).
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,8 @@
-//! Publishing with every call failing or being the last one: no device is ever hurt, and the next build completes.
+//! Publishing with every call failing or being the last one: no device is ever hurt, and the next build
+//! completes.
 //!
-//! Each transition from a release to another is tried with a fault at each of its calls. After every one of them the
-//! directory is looked at as a device would, then built again.
+//! Each transition from a release to another is tried with a fault at each of its calls. After every one of
+//! them the directory is looked at as a device would, then built again.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -227,8 +228,8 @@ fn what_no_barrier_has_saved_can_be_lost() {
     each_transition(each_power_cut);
 }
 
-/// The machine stops: what came before the last barrier is on the disk; of what came after it, any part, and of the files
-/// that were written then, any part of their content.
+/// The machine stops: what came before the last barrier is on the disk; of what came after it, any part, and
+/// of the files that were written then, any part of their content.
 fn each_power_cut(what: &str, site: &Site, before: Option<&Release>, after: &Release) {
     let ops = ops(site, before, after);
     let mut prng = Prng::new(ops.len() as u64);

@@ -1,4 +1,5 @@
-//! What is pushed to devices: whatever stands in a settings set, they can check, download and report afterwards.
+//! What is pushed to devices: whatever stands in a settings set, they can check, download and report
+//! afterwards.
 
 use otapress_devices::device::Device;
 use otapress_publish::fleet::parse;

@@ -300,7 +300,8 @@ fn a_start_message_is_proof_if_it_is_younger_than_the_offer() {
     let unknown: Vec<_> = world.read(|tx| tx.unknowns(10)).into_iter().map(|unknown| unknown.name).collect();
     assert_eq!(unknown, ["352099001769997"]);
 
-    // What arrives while nobody is there is kept by the broker for the session, and what it retains tells nothing new.
+    // What arrives while nobody is there is kept by the broker for the session, and what it retains tells
+    // nothing new.
     broker.publish("owntracks/gw/dev2/start", started(OTHER, "0.10.66", 100), false);
     let before = world.events().len();
     let ran = world.once(&broker);

@@ -1,4 +1,5 @@
-//! The report in a real browser: what it says, search and order, no word on the console, no request to anybody.
+//! The report in a real browser: what it says, search and order, no word on the console, no request to
+//! anybody.
 //!
 //! `SCREENSHOTS=DIR` keeps pictures of it there, to be looked at.
 

@@ -16,7 +16,8 @@ fn the_committed_schema_is_what_the_command_prints() {
     ran.expect(0, &committed, "");
 }
 
-/// The keys of a YAML value that a schema does not allow, and the ones that it misses: as much of JSON Schema as keys need.
+/// The keys of a YAML value that a schema does not allow, and the ones that it misses: as much of JSON Schema
+/// as keys need.
 fn key_faults(schema: &Value, value: &Value, path: &str, faults: &mut Vec<String>) {
     if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
         let of = |choice: &Value| {

@@ -1,4 +1,5 @@
-//! What must not get out: the password of the JADs, files beside what is published, control characters in logs.
+//! What must not get out: the password of the JADs, files beside what is published, control characters in
+//! logs.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! `show` where it refuses, warns, or must keep a secret; what it says of the golden fleets is in `golden.rs`.
+//! `show` where it refuses, warns, or must keep a secret; what it says of the golden fleets is in
+//! `golden.rs`.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

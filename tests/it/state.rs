@@ -1,4 +1,5 @@
-//! Backups of the records: whole while responders run, put back with nothing left of what was there, and never half of each.
+//! Backups of the records: whole while responders run, put back with nothing left of what was there, and
+//! never half of each.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `status`: a fleet in which every state occurs, in every form. The outputs are in `tests/status/`; `UPDATE_GOLDEN=1`
-//! rewrites them (and fails).
+//! `status`: a fleet in which every state occurs, in every form. The outputs are in `tests/status/`;
+//! `UPDATE_GOLDEN=1` rewrites them (and fails).
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

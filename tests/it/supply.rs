@@ -1,5 +1,5 @@
-//! What otapress is built from: that nothing of it can move, what it needs to be built, and what a release says about it. Licences,
-//! sources and advisories are for `cargo deny`, which `.ci/run` runs.
+//! What otapress is built from: that nothing of it can move, what it needs to be built, and what a release
+//! says about it. Licences, sources and advisories are for `cargo deny`, which `.ci/run` runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +19,8 @@ fn printed(command: &mut Command) -> String {
 }
 
 fn cargo(args: &[&str]) -> Value {
-    // The plan of a build is not promised to look the same in the next version of cargo, which is why it has to be asked for.
+    // The plan of a build is not promised to look the same in the next version of cargo, which is why it has
+    // to be asked for.
     let text = printed(Command::new(env!("CARGO")).args(args).env("RUSTC_BOOTSTRAP", "1"));
     serde_json::from_str(&text).unwrap()
 }
@@ -129,7 +130,8 @@ fn sbom(program: &str, package: &str) -> String {
     printed(Command::new("packaging/sbom").args([program, package]))
 }
 
-/// The SBOM names what cargo compiles for that program, nothing less and nothing more, with the checksums of the lock file.
+/// The SBOM names what cargo compiles for that program, nothing less and nothing more, with the checksums of
+/// the lock file.
 #[test]
 fn the_sbom_names_what_is_compiled() {
     let lock = lock_file();

@@ -1,4 +1,5 @@
-//! A merge request that nobody has read yet: CI checks, plans and builds it, and neither leaks anything nor waits for ever.
+//! A merge request that nobody has read yet: CI checks, plans and builds it, and neither leaks anything nor
+//! waits for ever.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +18,8 @@ const SECRET: &str = "hunter2-of-the-operator";
 
 const OUTSIDE: &str = "lies outside the directory of the fleet file";
 
-/// Files of the operator: text as an inventory, a template and a fleet file might have it, and a directory of JARs.
+/// Files of the operator: text as an inventory, a template and a fleet file might have it, and a directory of
+/// JARs.
 fn operator() -> TempDir {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("secret"), format!("clientID,{SECRET}\n{SECRET},{SECRET}\n")).unwrap();

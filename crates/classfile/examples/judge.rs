@@ -1,4 +1,5 @@
-//! Judges the classes below a directory: `judge DIR [MIDLET…]`. tests/classes/libraries.sh runs it over real libraries.
+//! Judges the classes below a directory: `judge DIR [MIDLET…]`. tests/classes/libraries.sh runs it over real
+//! libraries.
 
 use std::collections::BTreeSet;
 use std::fs;

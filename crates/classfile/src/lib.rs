@@ -31,8 +31,8 @@ pub use crate::summary::{ClassSummary, Summary};
 /// The highest class-file version that devices read unless the fleet says otherwise: Java 1.4.
 pub const CLASS_VERSION: u16 = 48;
 
-/// Superclasses that are followed, and classes that are searched for a member. Real suites have ten at most; without
-/// a limit a hostile one could make the time grow with the square of its classes.
+/// Superclasses that are followed, and classes that are searched for a member. Real suites have ten at most;
+/// without a limit a hostile one could make the time grow with the square of its classes.
 const MAX_SUPERS: usize = 128;
 
 /// What the classes are judged by.
@@ -61,7 +61,8 @@ pub struct Judgement {
     pub summary: Summary,
 }
 
-/// Judges the classes of a suite: `entries` are the paths and contents of a JAR; others than classes are skipped.
+/// Judges the classes of a suite: `entries` are the paths and contents of a JAR; others than classes are
+/// skipped.
 pub fn judge<'a>(entries: &[(&'a str, &'a [u8])], rules: &Rules<'a>) -> Judgement {
     let suite = Suite::read(entries, rules);
     let mut findings = midlet::findings(&suite, rules);

@@ -38,7 +38,8 @@ enum Place {
     Missing(Missing),
 }
 
-/// A class that is nowhere: the code if a MIDlet reaches it, the code if none does, the rest of the sentence and a hint.
+/// A class that is nowhere: the code if a MIDlet reaches it, the code if none does, the rest of the sentence
+/// and a hint.
 struct Missing {
     reached: Code,
     unreached: Code,

@@ -33,8 +33,8 @@ pub const JAD_SUFFIX: &str = ".jad";
 /// them behind.
 pub const TEMP_PREFIX: &str = ".otapress-tmp-";
 
-/// The directory in which a first build that cannot rename `out/` itself prepares everything. As long as it is there and
-/// [`SITE_FILE`] is not, what lies beside it is the beginning of that build.
+/// The directory in which a first build that cannot rename `out/` itself prepares everything. As long as it
+/// is there and [`SITE_FILE`] is not, what lies beside it is the beginning of that build.
 pub const STAGING: &str = ".otapress-tmp-new";
 
 /// The file of a device's version-check answer.

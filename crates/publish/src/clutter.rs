@@ -1,8 +1,10 @@
-//! Files that nobody means to be there: systems and programs leave them in directories that they are shown or share.
+//! Files that nobody means to be there: systems and programs leave them in directories that they are shown or
+//! share.
 
 /// Whether a file or directory of this name is left alone wherever it lies.
 pub(crate) fn is_clutter(name: &str) -> bool {
-    // What macOS and Windows keep beside files, and what NFS and FUSE rename a file to that is removed while it is open.
+    // What macOS and Windows keep beside files, and what NFS and FUSE rename a file to that is removed while
+    // it is open.
     matches!(
         name,
         ".DS_Store" | "Thumbs.db" | "desktop.ini" | ".AppleDouble" | ".Spotlight-V100" | ".fseventsd"

@@ -25,8 +25,8 @@ pub enum PasswordError {
 /// No password is longer, even with much white space behind it.
 const LONGEST: u64 = 4096;
 
-/// Reads the password in a file that the fleet file names, without the line end. It may lie anywhere if its path is
-/// absolute: secrets are mounted.
+/// Reads the password in a file that the fleet file names, without the line end. It may lie anywhere if its
+/// path is absolute: secrets are mounted.
 ///
 /// # Errors
 /// If the file cannot be read or does not hold exactly one line.

@@ -1,11 +1,14 @@
-//! What is to be set on a device, the forms in which it can be set, and what the modem is told for an upgrade.
+//! What is to be set on a device, the forms in which it can be set, and what the modem is told for an
+//! upgrade.
 //!
-//! Confirmed by the firmware's source: the settings file is lines of `key=value`, each ended by LF alone (a CR becomes part of the
-//! value, and a last line without its end is lost); `set` takes one `key=value`, up to the first blank; a text message is one
-//! command; a command that changes anything must follow `login <secret>` within `loginTimeout` seconds.
+//! Confirmed by the firmware's source: the settings file is lines of `key=value`, each ended by LF alone (a
+//! CR becomes part of the value, and a last line without its end is lost); `set` takes one `key=value`, up to
+//! the first blank; a text message is one command; a command that changes anything must follow `login
+//! <secret>` within `loginTimeout` seconds.
 //!
-//! Not confirmed on a device `[?]`: that a message in several parts is read part by part, as the modem stores it; and that the
-//! modem hands `@` and `_`, whose codes in the alphabet of messages are those of control characters, on as they are.
+//! Not confirmed on a device `[?]`: that a message in several parts is read part by part, as the modem stores
+//! it; and that the modem hands `@` and `_`, whose codes in the alphabet of messages are those of control
+//! characters, on as they are.
 
 use crate::fleet::uri::expand;
 use crate::fleet::{Device, Fleet};
@@ -76,7 +79,8 @@ fn not_in_a_message(key: &str, value: &str) -> Option<String> {
     (needs > takes).then(|| format!("makes a message of {needs} characters, and one takes {takes}"))
 }
 
-/// How long a message is and may be: 160 characters of the alphabet of messages, in which some count twice, or else 70.
+/// How long a message is and may be: 160 characters of the alphabet of messages, in which some count twice,
+/// or else 70.
 fn length(text: &str) -> (usize, usize) {
     let twice = |c: char| "^{}\\[~]|".contains(c);
     if text.contains('`') {

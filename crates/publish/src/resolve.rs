@@ -1,7 +1,7 @@
 //! What each device is to run, and the rule that decided.
 //!
-//! The first rule that matches wins: `hold`, the device's own `release`, its channel's rollout, the channel's `otherwise`,
-//! nothing. A device's target depends on nothing but its own line, its group and its channel.
+//! The first rule that matches wins: `hold`, the device's own `release`, its channel's rollout, the channel's
+//! `otherwise`, nothing. A device's target depends on nothing but its own line, its group and its channel.
 
 use crate::fleet::{BasisPoints, Channel, Device, Fleet};
 use crate::rollout;

@@ -1,7 +1,8 @@
 //! Which devices a rollout reaches, and when.
 //!
-//! A device falls into one of 10,000 buckets by its clientID and the rollout's salt, and is in as soon as the percentage in
-//! basis points exceeds its bucket. So raising a percentage only adds devices, and no device depends on another.
+//! A device falls into one of 10,000 buckets by its clientID and the rollout's salt, and is in as soon as the
+//! percentage in basis points exceeds its bucket. So raising a percentage only adds devices, and no device
+//! depends on another.
 
 use crate::fleet::Wave;
 use otapress_core::digest::Sha256;

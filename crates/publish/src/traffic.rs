@@ -1,5 +1,5 @@
-//! A model of the traffic that a device makes, for prices and warnings: its sizes are those of the devices' own manual, with the
-//! heads of requests and answers. Months have 30 days, megabytes 1,000,000 bytes.
+//! A model of the traffic that a device makes, for prices and warnings: its sizes are those of the devices'
+//! own manual, with the heads of requests and answers. Months have 30 days, megabytes 1,000,000 bytes.
 
 /// How the devices are used.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,9 +3,9 @@
 //! The body is always read to its end, even if it is too long to be kept: a server whose program leaves
 //! some of it unread stalls (Apache) or drops the answer (nginx).
 //!
-//! Where the server hands over GETs, too, JADs and JARs are sent from here: so a site can lie below this program's
-//! path on servers that set no headers and refuse POSTs to files. The server asks for passwords, where there are
-//! some, and says whose it was; without a `REMOTE_USER` nothing is sent that needs one.
+//! Where the server hands over GETs, too, JADs and JARs are sent from here: so a site can lie below this
+//! program's path on servers that set no headers and refuse POSTs to files. The server asks for passwords,
+//! where there are some, and says whose it was; without a `REMOTE_USER` nothing is sent that needs one.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -100,8 +100,8 @@ impl Outcome {
         if let Some(mut store) = self.store {
             // Whoever comes next will try again.
             let _ = store.maintain();
-            // The process ends here, and its files and locks with it: taking the connection apart before is a tenth
-            // of all the work, and changes nothing on disk.
+            // The process ends here, and its files and locks with it: taking the connection apart before is a
+            // tenth of all the work, and changes nothing on disk.
             std::mem::forget(store);
         }
     }

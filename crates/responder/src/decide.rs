@@ -55,8 +55,8 @@ pub fn decide(offer: &Offer, reported: Version, ledger: &mut Ledger<'_>, now: i6
     decision
 }
 
-/// Why a device would not be offered its target now, if it would not. `recent` is how many offers the target's channel
-/// made in the last hour.
+/// Why a device would not be offered its target now, if it would not. `recent` is how many offers the
+/// target's channel made in the last hour.
 pub fn refusal(
     offer: &Offer,
     reported: Version,
@@ -108,9 +108,9 @@ impl std::fmt::Display for Skipped {
     }
 }
 
-/// Decides whether a device that did not ask is to upgrade: under the same rules as if it had asked now and reported
-/// what it reported last, and only if it cannot be busy with an upgrade. Neither settings are sent nor confirmed.
-/// Returns the channel, too, for which the offer is to be counted.
+/// Decides whether a device that did not ask is to upgrade: under the same rules as if it had asked now and
+/// reported what it reported last, and only if it cannot be busy with an upgrade. Neither settings are sent
+/// nor confirmed. Returns the channel, too, for which the offer is to be counted.
 ///
 /// # Errors
 /// Why not; the records are of no use then.
@@ -279,9 +279,10 @@ fn attempt(target: &Target, patience: i64, reported: Version, ledger: &mut Ledge
 
 /// Takes a check as proof that the settings arrived, if the answer that carried them cannot have been lost.
 ///
-/// A device without an answer asks every second, and one without coverage whenever it has some, so only a check about a
-/// versionInterval after the last sending proves that. A device that starts often never asks so late: the third
-/// check in a row that comes after a pause proves it, too. So does a report of the target of that very answer.
+/// A device without an answer asks every second, and one without coverage whenever it has some, so only a
+/// check about a versionInterval after the last sending proves that. A device that starts often never asks so
+/// late: the third check in a row that comes after a pause proves it, too. So does a report of the target of
+/// that very answer.
 fn confirm(interval: u32, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
     let device = &mut *ledger.device;
     let Some(sent) = &mut device.settings.sent else { return };

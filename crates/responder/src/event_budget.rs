@@ -1,4 +1,5 @@
-//! Bounds what one device adds to the events: whoever knows the published path and an IMEI could fill the disk.
+//! Bounds what one device adds to the events: whoever knows the published path and an IMEI could fill the
+//! disk.
 
 use std::collections::BTreeMap;
 use std::fmt;

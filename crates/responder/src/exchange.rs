@@ -1,4 +1,5 @@
-//! What a question is answered and what it changes: a pure function of the [`Records`], the question and the time.
+//! What a question is answered and what it changes: a pure function of the [`Records`], the question and the
+//! time.
 //!
 //! [`super::decide`] judges an offer and [`super::outcome`] judges an attempt; here is what leads to them.
 
@@ -14,7 +15,8 @@ use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::{Answer, Target};
 
-/// How far a device's clock may be ahead of ours. One that is further ahead says nothing about when it started.
+/// How far a device's clock may be ahead of ours. One that is further ahead says nothing about when it
+/// started.
 const AHEAD_SECONDS: i64 = 300;
 
 /// The answer to a question.
@@ -112,8 +114,8 @@ fn rollout_of(target: Option<&Target>) -> (&str, Option<&str>) {
     target.map_or(("", None), |target| (&*target.rollout, target.channel.as_deref()))
 }
 
-/// Lets the clocks of the rollouts go on that the device is in, and begins its target's rollout anew if that returns after
-/// others of its channel.
+/// Lets the clocks of the rollouts go on that the device is in, and begins its target's rollout anew if that
+/// returns after others of its channel.
 fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) {
     let target = managed.and_then(|managed| managed.target.as_ref());
     let interval = managed.map(|managed| managed.interval);
@@ -139,8 +141,9 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
     if is_of_channel {
         clock.hear(interval, now);
     }
-    // The channel's time goes on only while checks are judged for its release, whichever that is. What devices outside of a
-    // rollout get does not count: they ask while those inside are switched off for a night.
+    // The channel's time goes on only while checks are judged for its release, whichever that is. What
+    // devices outside of a rollout get does not count: they ask while those inside are switched off for a
+    // night.
     let time = clock.time(clock.heard.unwrap_or(now));
     let ledger = records.ledger(imei, &target.rollout, None, now);
     if is_of_channel && ledger.rollout.judged.is_some_and(|judged| time - judged > managed.patience()) {
@@ -166,8 +169,8 @@ fn left_out(span: i64) -> String {
     }
 }
 
-/// Writes down what the version that a device reports (or only the time) says of its latest offer, and of all that take a
-/// place.
+/// Writes down what the version that a device reports (or only the time) says of its latest offer, and of all
+/// that take a place.
 fn report(records: &mut Records, imei: Imei, version: Option<Version>, now: i64) {
     let Some(device) = records.device(imei) else { return };
     let is_open = |offer: &&OfferRecord| offer.place || device.latest.as_ref() == Some(&offer.rollout);
@@ -306,9 +309,9 @@ fn name_device(records: &mut Records, imei: Imei, client: &ClientId, now: i64) -
 
 /// A start message: a version check at the message's own time, to which there is no answer.
 ///
-/// What is older than the device's record tells nothing new, be it that the broker has kept it or that it was under way
-/// for long: a start before the attempt began is no proof that the attempt succeeded, and none that a version
-/// reported since then is gone.
+/// What is older than the device's record tells nothing new, be it that the broker has kept it or that it was
+/// under way for long: a start before the attempt began is no proof that the attempt succeeded, and none that
+/// a version reported since then is gone.
 fn started(records: &mut Records, start: &Start, published: bool, now: i64) -> Exchanged {
     if start.at > now.saturating_add(AHEAD_SECONDS) {
         let ahead = start.at - now;

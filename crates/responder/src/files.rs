@@ -4,8 +4,8 @@
 //!
 //! 1. a path that leads out of `out/` (`..`, encoded or not, backslashes, NUL): a path is looked up only
 //!    if it is an [`OutPath`], which has none of these; nothing is ever decoded;
-//! 2. a symbolic link out of `out/`: the kernel is told to follow none; where there is one, the file's real path must
-//!    lie below the real path of `out/`;
+//! 2. a symbolic link out of `out/`: the kernel is told to follow none; where there is one, the file's real
+//!    path must lie below the real path of `out/`;
 //! 3. what is not a device's business (`vc/`, `otapress.json`, temporary files): only what
 //!    [`otapress_core::out::Served`] names is served;
 //! 4. a JAR that changes while it is sent: a file is sent from where it was opened once, and files are

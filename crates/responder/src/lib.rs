@@ -8,8 +8,9 @@
 //!                                                      load ─ store ─ put
 //! ```
 //!
-//! [`exchange`] and what it calls ([`decide`], [`outcome`]) are pure: they change a value. [`service`] reads `out/` and
-//! the store around them. Nothing here knows the fleet file, and a version check is answered 200 whatever happens.
+//! [`exchange`] and what it calls ([`decide`], [`outcome`]) are pure: they change a value. [`service`] reads
+//! `out/` and the store around them. Nothing here knows the fleet file, and a version check is answered 200
+//! whatever happens.
 
 #![cfg_attr(not(any(test, feature = "testing")), warn(clippy::unwrap_used))]
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests"))]

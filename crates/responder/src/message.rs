@@ -89,11 +89,11 @@ impl Agent {
     }
 }
 
-/// Tells what a request is. Offers, settings and records belong to the published paths, today's and former ones, so
-/// that an unguessable part of them is a key.
+/// Tells what a request is. Offers, settings and records belong to the published paths, today's and former
+/// ones, so that an unguessable part of them is a key.
 ///
-/// Without a site no path is known: every POST is a version check or a result, and results are told by the modem's
-/// User-Agent and their body.
+/// Without a site no path is known: every POST is a version check or a result, and results are told by the
+/// modem's User-Agent and their body.
 pub fn route(site: Option<&Site>, request: &Request<'_>) -> Route {
     let agent = Agent::parse(request.agent);
     let target = origin_form(request.target).replace("%40", "@");
@@ -185,7 +185,8 @@ impl Posted {
 }
 
 /// What somebody sent as a text of at most `limit` characters for logs and records: UTF-8 if it is, else
-/// Latin-1; what would control a terminal or reorder a line is written as `\u{…}`, and counts as these characters.
+/// Latin-1; what would control a terminal or reorder a line is written as `\u{…}`, and counts as these
+/// characters.
 pub fn printable(bytes: &[u8], limit: usize) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => escaped(text.chars(), limit),

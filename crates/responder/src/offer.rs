@@ -41,7 +41,8 @@ pub struct Managed {
 pub struct Rules {
     /// How many devices may be unproven at a time.
     pub unproven: Limit,
-    /// The strictest brake among the rollouts of the release: so many artifact's faults stop all of them; 0: never.
+    /// The strictest brake among the rollouts of the release: so many artifact's faults stop all of them; 0:
+    /// never.
     pub artifact_faults: u32,
     /// The release is the one that its channel is to run, not only what devices outside of a rollout get.
     pub is_of_channel: bool,

@@ -125,8 +125,8 @@ fn keys_of(imei: Imei, offer: &Result<Offer, NoOffer>) -> Keys<'_> {
     }
 }
 
-/// Makes an attempt for a device that did not ask, if its rollout allows one now. Who told it to upgrade without that
-/// would spend an attempt that nobody counts, and get a result that belongs to none.
+/// Makes an attempt for a device that did not ask, if its rollout allows one now. Who told it to upgrade
+/// without that would spend an attempt that nobody counts, and get a result that belongs to none.
 ///
 /// # Errors
 /// If the store fails; nothing was changed then.
@@ -150,8 +150,8 @@ pub fn trigger(
 }
 
 /// Judges the attempts that are overdue, so that a brake is pulled even if no other device asks. A server
-/// does so now and then; under CGI the next check of a device of the rollout does. Returns how many were; of very many
-/// the rest is left for the next time.
+/// does so now and then; under CGI the next check of a device of the rollout does. Returns how many were; of
+/// very many the rest is left for the next time.
 ///
 /// # Errors
 /// If the store fails; some may be judged then.

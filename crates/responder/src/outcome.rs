@@ -1,12 +1,12 @@
 //! How attempts end, what they take and give back, and when a brake is pulled: pure.
 //!
-//! An attempt ends when the device reports the target (success), when a result carries a fault code, when a device that
-//! said "installed" reports another version, or when nothing comes in time. A device stands in a rollout as its last
-//! attempt ended; while a further attempt is under way, it stands as before, so that devices which fail again and again
-//! count as failed all the time. Late success is success.
+//! An attempt ends when the device reports the target (success), when a result carries a fault code, when a
+//! device that said "installed" reports another version, or when nothing comes in time. A device stands in a
+//! rollout as its last attempt ended; while a further attempt is under way, it stands as before, so that
+//! devices which fail again and again count as failed all the time. Late success is success.
 //!
-//! An offer takes a *place*, which only a sign of life gives back: [`reported`] and a fault. Neither silence nor a
-//! clock does, because silence is the sign of a device that is gone.
+//! An offer takes a *place*, which only a sign of life gives back: [`reported`] and a fault. Neither silence
+//! nor a clock does, because silence is the sign of a device that is gone.
 //!
 //! `resume` begins a new epoch of the rollout with all counts at zero, and an attempt counts only in the
 //! epoch in which it began: what pulled the brake, and what was under way then, cannot pull it again.
@@ -46,8 +46,9 @@ pub fn is_overdue(offer: &OfferRecord, rollout: &RolloutRecord, now: i64) -> boo
     offer.deadline.zip(time).is_some_and(|(deadline, time)| time >= deadline)
 }
 
-/// What a version that a device reports says of its offer in the ledger's rollout: how the attempt ended, whether the
-/// device keeps its place, whether it has proven the release. Without a version only the time is judged.
+/// What a version that a device reports says of its offer in the ledger's rollout: how the attempt ended,
+/// whether the device keeps its place, whether it has proven the release. Without a version only the time is
+/// judged.
 pub fn reported(ledger: &mut Ledger<'_>, version: Option<Version>, now: i64) {
     let Ledger { device, rollout, .. } = ledger;
     let Some(offer) = device.offer_mut(&rollout.id) else { return };
@@ -70,7 +71,8 @@ pub fn reported(ledger: &mut Ledger<'_>, version: Option<Version>, now: i64) {
     if is_back || now - offer.at >= LOST_SECONDS {
         free(offer, rollout);
     } else if now < offer.at {
-        // The clock was set back. The minute begins anew, so that the place is not kept until the clock is there again.
+        // The clock was set back. The minute begins anew, so that the place is not kept until the clock is
+        // there again.
         offer.at = now;
     }
     if is_back {
@@ -80,7 +82,8 @@ pub fn reported(ledger: &mut Ledger<'_>, version: Option<Version>, now: i64) {
     }
 }
 
-/// Writes down that a device runs the release of the ledger's rollout, and gives it its attempts back once that has held.
+/// Writes down that a device runs the release of the ledger's rollout, and gives it its attempts back once
+/// that has held.
 fn prove(ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { device, rollout, .. } = ledger;
     let Some(offer) = device.offer_mut(&rollout.id) else { return };
@@ -117,8 +120,8 @@ pub fn free(offer: &mut OfferRecord, rollout: &mut RolloutRecord) {
     (offer.place, offer.missing) = (false, None);
 }
 
-/// Writes down how the device's attempt in the ledger's rollout ended, and pulls the brakes if that is due. Does
-/// nothing if it was made no offer there.
+/// Writes down how the device's attempt in the ledger's rollout ended, and pulls the brakes if that is due.
+/// Does nothing if it was made no offer there.
 pub fn settle(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {
     let Ledger { device, rollout, release, events, .. } = ledger;
     let imei = device.imei;
@@ -176,8 +179,8 @@ fn recount(rollout: &mut RolloutRecord, before: Option<Verdict>, verdict: Verdic
     }
 }
 
-/// Halts the release if its faults are too many, and the rollout if its release is halted or its own counts are more than
-/// its brake allows.
+/// Halts the release if its faults are too many, and the rollout if its release is halted or its own counts
+/// are more than its brake allows.
 pub fn pull_brakes(ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { rollout, release, events, artifact_faults, .. } = ledger;
     let own = rollout.brake.map_or(0, |brake| brake.artifact_faults);
@@ -226,8 +229,8 @@ pub fn attempt_at<'a>(
     })
 }
 
-/// Writes down a result of the attempt that [`attempt_at`] names, in the ledger's rollout. One that was posted before
-/// changes nothing.
+/// Writes down a result of the attempt that [`attempt_at`] names, in the ledger's rollout. One that was
+/// posted before changes nothing.
 pub fn hear_of_attempt(ledger: &mut Ledger<'_>, posted: &Posted, now: i64) {
     let id = ledger.rollout.id.clone();
     let is_answered = ledger.device.offer(&id).is_some_and(|offer| offer.answered);
@@ -266,7 +269,8 @@ fn installed(ledger: &mut Ledger<'_>, now: i64) {
     }
 }
 
-/// Writes down a result that belongs to no attempt of ours. One that was posted shortly before changes nothing.
+/// Writes down a result that belongs to no attempt of ours. One that was posted shortly before changes
+/// nothing.
 pub fn hear_of_no_attempt(device: &mut DeviceRecord, posted: &Posted, now: i64, events: &mut Vec<Event>) {
     let is_again = device
         .result
@@ -301,7 +305,8 @@ fn heard(device: &DeviceRecord, rollout: Option<String>, posted: &Posted, now: i
     Event { at: now, kind, imei: Some(device.imei), rollout, code: posted.code, detail: posted.text.clone() }
 }
 
-/// Gives a device new attempts in its offer of that rollout, and takes its place back. Returns whether there was either.
+/// Gives a device new attempts in its offer of that rollout, and takes its place back. Returns whether there
+/// was either.
 pub fn retry(
     device: &mut DeviceRecord,
     rollout: &mut RolloutRecord,
@@ -326,8 +331,8 @@ pub fn retry(
     true
 }
 
-/// Releases a rollout's brake and forgets its places; what is proven is kept unless it was halted. Returns whether it
-/// was halted or devices took places.
+/// Releases a rollout's brake and forgets its places; what is proven is kept unless it was halted. Returns
+/// whether it was halted or devices took places.
 pub fn resume(rollout: &mut RolloutRecord, now: i64, events: &mut Vec<Event>) -> bool {
     let detail = match (&rollout.halted, rollout.places) {
         (Some(halt), _) => format!("was halted: {}", halt.reason),

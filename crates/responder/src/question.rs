@@ -47,8 +47,8 @@ pub(super) enum Kind {
     },
 }
 
-/// What a device says of itself over MQTT after every start. Its own time counts, because a broker may keep a message for
-/// as long as it likes: it is worth as much as a version check at that time.
+/// What a device says of itself over MQTT after every start. Its own time counts, because a broker may keep a
+/// message for as long as it likes: it is worth as much as a version check at that time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
     /// The clientID in the topic.

@@ -186,8 +186,8 @@ impl OfferRecord {
 /// How an offer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// A result says that the target is installed; it counts as finished until silence or another version says
-    /// otherwise.
+    /// A result says that the target is installed; it counts as finished until silence or another version
+    /// says otherwise.
     Installed,
     /// The device reported the target.
     Succeeded,
@@ -263,8 +263,8 @@ pub struct RolloutRecord {
 
 /// A time that stands still while nobody is heard: neither an outage of ours nor a step of the clock counts.
 ///
-/// It lags behind the wall clock by what was left out. Only the span between two that are heard can be told from silence,
-/// so the time is that of the last one heard, plus what the wall clock says since.
+/// It lags behind the wall clock by what was left out. Only the span between two that are heard can be told
+/// from silence, so the time is that of the last one heard, plus what the wall clock says since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
     /// When somebody was heard last, by the wall clock; kept to 10 minutes.
@@ -292,7 +292,8 @@ impl Clock {
         ((now - heard).abs() <= self.patience).then(|| self.time(now))
     }
 
-    /// Somebody is heard, who asks once in a versionInterval or whose interval is not known. Returns the span that is left out, if one is.
+    /// Somebody is heard, who asks once in a versionInterval or whose interval is not known. Returns the span
+    /// that is left out, if one is.
     pub(super) fn hear(&mut self, interval: Option<u32>, now: i64) -> Option<i64> {
         let patience = match interval {
             Some(interval) => i64::from(interval) * 3 / 2 + DeviceRecord::TOUCH_SECONDS,
@@ -494,7 +495,8 @@ names! {
         BeganAnew = "began-anew",
         /// A device left the fleet, and gave its place back.
         PlaceFreed = "place-freed",
-        /// No device of a rollout was heard for long, or the clock was set: what is awaited is awaited that much longer.
+        /// No device of a rollout was heard for long, or the clock was set: what is awaited is awaited that
+        /// much longer.
         TimeLeftOut = "time-left-out",
         /// A new database beside an older `out/`.
         NoMemory = "no-memory",

@@ -1,7 +1,8 @@
 //! The records that a batch of questions reads and changes: loaded once, changed in memory, committed once.
 //!
-//! [`crate::exchange`] works on this value alone. An engine loads it by [`Keys`] and commits its [`Changes`], each in
-//! bulk. What is not loaded counts as not recorded, so the keys name everything that a question may look at.
+//! [`crate::exchange`] works on this value alone. An engine loads it by [`Keys`] and commits its [`Changes`],
+//! each in bulk. What is not loaded counts as not recorded, so the keys name everything that a question may
+//! look at.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,8 @@ pub const OVERDUE_LIMIT: u32 = 500;
 /// What a batch of questions needs.
 #[derive(Clone, Debug, Default)]
 pub struct Keys<'a> {
-    /// Devices, each with the rollout of its target. They are loaded with that offer, with their latest one, with those
-    /// that take a place or carry an artifact's fault, and with the rollouts of all of these.
+    /// Devices, each with the rollout of its target. They are loaded with that offer, with their latest one,
+    /// with those that take a place or carry an artifact's fault, and with the rollouts of all of these.
     pub devices: Vec<(Imei, Option<&'a str>)>,
     /// The devices whose results named these clientIDs are loaded, too.
     pub clients: Vec<&'a ClientId>,
@@ -323,8 +324,8 @@ impl Records {
         changes
     }
 
-    /// What the changes must survive: an attempt or a result that a loss of power takes back would be a promise
-    /// broken; that a device was seen may be forgotten.
+    /// What the changes must survive: an attempt or a result that a loss of power takes back would be a
+    /// promise broken; that a device was seen may be forgotten.
     pub fn durability(&self) -> Durability {
         let may_be_lost = [EventKind::FirstSeen, EventKind::VersionChanged, EventKind::TimeLeftOut];
         let matters = |event: &Event| !may_be_lost.contains(&event.kind);

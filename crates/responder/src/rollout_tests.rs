@@ -1,7 +1,8 @@
-//! Whole rollouts over the pure core: no release reaches more devices than its proof allows, and a good one reaches all.
+//! Whole rollouts over the pure core: no release reaches more devices than its proof allows, and a good one
+//! reaches all.
 //!
-//! Devices behave as the firmware does: they ask when they start and then every versionInterval, an upgrade answer starts
-//! a download, and the first check comes right after the start. Every seed replays.
+//! Devices behave as the firmware does: they ask when they start and then every versionInterval, an upgrade
+//! answer starts a download, and the first check comes right after the start. Every seed replays.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};

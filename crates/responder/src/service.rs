@@ -108,8 +108,8 @@ impl Reply {
 }
 
 impl Responder {
-    /// Reads `otapress.json` in `out`. If that fails, results are known by their User-Agent alone, and checks get no
-    /// upgrade.
+    /// Reads `otapress.json` in `out`. If that fails, results are known by their User-Agent alone, and checks
+    /// get no upgrade.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         let out = out.into();
         let file = out.join(out::SITE_FILE);
@@ -306,8 +306,8 @@ fn try_answer<S: Store + ?Sized>(
 ) -> Result<(), StoreError> {
     let mut keys = Keys::default();
     questions.iter().for_each(|question| question.add_keys(&mut keys));
-    // What changes nothing waits for nobody's lock. From the first that does on, all wait for it together: to tell them
-    // apart would cost as much again as to answer them.
+    // What changes nothing waits for nobody's lock. From the first that does on, all wait for it together: to
+    // tell them apart would cost as much again as to answer them.
     store.read(&mut |tx| {
         let mut records = tx.load(&keys, now)?;
         for (question, reply) in questions.iter().zip(&mut *replies) {
@@ -357,9 +357,9 @@ fn try_answer<S: Store + ?Sized>(
     }
 }
 
-/// The reply where nobody knows whether what was planned is recorded, so that it is right in both cases. An upgrade might
-/// be one too many, and the attempt that is counted in vain is only one too few. Settings are sent: if they are not
-/// recorded, they are sent once more; held back, they might be taken to have arrived.
+/// The reply where nobody knows whether what was planned is recorded, so that it is right in both cases. An
+/// upgrade might be one too many, and the attempt that is counted in vain is only one too few. Settings are
+/// sent: if they are not recorded, they are sent once more; held back, they might be taken to have arrived.
 fn answer_in_doubt(question: &Question, planned: &Answer, why: &str) -> Reply {
     let Kind::Check { reported, .. } = &question.kind else { return answer_without_store(question, why) };
     let may_have_ones = !planned.upgrade || reported.as_ref().is_ok_and(|&version| reads_json(version));

@@ -9,8 +9,8 @@ use crate::report::words::{bytes, count};
 use otapress_publish::plan::{Kind, Opening, Plan};
 use otapress_publish::publish::is_mass_removal;
 
-/// How many devices go now and when the others may, as of `now`: `71 now · 91 from 2026-11-30T08:00:00Z · 138 after wave 2
-/// has proven itself`.
+/// How many devices go now and when the others may, as of `now`: `71 now · 91 from 2026-11-30T08:00:00Z · 138
+/// after wave 2 has proven itself`.
 pub(super) fn schedule(plan: &Plan, now: i64) -> Option<String> {
     let mut counts: BTreeMap<Opening, usize> = BTreeMap::new();
     for departure in &plan.departures {

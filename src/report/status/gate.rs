@@ -1,6 +1,7 @@
 //! Gates: conditions under which a pipeline may promote a release further.
 //!
-//! Only devices whose wave is open count. One has *finished* if it runs its target or has failed. A rollout passes if
+//! Only devices whose wave is open count. One has *finished* if it runs its target or has failed. A rollout
+//! passes if
 //! - it is not halted,
 //! - enough devices have finished: at least `min_finished`, or all that it reaches if these are fewer;
 //! - of those that have finished, at least `min_success` run the release;

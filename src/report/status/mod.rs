@@ -234,8 +234,8 @@ impl PublishedAnswers {
     }
 }
 
-/// Ends the attempts whose time is over, as the next question about their rollout would. Deadlines become those of the wall
-/// clock.
+/// Ends the attempts whose time is over, as the next question about their rollout would. Deadlines become
+/// those of the wall clock.
 fn judge_overdue(
     devices: &mut BTreeMap<Imei, DeviceRecord>,
     rollouts: &mut BTreeMap<String, RolloutRecord>,

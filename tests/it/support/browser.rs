@@ -21,7 +21,8 @@ pub struct Browser {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// How long a single command may take. To start a browser takes seconds, and minutes where everything is slow.
+/// How long a single command may take. To start a browser takes seconds, and minutes where everything is
+/// slow.
 const SLOW: Duration = Duration::from_secs(180);
 
 impl Browser {
@@ -169,7 +170,8 @@ impl Browser {
             .collect()
     }
 
-    /// Keeps a picture of the upper part of the page in `$SCREENSHOTS`, if that names a directory: to be looked at.
+    /// Keeps a picture of the upper part of the page in `$SCREENSHOTS`, if that names a directory: to be
+    /// looked at.
     pub fn picture(&self, name: &str) {
         let Some(directory) = std::env::var_os("SCREENSHOTS") else { return };
         let size = self.run("return [innerWidth, Math.min(2100, document.documentElement.scrollHeight)]");

@@ -263,8 +263,8 @@ impl Host<'_> {
         assert_eq!(output.status.code(), Some(i32::from(errors)));
     }
 
-    /// `otapress simulate` plays all of it: everybody upgrades with one download of the JAR, and every request
-    /// is answered with 200.
+    /// `otapress simulate` plays all of it: everybody upgrades with one download of the JAR, and every
+    /// request is answered with 200.
     #[track_caller]
     pub fn upgrades_all_once(&self) {
         self.is_clean();
@@ -320,8 +320,8 @@ impl Host<'_> {
         assert_answer(&self.post("/otap/version", STRANGER, &too_long), Some(NO));
     }
 
-    /// A directory whose name looks like a descriptor's is no reason for a redirect. (lighttpd sends one; no device
-    /// asks for such a path.)
+    /// A directory whose name looks like a descriptor's is no reason for a redirect. (lighttpd sends one; no
+    /// device asks for such a path.)
     #[track_caller]
     pub fn redirects_no_directory(&self) {
         let (site, _) = self.file("otapress.json");

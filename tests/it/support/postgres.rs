@@ -1,5 +1,5 @@
-//! A private PostgreSQL: its own data directory, its own port of the loopback interface. The unit tests use this
-//! file, too.
+//! A private PostgreSQL: its own data directory, its own port of the loopback interface. The unit tests use
+//! this file, too.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,8 +14,8 @@ use rustix::process::geteuid;
 
 use super::ports::free_address;
 
-/// Starts and stops the server as it is told, and takes everything away once nobody tells it anything any more,
-/// whatever ended the tests.
+/// Starts and stops the server as it is told, and takes everything away once nobody tells it anything any
+/// more, whatever ended the tests.
 const SUPERVISOR: &str = r#"
 set -eu
 dir=$(mktemp -d)
@@ -147,7 +147,8 @@ impl Postgres {
         format!("postgres://postgres@{}/{database}", self.address)
     }
 
-    /// What a statement gives, as lines of fields that are separated by `|`. A database is named, or its URL is given.
+    /// What a statement gives, as lines of fields that are separated by `|`. A database is named, or its URL
+    /// is given.
     #[track_caller]
     pub fn psql(&self, database: &str, sql: &str) -> String {
         let url = if database.contains("://") { database.to_owned() } else { self.url(database) };

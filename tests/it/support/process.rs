@@ -1,5 +1,5 @@
-//! `otapress` as a process: a fleet in a directory of its own, `serve` on a port of its own, and a client that keeps its
-//! connection.
+//! `otapress` as a process: a fleet in a directory of its own, `serve` on a port of its own, and a client
+//! that keeps its connection.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};

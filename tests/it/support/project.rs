@@ -78,8 +78,8 @@ impl Project {
         project
     }
 
-    /// A copy of a directory. The JARs are made as `jars.txt` in it says ([`make_jar`]); without it, and without a directory
-    /// `jars`, there are those of 0.10.65 and 0.10.66.
+    /// A copy of a directory. The JARs are made as `jars.txt` in it says ([`make_jar`]); without it, and
+    /// without a directory `jars`, there are those of 0.10.65 and 0.10.66.
     pub fn copy_of(dir: &Path) -> Self {
         let project = Project::empty();
         project.copy(dir, ".");
@@ -266,7 +266,8 @@ pub fn difference(is: &Files, wanted: &Files) -> String {
     text
 }
 
-/// Whether golden files are to be rewritten. The run then fails all the same: what was rewritten has to be read first.
+/// Whether golden files are to be rewritten. The run then fails all the same: what was rewritten has to be
+/// read first.
 pub fn updating() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some()
 }
@@ -338,8 +339,8 @@ fn with_class(jar: &JarBuilder, change: impl Fn(&mut Member)) -> Vec<u8> {
     zip(&members)
 }
 
-/// Everything that a manifest may do: values over several lines, a name that ends a line, several MIDlets out of order, attributes
-/// that nobody knows, blanks around values, and a section that says nothing of MIDlets.
+/// Everything that a manifest may do: values over several lines, a name that ends a line, several MIDlets out
+/// of order, attributes that nobody knows, blanks around values, and a section that says nothing of MIDlets.
 fn unusual_manifest(version: &str, end: &str) -> String {
     [
         "Manifest-Version: 1.0",

@@ -1,4 +1,5 @@
-//! What a fleet says out/ is to hold, and whether a directory on the way from one release to the next could hurt a device.
+//! What a fleet says out/ is to hold, and whether a directory on the way from one release to the next could
+//! hurt a device.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -76,7 +77,8 @@ impl Release {
 /// What a host has put into out/.
 pub const KEPT: &str = ".well-known";
 
-/// Every way in which a device could be hurt by `files`, which are on the way from `before` (if there was anything) to `after`.
+/// Every way in which a device could be hurt by `files`, which are on the way from `before` (if there was
+/// anything) to `after`.
 pub fn violations(files: &Files, before: Option<&Release>, after: &Release) -> Vec<String> {
     let is_kept = |path: &str| path.starts_with(KEPT);
     // Then the first tree is not renamed into place as a whole.
@@ -104,7 +106,8 @@ pub fn violations(files: &Files, before: Option<&Release>, after: &Release) -> V
             found.push(format!("{path}: is neither what it was nor what it is to be"));
         }
     }
-    // What is there before and after is there at every moment; so is everything but what the first build makes.
+    // What is there before and after is there at every moment; so is everything but what the first build
+    // makes.
     let lasting =
         after.files.keys().filter(|path| before.map_or(!in_place, |before| before.files.contains_key(*path)));
     found

@@ -1,5 +1,5 @@
-//! How each server is started: around the printed configuration stands what a distribution's own would be, with
-//! defaults that are bad for devices: compression of everything, charsets, foreign types.
+//! How each server is started: around the printed configuration stands what a distribution's own would be,
+//! with defaults that are bad for devices: compression of everything, charsets, foreign types.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! A fleet whose devices have asked and answered at known times: every state that a device can be in, at one moment.
+//! A fleet whose devices have asked and answered at known times: every state that a device can be in, at one
+//! moment.
 
 use std::path::PathBuf;
 

@@ -94,7 +94,8 @@ fn assert_says(case: Case, said: &[&str]) {
 #[test]
 fn a_right_suite_is_silent() {
     assert_says(suite(), &[]);
-    // A branch, a handler, a switch, and code after a goto: each with its entry, one more entry that nothing needs.
+    // A branch, a handler, a switch, and code after a goto: each with its entry, one more entry that nothing
+    // needs.
     let code_bytes = [0x03, 0x99, 0, 4, 0, 0xa7, 0, 3, 0xb1];
     assert_says(code(|_| Code::new(&code_bytes).mapped(&[0, 5, 8])), &[]);
     let summary = suite().judge().summary;

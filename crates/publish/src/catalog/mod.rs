@@ -1,6 +1,7 @@
 //! The releases that a fleet can choose from: every JAR below one directory, by version.
 //!
-//! The directory may hold anything, and nothing in it may hang a build or lead it elsewhere: see [`crate::files`].
+//! The directory may hold anything, and nothing in it may hang a build or lead it elsewhere: see
+//! [`crate::files`].
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -100,8 +101,8 @@ impl Entry {
 /// Reads every `*.jar` below `dir`, in the order of their names.
 ///
 /// `shown_as` is how the operator would write `dir`; `midlet` is the MIDlet-Name and MIDlet-Vendor that every
-/// JAR must have, with the rules that it is judged by; without it, a JAR is only read. The same bytes in two places are
-/// one release; the first path wins.
+/// JAR must have, with the rules that it is judged by; without it, a JAR is only read. The same bytes in two
+/// places are one release; the first path wins.
 pub fn load(
     reach: &Reach,
     dir: &Path,
@@ -260,8 +261,8 @@ fn walk(reach: &Reach, dir: &Path, shown_as: &Path, limit: usize) -> (Vec<Named>
     (files, diagnostics)
 }
 
-/// Whether something in the directory is none of the operator's JARs, whatever its name ends with: it is hidden (`._x.jar` of
-/// macOS, an editor's copy, a repository's own files), or a system has put it there.
+/// Whether something in the directory is none of the operator's JARs, whatever its name ends with: it is
+/// hidden (`._x.jar` of macOS, an editor's copy, a repository's own files), or a system has put it there.
 fn is_left_out(entry: &walkdir::DirEntry) -> bool {
     entry.depth() > 0 && is_stray(entry.file_name())
 }

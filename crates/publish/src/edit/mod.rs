@@ -3,8 +3,8 @@
 //! ```text
 //! texts ─► Edits ─► new texts ─► read again ─► the difference is what was meant, or nothing is written
 //! ```
-//! A field goes to the place of the device: an entry of fleet.yaml, or a line of an inventory. A field for which an
-//! inventory has no column goes to an entry below `devices`, which overrides the line.
+//! A field goes to the place of the device: an entry of fleet.yaml, or a line of an inventory. A field for
+//! which an inventory has no column goes to an entry below `devices`, which overrides the line.
 
 mod csv;
 #[cfg(test)]
@@ -255,7 +255,8 @@ impl<'a> FleetFile<'a> {
         self.entries.get(device).is_some_and(|(_, entry)| entry.entry(key).is_some())
     }
 
-    /// Sets or removes a field of an entry below `devices`; `is_home`: the entry is the device itself, not an override.
+    /// Sets or removes a field of an entry below `devices`; `is_home`: the entry is the device itself, not an
+    /// override.
     fn set(
         &self,
         device: &str,

@@ -14,8 +14,8 @@ pub(super) struct Replacement {
 /// A node of the tree.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// From its first byte to its end; anchors and tags stand before it. The end of a block collection is that of its
-    /// last leaf.
+    /// From its first byte to its end; anchors and tags stand before it. The end of a block collection is
+    /// that of its last leaf.
     pub range: Range<usize>,
     pub value: Value,
     pub is_anchored: bool,

@@ -1,5 +1,6 @@
-//! Files that a fleet is made of. Whoever can open a merge request can name them, so that nothing but plain files of bounded
-//! size below directories that the operator has named is read, and a message never quotes anything else.
+//! Files that a fleet is made of. Whoever can open a merge request can name them, so that nothing but plain
+//! files of bounded size below directories that the operator has named is read, and a message never quotes
+//! anything else.
 
 pub mod glob;
 

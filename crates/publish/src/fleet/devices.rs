@@ -67,8 +67,8 @@ impl SettingsLists {
     }
 }
 
-/// Checks the devices and sorts them by clientID. `group_sets` are the settings sets of each group, those of `default`
-/// included.
+/// Checks the devices and sorts them by clientID. `group_sets` are the settings sets of each group, those of
+/// `default` included.
 pub(super) fn resolve(
     reader: &mut Reader,
     sources: &Sources,
@@ -117,8 +117,8 @@ pub(super) struct Resolved {
     pub releases: Vec<Spanned<Version>>,
 }
 
-/// What is left of a device with a mistake: it still takes part in the checks that compare devices, so that one mistake does not hide
-/// another.
+/// What is left of a device with a mistake: it still takes part in the checks that compare devices, so that
+/// one mistake does not hide another.
 struct Rejected {
     client_id: Option<ClientId>,
     imei: Option<Imei>,

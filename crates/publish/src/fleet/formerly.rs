@@ -1,4 +1,5 @@
-//! `formerly`: what devices may still have been told. JADs stay published at the old paths, and responders answer there.
+//! `formerly`: what devices may still have been told. JADs stay published at the old paths, and responders
+//! answer there.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! Values that are allowed and cost more than they look: the flash of a device, its data plan, the way back to it.
+//! Values that are allowed and cost more than they look: the flash of a device, its data plan, the way back
+//! to it.
 
 use std::collections::BTreeSet;
 

@@ -128,8 +128,8 @@ fn imeis_without_check_digit(reader: &mut Reader, sources: &Sources, devices: &[
     }
 }
 
-/// A spreadsheet takes the first 0 of an IMEI away. 14 digits are left, which also is the form without check digit; but put a 0
-/// in front of such a one and the check digit is right by chance only once in ten times.
+/// A spreadsheet takes the first 0 of an IMEI away. 14 digits are left, which also is the form without check
+/// digit; but put a 0 in front of such a one and the check digit is right by chance only once in ten times.
 fn imeis_without_leading_zero(reader: &mut Reader, devices: &[Device]) {
     let mut by_source: BTreeMap<SourceId, (usize, bool, &Device)> = BTreeMap::new();
     for device in devices.iter().filter(|device| digits(device) == 14) {

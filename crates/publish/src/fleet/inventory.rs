@@ -1,8 +1,9 @@
 //! `inventory`: more devices, in CSV files that other systems export.
 //!
-//! The first line names the columns: `clientID` and any of a device's keys, in any order, and those that the fleet says to
-//! `ignore`. Several settings sets are separated by `;`. Lines that start with `#` are comments. What spreadsheets do to such files
-//! is read where it can mean only one thing: other separators, rows and columns of empty cells, old line ends.
+//! The first line names the columns: `clientID` and any of a device's keys, in any order, and those that the
+//! fleet says to `ignore`. Several settings sets are separated by `;`. Lines that start with `#` are
+//! comments. What spreadsheets do to such files is read where it can mean only one thing: other separators,
+//! rows and columns of empty cells, old line ends.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -116,8 +117,8 @@ enum Column {
     Ignored,
 }
 
-/// Where the table starts, and what separates its cells: what a line `sep=` says, else the separator that makes `clientID` a
-/// column. Spreadsheets take a semicolon where the comma is the decimal sign.
+/// Where the table starts, and what separates its cells: what a line `sep=` says, else the separator that
+/// makes `clientID` a column. Spreadsheets take a semicolon where the comma is the decimal sign.
 pub(crate) fn separator(text: &str) -> (usize, u8) {
     let first = text.split_inclusive('\n').next().unwrap_or_default();
     if let Some([separator]) = first.trim_end().trim_matches('"').strip_prefix("sep=").map(str::as_bytes) {
@@ -210,7 +211,8 @@ impl Table<'_> {
     }
 }
 
-/// Where the cells of the record at the start of `text` begin and end. The CSV reader knows only where records begin.
+/// Where the cells of the record at the start of `text` begin and end. The CSV reader knows only where
+/// records begin.
 fn cell_places(text: &str, separator: u8) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     let (mut start, mut quoted) = (0, false);

@@ -10,7 +10,8 @@ use crate::diag::{Code, Diagnostic, Sources};
 use crate::files::glob::{self, GlobError};
 use crate::files::{FileErrorKind, Reach, is_lfs_pointer};
 
-/// The largest inventory, in bytes, and the most that all of them have together: enough for some million devices.
+/// The largest inventory, in bytes, and the most that all of them have together: enough for some million
+/// devices.
 const MAX_BYTES: u64 = 512 << 20;
 
 /// The most inventories.

@@ -1,7 +1,7 @@
 //! The keys of fleet.yaml: one table for every mapping.
 //!
-//! The reader takes unknown, missing and misspelled keys from these tables, and [`super::schema`] makes the JSON Schema of them,
-//! so that what an editor accepts is what `check` accepts.
+//! The reader takes unknown, missing and misspelled keys from these tables, and [`super::schema`] makes the
+//! JSON Schema of them, so that what an editor accepts is what `check` accepts.
 
 /// What stands behind a key; how the JSON Schema describes it.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,8 @@ use super::keys;
 use super::raw::Node;
 use super::reader::Reader;
 
-/// How long what the modem is told may be before there is a warning, in characters; and what a device may be sent.
+/// How long what the modem is told may be before there is a warning, in characters; and what a device may be
+/// sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// otapURI and notifyURI, expanded.

@@ -43,8 +43,8 @@ impl Loaded {
         sort(&mut self.diagnostics);
     }
 
-    /// Notes that the fleet refers to releases that a catalog does not have or that are withdrawn, and what is odd about its
-    /// rollouts. From here on releases are spelled as in their manifests.
+    /// Notes that the fleet refers to releases that a catalog does not have or that are withdrawn, and what
+    /// is odd about its rollouts. From here on releases are spelled as in their manifests.
     pub fn check_releases(&mut self, catalog: &Catalog) {
         let Some(jars) = &self.jars else { return };
         let name = self.midlet.as_ref().map_or("FILE", |midlet| &midlet.name);

@@ -1,4 +1,5 @@
-//! Entries below `devices:` over devices that an inventory declares, so that one device can be held without a column for all.
+//! Entries below `devices:` over devices that an inventory declares, so that one device can be held without a
+//! column for all.
 
 use std::collections::HashMap;
 
@@ -14,8 +15,8 @@ pub struct Override {
     pub keys: Vec<&'static str>,
 }
 
-/// All devices, with the entries applied whose device is in an inventory and has no other IMEI there; the rest of such entries
-/// are duplicates.
+/// All devices, with the entries applied whose device is in an inventory and has no other IMEI there; the
+/// rest of such entries are duplicates.
 pub(super) fn apply(entries: Vec<RawDevice>, mut inventories: Vec<RawDevice>) -> Vec<RawDevice> {
     if entries.is_empty() || inventories.is_empty() {
         return [entries, inventories].concat();

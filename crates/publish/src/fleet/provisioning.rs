@@ -126,7 +126,8 @@ impl Draft {
         }
     }
 
-    /// Checks what can be checked without knowing the devices; without a good `site`, what can be checked without that.
+    /// Checks what can be checked without knowing the devices; without a good `site`, what can be checked
+    /// without that.
     pub(super) fn finish(
         &self,
         reader: &mut Reader,

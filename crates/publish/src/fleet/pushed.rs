@@ -1,8 +1,9 @@
-//! Pushed values that the fleet reckons with: they are what provisioning says, or a device would leave the fleet.
+//! Pushed values that the fleet reckons with: they are what provisioning says, or a device would leave the
+//! fleet.
 //!
-//! A device applies settings before the upgrade that comes with them, and nothing validates them there. So a pushed otapURI
-//! decides where that very upgrade comes from, and a pushed versionURI who is asked next. To move a device, its provisioning
-//! is changed, the old value put into `formerly`, and the new one pushed.
+//! A device applies settings before the upgrade that comes with them, and nothing validates them there. So a
+//! pushed otapURI decides where that very upgrade comes from, and a pushed versionURI who is asked next. To
+//! move a device, its provisioning is changed, the old value put into `formerly`, and the new one pushed.
 
 use std::collections::BTreeSet;
 

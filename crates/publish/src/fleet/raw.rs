@@ -1,8 +1,8 @@
 //! The text of a fleet file as a tree of nodes that know where they stand.
 //!
 //! The tree knows nothing of fleets: every scalar is text as it was written (`0.10` stays `0.10`), every
-//! mapping keeps its duplicates, and nothing but a syntax error stops the reading. So everything that is wrong with the
-//! content can be reported in one run by [`super::validate`].
+//! mapping keeps its duplicates, and nothing but a syntax error stops the reading. So everything that is
+//! wrong with the content can be reported in one run by [`super::validate`].
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -60,8 +60,8 @@ const MAX_DEPTH: usize = 256;
 /// Reads a file whose top is a mapping; an empty file is an empty mapping.
 ///
 /// # Errors
-/// If it is not YAML, not a mapping at its top, or beyond the limits that keep a hostile file from filling the
-/// memory.
+/// If it is not YAML, not a mapping at its top, or beyond the limits that keep a hostile file from filling
+/// the memory.
 pub(super) fn read(source: SourceId, text: &str) -> Result<Node<'_>, Diagnostic> {
     let mut file = File {
         source,

@@ -4,7 +4,8 @@ use super::keys;
 use super::overrides::Override;
 use super::raw::Text;
 
-/// A device as written. A million of them are in memory at once, so that what most of them do not have takes no room.
+/// A device as written. A million of them are in memory at once, so that what most of them do not have takes
+/// no room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawDevice {
     pub client_id: Text,
@@ -30,7 +31,8 @@ impl RawDevice {
         RawDevice { client_id, imei: None, group: None, more: None }
     }
 
-    /// The place of the text that stands behind a key of [`super::keys::DEVICE`]; none for `settings`, which is a list.
+    /// The place of the text that stands behind a key of [`super::keys::DEVICE`]; none for `settings`, which
+    /// is a list.
     pub(super) fn text(&mut self, key: &str) -> Option<&mut Option<Text>> {
         match key {
             "imei" => Some(&mut self.imei),

@@ -41,8 +41,8 @@ impl Reader {
         self.found.push(diagnostic);
     }
 
-    /// The node as a mapping with the keys of `table`; `what` names it in messages (`a device`) and `at` is the key
-    /// in front of it.
+    /// The node as a mapping with the keys of `table`; `what` names it in messages (`a device`) and `at` is
+    /// the key in front of it.
     pub(super) fn fields<'a>(
         &mut self,
         node: Node<'a>,

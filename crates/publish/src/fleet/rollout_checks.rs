@@ -1,4 +1,5 @@
-//! Warnings about rollouts that only the devices of a fleet tell: waves that nobody precedes, windows that devices miss.
+//! Warnings about rollouts that only the devices of a fleet tell: waves that nobody precedes, windows that
+//! devices miss.
 
 use std::collections::BTreeMap;
 
@@ -79,8 +80,9 @@ fn missed_window(channel: &Channel, intervals: Vec<(u32, usize)>) -> Option<Diag
     Some(Diagnostic::new(Code::ShortWindow, window.span, message).hint(hint))
 }
 
-/// The share of the phases that never fall into a weekly window, in basis points. Checks come at a phase plus multiples of the
-/// interval; in a week these are the phase plus multiples of the greatest common divisor of both.
+/// The share of the phases that never fall into a weekly window, in basis points. Checks come at a phase plus
+/// multiples of the interval; in a week these are the phase plus multiples of the greatest common divisor of
+/// both.
 fn missed_share(window: &Window, interval: u32) -> u64 {
     let step = gcd(interval.into(), WEEK);
     let length = u64::from(window.minutes) * 60;

@@ -101,7 +101,8 @@ pub fn duration(text: &str) -> Option<u32> {
     number.parse::<u32>().ok().filter(|_| digits)?.checked_mul(seconds)
 }
 
-/// Whether a text can name a channel, group or settings set: it becomes part of rollout ids and of other lists.
+/// Whether a text can name a channel, group or settings set: it becomes part of rollout ids and of other
+/// lists.
 pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))

@@ -10,13 +10,14 @@ use crate::files::Reach;
 use crate::password::{self, PasswordError};
 use crate::provision::breaks_command;
 
-/// The directory of fleet.yaml and what else may be read; none if the text of a fleet is read without its files.
+/// The directory of fleet.yaml and what else may be read; none if the text of a fleet is read without its
+/// files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Secrets<'a>(pub Option<(&'a Path, &'a Reach)>);
 
 impl Secrets<'_> {
-    /// Reports what is wrong with the password of a file. A file that is missing is a warning: what is published does
-    /// not depend on it, and may be built where the secret is not.
+    /// Reports what is wrong with the password of a file. A file that is missing is a warning: what is
+    /// published does not depend on it, and may be built where the secret is not.
     pub(super) fn check(self, reader: &mut Reader, file: &Text, limit: usize) {
         match self.0.map(|(dir, reach)| password::within(dir, reach, Path::new(&*file.text))) {
             None => {}

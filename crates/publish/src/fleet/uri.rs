@@ -188,9 +188,9 @@ impl JadPath {
     /// From the part of an otapURI below the site.
     ///
     /// # Errors
-    /// If that does not name a file, whatever the clientID: a clientID holds nothing that a path component may not
-    /// hold, does not start with a dot and is at least one character, so checking with one clientID checks for all of them
-    /// but for length.
+    /// If that does not name a file, whatever the clientID: a clientID holds nothing that a path component
+    /// may not hold, does not start with a dot and is at least one character, so checking with one clientID
+    /// checks for all of them but for length.
     pub fn new(below: &str) -> Result<Self, OutPathError> {
         below.replace('@', "x").parse::<OutPath>().map(|_| JadPath(below.into()))
     }

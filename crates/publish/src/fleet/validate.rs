@@ -1,5 +1,5 @@
-//! From the sections of fleet.yaml to a [`Fleet`]. Each section goes on after a mistake, so that all of them are found in
-//! one run.
+//! From the sections of fleet.yaml to a [`Fleet`]. Each section goes on after a mistake, so that all of them
+//! are found in one run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -39,7 +39,8 @@ pub(super) struct Validated {
     pub withdrawn: BTreeMap<Version, Withdrawal>,
 }
 
-/// Builds the fleet from the fields of the file but `devices` and `inventory`, which [`super::load`] has read.
+/// Builds the fleet from the fields of the file but `devices` and `inventory`, which [`super::load`] has
+/// read.
 pub(super) fn fleet(
     reader: &mut Reader,
     sources: &Sources,

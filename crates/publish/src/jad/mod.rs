@@ -28,8 +28,8 @@ pub const AUTHENTICATION: u16 = 909;
 pub struct Fault {
     /// The line from 1, or 0 if it is about no single line.
     pub line: usize,
-    /// What a device would have posted: 904 to 907 or 909; 900 where Sun's installer would have installed the suite, but
-    /// other readers lose something, or the suite does what the fleet does not want.
+    /// What a device would have posted: 904 to 907 or 909; 900 where Sun's installer would have installed the
+    /// suite, but other readers lose something, or the suite does what the fleet does not want.
     pub code_on_device: u16,
     /// What is wrong: lower case, no full stop, names in backticks.
     pub message: String,

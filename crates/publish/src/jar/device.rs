@@ -1,4 +1,5 @@
-//! The manifest and the archive against the modules of a fleet (MIDP 2.0, "Over The Air User Initiated Provisioning").
+//! The manifest and the archive against the modules of a fleet (MIDP 2.0, "Over The Air User Initiated
+//! Provisioning").
 
 use super::fault::{Fault, shown};
 use super::midlet;

@@ -36,8 +36,8 @@ pub struct SuiteDiff {
     pub classes_removed: Vec<String>,
     /// Classes with other bytes.
     pub classes_changed: Vec<String>,
-    /// Classes outside the JAR with the members that only the newer one uses; no members for a class that is new itself and
-    /// whose members nothing names.
+    /// Classes outside the JAR with the members that only the newer one uses; no members for a class that is
+    /// new itself and whose members nothing names.
     pub apis_used: BTreeMap<String, BTreeSet<String>>,
 }
 

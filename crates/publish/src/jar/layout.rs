@@ -329,8 +329,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What follows the data descriptor. Its signature is optional; its sizes may have eight bytes after a local header with
-/// a zip64 field.
+/// What follows the data descriptor. Its signature is optional; its sizes may have eight bytes after a local
+/// header with a zip64 field.
 fn descriptor(bytes: &[u8], (crc, compressed, size): (u32, u32, u32), is_streamed: bool) -> Option<&[u8]> {
     let starts = [bytes.strip_prefix(DESCRIPTOR), Some(bytes)];
     let wide = [false, true].into_iter().take(1 + usize::from(is_streamed));

@@ -5,7 +5,8 @@
 
 use super::fault::{Fault, shown};
 
-/// What the JDK's reader takes as one line, in bytes: 512 with the line end, which may be a CRLF. Writers fold at 72.
+/// What the JDK's reader takes as one line, in bytes: 512 with the line end, which may be a CRLF. Writers
+/// fold at 72.
 const MAX_LINE: usize = 510;
 
 /// The attributes of the main section: name and trimmed value, in the order of the file.

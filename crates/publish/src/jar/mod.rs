@@ -4,8 +4,8 @@
 //! if it is bad. So [`read`] accepts only what every installer reads in the same way. It works on bytes
 //! alone: no file, no clock. What a hostile or broken JAR could do, and what is done about it:
 //!
-//! 1. *Be cut off, be damaged, or not be a JAR.* The end record, with a comment at most, must end the file, sizes must fit,
-//!    and the CRC of every entry is checked, not only of the manifest.
+//! 1. *Be cut off, be damaged, or not be a JAR.* The end record, with a comment at most, must end the file,
+//!    sizes must fit, and the CRC of every entry is checked, not only of the manifest.
 //! 2. *Carry other bytes before, between or behind the entries*, which devices answer with 907, or which
 //!    hide a second archive. The file must be exactly its entries, its directory and its end record.
 //! 3. *Show different readers different archives*, by an entry given twice, by local headers that
@@ -20,8 +20,9 @@
 //! 7. *Lead a path astray* by `..` or `/` in MIDlet-Name. The name must be fit for the file `<name>.jar`.
 //! 8. *Promise what it does not hold*: a version that is none, MIDlets with gaps, values that a JAD cannot
 //!    repeat. Refused.
-//! 9. *Hold classes that no device starts*, which shows only when a device has installed them. [`judge`] reads
-//!    every class as a CLDC VM does (crate `otapress-classfile`), and holds the manifest against the fleet's modules.
+//! 9. *Hold classes that no device starts*, which shows only when a device has installed them. [`judge`]
+//!    reads every class as a CLDC VM does (crate `otapress-classfile`), and holds the manifest against the
+//!    fleet's modules.
 //! 10. *Break the reader.* Nothing panics on any input, and messages show foreign text escaped and short.
 
 mod contents;
@@ -167,8 +168,8 @@ pub fn read(bytes: &[u8]) -> Result<Jar, Vec<Fault>> {
     if faults.is_empty() { Ok(jar) } else { Err(limited(faults)) }
 }
 
-/// Reads a JAR and judges whether the fleet's devices install and start it: the JAR, if nothing is wrong that stops
-/// a build, and everything that is wrong.
+/// Reads a JAR and judges whether the fleet's devices install and start it: the JAR, if nothing is wrong that
+/// stops a build, and everything that is wrong.
 pub fn judge(bytes: &[u8], rules: &Rules) -> (Option<Jar>, Vec<Fault>) {
     let (jar, contents) = match parts(bytes) {
         Ok(parts) => parts,

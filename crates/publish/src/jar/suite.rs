@@ -86,8 +86,8 @@ fn misspelled(attributes: &Attributes, faults: &mut Vec<Fault>) {
     }
 }
 
-/// A JAD repeats these values, and nobody needs more than ASCII in them. Name and vendor are the operator's: see
-/// [`super::device`].
+/// A JAD repeats these values, and nobody needs more than ASCII in them. Name and vendor are the operator's:
+/// see [`super::device`].
 fn not_for_a_jad(attributes: &Attributes, faults: &mut Vec<Fault>) {
     for (name, value) in attributes {
         let repeated = name == "MIDlet-Version" || REPEATED.contains(&&**name) || midlet::is_numbered(name);

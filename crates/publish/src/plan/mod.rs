@@ -271,8 +271,8 @@ impl Devices {
 }
 
 impl Plan {
-    /// Compares every JAR that comes with the release before it, to show what devices are to get; `find` reads the JAR
-    /// of a version.
+    /// Compares every JAR that comes with the release before it, to show what devices are to get; `find`
+    /// reads the JAR of a version.
     pub fn look_into(&mut self, find: impl Fn(Version) -> Option<Jar>) {
         let sites = [&self.before.site, &self.after.site].into_iter().flatten();
         let known: BTreeSet<Version> = sites

@@ -27,7 +27,8 @@ pub struct Changes<'a> {
 pub struct Write<'a> {
     /// Which.
     pub file: &'a File,
-    /// When the file in its place was written, if that has the same size. Servers and rsync tell files apart by size and time.
+    /// When the file in its place was written, if that has the same size. Servers and rsync tell files apart
+    /// by size and time.
     pub replaces: Option<SystemTime>,
     /// Whether no file is in its place.
     pub is_new: bool,

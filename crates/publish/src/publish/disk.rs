@@ -1,4 +1,5 @@
-//! The few things that publishing does to a disk, as a trait: so that a test can let any of them fail, or be the last.
+//! The few things that publishing does to a disk, as a trait: so that a test can let any of them fail, or be
+//! the last.
 
 #![expect(clippy::disallowed_methods, reason = "out/ is written here and nowhere else")]
 

@@ -1,9 +1,11 @@
-//! What the files in out/ hold, without reading them again: a cache of digests beside out/; and what is in its small directories.
+//! What the files in out/ hold, without reading them again: a cache of digests beside out/; and what is in
+//! its small directories.
 //!
-//! It only accelerates. A digest is remembered with what the system says of the file: device, inode, size and, to the
-//! nanosecond, when content and metadata were last changed. Nobody can write to a file without changing the last of these, unless
-//! within one tick of the file system's clock; so what was changed shortly before it was read is not remembered. A cache that is lost,
-//! damaged or another version's is an empty one. What is in a directory is remembered in the same way ([`super::listings`]).
+//! It only accelerates. A digest is remembered with what the system says of the file: device, inode, size
+//! and, to the nanosecond, when content and metadata were last changed. Nobody can write to a file without
+//! changing the last of these, unless within one tick of the file system's clock; so what was changed shortly
+//! before it was read is not remembered. A cache that is lost, damaged or another version's is an empty one.
+//! What is in a directory is remembered in the same way ([`super::listings`]).
 //!
 //! Files that are links to one inode are read once even without it.
 

@@ -1,7 +1,8 @@
 //! What is in the small directories of out/, without reading them again.
 //!
-//! Nobody can add, remove or rename a file without changing the stamp of its directory, so that the names in a directory
-//! whose stamp is known are those that were there. What they are the names of is looked at each time.
+//! Nobody can add, remove or rename a file without changing the stamp of its directory, so that the names in
+//! a directory whose stamp is known are those that were there. What they are the names of is looked at each
+//! time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -80,7 +80,8 @@ impl PublishError {
     }
 }
 
-/// Whether so many devices of so many are dropped that it is more likely a mistake than a plan: more than 10 %, and more than one.
+/// Whether so many devices of so many are dropped that it is more likely a mistake than a plan: more than 10
+/// %, and more than one.
 pub fn is_mass_removal(dropped: usize, before: usize) -> bool {
     dropped > 1 && dropped * 10 > before
 }

@@ -20,8 +20,9 @@ pub(super) fn is_worthwhile_for(items: usize) -> bool {
     items > CHUNK
 }
 
-/// Runs `lane` over all items in one or two threads and returns the results of the threads; the first failure ends it. The
-/// first thread gets its items in order, the second one gets chunks from the back, each in order.
+/// Runs `lane` over all items in one or two threads and returns the results of the threads; the first failure
+/// ends it. The first thread gets its items in order, the second one gets chunks from the back, each in
+/// order.
 pub(super) fn run<T: Sync, R: Send>(
     concurrent: bool,
     items: &[T],

@@ -12,8 +12,8 @@ use super::PublishError;
 /// The most links that are followed on the way, as Linux does.
 const MAX_LINKS: usize = 40;
 
-/// `out` with the links on the way to it followed, so that what is built beside it is on its file system. A link to
-/// nothing is followed, too: it says where the directory is to be.
+/// `out` with the links on the way to it followed, so that what is built beside it is on its file system. A
+/// link to nothing is followed, too: it says where the directory is to be.
 ///
 /// # Errors
 /// If the directory that it is to lie in does not exist.
@@ -41,7 +41,8 @@ pub(super) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Keeps other builds away as long as it lives: `flock` of out/ itself, which works at mount points and leaves no file.
+/// Keeps other builds away as long as it lives: `flock` of out/ itself, which works at mount points and
+/// leaves no file.
 ///
 /// Where there is no out/ yet, it is created, and removed again if nothing was published in it.
 #[derive(Debug)]

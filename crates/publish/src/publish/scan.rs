@@ -76,7 +76,8 @@ pub struct Published {
     pub site: Site,
     /// Its files, by path.
     pub files: Vec<PublishedFile>,
-    /// What a killed build has left behind: files and directories with temporary names, and directories without a file.
+    /// What a killed build has left behind: files and directories with temporary names, and directories
+    /// without a file.
     pub leftovers: Vec<PathBuf>,
 }
 
@@ -110,8 +111,8 @@ impl PublishedFile {
     }
 }
 
-/// Looks at `out` without changing anything; `hashes` knows what is in directories that nobody has touched, and learns it
-/// of the others.
+/// Looks at `out` without changing anything; `hashes` knows what is in directories that nobody has touched,
+/// and learns it of the others.
 ///
 /// # Errors
 /// If it is not ours, holds what is not ours, or cannot be read.
@@ -185,7 +186,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Looks at what is in the directory `below` out/, with two threads if that is much and these may be used.
+    /// Looks at what is in the directory `below` out/, with two threads if that is much and these may be
+    /// used.
     fn dir(
         &self,
         below: &str,
@@ -355,7 +357,8 @@ mod tests {
         }
     }
 
-    /// Returns when the clock of the file system has moved on, so that what is changed from now on gets another time.
+    /// Returns when the clock of the file system has moved on, so that what is changed from now on gets
+    /// another time.
     fn tick(dir: &Path) {
         let time = || {
             fs::write(dir.join("tick"), "").unwrap();

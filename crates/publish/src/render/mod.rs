@@ -1,7 +1,7 @@
 //! From the fleet and its JARs to the files of out/.
 //!
-//! Everything that decides a byte of out/ is here or in what this module calls; nothing here reads a clock, a network or a file but
-//! the template.
+//! Everything that decides a byte of out/ is here or in what this module calls; nothing here reads a clock, a
+//! network or a file but the template.
 
 mod rollouts;
 

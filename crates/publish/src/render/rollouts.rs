@@ -7,7 +7,8 @@ use crate::resolve::{Assignment, Rule};
 use otapress_core::version::Version;
 use otapress_core::wire::{Limit, Rollout, Wave};
 
-/// The id of a rollout: `<channel>/<release>`, or `pin/<release>` of pinned devices. The release is spelled as in its manifest.
+/// The id of a rollout: `<channel>/<release>`, or `pin/<release>` of pinned devices. The release is spelled
+/// as in its manifest.
 pub(super) fn id(fleet: &Fleet, channel: Option<&Channel>, release: Version) -> String {
     let channel = channel.map_or("pin", |channel| &channel.name);
     format!("{channel}/{}", fleet.spelling(release))

@@ -1,7 +1,8 @@
-//! Templates that may come from anybody: each rendering has a limit of time, memory and output, and so has each `range`.
+//! Templates that may come from anybody: each rendering has a limit of time, memory and output, and so has
+//! each `range`.
 //!
-//! Tera cannot be interrupted, so a thread of its own renders. One that is beyond a limit is given up: it ends at its next output
-//! or `range`, or with the process.
+//! Tera cannot be interrupted, so a thread of its own renders. One that is beyond a limit is given up: it
+//! ends at its next output or `range`, or with the process.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,8 +1,8 @@
 //! The JAD template: where it comes from, what it is given, and what its mistakes look like.
 //!
 //! A template sees
-//! - `device.clientID`, `device.imei`, `device.group`, `device.tid` (the last two may be undefined). A template that uses `device` is rendered for
-//!   every device, any other once for each release;
+//! - `device.clientID`, `device.imei`, `device.group`, `device.tid` (the last two may be undefined). A
+//!   template that uses `device` is rendered for every device, any other once for each release;
 //! - `release.version` (as in the manifest), `release.sha256`;
 //! - `manifest["<attribute>"]`: the attributes of the JAR's manifest, verbatim;
 //! - `midlets`: a list of `number` and `value` for every `MIDlet-<n>` of the manifest;
@@ -39,7 +39,8 @@ pub struct Template {
 /// The one name under which a template is kept.
 const NAME: &str = "jad";
 
-/// Finds the template in templates/ in `dir`, where fleet.yaml is, else among those that are built in, and parses it.
+/// Finds the template in templates/ in `dir`, where fleet.yaml is, else among those that are built in, and
+/// parses it.
 ///
 /// # Errors
 /// If there is none, it cannot be read, or it cannot be parsed.
@@ -106,8 +107,8 @@ fn diagnose(error: &tera::Error, source: SourceId, sources: &Sources) -> Diagnos
     .hint("the context is `device`, `release`, `manifest`, `midlets` and `jar`: see docs/templates.md")
 }
 
-/// The first place and message of a report that Tera gives as nothing but text, as it does for unknown filters, tests and
-/// functions.
+/// The first place and message of a report that Tera gives as nothing but text, as it does for unknown
+/// filters, tests and functions.
 fn reported(report: &str, template: &str) -> (std::ops::Range<usize>, String) {
     let mut lines = report.lines().map(str::trim).filter(|line| !line.is_empty());
     let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -221,8 +222,8 @@ impl Template {
         })
     }
 
-    /// The place in the template of what became a line (from 1) of `rendered`: the same line, else the one that starts with the
-    /// same attribute name, else the whole template.
+    /// The place in the template of what became a line (from 1) of `rendered`: the same line, else the one
+    /// that starts with the same attribute name, else the whole template.
     pub fn place_of(&self, rendered: &str, line: usize, sources: &Sources) -> Place {
         let text = &sources.get(self.source).text;
         let lines: Vec<_> = rendered.split('\n').take(line).collect();

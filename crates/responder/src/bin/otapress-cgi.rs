@@ -1,4 +1,5 @@
-//! `otapress-cgi`: answers one version check or OTAP result under any server that speaks CGI/1.1, or sends one file.
+//! `otapress-cgi`: answers one version check or OTAP result under any server that speaks CGI/1.1, or sends
+//! one file.
 //!
 //! `OTAPRESS_OUT` names the published directory, `OTAPRESS_STATE` the one where records are kept.
 

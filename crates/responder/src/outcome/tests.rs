@@ -42,7 +42,8 @@ fn posted(text: &str) -> Posted {
     Posted::parse(text.as_bytes())
 }
 
-/// Does something with the records of a device and a rollout. The release's are kept from one time to the next.
+/// Does something with the records of a device and a rollout. The release's are kept from one time to the
+/// next.
 fn with<T>(
     device: &mut DeviceRecord,
     rollout: &mut RolloutRecord,

@@ -118,7 +118,8 @@ fn an_answer_in_doubt_is_right_whether_it_is_recorded_or_not() {
         world.out.publish(2, &file);
         let responder = world.out.responder();
         let mut doubtful = Doubtful { store: &mut world.store, done };
-        // The settings may be taken to have arrived later on, so they are sent. An upgrade might be one too many.
+        // The settings may be taken to have arrived later on, so they are sent. An upgrade might be one too
+        // many.
         let reply = check(&responder, &mut doubtful, 1, "0.10.65", NOW);
         assert_eq!((reply.status, &*reply.body), (200, &*format!(r#"{{"upgrade":0,{settings}}}"#)));
         let log = reply.log.unwrap();
@@ -127,7 +128,8 @@ fn an_answer_in_doubt_is_right_whether_it_is_recorded_or_not() {
         let old = check(&responder, &mut doubtful, 2, "0.8.37", NOW);
         assert_eq!(old.body, r#"{"upgrade":0,"settings":[{"key":"qos","val":"2"}]}"#);
         assert_eq!(notify(&responder, &mut doubtful, 1, "903 Loss of service", NOW + 1).status, 500);
-        // If it was recorded, this is the same attempt; if not, it is the first one. The result is posted again.
+        // If it was recorded, this is the same attempt; if not, it is the first one. The result is posted
+        // again.
         if !done {
             assert!(is_upgrade(&world.check(1, "0.10.65", NOW + 2)));
         }

@@ -83,8 +83,8 @@ impl Entry<'_> {
     }
 }
 
-/// Copies everything from one store into an empty one, all of it or nothing, and reads it back. `progress` is told how
-/// many records of a kind were copied so far.
+/// Copies everything from one store into an empty one, all of it or nothing, and reads it back. `progress` is
+/// told how many records of a kind were copied so far.
 ///
 /// # Errors
 /// If the other one is not empty, or one of them fails.

@@ -120,15 +120,15 @@ pub trait Store: Send {
     /// [`StoreError::InDoubt`].
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError>;
 
-    /// Sets a deadline for later transactions; a client is waiting. Returns whether the engine keeps it: one on the
-    /// same machine has its own patience and does not.
+    /// Sets a deadline for later transactions; a client is waiting. Returns whether the engine keeps it: one
+    /// on the same machine has its own patience and does not.
     fn set_deadline(&mut self, until: Instant) -> bool {
         let _ = until;
         false
     }
 
-    /// Takes the lease of that name, which one process at a time has, among all that use these records; `None`
-    /// while another one has it. It ends when it is dropped, and with the process, whatever ends that.
+    /// Takes the lease of that name, which one process at a time has, among all that use these records;
+    /// `None` while another one has it. It ends when it is dropped, and with the process, whatever ends that.
     ///
     /// # Errors
     /// What the engine says.
@@ -140,8 +140,8 @@ pub trait Store: Send {
     /// What the engine says; nothing is lost then.
     fn maintain(&mut self) -> Result<(), StoreError>;
 
-    /// The part of [`Store::maintain`] that takes long and blocks no transaction: a busy server runs it on another
-    /// thread first, and the rest is short. `None` if there is nothing of that kind to do.
+    /// The part of [`Store::maintain`] that takes long and blocks no transaction: a busy server runs it on
+    /// another thread first, and the rest is short. `None` if there is nothing of that kind to do.
     fn background_checkpoint(&mut self) -> Option<BackgroundCheckpoint> {
         None
     }
@@ -157,8 +157,8 @@ pub type BackgroundCheckpoint = Box<dyn FnOnce() -> Result<(), StoreError> + Sen
 
 /// The right to do what one process at a time may do.
 pub trait Lease: Send {
-    /// Whether it still is ours: an engine may have taken it away, as with its connection. To be asked again before
-    /// each piece of that work.
+    /// Whether it still is ours: an engine may have taken it away, as with its connection. To be asked again
+    /// before each piece of that work.
     fn holds(&mut self) -> bool;
 }
 
@@ -212,8 +212,8 @@ pub trait Tx {
     /// A rollout; a new one if it was never recorded.
     fn rollout(&mut self, id: &str) -> Result<RolloutRecord, StoreError>;
 
-    /// The offers counted for a channel in the hour before `now`: exactly them, or up to a minute's more. What is counted
-    /// in the future, by a clock that was wrong, is left out.
+    /// The offers counted for a channel in the hour before `now`: exactly them, or up to a minute's more.
+    /// What is counted in the future, by a clock that was wrong, is left out.
     fn offers_in_hour(&mut self, channel: &str, now: i64) -> Result<u32, StoreError>;
 
     /// Up to `limit` devices in ascending order of IMEI, after `after`; with their latest offers.
@@ -238,7 +238,8 @@ pub trait Tx {
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError>;
 
     /// Up to `limit` events with their sequence numbers, in ascending order, after `after` (0: from the
-    /// first). Numbers ascend and are never used twice; an event is never seen before one with a lower number.
+    /// first). Numbers ascend and are never used twice; an event is never seen before one with a lower
+    /// number.
     fn events(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
 
     /// Up to `limit` events before `before` (`i64::MAX`: from the last), the latest first.
@@ -259,7 +260,8 @@ pub trait Tx {
     /// there was none.
     fn cursor(&mut self, name: &str) -> Result<i64, StoreError>;
 
-    /// Keeps how far a reader of the events has come. A cursor never goes back: a lower number changes nothing.
+    /// Keeps how far a reader of the events has come. A cursor never goes back: a lower number changes
+    /// nothing.
     fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError>;
 
     /// How the devices of each rollout stand, by id.

@@ -90,7 +90,8 @@ const MIGRATIONS: &[&str] = &[
         seq INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
-    // A device that was offered a release and was not heard of since takes a place; who succeeded has proven it.
+    // A device that was offered a release and was not heard of since takes a place; who succeeded has proven
+    // it.
     "
     ALTER TABLE devices ADD COLUMN sent_target TEXT;
     ALTER TABLE devices ADD COLUMN sent_checks INTEGER;

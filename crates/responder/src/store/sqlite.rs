@@ -1,10 +1,10 @@
 //! The records in an SQLite database, `otapress.db` in the state directory.
 //!
 //! Write-ahead logging, so that readers and the one writer do not wait for each other. The log is copied
-//! into the database ("checkpoint") by [`Store::maintain`] and its [`Store::background_checkpoint`] alone, after answers
-//! were sent: a CGI process that did it on its way would make a device wait for two fsyncs, and one that did
-//! it at its exit would do so at every request, being the last to leave each time. The log is kept short all
-//! the same: the first process that comes reads it whole.
+//! into the database ("checkpoint") by [`Store::maintain`] and its [`Store::background_checkpoint`] alone,
+//! after answers were sent: a CGI process that did it on its way would make a device wait for two fsyncs, and
+//! one that did it at its exit would do so at every request, being the last to leave each time. The log is
+//! kept short all the same: the first process that comes reads it whole.
 
 use std::cmp::Ordering;
 use std::fs::{self, DirBuilder};
@@ -49,7 +49,8 @@ pub struct SqliteStore {
     durability: Option<Durability>,
     /// The length of the log after the last commit.
     log_pages: Arc<AtomicI32>,
-    /// Whether background checkpoints are in use: the connection then stays open and remembers what was copied.
+    /// Whether background checkpoints are in use: the connection then stays open and remembers what was
+    /// copied.
     long_lived: bool,
     /// Whether the log was copied and its file kept its length.
     is_log_stale: bool,
@@ -87,8 +88,8 @@ impl SqliteStore {
         let failed = |error| failure(&path, error);
         ownership::refuse_link(&path)?;
         retrying(patience, || {
-            // Who has the database open has a log. Without one, the engine is told that nothing will change: it would
-            // make a log and its index else.
+            // Who has the database open has a log. Without one, the engine is told that nothing will change:
+            // it would make a log and its index else.
             let log = if beside(&path, "-wal").exists() { "" } else { "&immutable=1" };
             let uri = format!("{}?mode=ro{log}", uri(&path));
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -256,7 +257,8 @@ impl Store for SqliteStore {
     }
 }
 
-/// Copies what is in the log into the database. Who writes meanwhile is not held up, so the log is as long as before.
+/// Copies what is in the log into the database. Who writes meanwhile is not held up, so the log is as long as
+/// before.
 fn copy_log(path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
@@ -282,8 +284,8 @@ fn configure(db: &Connection) -> rusqlite::Result<()> {
     // [`retrying`] waits instead.
     db.busy_timeout(Duration::ZERO)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // A plan does not depend on the values that are bound: the engine would make some plans anew at each use otherwise,
-    // to see whether a partial index fits.
+    // A plan does not depend on the values that are bound: the engine would make some plans anew at each use
+    // otherwise, to see whether a partial index fits.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())

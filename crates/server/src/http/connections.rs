@@ -1,9 +1,9 @@
 //! The connections that are open, and room for new ones.
 //!
-//! A client cannot keep others out by being connected: when there are nearly too many connections, the one that
-//! has been idle for the longest gives way to a new one. Two things are counted. An open connection costs a file
-//! descriptor and a little memory; one that has begun a request has buffers besides, so that far fewer of those
-//! are allowed, and memory stays below a bound whatever clients do.
+//! A client cannot keep others out by being connected: when there are nearly too many connections, the one
+//! that has been idle for the longest gives way to a new one. Two things are counted. An open connection
+//! costs a file descriptor and a little memory; one that has begun a request has buffers besides, so that far
+//! fewer of those are allowed, and memory stays below a bound whatever clients do.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -115,7 +115,8 @@ impl Connections {
         place
     }
 
-    /// Leave to use buffers. Where there is none the connection gives way that has made no progress for the longest.
+    /// Leave to use buffers. Where there is none the connection gives way that has made no progress for the
+    /// longest.
     pub async fn activate(&self) -> OwnedSemaphorePermit {
         take(&self.active, || self.queues().active.pop_first()).await
     }

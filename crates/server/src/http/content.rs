@@ -1,4 +1,5 @@
-//! What is sent: a text in memory, or a file piece by piece, so that a slow client holds one piece and never all of it.
+//! What is sent: a text in memory, or a file piece by piece, so that a slow client holds one piece and never
+//! all of it.
 
 use std::fs::File;
 use std::io;

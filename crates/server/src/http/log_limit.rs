@@ -1,5 +1,5 @@
-//! Bounds the log: what anybody may cause by a request is logged a few times a minute for each kind of line, and counted
-//! beyond that.
+//! Bounds the log: what anybody may cause by a request is logged a few times a minute for each kind of line,
+//! and counted beyond that.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

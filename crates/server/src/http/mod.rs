@@ -5,9 +5,9 @@
 //!                                                  └──── POST ─► service::prepare ─► store_worker (one thread, one store)
 //! ```
 //!
-//! Everything is bounded: connections, header and body sizes, the memory for all of them, the time that a client
-//! may be silent, the time that a shutdown takes. A version check is answered 200 whatever happens, also where
-//! hyper itself would refuse (`stream`) and where the store is gone (`store_worker`).
+//! Everything is bounded: connections, header and body sizes, the memory for all of them, the time that a
+//! client may be silent, the time that a shutdown takes. A version check is answered 200 whatever happens,
+//! also where hyper itself would refuse (`stream`) and where the store is gone (`store_worker`).
 
 mod auth;
 mod connections;
@@ -270,7 +270,8 @@ async fn serve_requests(
     };
     let parts = connection.into_parts();
     let stream = parts.io.into_inner();
-    // Half a head for so long: the client is gone or hostile, and if it is neither it gets an answer that never hurts.
+    // Half a head for so long: the client is gone or hostile, and if it is neither it gets an answer that
+    // never hurts.
     if ended || !parts.read_buf.is_empty() {
         stream.close(&parts.read_buf, manners).await;
         return None;

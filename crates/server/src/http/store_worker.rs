@@ -24,8 +24,8 @@ pub type OpenStore = Box<dyn FnMut(Instant) -> Result<Box<dyn Store>, StoreError
 /// How long a question may wait for its answer, if the store can be hurried.
 const ANSWER: Duration = Duration::from_millis(1_500);
 
-/// Who has waited so long for the transactions of others that less is left is answered without the store: with so
-/// little time a slow server would fail for all who have come since, too.
+/// Who has waited so long for the transactions of others that less is left is answered without the store:
+/// with so little time a slow server would fail for all who have come since, too.
 const ENOUGH: Duration = Duration::from_millis(500);
 
 /// How many questions one transaction takes at most, so that nobody waits long for the others.
@@ -111,7 +111,8 @@ impl StoreWorker {
         }
     }
 
-    /// Maintains the store when it is time. What of it takes long runs as a background checkpoint first, beside the answers.
+    /// Maintains the store when it is time. What of it takes long runs as a background checkpoint first,
+    /// beside the answers.
     fn tidy(&mut self) {
         match &self.checkpoint {
             Some(checkpoint) if !checkpoint.is_finished() => {}
@@ -192,7 +193,8 @@ impl StoreWorker {
         let work = || operate::judge_overdue(&mut **store, now).and_then(|_| store.maintain());
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => {}
-            // The next question opens it anew; until then there is nothing to maintain, and nothing to complain of.
+            // The next question opens it anew; until then there is nothing to maintain, and nothing to
+            // complain of.
             Ok(Err(error @ (StoreError::Engine { .. } | StoreError::InDoubt { .. }))) => {
                 self.give_up(&error.to_string())
             }

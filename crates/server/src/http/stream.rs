@@ -1,8 +1,8 @@
 //! A connection's bytes, watched: whether they move, and that a version check is not refused.
 //!
 //! Hyper answers a request that it cannot read with 400, 414 or 431 by itself. To a device these mean
-//! "no answer", and it posts again every second; so they are replaced by the answer that never hurts, except on a
-//! connection that has only asked for files. Nothing above this layer answers with one of these.
+//! "no answer", and it posts again every second; so they are replaced by the answer that never hurts, except
+//! on a connection that has only asked for files. Nothing above this layer answers with one of these.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -183,7 +183,8 @@ impl Stream {
         matches!(self.inner.peek(&mut [0]).await, Ok(1..))
     }
 
-    /// Closes the connection so that what was sent arrives. `unanswered` is what was read and belongs to no request.
+    /// Closes the connection so that what was sent arrives. `unanswered` is what was read and belongs to no
+    /// request.
     pub async fn close(mut self, unanswered: &[u8], manners: Manners) {
         let progress = self.progress();
         tokio::select! {

@@ -1,4 +1,5 @@
-//! The right to do what one process at a time may do: an advisory lock of a session, which ends with its connection.
+//! The right to do what one process at a time may do: an advisory lock of a session, which ends with its
+//! connection.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ pub(super) struct SessionLease {
 }
 
 impl SessionLease {
-    /// Takes the lease of that name; `None` while another session has it. `store` is the key of the store's own lock.
+    /// Takes the lease of that name; `None` while another session has it. `store` is the key of the store's
+    /// own lock.
     pub(super) fn take(
         connector: Connector,
         store: i64,

@@ -2,18 +2,19 @@
 //!
 //! # Who writes
 //!
-//! One transaction at a time, as with the SQLite database: each takes the same advisory lock before it reads. So
-//! nobody changes what it has read, there are no deadlocks, and nothing has to be tried again; events are numbered in
-//! the order in which they are seen. It costs little: nearly every answer that changes something changes the counts of
-//! one rollout, and would wait for the others at that row; a responder answers all that is waiting in one transaction;
-//! and what changes nothing, which is most, reads a snapshot and waits for nobody.
+//! One transaction at a time, as with the SQLite database: each takes the same advisory lock before it reads.
+//! So nobody changes what it has read, there are no deadlocks, and nothing has to be tried again; events are
+//! numbered in the order in which they are seen. It costs little: nearly every answer that changes something
+//! changes the counts of one rollout, and would wait for the others at that row; a responder answers all that
+//! is waiting in one transaction; and what changes nothing, which is most, reads a snapshot and waits for
+//! nobody.
 //!
 //! # Who waits
 //!
-//! Nobody for ever. [`connection`] gives up by a deadline whatever the server does. A transaction whose `COMMIT` was not
-//! sent did not happen, whatever was the matter; one whose `COMMIT` was sent and not answered is [`StoreError::InDoubt`].
-//! The server in turn ends sessions that leave a transaction open, so that a machine that vanished does not keep the
-//! lock.
+//! Nobody for ever. [`connection`] gives up by a deadline whatever the server does. A transaction whose
+//! `COMMIT` was not sent did not happen, whatever was the matter; one whose `COMMIT` was sent and not
+//! answered is [`StoreError::InDoubt`]. The server in turn ends sessions that leave a transaction open, so
+//! that a machine that vanished does not keep the lock.
 
 mod bulk;
 mod connection;
@@ -39,12 +40,13 @@ use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
 /// How often a transaction is tried that others were in the way of.
 const TRIES: u32 = 5;
 
-/// For how long a session may leave a transaction open without a word, in milliseconds: the longest pause in ours is
-/// that of a decision.
+/// For how long a session may leave a transaction open without a word, in milliseconds: the longest pause in
+/// ours is that of a decision.
 const SILENCE: u32 = 5_000;
 
-/// Every statement of a responder finds few rows by their keys. A plan that was made while the tables were small, before
-/// the server had counted them, would read them whole ever after; with 50,000 devices that made answers ten times slower.
+/// Every statement of a responder finds few rows by their keys. A plan that was made while the tables were
+/// small, before the server had counted them, would read them whole ever after; with 50,000 devices that made
+/// answers ten times slower.
 const PLANS: &str =
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 
@@ -276,7 +278,8 @@ impl PostgresStore {
                     return Ok(());
                 }
                 done => {
-                    // Without its answer the connection is of no more use, and nothing was changed in any case.
+                    // Without its answer the connection is of no more use, and nothing was changed in any
+                    // case.
                     if !lost && self.batch(&mut connection, "ROLLBACK").is_ok() {
                         self.connection = Some(connection);
                     }
@@ -307,7 +310,8 @@ impl Store for PostgresStore {
             Durability::Power => "",
         };
         // Every statement after the lock sees what was done before it.
-        // The server gives up a little earlier than we do, so that the connection is still good for the next one.
+        // The server gives up a little earlier than we do, so that the connection is still good for the next
+        // one.
         let left = self.limits().deadline().saturating_duration_since(Instant::now());
         let (wait, lock) = (1 + left.as_millis() * 3 / 4, self.lock);
         let begin = format!(
@@ -336,8 +340,8 @@ impl Store for PostgresStore {
     }
 }
 
-/// The key of an advisory lock. They are numbers that all programs of a database share: the first half says that it is
-/// ours.
+/// The key of an advisory lock. They are numbers that all programs of a database share: the first half says
+/// that it is ours.
 fn lock_key(kind: &[u8; 4], what: i64) -> i64 {
     (i64::from(u32::from_be_bytes(*kind)) << 32) | (what & 0xffff_ffff)
 }

@@ -1,4 +1,5 @@
-//! A file of passwords, as PostgreSQL's own programs read it: `HOST:PORT:DATABASE:USER:PASSWORD` in each line.
+//! A file of passwords, as PostgreSQL's own programs read it: `HOST:PORT:DATABASE:USER:PASSWORD` in each
+//! line.
 
 use std::fs;
 use std::io;

@@ -93,7 +93,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
         seq BIGINT NOT NULL
     );
 "#,
-    // A device that was offered a release and was not heard of since takes a place; who succeeded has proven it.
+    // A device that was offered a release and was not heard of since takes a place; who succeeded has proven
+    // it.
     r#"
     ALTER TABLE devices ADD COLUMN sent_target TEXT, ADD COLUMN sent_checks BIGINT, ADD COLUMN sent_checked BIGINT,
         ADD COLUMN budget TEXT;

@@ -1,4 +1,5 @@
-//! The conformance suite on PostgreSQL, and what is PostgreSQL's own: sessions, schemas, a server that is gone.
+//! The conformance suite on PostgreSQL, and what is PostgreSQL's own: sessions, schemas, a server that is
+//! gone.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

@@ -20,7 +20,8 @@ use otapress_responder::store::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, m
 /// A device by its IMEI.
 const DEVICE: &str = "SELECT * FROM devices WHERE imei = $1";
 
-/// Whom a batch is about: `$1` IMEIs, `$2` clientIDs, `$3` rollouts, `$4` the time, `$5` how many overdue devices at most.
+/// Whom a batch is about: `$1` IMEIs, `$2` clientIDs, `$3` rollouts, `$4` the time, `$5` how many overdue
+/// devices at most.
 macro_rules! asked {
     ($rest:literal) => {
         concat!(

@@ -35,7 +35,8 @@ pub struct PostgresUrl {
 pub struct UrlError(String);
 
 impl PostgresUrl {
-    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?KEY=VALUE&…`; several hosts are separated by commas.
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?KEY=VALUE&…`; several hosts are separated by
+    /// commas.
     ///
     /// # Errors
     /// If it is not like that.

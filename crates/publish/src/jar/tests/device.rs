@@ -80,7 +80,8 @@ fn what_streaming_writers_leave_is_read() {
     };
     // The size, but neither the CRC nor the compressed size, in the local header: `zip -fd`.
     assert_eq!(streamed(|m| m.local.size = m.central.size), Ok(()));
-    // A zip64 field in the local header alone, with sizes that say so, and a descriptor with sizes of eight bytes.
+    // A zip64 field in the local header alone, with sizes that say so, and a descriptor with sizes of eight
+    // bytes.
     assert_eq!(
         streamed(|m| {
             m.local.extra = [&[1, 0, 16, 0][..], &[0; 16]].concat();

@@ -1,11 +1,13 @@
 //! The first tree in out/.
 //!
-//! It is built beside and renamed into place as a whole. That cannot be where out/ is a mount point, lies in a directory that
-//! may not be written, or holds something that stays there. Then it is built in the hidden directory [`STAGING`] inside, of which
-//! the JARs, the JADs, the answers and `otapress.json` are renamed into place, each durable before the next.
+//! It is built beside and renamed into place as a whole. That cannot be where out/ is a mount point, lies in
+//! a directory that may not be written, or holds something that stays there. Then it is built in the hidden
+//! directory [`STAGING`] inside, of which the JARs, the JADs, the answers and `otapress.json` are renamed
+//! into place, each durable before the next.
 //!
-//! Of a build that was killed in the middle, [`STAGING`] is left without `otapress.json`. What it has published is withdrawn
-//! in reverse before the next one begins, and [`STAGING`] last, so that the directory is ours until it is empty.
+//! Of a build that was killed in the middle, [`STAGING`] is left without `otapress.json`. What it has
+//! published is withdrawn in reverse before the next one begins, and [`STAGING`] last, so that the directory
+//! is ours until it is empty.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;

@@ -1,10 +1,11 @@
 //! The steps that make out/ what it is to be: the only writer of out/.
 //!
-//! A first tree is built beside and renamed into place, or inside where that cannot be ([`first`]). In a tree that is there, everything new is first written under
-//! temporary names; then, each step durable before the next one begins:
+//! A first tree is built beside and renamed into place, or inside where that cannot be ([`first`]). In a tree
+//! that is there, everything new is first written under temporary names; then, each step durable before the
+//! next one begins:
 //!
-//! 1. answers of devices that are gone are removed, and those without an offer replaced: from now on nobody is sent to
-//!    what will vanish; JARs get their names
+//! 1. answers of devices that are gone are removed, and those without an offer replaced: from now on nobody
+//!    is sent to what will vanish; JARs get their names
 //! 2. JADs get their names
 //! 3. paths that were a file and become a directory, or the other way round, change
 //! 4. answers with an offer get their names
@@ -14,12 +15,13 @@
 //!
 //! Invariants, after any prefix of it, and with any part of a step done:
 //! - a file is there whole or not at all;
-//! - every JAD names a JAR that is there, every answer's target has a JAD of that version or, where a device's target
-//!   changes, already that of the new one;
+//! - every JAD names a JAR that is there, every answer's target has a JAD of that version or, where a
+//!   device's target changes, already that of the new one;
 //! - what the system has no room for is found out before anything is renamed;
 //! - running the build again completes it.
 //!
-//! One thing is not covered: two JADs, each of which moves below the path of the other, are both missing for a moment.
+//! One thing is not covered: two JADs, each of which moves below the path of the other, are both missing for
+//! a moment.
 
 mod first;
 mod moves;
@@ -112,7 +114,8 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Where a file is written before it gets its name: beside it, or in what will change places with a directory above.
+    /// Where a file is written before it gets its name: beside it, or in what will change places with a
+    /// directory above.
     fn staged(&self, path: &OutPath) -> PathBuf {
         match self.moves.split(path) {
             Some((top, below)) if !below.is_empty() => temporary(&self.out.join(top)).join(below),
@@ -187,8 +190,8 @@ impl Update<'_> {
     }
 }
 
-/// A new content must not have the size and the second of the file that it replaces: caches and rsync would take it for
-/// the old one.
+/// A new content must not have the size and the second of the file that it replaces: caches and rsync would
+/// take it for the old one.
 fn not_before(changes: &Changes<'_>) -> HashMap<ContentId, SystemTime> {
     let mut times: HashMap<ContentId, SystemTime> = HashMap::new();
     for write in &changes.write {
@@ -206,7 +209,8 @@ fn barrier(disk: &dyn Disk, path: &Path) -> Result<(), PublishError> {
     disk.barrier(path).map_err(PublishError::io("sync", path))
 }
 
-/// The name beside `path` that a file has until it gets its own. Names are at most 255 bytes; this one must be, too.
+/// The name beside `path` that a file has until it gets its own. Names are at most 255 bytes; this one must
+/// be, too.
 fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{TEMP_PREFIX}{}", Sha256::of(name.as_bytes()).short()))

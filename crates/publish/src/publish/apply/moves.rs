@@ -1,8 +1,8 @@
-//! Files that become directories, and directories that become files: an `otapURI` may change from `…/a.jad` to
-//! `…/a.jad/@.jad` and back.
+//! Files that become directories, and directories that become files: an `otapURI` may change from `…/a.jad`
+//! to `…/a.jad/@.jad` and back.
 //!
-//! Neither can be renamed over the other. What is to stand there is built under a temporary name, and the two names
-//! change places in one step, so that devices find the old JADs or the new ones.
+//! Neither can be renamed over the other. What is to stand there is built under a temporary name, and the two
+//! names change places in one step, so that devices find the old JADs or the new ones.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ use crate::publish::diff::Changes;
 use otapress_core::out::JAD_SUFFIX;
 use otapress_core::out_path::OutPath;
 
-/// The paths that are a file before and a directory after, or the other way round. None lies below another one.
+/// The paths that are a file before and a directory after, or the other way round. None lies below another
+/// one.
 pub(super) struct Moves<'a>(BTreeSet<&'a str>);
 
 impl<'a> Moves<'a> {

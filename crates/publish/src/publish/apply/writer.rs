@@ -43,8 +43,9 @@ struct Lane<'a> {
     writer: &'a Writer<'a>,
     /// The last directory that was made sure of.
     dir: PathBuf,
-    /// Where this lane has written a content last. Only files of this run are linked to, so that a changed file has a new
-    /// inode and a new time; and only those of this lane, because the system locks an inode for each link to it.
+    /// Where this lane has written a content last. Only files of this run are linked to, so that a changed
+    /// file has a new inode and a new time; and only those of this lane, because the system locks an inode
+    /// for each link to it.
     written: HashMap<ContentId, PathBuf>,
 }
 
@@ -58,7 +59,8 @@ impl Lane<'_> {
             self.dir = dir.to_owned();
         }
         progress();
-        // An inode has a bounded number of links, and some file systems have none: then it becomes a file of its own.
+        // An inode has a bounded number of links, and some file systems have none: then it becomes a file of
+        // its own.
         if self.written.get(&content).is_some_and(|first| disk.link(first, &path).is_ok()) {
             return Ok(());
         }

@@ -1,7 +1,8 @@
 //! All records in one file, the way back, and a log that belongs to another database.
 //!
-//! A database and its log are two files. Whoever copies an older database over it leaves the log, and the engine would apply it:
-//! a mixture of both, mostly malformed. So a copy is made by reading all records, and put back with the log taken away.
+//! A database and its log are two files. Whoever copies an older database over it leaves the log, and the
+//! engine would apply it: a mixture of both, mostly malformed. So a copy is made by reading all records, and
+//! put back with the log taken away.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -49,7 +50,8 @@ pub fn backup(from: &mut dyn Store, file: &Path, progress: impl FnMut(Sum)) -> R
     copied
 }
 
-/// Puts a backup in the place of the records in `state`; what was there is renamed, log and all, and its new name returned.
+/// Puts a backup in the place of the records in `state`; what was there is renamed, log and all, and its new
+/// name returned.
 ///
 /// # Errors
 /// If the backup is damaged, or somebody uses the records; nothing has changed then.
@@ -93,8 +95,8 @@ pub fn faults_of(path: &Path) -> Result<Vec<String>, StoreError> {
     }
 }
 
-/// Takes a log away that belongs to another database: the file was replaced since, and with its log it is malformed, without it
-/// not. Costs two looks at metadata, unless the database was written after its log.
+/// Takes a log away that belongs to another database: the file was replaced since, and with its log it is
+/// malformed, without it not. Costs two looks at metadata, unless the database was written after its log.
 ///
 /// # Errors
 /// If it cannot be looked at or taken away.

@@ -1,9 +1,9 @@
 //! Owner, group and mode of the files in the state directory.
 //!
-//! Whoever may use the directory must be able to use the records in it. An administrator who once runs `serve` as root
-//! would otherwise lock out the server's own user: its answers would be "no" from then on. So files get the owner and
-//! group of their directory, and the group may write where it may write in the directory. SQLite gives its log the owner
-//! (as root) and the mode of the database.
+//! Whoever may use the directory must be able to use the records in it. An administrator who once runs
+//! `serve` as root would otherwise lock out the server's own user: its answers would be "no" from then on. So
+//! files get the owner and group of their directory, and the group may write where it may write in the
+//! directory. SQLite gives its log the owner (as root) and the mode of the database.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io;
