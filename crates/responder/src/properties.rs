@@ -223,13 +223,17 @@ impl World {
 
     /// Checks, and everything that must hold of the answer.
     fn check(&mut self, n: usize, body: &str) -> bool {
-        let halted: Vec<_> =
+        let mut halted: Vec<_> =
             self.rollouts().into_iter().filter(|r| r.halted.is_some()).map(|r| r.id).collect();
         let reply = check(&self.out.responder(), &mut self.store, n, body, self.now);
         let upgrade = is_upgrade(&reply);
         let file = self.files.get(&n).cloned();
         let reported = body.parse::<Version>().ok();
         let events = self.new_events();
+        for event in events.iter().filter(|event| event.kind == EventKind::BeganAnew) {
+            self.attempts.retain(|(_, rollout), _| Some(rollout) != event.rollout.as_ref());
+            halted.retain(|rollout| Some(rollout) != event.rollout.as_ref());
+        }
         let attempt = events.iter().find(|event| event.kind == EventKind::Offered);
         if !upgrade {
             assert_eq!(attempt, None);
@@ -274,9 +278,9 @@ impl World {
     fn counts_are_those_of_the_offers(&mut self) {
         let offers = self.offers();
         for n in 0..DEVICES {
-            // Given back: a success has held, or the rollout began anew.
+            // Given back because a success has held.
             let device = self.device(n);
-            let given_back = |o: &&OfferRecord| o.attempts == 0 || o.attempts == 1;
+            let given_back = |o: &&OfferRecord| o.attempts == 0;
             for offer in device.iter().flat_map(|device| &device.offers).filter(given_back) {
                 self.attempts.insert((n, offer.rollout.clone()), offer.attempts);
             }
