@@ -321,3 +321,18 @@ fn settings_are_shown_as_sent_and_as_confirmed() {
     let text = operated.shown(&["show", "dev1"]);
     assert!(text.contains("settings   confirmed: generation ") && !text.contains("not yet"), "{text}");
 }
+
+/// The responder keeps a wave with `after` closed, and nothing that an operator reads counts it as open.
+#[test]
+fn a_wave_that_waits_for_success_is_closed_in_every_view() {
+    let rollout =
+        "rollout: [{ percent: 1bp, at: 2026-01-01T00:00:00Z }, { percent: 100%, after: { success: 95% } }]";
+    let operated = Operated::new(&yaml(rollout));
+    assert!(!operated.check(0, IMEI, "0.10.65") && !operated.check(0, OTHER, "0.10.65"));
+    let status = operated.shown(&["status"]);
+    let line = status.lines().find(|line| line.trim_start().starts_with("wave 2")).unwrap();
+    assert!(line.contains("to 100%, closed, since its `after` is not judged yet: "), "{status}");
+    // None of its devices counts for a gate: there is nobody to judge by.
+    let gate = operated.0.run(&["status", "--gate", "--release", "0.10.66", "--min-success", "1%"]);
+    assert_eq!(gate.status.code(), Some(4), "{gate:?}");
+}

@@ -55,8 +55,11 @@ pub struct RolloutSummary {
 /// Counts of the devices of one wave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaveSummary {
-    /// When it opens; none: it is open.
+    /// When it opens; none: it is open, unless it waits for success.
     pub at: Option<i64>,
+    /// Whether it waits for the success of the waves before it. The responder does not judge that yet and keeps it
+    /// closed.
+    pub waits: bool,
     /// The share of the channel that it reaches.
     pub percent: BasisPoints,
     /// Devices that come in with it.
@@ -129,6 +132,7 @@ impl RolloutSummary {
     fn empty(fleet: &Fleet, rollout: &Rollout, place: usize) -> Self {
         let wave = |wave: &otapress_publish::fleet::Wave| WaveSummary {
             at: wave.at,
+            waits: wave.after.is_some(),
             percent: wave.percent,
             devices: 0,
             current: 0,
@@ -151,7 +155,11 @@ impl RolloutSummary {
 
     fn add(&mut self, device: &DeviceStatus, rollout: &Rollout, now: i64) {
         self.target += 1;
-        if device.assignment.from.is_none_or(|from| now >= from) {
+        let waits = match device.assignment.rule {
+            Rule::Inside { wave, .. } => self.waves.get(wave).is_some_and(|wave| wave.waits),
+            _ => false,
+        };
+        if !waits && device.assignment.from.is_none_or(|from| now >= from) {
             self.reached += 1;
             self.reached_current += usize::from(device.state == State::Current);
             self.reached_failed += usize::from(device.state.is_failed());

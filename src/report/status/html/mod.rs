@@ -186,8 +186,9 @@ fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
         .enumerate()
         .map(|(n, wave)| {
             so_far += wave.devices;
-            let open = wave.at.is_none_or(|at| now >= at);
+            let open = !wave.waits && wave.at.is_none_or(|at| now >= at);
             let opens = match wave.at {
+                _ if wave.waits => "closed".into(),
                 Some(at) if now < at => format!("opens in {}", span(at - now)),
                 Some(at) => format!("open for {}", span(now - at)),
                 None => "open".into(),
