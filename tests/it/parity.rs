@@ -55,9 +55,9 @@ fn check(project: &Project, ago: i64, imei: &str, version: &str) -> String {
 
 fn shown(project: &Project, args: &str) -> String {
     let ran = project.run(args);
-    // Of a fleet that no device has asked yet, commands that tell of records say so.
+    // Of a fleet that no device has asked yet, `status` says so.
     let note = "note: no records yet: there is no state in `state`\n";
-    let told = if project.path("state").exists() || args.starts_with("show") { "" } else { note };
+    let told = if args.starts_with("status") && !project.path("state").exists() { note } else { "" };
     assert_eq!((ran.status, &*ran.stderr), (0, told), "{args}");
     ran.stdout
 }
