@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use otapress_core::wire::{AnswerFile, Site};
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;
-use otapress_responder::record::{DeviceRecord, RolloutRecord};
+use otapress_responder::record::{DeviceRecord, ReleaseRecord, RolloutRecord};
 use otapress_responder::records::Ledger;
 
 static SITE: LazyLock<Site> =
@@ -22,6 +22,8 @@ fuzz_target!(|bytes: &[u8]| {
         let mut ledger = Ledger {
             device: &mut device.clone(),
             rollout: &mut RolloutRecord::new("next/0.10.66"),
+            release: &mut ReleaseRecord::new("0.10.66"),
+            artifact_faults: 0,
             recent: 0,
             events: &mut Vec::new(),
         };
