@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the
     /// site]
     url: Option<String>,
+    /// The authorities for a versionURI with https, as a PEM file [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    cafile: Option<PathBuf>,
     /// Play only N devices, spread evenly over the fleet [default: all]
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroUsize>,
@@ -39,7 +43,7 @@ pub(crate) struct Args {
 impl Args {
     /// A walk with all devices.
     pub(super) fn whole_site(url: Option<String>) -> Self {
-        Args { url, sample: None, timeout: TIMEOUT, allow: Vec::new(), json: false }
+        Args { url, cafile: None, sample: None, timeout: TIMEOUT, allow: Vec::new(), json: false }
     }
 }
 
@@ -50,7 +54,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
 /// Walks the site of a fleet and prints what was found.
 pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::Result<Exit> {
     let timeout = Duration::from_secs(args.timeout);
-    let wanted = Selection { url: args.url.as_deref(), devices: args.sample, timeout };
+    let wanted =
+        Selection { url: args.url.as_deref(), devices: args.sample, timeout, cafile: args.cafile.as_deref() };
     let Some(SimulatedFleet { site, devices }) = simulated_devices::select(global, project, &wanted)? else {
         return Ok(Exit::Failed);
     };

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// site]
     #[arg(long)]
     url: Option<String>,
+    /// The authorities for a versionURI with https, as a PEM file [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    cafile: Option<PathBuf>,
     /// Play only N devices, spread evenly over the fleet [default: all]
     #[arg(long, value_name = "N")]
     devices: Option<NonZeroUsize>,
@@ -86,7 +90,12 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
-    let wanted = Selection { url: args.url.as_deref(), devices: args.devices, timeout: TIMEOUT };
+    let wanted = Selection {
+        url: args.url.as_deref(),
+        devices: args.devices,
+        timeout: TIMEOUT,
+        cafile: args.cafile.as_deref(),
+    };
     let Some(SimulatedFleet { site, devices }) =
         simulated_devices::select(global, &Project::load(global), &wanted)?
     else {

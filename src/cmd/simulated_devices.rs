@@ -17,6 +17,7 @@ use otapress_core::version::Version;
 use otapress_core::wire::{AnswerFile, Site};
 use otapress_devices::device;
 use otapress_devices::device::http::{Network, Url};
+use otapress_devices::tls::Tls;
 use otapress_publish::fleet::{Device, Fleet};
 use otapress_publish::password;
 use otapress_publish::provision::to_set;
@@ -43,6 +44,8 @@ pub(crate) struct Selection<'a> {
     pub(crate) devices: Option<NonZeroUsize>,
     /// Time limit for a reply.
     pub(crate) timeout: Duration,
+    /// A file with the authorities for an https versionURI; default: those of the system.
+    pub(crate) cafile: Option<&'a Path>,
 }
 
 /// A site and those who are played against it.
@@ -64,11 +67,12 @@ pub(crate) fn select(
         return Ok(None);
     };
     let connect_to = wanted.url.map(address).transpose()?;
-    let network = Network { connect_to, timeout: wanted.timeout };
+    let tls = wanted.cafile.map(Tls::from_file).transpose()?;
+    let network = Network { connect_to, tls, timeout: wanted.timeout };
     let out = global.out();
     let site = read_site(&out)?
         .with_context(|| format!("`{}` is not a published directory: run `otapress build`", out.display()))?;
-    let devices = devices(fleet, &out, wanted.devices.map(NonZeroUsize::get), network)?;
+    let devices = devices(fleet, &out, wanted.devices.map(NonZeroUsize::get), &network)?;
     Ok(Some(SimulatedFleet { site, devices }))
 }
 
@@ -76,7 +80,7 @@ fn devices(
     fleet: &Fleet,
     out: &Path,
     sample: Option<usize>,
-    network: Network,
+    network: &Network,
 ) -> anyhow::Result<Vec<SimulatedDevice>> {
     let mut passwords = BTreeMap::new();
     for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
@@ -99,7 +103,7 @@ fn simulated_device(
     device: &Device,
     password: Option<&str>,
     out: &Path,
-    network: Network,
+    network: &Network,
 ) -> anyhow::Result<SimulatedDevice> {
     let file = answer_file(out, device.imei);
     let text = fs::read(&file)
@@ -117,7 +121,7 @@ fn simulated_device(
     for (key, val) in to_set(fleet, device, password) {
         simulated = simulated.with(key, &val)?;
     }
-    simulated.network = network;
+    simulated.network = network.clone();
     Ok(SimulatedDevice { device: simulated, target, attempts, jad: target.map(|_| jad) })
 }
 
@@ -129,7 +133,7 @@ fn evenly<T>(all: &[T], n: Option<usize>) -> impl Iterator<Item = &T> {
 
 /// The address of `url`. A path in it would be ignored, so it is refused.
 fn address(url: &str) -> anyhow::Result<SocketAddr> {
-    let parsed = Url::parse(url).filter(|url| url.target == "/").with_context(|| {
+    let parsed = Url::parse(url).filter(|url| url.target == "/" && !url.tls).with_context(|| {
         format!(
             "`{url}` is not of the form `http://host:port`: it says only where to connect, and requests \
             are for the fleet's site"

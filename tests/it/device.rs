@@ -26,7 +26,8 @@ fn device(address: SocketAddr) -> Device {
     ] {
         device = device.with(key, val).unwrap();
     }
-    device.network = Network { connect_to: Some(address), timeout: Duration::from_secs(5) };
+    device.network =
+        Network { connect_to: Some(address), timeout: Duration::from_secs(5), ..Network::default() };
     device
 }
 

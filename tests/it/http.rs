@@ -30,7 +30,8 @@ fn published() -> Tree {
 }
 
 fn send(server: &Server, request: &Request) -> Reply {
-    let network = Network { connect_to: Some(server.address), timeout: Duration::from_secs(10) };
+    let network =
+        Network { connect_to: Some(server.address), timeout: Duration::from_secs(10), ..Network::default() };
     network.exchange(request).unwrap()
 }
 
@@ -330,7 +331,11 @@ fn every_version_check_is_answered() {
                 .header("User-Agent", &format!("GW/{IMEI} UNTRUSTED/1.0")),
         ),
     ] {
-        let network = Network { connect_to: Some(server.address), timeout: Duration::from_secs(30) };
+        let network = Network {
+            connect_to: Some(server.address),
+            timeout: Duration::from_secs(30),
+            ..Network::default()
+        };
         let reply = network.exchange(&request).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(reply.body, NO.as_bytes(), "{what}");
         assert_no(&reply);

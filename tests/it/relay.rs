@@ -1,7 +1,6 @@
 //! `otapress relay` with a real broker: nothing is lost, nothing is retained, and who may not is told so.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,6 +21,7 @@ use crate::support::mosquitto::{Message, Mosquitto, Relay};
 use crate::support::postgres::Postgres;
 use crate::support::process::{Fleet, PATIENCE, YAML, wait_until};
 use crate::support::project::Ran;
+use crate::support::tls::certify;
 
 const IMEI: &str = "352099001761481";
 const OTHER: &str = "352099001761499";
@@ -484,27 +484,6 @@ fn what_a_halted_rollout_and_a_lost_broker_leave_out() {
         relay.log()
     );
     assert_eq!(world.events().len(), before);
-}
-
-/// Certificates of an authority of the test's own: for the broker, and for us.
-fn certify(dir: &Path) {
-    let openssl = |arguments: &str| {
-        let done =
-            Command::new(program("openssl")).args(arguments.split(' ')).current_dir(dir).output().unwrap();
-        assert!(done.status.success(), "{arguments}: {}", String::from_utf8_lossy(&done.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
-    for (name, extension) in
-        [("broker", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")]
-    {
-        openssl(&format!(
-            "req {key} -keyout {name}.key -out {name}.csr -subj /CN={name} -addext {extension}"
-        ));
-        openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out {name}.pem -copy_extensions copy"
-        ));
-    }
 }
 
 #[test]

@@ -11,8 +11,12 @@ use otapress_devices::simulate::{Play, Player, Report, play};
 use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
 
+use crate::support::ports::free_address;
+use crate::support::process::{Fleet, Serve, YAML};
+use crate::support::project::Ran;
 use crate::support::proxy::{Proxy, Reply};
 use crate::support::server::Server;
+use crate::support::tls::Front;
 use crate::support::tree::{Tree, offer};
 
 const DEVICES: usize = 20;
@@ -288,4 +292,28 @@ fn ctrl_c_prints_what_is_known() {
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert!(report["interrupted"].as_u64().is_some_and(|second| second < 10800), "{text}");
     assert_eq!(simulated.wait().unwrap().code(), Some(1));
+}
+
+/// The MIDlet asks an https versionURI by itself; JADs, JARs and results stay with the modem.
+#[test]
+fn version_checks_over_https_trust_whom_they_are_told_to() {
+    let address = free_address();
+    let front = Front::start(address);
+    let site = format!("http://{address}");
+    let yaml = YAML.replace("http://ota.example.com", &site);
+    let check = format!("versionURI: {site}/");
+    let fleet = Fleet::new(&yaml.replace(&check, &format!("versionURI: https://{}/", front.address)));
+    let _serve = Serve::start(fleet.command(&["serve", "--listen", &address.to_string()])).unwrap();
+    let authority = front.authority();
+    let simulate = |more: &[&str]| Ran::new(fleet.run(&[&["simulate", "--json"], more].concat()));
+    let ran = simulate(&["--cafile", authority.to_str().unwrap()]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.status, &report["upgraded"]), (0, &1.into()), "{ran:?}");
+    // In clear text to the server behind it: no certificate is looked at.
+    assert_eq!(simulate(&["--url", &site]).status, 0);
+    // Nobody else is trusted.
+    let ran = simulate(&[]);
+    assert!(ran.status == 1 && ran.stdout.contains("no encrypted connection: "), "{ran:?}");
+    let ran = simulate(&["--cafile", fleet.path("fleet.yaml").to_str().unwrap()]);
+    assert!(ran.status == 1 && ran.stderr.contains("holds no certificate in PEM"), "{ran:?}");
 }

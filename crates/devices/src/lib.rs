@@ -6,3 +6,4 @@
 pub mod device;
 pub mod probe;
 pub mod simulate;
+pub mod tls;

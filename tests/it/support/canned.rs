@@ -59,6 +59,11 @@ impl Canned {
 /// Reads one request.
 pub fn read(stream: &TcpStream) -> Seen {
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    read_from(stream)
+}
+
+/// Reads one request from anything.
+pub fn read_from(stream: impl Read) -> Seen {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {

@@ -131,7 +131,7 @@ impl Site {
 
 /// Every host name is at `address`.
 pub fn network(address: SocketAddr) -> Network {
-    Network { connect_to: Some(address), timeout: Duration::from_secs(20) }
+    Network { connect_to: Some(address), timeout: Duration::from_secs(20), ..Network::default() }
 }
 
 /// Lets the servers' user write there.

@@ -19,4 +19,5 @@ pub mod release;
 pub mod server;
 pub mod servers;
 pub mod story;
+pub mod tls;
 pub mod tree;

@@ -111,7 +111,8 @@ impl Drop for Proxy {
     }
 }
 
-fn forward(upstream: SocketAddr, seen: &Seen) -> Vec<u8> {
+/// Asks `upstream` the same, and hands back its reply.
+pub fn forward(upstream: SocketAddr, seen: &Seen) -> Vec<u8> {
     let mut stream = TcpStream::connect(upstream).unwrap();
     let mut head = format!("{}\r\nConnection: close\r\n", seen.line);
     seen.headers.iter().for_each(|line| head.push_str(&format!("{line}\r\n")));

@@ -88,7 +88,11 @@ impl Server {
 
     /// A device of this server's fleet.
     pub fn device(&self, client: &str, imei: &str, version: &str) -> Device {
-        let network = Network { connect_to: Some(self.address), timeout: Duration::from_secs(10) };
+        let network = Network {
+            connect_to: Some(self.address),
+            timeout: Duration::from_secs(10),
+            ..Network::default()
+        };
         let mut device = Device::new(imei.parse().unwrap(), version);
         for (key, val) in [
             ("clientID", client),

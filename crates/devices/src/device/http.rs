@@ -4,12 +4,16 @@
 //! Every exchange has a connection of its own. What a device's platform would choke on is an
 //! [`Error`]; what it may choke on (chunked bodies) is decoded and told in [`Reply::framing`].
 
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use http::Uri;
 use http::uri::Scheme;
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::tls::Tls;
 
 /// The most that is read of one header section, in bytes.
 const MAX_HEAD: u64 = 64 * 1024;
@@ -17,31 +21,43 @@ const MAX_HEAD: u64 = 64 * 1024;
 /// The most that is read of one body, in bytes: far more than fits the flash of any device.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
 
-/// An absolute `http` URL, split where HTTP needs it.
+/// An absolute `http` or `https` URL, split where HTTP needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// Host and port as written: the value of the Host header.
     pub authority: String,
     /// The host's name or address.
     pub host: String,
-    /// The port; 80 if none is written.
+    /// The port; that of the scheme if none is written.
     pub port: u16,
+    /// The scheme is `https`.
+    pub tls: bool,
     /// Path and query as written, at least `/`; no fragment.
     pub target: String,
 }
 
 impl Url {
-    /// Splits `text`; `None` if it is not an absolute `http` URL without user information.
+    /// Splits `text`; `None` if it is not such a URL, or has user information.
     pub fn parse(text: &str) -> Option<Url> {
         let uri: Uri = text.parse().ok()?;
+        let tls = uri.scheme() == Some(&Scheme::HTTPS);
         let authority = uri.authority()?;
         let host = authority.host();
         // `http` reports no port where it is not a number.
         let port = match authority.as_str().len() - host.len() {
-            0 => 80,
+            0 => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
             _ => authority.port_u16()?,
         };
-        if uri.scheme() != Some(&Scheme::HTTP) || host.is_empty() || authority.as_str().contains('@') {
+        if !(tls || uri.scheme() == Some(&Scheme::HTTP))
+            || host.is_empty()
+            || authority.as_str().contains('@')
+        {
             return None;
         }
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -49,6 +65,7 @@ impl Url {
             authority: authority.to_string(),
             host: host.trim_matches(['[', ']']).into(),
             port,
+            tls,
             target: format!("{}{query}", if uri.path().is_empty() { "/" } else { uri.path() }),
         })
     }
@@ -186,9 +203,12 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
 /// Why there is no complete reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not an absolute `http` URL.
+    /// Not an absolute URL of a scheme that the asking part of the device knows.
     #[error("`{0}` is not an absolute http URL")]
     Url(String),
+    /// No server with an acceptable certificate.
+    #[error("no encrypted connection: {0}")]
+    Tls(String),
     /// No connection.
     #[error("no connection: {0}")]
     Connect(String),
@@ -216,17 +236,20 @@ impl From<io::Error> for Error {
 }
 
 /// The address and the time limit of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Network {
-    /// Connect here, whatever host a URL names (the Host header stays as the URL has it).
+    /// Connect here in clear text, whatever host and scheme a URL names (the Host header stays as the URL has
+    /// it): to the server itself, without what ends TLS in front of it.
     pub connect_to: Option<SocketAddr>,
+    /// The authorities for https; without, those of the system.
+    pub tls: Option<Tls>,
     /// The time for one whole exchange.
     pub timeout: Duration,
 }
 
 impl Default for Network {
     fn default() -> Self {
-        Network { connect_to: None, timeout: Duration::from_secs(60) }
+        Network { connect_to: None, tls: None, timeout: Duration::from_secs(60) }
     }
 }
 
@@ -240,11 +263,15 @@ impl Network {
         let deadline = Instant::now() + self.timeout;
         let stream = self.connect(&url)?;
         stream.set_nodelay(true)?;
-        let mut stream = Deadline { stream, deadline };
+        let stream = Deadline { stream, deadline };
+        let mut stream = match url.tls && self.connect_to.is_none() {
+            true => self.shake_hands(&url.host, stream)?,
+            false => Stream::Plain(stream),
+        };
         // A server may answer and close before it has read a long body; its answer counts.
         let sent = stream.write_all(&request.to_bytes(&url.target)).and_then(|()| stream.flush());
         if request.framing == Framing::Close {
-            stream.stream.shutdown(std::net::Shutdown::Write)?;
+            stream.end()?;
         }
         let reply = read_reply(&mut BufReader::new(stream), request.method == "HEAD");
         match (sent, reply) {
@@ -252,6 +279,16 @@ impl Network {
             (Err(error), Err(_)) => Err(error.into()),
             (Ok(()), Err(error)) => Err(error),
         }
+    }
+
+    fn shake_hands(&self, host: &str, stream: Deadline) -> Result<Stream, Error> {
+        let wrong = |error: &dyn Display| Error::Tls(error.to_string());
+        let tls = self.tls.clone().map_or_else(Tls::system, Ok).map_err(|error| wrong(&error))?;
+        let stream = tls.connect(host, stream).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout,
+            _ => wrong(&error),
+        })?;
+        Ok(Stream::Tls(Box::new(stream)))
     }
 
     fn connect(&self, url: &Url) -> Result<TcpStream, Error> {
@@ -301,6 +338,52 @@ impl Write for Deadline {
 
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
+    }
+}
+
+/// A connection, encrypted or not.
+enum Stream {
+    Plain(Deadline),
+    Tls(Box<StreamOwned<ClientConnection, Deadline>>),
+}
+
+impl Stream {
+    /// Tells the server that nothing more is sent.
+    fn end(&mut self) -> io::Result<()> {
+        let connection = match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()?;
+                &mut stream.sock
+            }
+        };
+        connection.stream.shutdown(std::net::Shutdown::Write)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(buf),
+            Stream::Tls(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write(buf),
+            Stream::Tls(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
     }
 }
 
@@ -429,7 +512,9 @@ mod tests {
         assert_eq!(Url::parse("HTTP://h?x").unwrap().target, "/?x");
         assert_eq!(Url::parse("http://[::1]:8/").unwrap().host, "::1");
         assert_eq!(Url::parse("http://[::1]/").unwrap().port, 80);
-        for bad in ["https://h/", "h/a.jad", "http:///a", "http://u@h/", "http://h:x/", "http://h/ a", ""] {
+        let url = Url::parse("https://h/").unwrap();
+        assert_eq!((url.tls, url.port, Url::parse("https://h:8443").unwrap().port), (true, 443, 8443));
+        for bad in ["ftp://h/", "h/a.jad", "http:///a", "http://u@h/", "http://h:x/", "http://h/ a", ""] {
             assert_eq!(Url::parse(bad), None, "{bad}");
         }
     }

@@ -64,7 +64,10 @@ pub struct Exchange {
 
 impl Exchange {
     fn make(network: &Network, purpose: Purpose, request: Request) -> Exchange {
-        let reply = network.exchange(&request);
+        // https is for the MIDlet's own requests: the modem does not know it.
+        let known =
+            purpose == Purpose::VersionCheck || http::Url::parse(&request.url).is_some_and(|url| !url.tls);
+        let reply = if known { network.exchange(&request) } else { Err(Error::Url(request.url.clone())) };
         Exchange { purpose, request, reply }
     }
 

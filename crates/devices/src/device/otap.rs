@@ -160,7 +160,7 @@ impl Device {
                 return Err(Refusal::Command(parameter.into()));
             }
         }
-        if super::http::Url::parse(otap_uri).is_none() || !otap_uri.ends_with(".jad") {
+        if super::http::Url::parse(otap_uri).is_none_or(|url| url.tls) || !otap_uri.ends_with(".jad") {
             return Err(Refusal::OtapUri(otap_uri.into()));
         }
         Ok(())

@@ -42,6 +42,10 @@ codes! {
     /// The connection ended before the reply did, or the length was wrong.
     BrokenReply Error
         "send the exact Content-Length, and replace files by renaming, never in place",
+    /// No TLS, or a certificate that is not accepted.
+    Certificate Error
+        "let the server of an https versionURI show its whole chain of certificates, for the host that the \
+         URI names; `--cafile` names the authority if it is your own",
     /// Not HTTP/1.
     NotHttp Error
         "let plain HTTP/1.1 listen on this port, neither TLS nor HTTP/2 alone",

@@ -125,6 +125,7 @@ impl Walk<'_> {
     fn no_reply(&mut self, sent: &Sent, error: &Error) {
         let code = match error {
             Error::Url(_) | Error::Connect(_) => Code::Unreachable,
+            Error::Tls(_) => Code::Certificate,
             Error::Timeout => Code::TimedOut,
             Error::Broken(_) | Error::TooLong => Code::BrokenReply,
             Error::NotHttp(_) => Code::NotHttp,
