@@ -27,7 +27,7 @@ struct Site {
 }
 
 /// What a process left: its response, and what it said on stderr.
-type Left = (Response, String);
+pub type Left = (Response, String);
 
 impl Site {
     /// A site with one device that is offered 0.10.66.
@@ -105,14 +105,14 @@ fn notify_request() -> Request {
     }
 }
 
-fn command(program: &Path, out: &Path, state: &Path) -> Command {
+pub fn command(program: &Path, out: &Path, state: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("OTAPRESS_OUT", out).env("OTAPRESS_STATE", state);
     command
 }
 
 /// Sends a request as a server would.
-fn run(mut command: Command, request: &Request) -> Left {
+pub fn run(mut command: Command, request: &Request) -> Left {
     command
         .env("GATEWAY_INTERFACE", "CGI/1.1")
         .env("REQUEST_METHOD", &request.method)

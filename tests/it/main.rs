@@ -15,6 +15,7 @@ mod cases;
 mod cgi;
 mod commits;
 mod config;
+mod departed;
 mod device;
 mod diff;
 mod edit;

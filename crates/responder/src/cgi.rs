@@ -18,8 +18,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::departed;
 use super::files;
 use super::message::{Agent, BODY_LIMIT, Program, Request};
+use super::record::Refusal;
 use super::service::{self, Reply, Responder, Step};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, Store};
@@ -43,6 +45,8 @@ pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 pub struct Outcome {
     answer: Answer,
     store: Option<SqliteStore>,
+    /// For whom others are waited for, and when: it is looked whether these are still in the fleet.
+    proving: Option<(Responder, i64)>,
 }
 
 /// What is sent.
@@ -53,7 +57,7 @@ enum Answer {
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Outcome { answer: Answer::Reply(reply), store: None }
+        Outcome { answer: Answer::Reply(reply), store: None, proving: None }
     }
 }
 
@@ -95,15 +99,24 @@ impl Outcome {
         }
     }
 
-    /// Does the housekeeping; to be called once nobody waits for the answer any more, and last of all.
-    pub fn finish(self) {
+    /// Does the housekeeping; to be called once nobody waits for the answer any more, and last of all. Returns
+    /// lines for the log.
+    pub fn finish(self) -> Vec<String> {
+        let mut log = Vec::new();
         if let Some(mut store) = self.store {
             // Whoever comes next will try again.
+            if let Some((responder, now)) = self.proving {
+                let freed = departed::look_in_passing(&mut store, &responder, now).unwrap_or_default();
+                let line =
+                    |(rollout, imei)| format!("{rollout}: {imei} left the fleet and gave its place back");
+                log.extend(freed.into_iter().map(line));
+            }
             let _ = store.maintain();
             // The process ends here, and its files and locks with it: taking the connection apart before is a
             // tenth of all the work, and changes nothing on disk.
             std::mem::forget(store);
         }
+        log
     }
 }
 
@@ -156,8 +169,11 @@ pub fn run(env: &Environment<'_>, mut input: impl Read + AsFd, clock: impl FnOnc
     match store {
         Ok(mut store) => {
             let questions = std::slice::from_ref(&question);
-            let mut replies = service::answer(&mut store, Durability::Process, questions, clock());
-            Outcome { answer: Answer::Reply(replies.swap_remove(0)), store: Some(store) }
+            let now = clock();
+            let reply = service::answer(&mut store, Durability::Process, questions, now).swap_remove(0);
+            let proving = (!question.dry_run && reply.log_kind == Refusal::Proving.as_str())
+                .then_some((responder, now));
+            Outcome { answer: Answer::Reply(reply), store: Some(store), proving }
         }
         Err(why) => Outcome::from(service::answer_without_store(&question, &why)),
     }
@@ -184,7 +200,7 @@ fn file(out: &Path, responder: &Responder, request: &Request<'_>, is_known: bool
     match files::open(out, &path) {
         Ok(Some((file, metadata))) => {
             let answer = Answer::File { served, file, size: metadata.len(), with_body };
-            Outcome { answer, store: None }
+            Outcome { answer, store: None, proving: None }
         }
         Ok(None) => Reply::empty(404, None).into(),
         Err(error) => Reply::empty(500, Some(format!("cannot read `{path}`: {error}"))).into(),

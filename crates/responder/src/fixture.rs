@@ -15,7 +15,7 @@ use otapress_core::digest::Sha256;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::out;
 use otapress_core::wire::{
-    self, AnswerFile, Brake, Limit, Offer, Release, Rollout, Setting, Site, Suite, Target,
+    self, AnswerFile, Brake, Limit, Offer, Release, Rollout, Setting, Site, Suite, Target, Wave,
 };
 
 /// A Monday, 10:00 UTC.
@@ -118,6 +118,18 @@ impl Out {
     /// Its path.
     pub fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Lets `otapress.json` say how many devices a rollout has.
+    pub fn expect_devices(&self, rollout: &str, devices: u32) {
+        let file = self.path().join(out::SITE_FILE);
+        let mut site = Site::parse(&fs::read(&file).unwrap()).unwrap();
+        let release = rollout.rsplit('/').next().unwrap().to_owned();
+        let waves = vec![Wave { wave: 10_000, devices, at: None, after: None }];
+        let brake = target(&release).brake;
+        let rules = Rollout { release, waves, unproven: Limit::DEFAULT, brake };
+        site.rollouts.insert(rollout.to_owned(), rules);
+        fs::write(file, site.to_text()).unwrap();
     }
 
     /// The answer file of device `n`.

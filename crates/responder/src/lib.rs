@@ -18,6 +18,7 @@
 pub mod cgi;
 pub mod code;
 pub mod decide;
+pub mod departed;
 pub mod event_budget;
 pub mod exchange;
 pub mod files;

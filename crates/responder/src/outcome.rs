@@ -120,6 +120,33 @@ pub fn free(offer: &mut OfferRecord, rollout: &mut RolloutRecord) {
     (offer.place, offer.missing) = (false, None);
 }
 
+/// How far apart two looks are at which the answer file of a device is missing that has left the fleet.
+const APART_SECONDS: i64 = 3600;
+
+/// Writes down that the answer file of a device which takes a place in the ledger's rollout is there or not.
+/// Returns whether the place was given back.
+pub(super) fn looked_for(ledger: &mut Ledger<'_>, is_missing: bool, now: i64) -> bool {
+    let Ledger { device, rollout, events, .. } = ledger;
+    let imei = device.imei;
+    let Some(offer) = device.offer_mut(&rollout.id).filter(|offer| offer.place) else { return false };
+    if !is_missing {
+        offer.missing = None;
+        return false;
+    }
+    // A step of the clock is no hour.
+    let Some(time) = rollout.clock.steady(now) else { return false };
+    let first = *offer.missing.get_or_insert(time);
+    offer.missing = Some(first.min(time));
+    if time - first < APART_SECONDS {
+        return false;
+    }
+    free(offer, rollout);
+    let detail = "it left the fleet: its answer file was missing at two looks an hour apart".to_owned();
+    let event = of_rollout(rollout, EventKind::PlaceFreed, now, detail);
+    events.push(Event { imei: Some(imei), ..event });
+    true
+}
+
 /// Writes down how the device's attempt in the ledger's rollout ended, and pulls the brakes if that is due.
 /// Does nothing if it was made no offer there.
 pub fn settle(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {

@@ -195,6 +195,26 @@ impl Responder {
         out::answer_file(&self.out, imei)
     }
 
+    /// Whether there is no answer file for the device; one that cannot be looked at may be there.
+    pub(super) fn misses(&self, imei: Imei) -> bool {
+        let found = fs::symlink_metadata(self.answer_file(imei));
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether there are as many answer files as `otapress.json` has devices, which is published after them
+    /// and copied before them.
+    pub(super) fn is_complete(&self) -> bool {
+        let rollouts = self.site.iter().flat_map(|site| site.rollouts.values());
+        let devices: u64 =
+            rollouts.flat_map(|rollout| &rollout.waves).map(|wave| u64::from(wave.devices)).sum();
+        let Ok(files) = fs::read_dir(self.out.join(out::ANSWERS)) else { return false };
+        let is_answer = |name: &std::ffi::OsStr| name.as_encoded_bytes().ends_with(b".json");
+        let answers = files.flatten().filter(|file| is_answer(&file.file_name()));
+        // Format 1 has no numbers.
+        let least = devices.max(1);
+        answers.take(usize::try_from(least).unwrap_or(usize::MAX)).count() as u64 == least
+    }
+
     /// What is published for a device.
     pub(super) fn offer(&self, imei: Imei, reported: Option<Version>) -> Result<Offer, NoOffer> {
         let file = self.answer_file(imei);

@@ -25,10 +25,9 @@ fn main() -> ExitCode {
     let mut outcome =
         cgi::guarded(&env, || cgi::run(&env, io::stdin().lock(), clock)).unwrap_or_else(Into::into);
     let written = outcome.send(&mut io::stdout().lock());
-    if let Some(log) = outcome.log() {
-        // A log that cannot be written, on a full disk for one, is no reason to fail.
-        let _ = writeln!(io::stderr(), "otapress-cgi: {log}");
-    }
-    outcome.finish();
+    // A log that cannot be written, on a full disk for one, is no reason to fail.
+    let say = |log: &str| drop(writeln!(io::stderr(), "otapress-cgi: {log}"));
+    outcome.log().into_iter().for_each(say);
+    outcome.finish().iter().for_each(|log| say(log));
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

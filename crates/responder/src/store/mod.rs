@@ -231,8 +231,8 @@ pub trait Tx {
     /// Every channel, by name.
     fn channels(&mut self) -> Result<Vec<ChannelRecord>, StoreError>;
 
-    /// The devices that take a place, by rollout and IMEI: up to `limit`, without the first `offset`.
-    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<(String, Imei)>, StoreError>;
+    /// The places that rollouts count, by rollout and IMEI: up to `limit`, without the first `offset`.
+    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<Place>, StoreError>;
 
     /// Up to `limit` unknown devices, the last heard of first.
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError>;
@@ -280,6 +280,17 @@ const SKEW_MINUTES: i64 = 5;
 /// The first and the last minute, counted from 1970-01-01 UTC, whose offers belong to the hour before `now`.
 pub fn minutes_of_hour(now: i64) -> (i64, i64) {
     ((now - 3600).div_euclid(60), now.div_euclid(60) + SKEW_MINUTES)
+}
+
+/// A place that a device takes in a rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The rollout.
+    pub rollout: String,
+    /// The device.
+    pub imei: Imei,
+    /// When its answer file was first missed, in the rollout's time.
+    pub missing: Option<i64>,
 }
 
 /// How many offers a channel made in a minute.

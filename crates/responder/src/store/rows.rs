@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
-use super::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
+use super::{Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
 use crate::record::{
     ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
     ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
@@ -492,9 +492,12 @@ impl Tx for Rows<'_> {
         self.all("SELECT * FROM channels ORDER BY name", [], channel)
     }
 
-    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<(String, Imei)>, StoreError> {
-        let sql = "SELECT rollout, imei FROM offers WHERE place ORDER BY rollout, imei LIMIT ? OFFSET ?";
-        self.all(sql, [limit, offset], |row| Ok((row.get(0)?, text_there(row, "imei", parse)?)))
+    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<Place>, StoreError> {
+        let sql = "SELECT o.rollout, o.imei, o.missing FROM rollouts r JOIN offers o ON o.rollout = r.id \
+             AND o.epoch = r.epoch WHERE o.place ORDER BY o.rollout, o.imei LIMIT ? OFFSET ?";
+        self.all(sql, [limit, offset], |row| {
+            Ok(Place { rollout: row.get(0)?, imei: text_there(row, "imei", parse)?, missing: row.get(2)? })
+        })
     }
 
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError> {

@@ -18,6 +18,7 @@ mod site;
 mod store_worker;
 mod strays;
 mod stream;
+mod upkeep;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -39,6 +40,7 @@ pub use store_worker::OpenStore;
 use connections::Phase;
 use handler::App;
 use stream::{Manners, Still, Stream};
+use upkeep::Upkeep;
 
 /// The most that is read of a request's head, in bytes. Hyper may use as much again for what it sends.
 const MAX_HEAD: usize = 16 * 1024;
@@ -113,7 +115,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Config { out, prefix, open_store, credentials, limits, clock } = config;
-    let (questions, thread) = store_worker::start(open_store, clock)?;
+    let (questions, thread) = store_worker::start(open_store, clock, Upkeep::new(out.clone()))?;
     let app = Arc::new(App::new(out, prefix, questions, credentials, limits.clone()));
     let connections = app.connections.clone();
     let (closing, _) = watch::channel(false);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Clock;
-use otapress_responder::operate;
+use super::upkeep::Upkeep;
 use otapress_responder::service::{Question, Reply, answer, answer_without_store};
 use otapress_responder::store::{BackgroundCheckpoint, Durability, Lease, Store, StoreError, Work};
 
@@ -63,16 +63,17 @@ impl Questions {
 ///
 /// # Errors
 /// If there can be no thread.
-pub fn start(open: OpenStore, clock: Clock) -> io::Result<(Questions, JoinHandle<()>)> {
+pub fn start(open: OpenStore, clock: Clock, upkeep: Upkeep) -> io::Result<(Questions, JoinHandle<()>)> {
     let (sender, receiver) = channel();
-    let thread =
-        Builder::new().name("store".into()).spawn(move || StoreWorker::new(open, clock).run(&receiver))?;
+    let work = move || StoreWorker::new(open, clock, upkeep).run(&receiver);
+    let thread = Builder::new().name("store".into()).spawn(work)?;
     Ok((Questions(sender), thread))
 }
 
 struct StoreWorker {
     open: OpenStore,
     clock: Clock,
+    upkeep: Upkeep,
     store: Option<Box<dyn Store>>,
     tried: Option<Instant>,
     trouble: String,
@@ -82,10 +83,11 @@ struct StoreWorker {
 }
 
 impl StoreWorker {
-    fn new(open: OpenStore, clock: Clock) -> Self {
+    fn new(open: OpenStore, clock: Clock, upkeep: Upkeep) -> Self {
         let mut worker = StoreWorker {
             open,
             clock,
+            upkeep,
             store: None,
             tried: None,
             trouble: String::new(),
@@ -189,8 +191,7 @@ impl StoreWorker {
         let Some(store) = &mut self.store else { return };
         store.set_deadline(Instant::now() + ANSWER);
         let now = (self.clock)();
-        // Devices that never ask again are judged, too, so that a brake is pulled even if nobody else asks.
-        let work = || operate::judge_overdue(&mut **store, now).and_then(|_| store.maintain());
+        let work = || self.upkeep.run(&mut **store, now).and_then(|()| store.maintain());
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => {}
             // The next question opens it anew; until then there is nothing to maintain, and nothing to

@@ -11,7 +11,7 @@ use otapress_responder::record::{
     ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
     ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
-use otapress_responder::store::{Rate, Standing};
+use otapress_responder::store::{Place, Rate, Standing};
 
 /// What was read, or which value is none of ours.
 pub(super) type Read<T> = Result<T, String>;
@@ -51,7 +51,12 @@ pub(super) fn imei(row: &Row) -> Read<Imei> {
     text_there(row, "imei", parse)
 }
 
-/// A rollout and a device that is overdue or takes a place in it.
+/// A place that a device takes.
+pub(super) fn place(row: &Row) -> Read<Place> {
+    Ok(Place { rollout: get(row, "rollout")?, imei: imei(row)?, missing: get(row, "missing")? })
+}
+
+/// A rollout and a device that is overdue in it.
 pub(super) fn of_rollout(row: &Row) -> Read<(String, Imei)> {
     Ok((get(row, "rollout")?, imei(row)?))
 }

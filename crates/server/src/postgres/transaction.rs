@@ -15,7 +15,7 @@ use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
 use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
-use otapress_responder::store::{Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
+use otapress_responder::store::{Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
 
 /// A device by its IMEI.
 const DEVICE: &str = "SELECT * FROM devices WHERE imei = $1";
@@ -300,9 +300,10 @@ impl Tx for Transaction<'_> {
         self.all("SELECT * FROM channels ORDER BY name", &[], rows::channel)
     }
 
-    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<(String, Imei)>, StoreError> {
-        let sql = "SELECT rollout, imei FROM offers WHERE place ORDER BY rollout, imei LIMIT $1 OFFSET $2";
-        self.all(sql, &[&i64::from(limit), &i64::from(offset)], rows::of_rollout)
+    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<Place>, StoreError> {
+        let sql = "SELECT o.rollout, o.imei, o.missing FROM rollouts r JOIN offers o ON o.rollout = r.id \
+             AND o.epoch = r.epoch WHERE o.place ORDER BY o.rollout, o.imei LIMIT $1 OFFSET $2";
+        self.all(sql, &[&i64::from(limit), &i64::from(offset)], rows::place)
     }
 
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError> {
