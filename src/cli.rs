@@ -22,7 +22,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 errors found, or failed; 2 usage; \
-     3 differs (build --check, plan --exit-code); 4 gate missed (status --gate).";
+     3 differs (build --check, plan --exit-code); 4 gate missed (status --gate, promote --gate).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -42,6 +42,8 @@ enum Command {
     Diff(cmd::diff::Args),
     /// Change devices in the fleet file and in inventories, keeping every comment
     Edit(cmd::edit::Args),
+    /// Move a channel to a release, or back, and build; with `--commit` as one commit
+    Promote(cmd::promote::Args),
     /// Serve out/ and answer the devices: for a trial, or behind nginx
     Serve(cmd::serve::Args),
     /// Walk a live site as the devices do and report what would go wrong
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Add(args) => cmd::add::run(&global, &args),
         Command::Diff(args) => cmd::diff::run(&global, &args),
         Command::Edit(args) => cmd::edit::run(&global, &args),
+        Command::Promote(args) => cmd::promote::run(&global, &args),
         Command::Serve(args) => cmd::serve::run(&global, &args),
         Command::Probe(args) => cmd::probe::run(&global, &args),
         Command::Simulate(args) => cmd::simulate::run(&global, &args),

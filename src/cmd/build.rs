@@ -14,6 +14,9 @@ use super::interrupt;
 use super::project::{Project, progress_bar};
 use crate::context::{Exit, Global};
 use otapress_core::out::{Part, Tier};
+use otapress_publish::catalog::Catalog;
+use otapress_publish::files::Reach;
+use otapress_publish::fleet::Fleet;
 use otapress_publish::publish::diff::{Changes, Write, diff};
 use otapress_publish::publish::disk::RealDisk;
 use otapress_publish::publish::hashes::Hashes;
@@ -52,8 +55,31 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// Builds without a word for an interrupt, which is the caller's.
-#[expect(clippy::disallowed_methods, reason = "the time that publishing is told")]
 pub(crate) fn build(global: &Global, args: &Args) -> anyhow::Result<Exit> {
+    build_what(global, args, &global.reach(), |_| Ok(()))
+}
+
+/// What a build is about to publish: nothing is wrong with it.
+pub(super) struct Ready<'a> {
+    pub(super) project: &'a Project,
+    pub(super) fleet: &'a Fleet,
+    pub(super) catalog: &'a Catalog,
+    pub(super) tree: &'a Tree,
+    /// The real path of out/, and what is in it.
+    pub(super) out: &'a Path,
+    pub(super) existing: &'a Existing,
+    pub(super) hashes: &'a mut Hashes,
+}
+
+/// Builds what stands in the files that `reach` reads. `before` runs before the first byte of out/ is
+/// written, and may refuse.
+#[expect(clippy::disallowed_methods, reason = "the time that publishing is told")]
+pub(super) fn build_what(
+    global: &Global,
+    args: &Args,
+    reach: &Reach,
+    before: impl FnOnce(Ready<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
     let (begin, now) = (Instant::now(), SystemTime::now());
     // Published modes do not depend on the user who builds: 0755 and 0644.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -65,9 +91,9 @@ pub(crate) fn build(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         let mut hashes = if args.verify { Hashes::default() } else { Hashes::load(&hashes_file) };
         (scan(&out, &mut hashes), hashes)
     };
-    let (project, tree, (existing, mut hashes)) = Project::load_beside(global, look, |tree| tree);
+    let (project, tree, (existing, mut hashes)) = Project::load_beside(global, reach, look, |tree| tree);
     project.show_diagnostics(global)?;
-    let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else {
+    let (Some(tree), Some((fleet, catalog))) = (tree, project.fleet()) else {
         let (errors, _) = project.counts();
         say(global, &format!("{}: nothing was published", count(errors, "error")))?;
         return Ok(Exit::Failed);
@@ -90,7 +116,9 @@ pub(crate) fn build(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let busy: Vec<&Path> = busy.into_iter().flatten().collect();
     let depfile = args.depfile.as_deref();
     let depfile = depfile.map(|file| Depfile::new(file, &project.inputs(global), &busy)).transpose()?;
-    publish(global, &out, &tree, &existing, &changes)?;
+    let (project, tree, out, existing) = (&project, &tree, &*out, &existing);
+    before(Ready { project, fleet, catalog, tree, out, existing, hashes: &mut hashes })?;
+    publish(global, out, tree, existing, &changes)?;
     if let Err(error) = hashes.save(&hashes_file, now) {
         // That only costs the next build some time.
         tracing::debug!("`{}` cannot be written: {error}", hashes_file.display());

@@ -1,5 +1,6 @@
 //! `otapress edit`: changes of devices in fleet.yaml and in the inventories, in place.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use crate::context::{Exit, Global, WrongUsage, print};
 use crate::report::diagnostics;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
-use otapress_publish::edit::{Edit, EditError, Edited, edit};
+use otapress_publish::edit::{Edit, EditError, Edited, edit, withdrawal};
 use otapress_publish::fleet::{self, Device, Fleet, Loaded};
 use otapress_publish::publish::place::Lock;
 
@@ -157,40 +158,57 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let mut say = |text: &str| drop(writeln!(io::stderr(), "{text}"));
     // A build that runs meanwhile reads the files before or after, never between two of them.
     let _lock = if out.is_dir() && !args.dry_run { Some(Lock::take(&out, &mut say)?) } else { None };
-    let reach = global.reach();
-    let loaded = fleet::load_within(&reach, &global.fleet);
+    let loaded = fleet::load_within(&global.reach(), &global.fleet);
     let Some(fleet) = loaded.fleet.as_ref().filter(|_| !loaded.has_errors()) else {
         show_errors(global, &loaded)?;
         bail!("a fleet with errors is not edited: mend it first");
     };
     let edits = edits(global, fleet, args)?;
-    let files = match edit(&reach, &global.fleet, &loaded, &edits) {
-        Ok(files) => files,
-        Err(error) => {
-            if let EditError::Breaks(after) = &error {
-                show_errors(global, after)?;
-            }
-            return Err(error.into());
-        }
-    };
+    let files = made(global, &loaded, &edits)?;
     if files.is_empty() {
         return if global.quiet { Ok(Exit::Done) } else { print("nothing to change\n") };
     }
     if !args.dry_run {
-        let contents = files.iter().map(|(path, Edited { old, new })| (path.as_path(), &**old, &**new));
-        replace_all(&contents.collect::<Vec<_>>())?;
+        write(&files)?;
     }
+    show_changes(global, &files)
+}
+
+/// Prints the lines that differ.
+pub(super) fn show_changes(global: &Global, files: &BTreeMap<PathBuf, Edited>) -> anyhow::Result<Exit> {
     if global.quiet {
         return Ok(Exit::Done);
     }
     let mut lines = Vec::new();
-    for (path, Edited { old, new }) in &files {
+    for (path, Edited { old, new }) in files {
         lines.extend(difference(old, new).into_iter().map(|line| format!("{}:{line}\n", path.display())));
     }
     let shown = if global.verbose { lines.len() } else { SHOWN };
     let more = lines.len().saturating_sub(shown);
     let rest = if more > 0 { format!("… and {}\n", count(more, "more line")) } else { String::new() };
     print(lines[..lines.len() - more].concat() + &rest)
+}
+
+/// Makes edits, and shows what is wrong with them.
+pub(super) fn made(
+    global: &Global,
+    loaded: &Loaded,
+    edits: &[Edit],
+) -> anyhow::Result<BTreeMap<PathBuf, Edited>> {
+    edit(&global.reach(), &global.fleet, loaded, edits).map_err(|error| {
+        if let EditError::Breaks(after) = &error
+            && let Err(error) = show_errors(global, after)
+        {
+            return error.into();
+        }
+        error.into()
+    })
+}
+
+/// Writes the new texts.
+pub(super) fn write(files: &BTreeMap<PathBuf, Edited>) -> anyhow::Result<()> {
+    let contents = files.iter().map(|(path, Edited { old, new })| (path.as_path(), &**old, &**new));
+    replace_all(&contents.collect::<Vec<_>>())
 }
 
 fn show_errors(global: &Global, loaded: &Loaded) -> io::Result<()> {
@@ -234,7 +252,7 @@ fn edits(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Result<Vec<Edit
             return Ok(vec![addition(&id, *imei, new, args)]);
         }
         Change::Withdraw { release, reason } => {
-            return Ok(vec![Edit::Withdraw { release: release.clone(), reason: reason.clone() }]);
+            return Ok(vec![withdrawal(release, reason)]);
         }
         Change::RemoveDevice(Devices { devices }) => {
             let devices = named(fleet, devices)?.into_iter();

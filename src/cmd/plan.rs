@@ -83,7 +83,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     }
     let out = real_path(&global.out());
     let look = || out.and_then(|out| view(&out).map(|(view, hidden)| (out, view, hidden)));
-    let (project, after, before) = Project::load_beside(global, look, |tree| View::of(&tree));
+    let (project, after, before) =
+        Project::load_beside(global, &global.reach(), look, |tree| View::of(&tree));
     project.show_diagnostics(global)?;
     let (Some(after), Some((fleet, catalog))) = (after, project.fleet()) else { return Ok(Exit::Failed) };
     let names = Names::of(fleet);
@@ -94,7 +95,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     show(global, args, plan, &names)
 }
 
-fn moment(text: &str) -> Result<i64, String> {
+pub(super) fn moment(text: &str) -> Result<i64, String> {
     let moment = text.parse::<jiff::Timestamp>();
     moment.map(jiff::Timestamp::as_second).map_err(|_| "a moment is written `2026-12-01T08:00:00Z`".into())
 }

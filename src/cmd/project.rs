@@ -13,6 +13,7 @@ use crate::context::Global;
 use crate::report::diagnostics;
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::diag::{Code, Diagnostic, Severity};
+use otapress_publish::files::Reach;
 use otapress_publish::fleet::{self, Fleet, Loaded, Midlet};
 use otapress_publish::publish::scan::read_site;
 use otapress_publish::template::{self, Template};
@@ -33,19 +34,23 @@ pub(crate) struct Project {
 impl Project {
     /// Reads fleet.yaml, the inventories, the JARs and the template.
     pub(crate) fn load(global: &Global) -> Self {
-        let reach = global.reach();
-        let mut loaded = fleet::load_within(&reach, &global.fleet);
+        Project::load_within(global, &global.reach())
+    }
+
+    /// The same, reading no more than `reach` allows, and the texts that it has in place of files.
+    pub(crate) fn load_within(global: &Global, reach: &Reach) -> Self {
+        let mut loaded = fleet::load_within(reach, &global.fleet);
         let dir = global.fleet.parent().unwrap_or("".as_ref());
         let (mut catalog, mut template) = (Catalog::default(), None);
         if let Some(jars) = loaded.jars.as_ref().map(|jars| dir.join(jars)) {
             let midlet = loaded.midlet.as_ref().map(Midlet::suite);
-            let (found, wrong) = catalog::load(&reach, &jars, &jars, midlet);
+            let (found, wrong) = catalog::load(reach, &jars, &jars, midlet);
             catalog = found;
             loaded.report(wrong);
             loaded.check_releases(&catalog);
         }
         if let Some(midlet) = loaded.midlet.clone() {
-            match template::load(&reach, dir, &midlet, &mut loaded.sources) {
+            match template::load(reach, dir, &midlet, &mut loaded.sources) {
                 Ok(parsed) => template = Some(parsed),
                 Err(diagnostic) => loaded.report([diagnostic]),
             }
@@ -79,12 +84,13 @@ impl Project {
     /// fleet is large.
     pub(crate) fn load_beside<L: Send, R>(
         global: &Global,
+        reach: &Reach,
         look: impl FnOnce() -> L + Send,
         rendered: impl FnOnce(Tree) -> R,
     ) -> (Self, Option<R>, L) {
         thread::scope(|scope| {
             let looking = scope.spawn(look);
-            let mut project = Project::load(global);
+            let mut project = Project::load_within(global, reach);
             project.check_published(global);
             let bar = progress_bar(global, "rendering");
             let rendered = project.render(&bar).map(rendered);

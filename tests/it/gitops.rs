@@ -5,18 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::git::git;
 use crate::support::hosts::Site;
 use crate::support::project::{difference, files};
-
-fn git(dir: &Path, args: &[&str]) {
-    let output = Command::new("git")
-        .current_dir(dir)
-        .args(["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"])
-        .args(args)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{args:?}: {output:?}");
-}
 
 #[track_caller]
 fn otapress(dir: &Path, args: &[&str], code: i32) -> String {

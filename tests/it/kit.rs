@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::git;
 use crate::support::project::{Project, Ran, SMALL, repository};
 
 fn read(path: &str) -> String {
@@ -19,17 +20,7 @@ fn yaml(path: &str) -> Value {
 }
 
 fn git(project: &Project, args: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"])
-        .args(args)
-        .current_dir(project.path(""))
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
-    let ran = Ran::new(output);
-    assert_eq!(ran.status, 0, "git {args:?}: {}", ran.stderr);
-    ran.stdout.trim_end().to_owned()
+    git::git(&project.path(""), args)
 }
 
 /// A fleet whose `main` is built and committed, and a branch that moves `stable`, in the state that `change`

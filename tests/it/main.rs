@@ -43,6 +43,7 @@ mod parity;
 mod plan;
 mod postgres;
 mod probe;
+mod promote;
 mod properties;
 mod publish;
 mod pushed;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::ArgGroup;
 
+use crate::cmd::gate::GateArgs;
 use crate::report::status::filter::{Filter, StateFilter};
-use crate::report::status::gate::{Amount, Gate, Percent};
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
 
@@ -28,7 +28,6 @@ has finished if it runs its target or has failed. Exit code 4 if the gate is mis
 #[command(after_help = STATES)]
 #[command(group(ArgGroup::new("what").args(["device", "unknown", "gate", "prometheus", "html"])))]
 #[command(group(ArgGroup::new("filters").args(["group", "channel", "release", "is", "search"]).multiple(true)))]
-#[command(group(ArgGroup::new("limits").args(["min_success", "max_failures"]).multiple(true)))]
 pub(crate) struct Args {
     /// One device with its history, by clientID or IMEI
     #[arg(value_name = "DEVICE", conflicts_with = "filters")]
@@ -71,18 +70,8 @@ pub(crate) struct Args {
     /// Write to a file instead, by renaming, so that no reader sees half of it
     #[arg(long, value_name = "FILE", conflicts_with = "html")]
     pub(super) write: Option<PathBuf>,
-    /// Judge every rollout, or those that the filters select; exit code 4 if one misses a condition
-    #[arg(long, requires = "limits")]
-    gate: bool,
-    /// The least share of finished devices that must run the release, such as `95%`
-    #[arg(long, value_name = "PERCENT", requires = "gate")]
-    min_success: Option<Percent>,
-    /// The most devices that may fail: a number, or a share of the finished ones
-    #[arg(long, value_name = "N|PERCENT", requires = "gate")]
-    max_failures: Option<Amount>,
-    /// The least number of finished devices, or a share of those whose wave is open; never more than these
-    #[arg(long, value_name = "N|PERCENT", requires = "gate", default_value = "1")]
-    min_finished: Amount,
+    #[command(flatten)]
+    pub(super) gate: GateArgs,
 }
 
 fn version(text: &str) -> Result<Version, String> {
@@ -105,15 +94,6 @@ impl Args {
             release: self.release,
             states: self.is.clone(),
             text: self.search.clone(),
-        })
-    }
-
-    /// The conditions, if rollouts are to be judged.
-    pub(super) fn gate(&self) -> Option<Gate> {
-        self.gate.then_some(Gate {
-            min_success: self.min_success,
-            max_failures: self.max_failures,
-            min_finished: self.min_finished,
         })
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Failed);
     };
     let filter = args.filter(fleet)?;
-    let mut store = match args.gate().is_some() || args.prometheus {
+    let mut store = match args.gate.gate().is_some() || args.prometheus {
         true => Some(required_store(global)?),
         false => look_at_store(global)?,
     };
@@ -49,7 +49,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         }
         if args.prometheus {
             prometheus::metrics(&status, &summary)
-        } else if let Some(gate) = args.gate() {
+        } else if let Some(gate) = args.gate.gate() {
             let judgements = gate.judge(&status, &summary);
             if judgements.is_empty() {
                 bail!("no device is aimed at such a rollout: there is nothing to judge");

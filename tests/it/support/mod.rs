@@ -5,6 +5,7 @@ pub mod balancers;
 pub mod broker;
 pub mod browser;
 pub mod canned;
+pub mod git;
 pub mod hosted;
 pub mod hosts;
 pub mod jar;

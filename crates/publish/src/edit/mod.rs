@@ -9,6 +9,7 @@
 mod csv;
 #[cfg(test)]
 mod tests;
+mod values;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use crate::files::{FileError, Reach};
 use crate::fleet::{self, Fleet, Loaded};
 use otapress_core::id::Imei;
-use yaml::{Meaning, Node, Replacement, Value};
+pub use values::value;
+use yaml::{Node, Replacement, Value};
 
 /// A change of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,18 +42,38 @@ pub enum Edit {
         /// The inventory to add it to, as the fleet names it; none: fleet.yaml.
         inventory: Option<PathBuf>,
     },
-    /// Names a release that no device is sent again.
-    Withdraw {
-        /// The release.
-        release: String,
-        /// For people.
-        reason: String,
+    /// Gives an entry of fleet.yaml outside of `devices` a value.
+    Set {
+        /// The steps that lead to it.
+        place: Vec<Step>,
+        /// The value as YAML in one line.
+        value: String,
     },
     /// Removes a device from every file that has it.
     Remove {
         /// The clientID.
         device: String,
     },
+}
+
+/// A step from a node of fleet.yaml to one below it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// To the value of a key, which is added if need be.
+    Key(String),
+    /// To an item of a list that has it.
+    Item(usize),
+}
+
+/// A text as YAML in one line.
+pub fn scalar(text: &str) -> String {
+    yaml::scalar(text)
+}
+
+/// Names a release that no device is sent again.
+pub fn withdrawal(release: &str, reason: &str) -> Edit {
+    let place = vec![Step::Key("withdrawn".into()), Step::Key(release.into())];
+    Edit::Set { place, value: yaml::scalar(reason) }
 }
 
 /// Why nothing is written.
@@ -122,7 +144,7 @@ pub fn edit(
     // Edits of one device are made one after the other: each needs the places that the one before left.
     while !left.is_empty() {
         let mut busy = BTreeSet::new();
-        let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|edit| busy.insert(edit.device()));
+        let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|edit| busy.insert(edit.place()));
         round(file, loaded, fleet, &now, &mut new)?;
         left = later;
     }
@@ -139,12 +161,7 @@ pub fn edit(
     {
         return Err(EditError::NotAsMeant(format!("device `{device}`")));
     }
-    let mut releases = withdrawn(&texts[file])?;
-    releases.extend(edits.iter().filter_map(|edit| match edit {
-        Edit::Withdraw { release, reason } => Some((release.clone(), reason.clone())),
-        _ => None,
-    }));
-    if releases != withdrawn(&new[file])? || rest(&texts[file])? != rest(&new[file])? {
+    if values::expected(&texts[file], edits)? != values::outside_devices(&new[file])? {
         return Err(EditError::NotAsMeant("another part of the file".into()));
     }
     let pairs = texts.into_iter().filter_map(|(path, old)| {
@@ -155,15 +172,16 @@ pub fn edit(
 }
 
 impl Edit {
-    fn device(&self) -> &str {
+    /// Edits of different places can be made at once.
+    fn place(&self) -> (&str, &[Step]) {
         match self {
-            Edit::Field { device, .. } | Edit::Add { device, .. } | Edit::Remove { device } => device,
-            Edit::Withdraw { .. } => "",
+            Edit::Field { device, .. } | Edit::Add { device, .. } | Edit::Remove { device } => (device, &[]),
+            Edit::Set { place, .. } => ("", place),
         }
     }
 }
 
-/// Makes edits of different devices.
+/// Makes edits of different places.
 fn round(
     file: &Path,
     loaded: &Loaded,
@@ -210,8 +228,8 @@ fn round(
             Edit::Add { device, fields, inventory: None } => {
                 replaced.entry(file.to_owned()).or_default().push(yaml.add(device, fields)?);
             }
-            Edit::Withdraw { release, reason } => {
-                replaced.entry(file.to_owned()).or_default().push(yaml.withdraw(release, reason)?);
+            Edit::Set { place, value } => {
+                replaced.entry(file.to_owned()).or_default().push(yaml.place(place, value)?);
             }
             Edit::Remove { device } => {
                 for (path, table) in &tables {
@@ -286,8 +304,6 @@ impl<'a> FleetFile<'a> {
         let formatted = value.map(|value| field(key, value));
         match (entry.entry(key), formatted) {
             (Some((name, old)), Some(value)) => {
-                let same_style = matches!(&old.value, Value::Scalar { is_quoted: true, .. });
-                let value = if same_style && !value.starts_with('"') { yaml::quoted(&value) } else { value };
                 yaml::set(self.text, name, old, &value).map(Some).map_err(in_words)
             }
             (Some(_), None) => yaml::remove(self.text, entry, key).map(Some).map_err(in_words),
@@ -307,14 +323,8 @@ impl<'a> FleetFile<'a> {
             fields.iter().map(|(key, value)| format!("{key}: {}", field(key, value))).collect();
         let value = if fields.is_empty() { "{}".into() } else { format!("{{ {} }}", fields.join(", ")) };
         let name = yaml::scalar(device);
-        let end = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
         match self.top.entry("devices") {
-            None => {
-                let at = self.text.len();
-                let before = if self.text.ends_with('\n') || self.text.is_empty() { "" } else { end };
-                let text = format!("{before}devices:{end}  {name}: {value}{end}");
-                Ok(Replacement { range: at..at, text })
-            }
+            None => Ok(self.at_the_end("devices", &format!("\n  {name}: {value}"))),
             Some((key, devices)) if matches!(devices.value, Value::Null) => {
                 yaml::set(self.text, key, devices, &format!("{{ {name}: {value} }}"))
                     .map_err(|why| self.refuse(key.range.start, "devices", why))
@@ -329,23 +339,6 @@ impl<'a> FleetFile<'a> {
         }
     }
 
-    fn withdraw(&self, release: &str, reason: &str) -> Result<Replacement, EditError> {
-        let (release, reason) = (yaml::scalar(release), yaml::scalar(reason));
-        let end = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
-        let Some((key, map)) = self.top.entry(WITHDRAWN) else {
-            let at = self.text.len();
-            let before = if self.text.ends_with('\n') || self.text.is_empty() { "" } else { end };
-            let text = format!("{before}{WITHDRAWN}:{end}  {release}: {reason}{end}");
-            return Ok(Replacement { range: at..at, text });
-        };
-        let edited = match (&map.value, map.entry(&release)) {
-            (Value::Null, _) => yaml::set(self.text, key, map, &format!("{{ {release}: {reason} }}")),
-            (_, Some((name, old))) => yaml::set(self.text, name, old, &reason),
-            (_, None) => yaml::insert(self.text, map, &release, &reason),
-        };
-        edited.map_err(|why| self.refuse(key.range.start, WITHDRAWN, why))
-    }
-
     fn remove(&self, device: &str) -> Result<Option<Replacement>, EditError> {
         let Some((_, devices)) = self.top.entry("devices") else { return Ok(None) };
         let Some((name, _)) = self.entries.get(device) else { return Ok(None) };
@@ -354,9 +347,6 @@ impl<'a> FleetFile<'a> {
             .map_err(|why| self.refuse(name.range.start, device, why))
     }
 }
-
-/// The key of the releases that no device is sent again.
-const WITHDRAWN: &str = "withdrawn";
 
 /// A field's value as YAML. An IMEI is always quoted, as everywhere in a fleet.
 fn field(key: &str, value: &str) -> String {
@@ -370,22 +360,6 @@ fn field(key: &str, value: &str) -> String {
 fn parse(file: &Path, text: &str) -> Result<Node, EditError> {
     let refuse = |why| EditError::Place { file: file.to_owned(), line: 1, device: "the file".into(), why };
     yaml::parse(text).map_err(refuse)
-}
-
-/// The withdrawn releases with their reasons.
-fn withdrawn(text: &str) -> Result<BTreeMap<String, String>, EditError> {
-    let top = parse(Path::new("fleet.yaml"), text)?;
-    let entries = top.entry(WITHDRAWN).map_or(&[][..], |(_, map)| map.entries());
-    let texts =
-        entries.iter().filter_map(|(key, value)| Some((key.text()?.to_owned(), value.text()?.to_owned())));
-    Ok(texts.collect())
-}
-
-/// Everything in the fleet file but the devices and the withdrawn releases.
-fn rest(text: &str) -> Result<Vec<(Meaning, Meaning)>, EditError> {
-    let top = parse(Path::new("fleet.yaml"), text)?;
-    let others = top.entries().iter().filter(|(key, _)| !matches!(key.text(), Some("devices" | WITHDRAWN)));
-    Ok(others.map(|(key, value)| (key.meaning(text), value.meaning(text))).collect())
 }
 
 fn plain(fleet: &Fleet) -> BTreeMap<String, Plain> {
@@ -439,7 +413,7 @@ fn expected(mut devices: BTreeMap<String, Plain>, edits: &[Edit]) -> BTreeMap<St
                 }
             }
             Edit::Remove { device } => drop(devices.remove(device)),
-            Edit::Withdraw { .. } => {}
+            Edit::Set { .. } => {}
         }
     }
     devices

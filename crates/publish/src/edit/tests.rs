@@ -160,7 +160,7 @@ fn a_field_without_a_column_overrides_the_line() {
 #[test]
 fn releases_are_withdrawn_with_a_reason() {
     let devices = "devices:\n  a: { imei: \"352099001761481\" }\n";
-    let withdraw = |reason: &str| Edit::Withdraw { release: "0.10.64".into(), reason: reason.into() };
+    let withdraw = |reason: &str| withdrawal("0.10.64", reason);
     for (before, after) in [
         ("", "withdrawn:\n  0.10.64: loses its clock\n"),
         ("withdrawn:\n  0.10.63: old # a\n", "withdrawn:\n  0.10.63: old # a\n  0.10.64: loses its clock\n"),
@@ -169,6 +169,102 @@ fn releases_are_withdrawn_with_a_reason() {
         let is = in_yaml(&format!("{devices}{before}"), &[withdraw("loses its clock")]);
         assert_eq!(is, format!("{devices}{after}"));
     }
+}
+
+fn place(steps: &str) -> Vec<Step> {
+    let step = |step: &str| step.parse().map_or_else(|_| Step::Key(step.into()), Step::Item);
+    steps.split('/').map(step).collect()
+}
+
+fn put(steps: &str, value: &str) -> Edit {
+    Edit::Set { place: place(steps), value: value.into() }
+}
+
+#[test]
+fn values_outside_of_devices_are_set_where_they_stand() {
+    let head = HEAD.split_once("channels:").unwrap().0;
+    let waves = "\
+channels: # two
+  stable: 0.10.65 # for most
+  next: # first
+    release: \"0.10.66\" # quoted
+    otherwise: 0.10.65
+    rollout: # in two days
+      - { percent: 5%, at: 2026-12-01T08:00:00Z } # few
+      # many
+      - percent: 100%
+        at: '2026-12-02T08:00:00Z'
+    attempts: 2
+default: { channel: stable }
+";
+    for (edits, old, new) in [
+        (&[put("channels/stable", "0.10.66")][..], "stable: 0.10.65 #", "stable: 0.10.66 #"),
+        (&[put("channels/next/release", "0.10.67")], "\"0.10.66\"", "\"0.10.67\""),
+        (
+            &[put("channels/next/rollout/0/at", "2026-11-30T08:00:00Z")],
+            "5%, at: 2026-12-01T08",
+            "5%, at: 2026-11-30T08",
+        ),
+        (
+            &[put("channels/next/rollout/1/at", "2027-01-02T08:00:00Z")],
+            "'2026-12-02T08:00:00Z'",
+            "\"2027-01-02T08:00:00Z\"",
+        ),
+        (&[put("channels/next/rate", "5/h")], "    attempts: 2\n", "    attempts: 2\n    rate: 5/h\n"),
+        (&[put("channels/beta", "0.10.65")], "    attempts: 2\n", "    attempts: 2\n  beta: 0.10.65\n"),
+        (
+            &[put("channels/next/rollout", "100%")],
+            "rollout: # in two days\n      - { percent: 5%, at: 2026-12-01T08:00:00Z } # few\n      # many\n      - percent: 100%\n        at: '2026-12-02T08:00:00Z'\n",
+            "rollout: 100% # in two days\n",
+        ),
+        (
+            &[put("channels/next/otherwise", "0.10.66"), put("channels/next/release", "0.10.67")],
+            "release: \"0.10.66\" # quoted\n    otherwise: 0.10.65\n",
+            "release: \"0.10.67\" # quoted\n    otherwise: 0.10.66\n",
+        ),
+    ] {
+        assert!(waves.contains(old), "{old}");
+        let wanted = format!("{head}{}", waves.replacen(old, new, 1));
+        for end in ["\n", "\r\n"] {
+            let text = format!("{head}{waves}").replace('\n', end);
+            let is =
+                edited(&[("fleet.yaml", &text)], edits).unwrap_or_else(|error| panic!("{edits:?}: {error}"));
+            assert_eq!(is["fleet.yaml"], wanted.replace('\n', end), "{edits:?}");
+        }
+    }
+}
+
+#[test]
+fn the_first_channel_comes_with_the_default() {
+    let head = HEAD.split_once("channels:").unwrap().0;
+    let edits = [put("channels/stable", "0.10.65"), put("default/channel", "stable")];
+    for channels in ["channels:\n", "channels: {}\n"] {
+        let text = format!("{head}{channels}");
+        let is = edited(&[("fleet.yaml", &text)], &edits).unwrap();
+        let wanted = format!("{head}channels: {{ stable: 0.10.65 }}\ndefault:\n  channel: stable\n");
+        assert_eq!(is["fleet.yaml"], wanted);
+    }
+}
+
+#[test]
+fn values_that_others_share_are_refused() {
+    let head = HEAD.split_once("channels:").unwrap().0;
+    let text = format!(
+        "{head}channels:\n  a: &a {{ release: 0.10.65 }}\n  b: *a\n  c: {{ <<: *a, attempts: 2 }}\n  d: {{ release: &v 0.10.65 }}\n  e: {{ release: *v }}\n"
+    );
+    for (channel, line, why) in [
+        ("a", 9, "is an anchor, which other entries refer to"),
+        ("b", 10, "stands there through an alias or `<<`"),
+        ("c", 11, "may stand there through an alias or `<<`"),
+        ("d", 12, "is an anchor, which other entries refer to"),
+    ] {
+        let steps = format!("channels/{channel}/release");
+        let error = edited(&[("fleet.yaml", &text)], &[put(&steps, "0.10.66")]).unwrap_err().to_string();
+        let wanted = format!("fleet.yaml:{line}: `channels.{channel}.release` {why}: edit it by hand");
+        assert!(error.ends_with(&wanted), "{error}");
+    }
+    let is = edited(&[("fleet.yaml", &text)], &[put("channels/e/release", "0.10.66")]).unwrap();
+    assert_eq!(is["fleet.yaml"], text.replace("release: *v", "release: 0.10.66"));
 }
 
 #[test]
@@ -307,7 +403,7 @@ fn no_other_byte_changes() {
                     }
                 })
                 .collect();
-            let touched: BTreeSet<_> = edits.iter().map(|edit| edit.device().to_owned()).collect();
+            let touched: BTreeSet<_> = edits.iter().map(|edit| edit.place().0.to_owned()).collect();
             let new = match edited(&[("fleet.yaml", &text), ("i.csv", &table)], &edits) {
                 Ok(new) => new,
                 // Two devices with one IMEI.

@@ -1,5 +1,6 @@
 //! A YAML text as a tree whose nodes know their bytes, and the smallest replacements that change an entry.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
@@ -39,12 +40,12 @@ pub(super) enum Value {
 }
 
 /// What a node says, wherever it stands: for comparing two texts. Aliases are compared by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Meaning {
     Null,
     Text(String),
     Seq(Vec<Meaning>),
-    Map(Vec<(Meaning, Meaning)>),
+    Map(BTreeMap<Meaning, Meaning>),
 }
 
 impl Node {
@@ -186,11 +187,13 @@ fn end_of(text: &str, (key, value): &(Node, Node)) -> usize {
     if !matches!(value.value, Value::Null) || !value.range.is_empty() {
         return value.range.end;
     }
-    let rest = &text[key.range.end..];
-    match rest.trim_start_matches(' ').strip_prefix(':') {
-        Some(after) => text.len() - after.len(),
-        None => key.range.end,
-    }
+    after_colon(text, key).unwrap_or(key.range.end)
+}
+
+/// The byte behind the colon of a key.
+fn after_colon(text: &str, key: &Node) -> Option<usize> {
+    let after = text[key.range.end..].trim_start_matches(' ').strip_prefix(':')?;
+    Some(text.len() - after.len())
 }
 
 /// The line end that a text uses at a place.
@@ -247,18 +250,25 @@ pub(super) fn insert(text: &str, map: &Node, key: &str, value: &str) -> Result<R
     }
 }
 
-/// Replaces the value of an entry.
+/// Replaces the value of an entry. `value` is YAML in one line.
 pub(super) fn set(text: &str, key: &Node, old: &Node, value: &str) -> Result<Replacement, String> {
-    if old.is_anchored {
+    if has_anchor(old) {
         return Err("is an anchor, which other entries refer to".into());
     }
     match &old.value {
-        Value::Scalar { is_block: true, .. } | Value::Seq(_) | Value::Map { .. } => {
-            Err("is written over several lines or is a list".into())
-        }
         Value::Null if old.range.is_empty() => {
             let end = end_of(text, &(key.clone(), old.clone()));
             Ok(Replacement { range: end..end, text: format!(" {value}") })
+        }
+        _ if !old.ends_with_its_line() => Err("ends with a text of several lines".into()),
+        Value::Seq(_) | Value::Map { .. } if !text[old.range.clone()].starts_with(['[', '{']) => {
+            // The lines of a block go; what else stands on the line of the key stays.
+            let colon = after_colon(text, key).ok_or("has no colon")?;
+            let (line, after) = (next_line(text, colon), next_line(text, old.range.end));
+            Ok(Replacement { range: colon..after, text: format!(" {value}{}", &text[colon..line]) })
+        }
+        Value::Scalar { is_quoted: true, .. } if !value.starts_with(['"', '{', '[']) => {
+            Ok(Replacement { range: old.range.clone(), text: quoted(value) })
         }
         _ => Ok(Replacement { range: old.range.clone(), text: value.to_owned() }),
     }
@@ -269,7 +279,7 @@ pub(super) fn remove(text: &str, map: &Node, key: &str) -> Result<Replacement, S
     let Value::Map { entries, is_flow } = &map.value else { return Err("is not a mapping".into()) };
     let place = entries.iter().position(|(name, _)| name.text() == Some(key)).ok_or("has no such key")?;
     let (name, value) = &entries[place];
-    if value.is_anchored || has_anchor(value) {
+    if has_anchor(value) {
         return Err("is an anchor, which other entries refer to".into());
     }
     let (start, end) = (name.range.start, end_of(text, &entries[place]));

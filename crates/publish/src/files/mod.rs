@@ -31,7 +31,8 @@ impl Reach {
     }
 
     /// Reads other texts in place of some files, as if they were written already.
-    pub(crate) fn with_texts(self, texts: BTreeMap<PathBuf, String>) -> Self {
+    #[must_use]
+    pub fn with_texts(self, texts: BTreeMap<PathBuf, String>) -> Self {
         Reach { texts, ..self }
     }
 
@@ -81,8 +82,7 @@ impl Reach {
 pub struct FileError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
-    #[source]
+    /// What is wrong with it, which the message has already.
     pub kind: FileErrorKind,
 }
 
@@ -91,7 +91,7 @@ pub struct FileError {
 pub enum FileErrorKind {
     /// The system refuses.
     #[error("cannot be read: {0}")]
-    Io(#[source] io::Error),
+    Io(io::Error),
     /// A directory, a pipe, a socket or a device.
     #[error("is {0}, not a file")]
     NotAFile(&'static str),
