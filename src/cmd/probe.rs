@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use strum::VariantArray as _;
 
+use super::now;
 use super::project::{Project, progress_bar};
 use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
 use crate::context::{Exit, Global, print};
 use crate::report::json;
-use otapress_devices::probe::{Code, PublishedJad, Subject, probe};
+use otapress_core::out_path::OutPath;
+use otapress_devices::probe::{Code, FormerUris, PublishedJad, Subject, probe};
 
 /// Time limit for a reply, in seconds.
 const TIMEOUT: u64 = 20;
@@ -64,7 +66,7 @@ pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::R
         devices.into_iter().map(|tracker| subject(tracker, &out)).collect::<anyhow::Result<Vec<_>>>()?;
     let bar = progress_bar(global, "probing");
     bar.set_length(subjects.len() as u64);
-    let mut report = probe(&site, &subjects, &mut |done| bar.set_position(done as u64));
+    let mut report = probe(&site, &subjects, now(), &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     report.allow(&args.allow);
     let text = if args.json { json::text(&report.view()) } else { report.to_text() };
@@ -77,18 +79,24 @@ fn code(text: &str) -> Result<Code, String> {
     text.parse().map_err(|_| format!("the codes are {}", known()))
 }
 
-fn subject(tracker: SimulatedDevice, out: &std::path::Path) -> anyhow::Result<Subject> {
-    let SimulatedDevice { mut device, target, jad, .. } = tracker;
-    if let Some(target) = target {
-        device.version = target.to_string();
+fn subject(tracker: SimulatedDevice, out: &Path) -> anyhow::Result<Subject> {
+    let SimulatedDevice { mut device, answer, jad, formerly, .. } = tracker;
+    if let Some(target) = &answer.offer.target {
+        device.version = target.version.to_string();
     }
-    let jad = jad
-        .map(|path| {
-            let file = out.join(path.as_str());
-            let bytes = fs::read(&file)
-                .with_context(|| format!("cannot read `{}`: run `otapress build`", file.display()))?;
-            anyhow::Ok(PublishedJad { path, bytes })
-        })
-        .transpose()?;
-    Ok(Subject { device, jad })
+    let jad = jad.map(|path| published(out, path)).transpose()?;
+    let otap = formerly
+        .otap
+        .into_iter()
+        .map(|(uri, path)| anyhow::Ok((uri, path.map(|path| published(out, path)).transpose()?)))
+        .collect::<anyhow::Result<_>>()?;
+    let formerly = FormerUris { otap, version: formerly.version, notify: formerly.notify };
+    Ok(Subject { device, jad, answer, formerly })
+}
+
+fn published(out: &Path, path: OutPath) -> anyhow::Result<PublishedJad> {
+    let file = out.join(path.as_str());
+    let bytes =
+        fs::read(&file).with_context(|| format!("cannot read `{}`: run `otapress build`", file.display()))?;
+    Ok(PublishedJad { path, bytes })
 }

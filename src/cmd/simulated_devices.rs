@@ -18,11 +18,12 @@ use otapress_core::wire::{AnswerFile, Site};
 use otapress_devices::device;
 use otapress_devices::device::http::{Network, Url};
 use otapress_devices::tls::Tls;
+use otapress_publish::fleet::uri::HttpUri;
 use otapress_publish::fleet::{Device, Fleet};
 use otapress_publish::password;
 use otapress_publish::provision::to_set;
 use otapress_publish::publish::scan::read_site;
-use otapress_publish::render::jad_path;
+use otapress_publish::render::jad_paths;
 
 /// A simulated device and what out/ has for it.
 #[derive(Debug)]
@@ -33,6 +34,19 @@ pub(crate) struct SimulatedDevice {
     pub(crate) attempts: u32,
     /// Its JAD below out/, if it has a target.
     pub(crate) jad: Option<OutPath>,
+    /// Its answer file.
+    pub(crate) answer: AnswerFile,
+    /// What it may still have been told.
+    pub(crate) formerly: Former,
+}
+
+/// URIs of `formerly`, not expanded.
+#[derive(Debug)]
+pub(crate) struct Former {
+    /// otapURIs, and the JAD below out/, if the device has a target.
+    pub(crate) otap: Vec<(String, Option<OutPath>)>,
+    pub(crate) version: Vec<String>,
+    pub(crate) notify: Vec<String>,
 }
 
 /// The devices to play and the server to play them against.
@@ -110,19 +124,31 @@ fn simulated_device(
         .with_context(|| format!("`{}` is not what the fleet says: run `otapress build`", out.display()))
         .with_context(|| format!("cannot read `{}`", file.display()))?;
     let answer = AnswerFile::parse(&text).with_context(|| format!("cannot read `{}`", file.display()))?;
-    let (target, attempts) = match answer.offer.target {
+    let (target, attempts) = match &answer.offer.target {
         Some(target) => (Some(target.version), target.attempts),
         None => (None, 0),
     };
-    let Ok(jad) = jad_path(fleet, device) else {
+    let Ok(mut jads) = jad_paths(fleet, device) else {
         bail!("`otapURI` names no file for device `{}`", device.client_id);
+    };
+    let former_jads = jads.split_off(1);
+    let now_jad = jads.pop();
+    let published = &fleet.group(device).provisioning.formerly;
+    let texts = |uris: &[HttpUri]| uris.iter().map(|uri| uri.as_str().to_owned()).collect();
+    let formerly = Former {
+        otap: (published.otap_uris.iter().zip(former_jads))
+            .map(|(uri, path)| (uri.as_str().to_owned(), target.map(|_| path)))
+            .collect(),
+        version: texts(&published.version_uris),
+        notify: texts(&published.notify_uris),
     };
     let mut simulated = device::Device::new(device.imei, "0.0.1");
     for (key, val) in to_set(fleet, device, password) {
         simulated = simulated.with(key, &val)?;
     }
     simulated.network = network.clone();
-    Ok(SimulatedDevice { device: simulated, target, attempts, jad: target.map(|_| jad) })
+    let jad = now_jad.filter(|_| target.is_some());
+    Ok(SimulatedDevice { device: simulated, target, attempts, jad, answer, formerly })
 }
 
 /// All items, or `n` evenly spaced ones: always the same.

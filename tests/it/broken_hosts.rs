@@ -193,3 +193,114 @@ fn a_directory_that_is_simply_served() {
         fs::write(file, text).unwrap();
     });
 }
+
+/// What keeps a responder from answering or remembering, on each way to it.
+#[test]
+fn a_responder_that_is_dead_or_forgets() {
+    let site = Site::new(|yaml| yaml);
+    let (address, [wrap, _nginx]) = nginx(&site, |_| {});
+    let host = Host { site: &site, address };
+    host.is_clean();
+    site.forbids_writing("state", || host.finds(&["responder-state"]));
+    host.is_clean();
+    drop(wrap);
+    host.finds(&["responder-down"]);
+
+    let upstream = free_address();
+    let site = Site::new(|yaml| yaml);
+    let address = free_address();
+    let printed = site.configure(address, "nginx", &["--upstream", &upstream.to_string()]);
+    let _nginx = servers::nginx(&site, &[&printed]).listening(address);
+    Host { site: &site, address }.finds(&["responder-down"]);
+
+    let site = Site::new(|yaml| yaml);
+    let address = free_address();
+    let printed = site.configure(address, "apache", &[]);
+    let _apache = servers::apache(&site, address, &printed);
+    let host = Host { site: &site, address };
+    host.is_clean();
+    site.forbids_writing("state", || host.finds(&["responder-state"]));
+    fs::remove_file(site.path("bin/otapress-cgi")).unwrap();
+    host.finds(&["notify-status", "post-status", "version-status"]);
+}
+
+/// The responder reads no out/, that of before, or that of another fleet.
+#[test]
+fn a_responder_of_another_directory() {
+    let out = |site: &Site| format!("OTAPRESS_OUT {}", site.text("out"));
+    let site = Site::new(|yaml| yaml);
+    let wrong = |file: &str| change(file, &out(&site), &out(&site).replace("/out", "/no-out"));
+    let (address, _running) = nginx(&site, wrong);
+    Host { site: &site, address }.finds(&["responder-out"]);
+
+    let site = Site::new(|yaml| yaml);
+    let unset = |file: &str| change(file, &format!("        fastcgi_param {};\n", out(&site)), "");
+    let (address, _running) = nginx(&site, unset);
+    Host { site: &site, address }.finds(&["responder-out"]);
+
+    let site = Site::new(|yaml| yaml);
+    let copy = |file: &str| {
+        let copied = Command::new("cp").arg("-a").args([site.path("out"), site.path("copy")]).status();
+        assert!(copied.unwrap().success());
+        change(file, &out(&site), &out(&site).replace("/out", "/copy"));
+    };
+    let (address, _running) = nginx(&site, copy);
+    Host { site: &site, address }.is_clean();
+    change(&site.text("fleet.yaml"), "    release: 0.10.66\n", "    release: 0.10.65\n");
+    site.otapress(&["build"]);
+    // It upgrades those who run what is now their target.
+    Host { site: &site, address }.finds(&["responder-stale"]);
+
+    let site = Site::new(|yaml| yaml);
+    let address = free_address();
+    let printed = site.configure(address, "apache", &[]);
+    change(&printed, "SetEnv OTAPRESS_OUT \"", "SetEnv OTAPRESS_OUT \"/nowhere");
+    let _apache = servers::apache(&site, address, &printed);
+    Host { site: &site, address }.finds(&["responder-out"]);
+}
+
+#[test]
+fn serve_that_forgets_or_reads_another_directory() {
+    let site = Site::new(|yaml| yaml);
+    let serve = |global: &[&str]| {
+        let address = free_address();
+        let mut command = site.command();
+        command.args(global).args(["serve", "--no-build", "--listen", &address.to_string()]);
+        (address, Process::start(&site, command).listening(address))
+    };
+    // Below a file no directory can be made.
+    let nowhere = site.text("fleet.yaml/state");
+    let (address, _serve) = serve(&["--state", &nowhere]);
+    Host { site: &site, address }.finds(&["responder-state"]);
+    let copied = Command::new("cp").arg("-a").args([site.path("out"), site.path("copy")]).status();
+    assert!(copied.unwrap().success());
+    let (address, _serve) = serve(&["--out", &site.text("copy")]);
+    let host = Host { site: &site, address };
+    host.is_clean();
+    fs::remove_dir_all(site.path("copy/vc")).unwrap();
+    host.finds(&["responder-stale"]);
+    fs::remove_file(site.path("copy/otapress.json")).unwrap();
+    host.finds(&["responder-out"]);
+}
+
+/// What devices may still have been told is looked at, too.
+#[test]
+fn former_uris() {
+    let site = Site::new(|yaml| yaml);
+    let copy = |file: &str| {
+        let copied = Command::new("cp").arg("-a").args([site.path("out"), site.path("copy")]).status();
+        assert!(copied.unwrap().success());
+        change(file, &site.text("out"), &site.text("copy"));
+    };
+    let (address, running) = nginx(&site, copy);
+    let host = Host { site: &site, address };
+    host.is_clean();
+    let formerly = "  formerly:\n    otapURI: [http://ota.example.com/old/@/OwnTracks.jad]\n    \
+                    versionURI: [http://ota.example.com/vc]\n    notifyURI: [http://ota.example.com/result/@]\n";
+    change(&site.text("fleet.yaml"), "  apn: internet\n", &format!("{formerly}  apn: internet\n"));
+    site.otapress(&["build"]);
+    host.finds(&["jad-status", "notify-unpublished", "version-unpublished"]);
+    drop(running);
+    let (address, _running) = nginx(&site, |_| {});
+    Host { site: &site, address }.is_clean();
+}

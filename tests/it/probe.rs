@@ -6,10 +6,10 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use otapress_core::out::SITE_FILE;
-use otapress_core::wire::Site;
+use otapress_core::wire::{AnswerFile, Site};
 use otapress_devices::device::Device;
 use otapress_devices::device::http::Network;
-use otapress_devices::probe::{Code, PublishedJad, Report, Subject, probe};
+use otapress_devices::probe::{Code, FormerUris, PublishedJad, Report, Subject, probe};
 use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_server::http::Credentials;
@@ -54,14 +54,20 @@ impl Live {
             .map(|(client, imei, version, jad)| {
                 let mut device = self.server.device(client, imei, version);
                 change(&mut device);
-                Subject { device, jad }
+                let answer = fs::read(self.tree.out().join(format!("vc/{imei}.json"))).unwrap();
+                let answer = AnswerFile::parse(&answer).unwrap();
+                Subject { device, jad, answer, formerly: FormerUris::default() }
             })
             .into()
     }
 
     fn probe(&self, change: impl Fn(&mut Device)) -> Report {
-        probe(&self.site(), &self.subjects(change), &mut |_| {})
+        probe(&self.site(), &self.subjects(change), now(), &mut |_| {})
     }
+}
+
+fn now() -> i64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap()
 }
 
 fn codes(report: &Report) -> Vec<&'static str> {
@@ -318,6 +324,48 @@ fn version_answers() {
     finds(&["version-leak"], move |seen, reply| {
         if check(seen) { reply.body(r#"{"upgrade":0,"offer":{"interval":10800}}"#) } else { reply }
     });
+}
+
+/// What the responder decides is compared with what out/ says, and its header is the proof that it decided.
+#[test]
+fn decisions() {
+    let check = |seen: &Seen| is(seen, "POST", "/otap/version");
+    // A server's own answer, whatever is sent there.
+    finds(&["responder-down"], |seen, reply| match seen.line.contains("/otap/version") {
+        true => Reply::new("200 OK", r#"{"upgrade":0}"#),
+        false => reply,
+    });
+    finds(&["version-unpublished"], move |seen, reply| {
+        if check(seen) { reply.without("X-Otapress").body(r#"{"upgrade":0}"#) } else { reply }
+    });
+    for (decision, code) in [
+        ("unreadable-out; store=none", "responder-out"),
+        ("no-answer-file; store=ok", "responder-out"),
+        ("no-state; store=none", "responder-state"),
+        ("unknown-device; store=ok", "responder-stale"),
+        ("not-published; store=ok", "responder-stale"),
+        ("no-such-decision; store=ok", "responder-stale"),
+    ] {
+        finds(&[code], move |seen, reply| match check(seen) {
+            true => reply.body(r#"{"upgrade":0}"#).with("X-Otapress", decision),
+            false => reply,
+        });
+    }
+    finds(&["responder-state"], move |seen, reply| match seen.line.contains("/otap/version") {
+        true => Reply {
+            headers: reply.headers.iter().map(|line| line.replace("store=ok", "store=none")).collect(),
+            ..reply
+        },
+        false => reply,
+    });
+    // An upgrade that does not arrive.
+    finds(&["version-altered"], move |seen, reply| match reply.body == br#"{"upgrade":1}"# {
+        true if check(seen) => reply.body(r#"{"upgrade":0}"#),
+        _ => reply,
+    });
+    let report = twisted(|_, reply| reply.with("Date", "Tue, 15 Nov 1994 08:12:31 GMT"));
+    assert_eq!(codes(&report), ["clock-off"], "{}", report.to_text());
+    assert!(!report.has_errors());
 }
 
 #[test]

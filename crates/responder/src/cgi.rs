@@ -217,9 +217,10 @@ pub fn guarded<T>(env: &Environment<'_>, work: impl FnOnce() -> T + UnwindSafe) 
 /// not recorded, anybody else that there is no upgrade.
 fn fallback(env: &Environment<'_>, why: &str) -> Reply {
     let agent = env("HTTP_USER_AGENT");
-    match Agent::parse(agent.as_ref().map(|agent| agent.as_bytes())).program {
+    let agent = Agent::parse(agent.as_ref().map(|agent| agent.as_bytes()));
+    match agent.program {
         Program::Modem => Reply::empty(500, Some(why.to_owned())),
-        _ => Reply::no(why),
+        _ => Reply::without_site(why, &agent),
     }
 }
 

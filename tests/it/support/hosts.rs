@@ -76,6 +76,19 @@ impl Site {
         self.path(name).to_str().unwrap().into()
     }
 
+    /// Does something while the servers' user may not write in a directory.
+    pub fn forbids_writing(&self, name: &str, work: impl FnOnce()) {
+        let change = |owner: &str, mode: &str| {
+            if geteuid().is_root() {
+                run(Command::new("chown").arg("-R").arg(owner).arg(self.path(name)));
+            }
+            run(Command::new("chmod").arg("-R").arg(mode).arg(self.path(name)));
+        };
+        change("root:root", "u-w,go=rX");
+        work();
+        change(&format!("{USER}:{USER}"), "u+w");
+    }
+
     /// Runs `otapress` on the fleet and gives what it prints.
     #[track_caller]
     pub fn otapress(&self, args: &[&str]) -> String {
@@ -137,9 +150,12 @@ pub fn network(address: SocketAddr) -> Network {
 /// Lets the servers' user write there.
 pub fn give(path: &Path) {
     if geteuid().is_root() {
-        let status = Command::new("chown").arg(format!("{USER}:{USER}")).arg(path).status().unwrap();
-        assert!(status.success());
+        run(Command::new("chown").arg(format!("{USER}:{USER}")).arg(path));
     }
+}
+
+fn run(command: &mut Command) {
+    assert!(command.status().unwrap().success(), "{command:?}");
 }
 
 /// `text` if the servers are started by root, who must say whom they become.

@@ -33,8 +33,11 @@ pub const READABLE: std::ops::RangeInclusive<u32> = 1..=FORMAT;
 pub const NO: &str = r#"{"upgrade":0}"#;
 
 /// The header that tells a simulated device why it is answered so, and whether records can be kept:
-/// `<decision>; store=ok|none`. It is there at published paths only.
+/// `<decision>; store=ok|none`. It is there at published paths only, and where none can be known.
 pub const DECISION: &str = "X-Otapress";
+
+/// The decision of a responder that cannot read `otapress.json`, so that it knows no path.
+pub const UNREADABLE_OUT: &str = "unreadable-out";
 
 /// One device's answer file, `vc/<IMEI>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

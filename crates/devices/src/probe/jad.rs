@@ -1,7 +1,7 @@
 //! The descriptor: auth, status, type, cache headers, form and content.
 
 use super::transport::is_redirect;
-use super::{Code, JAD, PublishedJad, Sent, Walk};
+use super::{Code, PublishedJad, Sent, Walk, What};
 use crate::device::http::Reply;
 use crate::device::{Device, JAD_TYPE, media_type, unknown_charset};
 use otapress_core::wire::Release;
@@ -9,13 +9,18 @@ use otapress_publish::jad::{self, Jad};
 
 impl Walk<'_> {
     /// Fetches a device's JAD and looks at it; gives what the device goes on with.
-    pub(super) fn jad(&mut self, device: &Device, published: &PublishedJad) -> Option<Jad> {
-        let url = device.expanded("otapURI")?;
-        let sent = self.fetch(JAD, device, &url)?;
+    pub(super) fn jad(
+        &mut self,
+        what: What,
+        device: &Device,
+        url: &str,
+        published: &PublishedJad,
+    ) -> Option<Jad> {
+        let sent = self.fetch(what, device, url)?;
         let reply = sent.reply.as_ref().ok()?;
         if reply.status != 200 {
             if !is_redirect(reply) {
-                self.find(Code::JadStatus, &sent, format!("the JAD was answered with {}", reply.status));
+                self.find(Code::JadStatus, &sent, format!("{what} was answered with {}", reply.status));
             }
             return None;
         }
@@ -25,7 +30,7 @@ impl Walk<'_> {
 
     /// A GET of the modem: without credentials, and with them where the fleet has some. `None` if there is
     /// no reply to judge, or if the credentials are at fault.
-    pub(super) fn fetch(&mut self, what: super::What, device: &Device, url: &str) -> Option<Sent> {
+    pub(super) fn fetch(&mut self, what: What, device: &Device, url: &str) -> Option<Sent> {
         let request = device.modem_get(url);
         let Some(authorized) = device.with_credentials(&request) else {
             return Some(self.send(what, device, request));

@@ -2,71 +2,74 @@
 
 use serde_json::Value;
 
+use super::decision::is_upgrade;
 use super::transport::is_redirect;
-use super::{CHECK, Code, RESULT, Sent, Subject, Walk};
+use super::{CHECK, Code, Sent, Subject, Walk, What};
 use crate::device::http::{Framing, Reply, Request};
 use crate::device::{Device, Program};
 use otapress_core::out::answer_path;
-use otapress_core::wire::{DECISION, NO};
+use otapress_core::wire::NO;
 
 /// A User-Agent of the MIDlet that names no IMEI: it is answered as any, and there is nobody to remember.
 const NOBODY: &str = "GW/0";
 
-const STRAY: super::What = "the answer to a POST of another path";
+const STRAY: What = "the answer to a POST of another path";
 
 impl Walk<'_> {
     /// A version check of a device that runs its target (if it has one): it must never upgrade.
-    pub(super) fn version_check(&mut self, device: &mut Device, has_target: bool) {
-        let Some(exchange) = device.check().exchange else { return };
-        let sent = self.sent(CHECK, device, exchange.request, exchange.reply);
+    pub(super) fn version_check(&mut self, device: &mut Device, subject: &Subject) {
+        let Some((sent, upgrades)) = self.version_answer(CHECK, device) else { return };
         let Ok(reply) = &sent.reply else { return };
-        if reply.status != 200 {
-            self.bad_status(Code::VersionStatus, &sent, reply);
-            return;
-        }
-        let members = match serde_json::from_slice(&reply.body) {
-            Ok(Value::Object(members)) if reply.body.is_ascii() => members,
-            _ => {
-                let message = format!("{CHECK} is not an object of JSON in ASCII");
-                self.find(Code::VersionMalformed, &sent, message);
-                return;
-            }
-        };
-        match members.get("upgrade").and_then(Value::as_i64) {
-            None => {
-                let message = format!("{CHECK} has no integer `upgrade`");
-                self.find(Code::VersionMalformed, &sent, message);
-            }
-            Some(upgrade) if upgrade != 0 && has_target => {
-                let message = format!("{CHECK} upgrades a device that runs its target, {}", device.version);
-                self.find(Code::VersionLoop, &sent, message);
-            }
-            Some(_) if reply.body == NO.as_bytes() && reply.header(DECISION).is_none() => {
-                let message = format!("{CHECK} is that of a path which the responder does not know");
-                self.find(Code::VersionUnpublished, &sent, message);
-            }
-            Some(_) => {}
-        }
-        if let Some(other) = members.keys().find(|key| !matches!(key.as_str(), "upgrade" | "settings")) {
-            self.find(Code::VersionLeak, &sent, format!("{CHECK} has the member `{other}`"));
+        if upgrades && subject.answer.offer.target.is_some() && !is_upgrade(reply) {
+            let message = format!("{CHECK} upgrades a device that runs its target, {}", device.version);
+            self.find(Code::VersionLoop, &sent, message);
+        } else {
+            self.no_upgrade(device, &sent, reply, subject);
         }
     }
 
+    /// A version check, and whether its answer upgrades; `None` if there is no answer to go on with.
+    pub(super) fn version_answer(&mut self, what: What, device: &mut Device) -> Option<(Sent, bool)> {
+        let exchange = device.check().exchange?;
+        let sent = self.sent(what, device, exchange.request, exchange.reply);
+        let reply = sent.reply.as_ref().ok()?;
+        if reply.status != 200 {
+            self.bad_status(Code::VersionStatus, &sent, reply);
+            return None;
+        }
+        let Ok(Value::Object(members)) = serde_json::from_slice(&reply.body) else {
+            self.find(Code::VersionMalformed, &sent, format!("{what} is not an object of JSON"));
+            return None;
+        };
+        if !reply.body.is_ascii() {
+            self.find(Code::VersionMalformed, &sent, format!("{what} is not pure ASCII"));
+            return None;
+        }
+        if let Some(other) = members.keys().find(|key| !matches!(key.as_str(), "upgrade" | "settings")) {
+            self.find(Code::VersionLeak, &sent, format!("{what} has the member `{other}`"));
+            return None;
+        }
+        let Some(upgrade) = members.get("upgrade").and_then(Value::as_i64) else {
+            self.find(Code::VersionMalformed, &sent, format!("{what} has no integer `upgrade`"));
+            return None;
+        };
+        Some((sent, upgrade != 0))
+    }
+
     /// A result of a simulated device.
-    pub(super) fn result(&mut self, device: &Device) {
-        let Some(url) = device.expanded("notifyURI").filter(|url| !url.is_empty()) else { return };
+    pub(super) fn result(&mut self, what: What, device: &Device, url: &str) {
         let mut simulated = device.clone();
         simulated.product = Program::Simu.to_string();
-        let request = simulated.modem_post(&url, otapress_publish::jad::SUCCESS);
-        let sent = self.send(RESULT, device, request);
-        if let Ok(reply) = &sent.reply
-            && reply.status != 200
-        {
+        let request = simulated.modem_post(url, otapress_publish::jad::SUCCESS);
+        let sent = self.send(what, device, request);
+        let Ok(reply) = &sent.reply else { return };
+        if reply.status != 200 {
             self.bad_status(Code::NotifyStatus, &sent, reply);
-        } else if let Ok(reply) = &sent.reply
-            && reply.body == NO.as_bytes()
+        } else if reply.body == NO.as_bytes()
+            && !self.report.has(Code::ResponderOut)
+            && !self.is_fallback(device, &sent)
         {
-            let message = format!("{RESULT} is that of a path which the responder does not know");
+            let message = format!("{what} is that of a path which the responder does not know");
             self.find(Code::NotifyUnpublished, &sent, message);
         }
     }

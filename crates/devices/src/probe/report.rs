@@ -113,6 +113,11 @@ impl Report {
         self.found.values()
     }
 
+    /// Whether there is a finding of this code.
+    pub(super) fn has(&self, code: Code) -> bool {
+        self.findings().any(|finding| finding.code == code)
+    }
+
     /// Whether there is a finding that is an error.
     pub fn has_errors(&self) -> bool {
         self.findings().any(|finding| finding.code.severity() == Severity::Error)

@@ -17,6 +17,8 @@ use crate::diag::{Code, Diagnostic};
 pub struct Formerly {
     /// Former paths of the JADs, `@` unexpanded.
     pub jad_paths: Vec<Spanned<JadPath>>,
+    /// The otapURIs of these paths; any host.
+    pub otap_uris: Vec<HttpUri>,
     /// Former notifyURIs, `@` unexpanded; any host.
     pub notify_uris: Vec<HttpUri>,
     /// Former versionURIs; any host.
@@ -66,7 +68,8 @@ impl Draft {
         secrets: Secrets<'_>,
         now: (Option<&Text>, Option<&Text>),
     ) -> Formerly {
-        let jad_paths = self.otap_uris.iter().filter_map(|text| jad_path(reader, text, site)).collect();
+        let (otap_uris, jad_paths) =
+            self.otap_uris.iter().filter_map(|text| jad_path(reader, text, site)).unzip();
         let notify = self.notify_uris.iter().filter_map(|text| http_uri(reader, text, "notifyURI"));
         let notify_uris = notify.map(|uri| uri.value).collect();
         let version = self.version_uris.iter().filter_map(|text| web_uri(reader, text, "versionURI"));
@@ -90,11 +93,11 @@ impl Draft {
                 password_file: PathBuf::from(&*file.text),
             })
             .collect();
-        Formerly { jad_paths, notify_uris, version_uris, auths }
+        Formerly { jad_paths, otap_uris, notify_uris, version_uris, auths }
     }
 }
 
-fn jad_path(reader: &mut Reader, text: &Text, site: &Site) -> Option<Spanned<JadPath>> {
+fn jad_path(reader: &mut Reader, text: &Text, site: &Site) -> Option<(HttpUri, Spanned<JadPath>)> {
     let uri = http_uri(reader, text, "otapURI")?;
     let Some(below) = uri.value.path_below(site) else {
         let base = site.uri().path().into_owned();
@@ -108,5 +111,6 @@ fn jad_path(reader: &mut Reader, text: &Text, site: &Site) -> Option<Spanned<Jad
         );
         return None;
     };
-    published_path(reader, &uri, below).map(|value| Spanned { value, span: uri.span })
+    let value = published_path(reader, &uri, below)?;
+    Some((uri.value, Spanned { value, span: uri.span }))
 }

@@ -82,7 +82,10 @@ pub fn jad_path(fleet: &Fleet, device: &Device) -> Result<OutPath, Diagnostic> {
 }
 
 /// The paths of a device's JAD: today's, then former ones.
-fn jad_paths(fleet: &Fleet, device: &Device) -> Result<Vec<OutPath>, Diagnostic> {
+///
+/// # Errors
+/// If one of them names no file for the device.
+pub fn jad_paths(fleet: &Fleet, device: &Device) -> Result<Vec<OutPath>, Diagnostic> {
     let formerly = &fleet.group(device).provisioning.formerly.jad_paths;
     let former = formerly.iter().map(|path| expand(&path.value, path.span, device));
     std::iter::once(jad_path(fleet, device)).chain(former).collect()

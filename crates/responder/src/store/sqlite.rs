@@ -19,7 +19,7 @@ use std::sync::atomic::{self, AtomicI32};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
+use rusqlite::{Connection, Error, ErrorCode, MAIN_DB, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -124,6 +124,11 @@ impl SqliteStore {
         let file = Some(file_id(path).unwrap_or_default());
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags).map_err(failed)?;
+        // SQLite opens what it may only read without a word, and begins every transaction on it.
+        if db.is_readonly(MAIN_DB).map_err(failed)? {
+            let why = "this user may read it and not write it: `ls -l` shows who may".into();
+            return Err(StoreError::Unfit { path: path.into(), why });
+        }
         configure(&db).map_err(failed)?;
         let log_pages = Arc::new(AtomicI32::new(0));
         let pages = Arc::clone(&log_pages);
