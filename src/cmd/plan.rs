@@ -44,7 +44,8 @@ pub(crate) struct Args {
     /// Print Markdown, for a comment on a merge request
     #[arg(long)]
     markdown: bool,
-    /// Compare two published directories, from DIR (old) to out/ (new); the fleet only names the devices
+    /// Compare two published directories, from DIR (old) to out/ (new); the fleet only names the devices, and
+    /// says what traffic costs
     #[arg(long, value_name = "DIR", conflicts_with = "save")]
     against: Option<PathBuf>,
     /// Say what goes now and what goes later as of this moment, such as `2026-12-01T08:00:00Z` [default: now]
@@ -71,7 +72,7 @@ const PAGE: u32 = 1000;
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if let Some(old) = &args.against {
-        // The fleet only says what the devices are called and what is kept, so it may have any mistake.
+        // The fleet only says what the devices are called, what is kept and what traffic costs, so it may have any mistake.
         let fleet = fleet::load_within(&global.reach(), &global.fleet).fleet;
         let names = fleet.as_ref().map(Names::of).unwrap_or_default();
         let keep = fleet.as_ref().map(|fleet| fleet.keep().clone()).unwrap_or_default();
@@ -79,6 +80,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         let mut plan = compare(&before, &after, &names);
         let sides = [(global.out(), &after), (old.clone(), &before)];
         plan.look_into(|version| sides.iter().find_map(|(dir, view)| published_jar(dir, view, version)));
+        fleet.iter().for_each(|fleet| plan.reckon(fleet));
         return show(global, args, plan, &names);
     }
     let out = real_path(&global.out());
@@ -92,6 +94,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     hidden.are_kept(&out, fleet.keep())?;
     let mut plan = compare(&before, &after, &names);
     plan.look_into(|version| Some(catalog.get(version)?.jar().clone()));
+    plan.reckon(fleet);
     show(global, args, plan, &names)
 }
 

@@ -38,6 +38,9 @@ pub fn per_month(interval: u32) -> f64 {
     if interval == 0 { 0.0 } else { MONTH / f64::from(interval) }
 }
 
+/// The size of a JAD where it is not rendered, in bytes.
+pub const JAD: u64 = 500;
+
 /// Bytes of one download of a release.
 pub fn download(jar: u64, jad: u64) -> u64 {
     jar.saturating_add(jad).saturating_add(UPGRADE)
@@ -60,9 +63,11 @@ pub fn pings(keep_alive: u32) -> f64 {
     per_month(keep_alive) * PING
 }
 
-/// `15.1 MB`, or `5.9 kB` of what is less than a tenth of that.
+/// `15.1 MB` or `36 MB`, and `5.9 kB` of what is less than a tenth of one.
 pub fn megabytes(bytes: f64) -> String {
-    if bytes < 1e5 { format!("{:.1} kB", bytes / 1e3) } else { format!("{:.1} MB", bytes / 1e6) }
+    let (amount, unit) = if bytes < 1e5 { (bytes / 1e3, "kB") } else { (bytes / 1e6, "MB") };
+    let amount = format!("{amount:.1}");
+    format!("{} {unit}", amount.strip_suffix(".0").unwrap_or(&amount))
 }
 
 #[cfg(test)]
@@ -74,9 +79,10 @@ mod tests {
         let usage = Usage::default();
         assert_eq!(megabytes(usage.locations(5)), "15.1 MB");
         assert_eq!(megabytes(usage.locations(30)), "2.5 MB");
-        assert_eq!(megabytes(usage.locations(0)), "0.0 kB");
+        assert_eq!(megabytes(usage.locations(0)), "0 kB");
         assert_eq!(megabytes(checks(10_800)), "0.1 MB");
         assert_eq!(megabytes(checks(60)), "21.6 MB");
+        assert_eq!(megabytes(36e6), "36 MB");
         assert_eq!(download(300_000, 500), 302_000);
     }
 }

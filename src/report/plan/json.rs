@@ -16,6 +16,7 @@ use otapress_publish::plan::view::Fingerprint;
 use otapress_publish::plan::{
     Change, Devices, Kind, Opening, Plan, Proof, Pushed, Rule, Running, Side, State, Upgrades,
 };
+use otapress_publish::price::{Costs, Month};
 use otapress_publish::settings::is_secret;
 
 /// The number of the format; a saved plan with another number is refused.
@@ -41,6 +42,58 @@ struct View {
     suites: Vec<Value>,
     files: FilesView,
     upgrades: Upgrades,
+    /// If the fleet has a `dataPlan`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price: Option<PriceView>,
+}
+
+/// Bytes and money; of a month, what changes for each device.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PriceView {
+    currency: String,
+    once: PartView,
+    unsure: PartView,
+    if_all_attempts_fail: PartView,
+    months: Vec<MonthView>,
+    version_checks: PartView,
+}
+
+#[derive(Serialize)]
+struct PartView {
+    bytes: f64,
+    money: f64,
+}
+
+#[derive(Serialize)]
+struct MonthView {
+    key: &'static str,
+    before: u32,
+    after: u32,
+    devices: usize,
+    #[serde(flatten)]
+    each: PartView,
+}
+
+fn price(costs: &Costs) -> PriceView {
+    #[allow(clippy::cast_precision_loss)]
+    let amount = |bytes: u64| bytes as f64;
+    let part = |bytes: f64| PartView { bytes, money: (costs.money(bytes) * 100.0).round() / 100.0 };
+    let month = |month: &Month| MonthView {
+        key: month.key,
+        before: month.values.0,
+        after: month.values.1,
+        devices: month.devices,
+        each: part(month.bytes.round()),
+    };
+    PriceView {
+        currency: costs.currency().to_owned(),
+        once: part(amount(costs.upgrades.traffic)),
+        unsure: part(amount(costs.upgrades.unsure_traffic)),
+        if_all_attempts_fail: part(amount(costs.upgrades.worst_traffic)),
+        months: costs.months.iter().map(month).collect(),
+        version_checks: part(costs.checks.0.round()),
+    }
 }
 
 #[derive(Serialize)]
@@ -265,6 +318,7 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
             bytes_removed: files.bytes_removed,
         },
         upgrades: plan.upgrades,
+        price: plan.costs.as_ref().map(price),
     }
 }
 

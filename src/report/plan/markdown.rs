@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::sections::{headline, schedule, sections};
+use super::sections::{headline, price, schedule, sections};
 use super::{Mark, Row, Style, Word, Words, names};
 use crate::report::words::{count, one_line};
 use otapress_publish::plan::Plan;
@@ -20,6 +20,9 @@ pub(crate) fn markdown(plan: &Plan, style: Style<'_>) -> String {
         let _ = writeln!(text, "\n**{}**", said(&schedule));
     }
     let _ = writeln!(text, "\n{}", said(&headline(plan)));
+    if let Some(price) = price(plan) {
+        let _ = writeln!(text, "\n{}", said(&price));
+    }
     for section in sections(plan) {
         let _ = writeln!(text, "\n#### {}\n", section.title);
         let has_devices = section.rows.iter().any(|row| row.devices.is_some());

@@ -7,6 +7,7 @@ use super::{Mark, Row, Section, Words};
 use crate::report::status::time::moment;
 use crate::report::words::{bytes, count};
 use otapress_publish::plan::{Kind, Opening, Plan};
+use otapress_publish::price::Costs;
 use otapress_publish::publish::is_mass_removal;
 
 /// How many devices go now and when the others may, as of `now`: `71 now · 91 from 2026-11-30T08:00:00Z · 138
@@ -66,6 +67,11 @@ pub(super) fn headline(plan: &Plan) -> String {
         line += &format!("; {moved} find their JAD elsewhere");
     }
     line
+}
+
+/// What the plan costs.
+pub(super) fn price(plan: &Plan) -> Option<String> {
+    plan.costs.as_ref()?.line()
 }
 
 /// Everything that changes; nothing that does not.
@@ -166,5 +172,7 @@ fn expected(plan: &Plan) -> Vec<Row<'_>> {
         );
         rows.push(Row::new(Mark::Plain, Words::said(what)));
     }
+    let costs = plan.costs.iter().filter(|_| !plan.is_empty());
+    rows.extend(costs.flat_map(Costs::lines).map(|line| Row::new(Mark::Plain, Words::said(line))));
     rows
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::sections::{headline, schedule, sections};
+use super::sections::{headline, price, schedule, sections};
 use super::{Mark, Row, Style, Word, Words, names};
 use crate::report::words::{count, one_line};
 use otapress_publish::plan::Plan;
@@ -15,7 +15,7 @@ pub(crate) fn text(plan: &Plan, style: Style<'_>) -> String {
     let paint = |code: &'static str| if style.colour { code } else { "" };
     let (bold, reset) = (paint("\x1b[1m"), paint("\x1b[0m"));
     let mut text = String::new();
-    for line in schedule(plan, style.now).into_iter().chain([headline(plan)]) {
+    for line in schedule(plan, style.now).into_iter().chain([headline(plan)]).chain(price(plan)) {
         let _ = writeln!(text, "{bold}{line}{reset}");
     }
     for section in sections(plan) {

@@ -10,6 +10,7 @@ use super::settings;
 use super::view::{BlobId, Meaning, View};
 use super::{Devices, JadMove, Plan, RuleChange, SettingChange, Side, State, Transition, Upgrades, Wave};
 use super::{files, jads};
+use crate::traffic;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
 use otapress_core::wire::{AnswerFile, Limit, Site, Target};
@@ -86,6 +87,7 @@ pub fn compare(before: &View, after: &View, names: &Names<'_>) -> Plan {
         suites: Vec::new(),
         files: files::files(before, after),
         upgrades: upgrades(&classes, &sizes, after.site()),
+        costs: None,
         changed,
         lists,
     }
@@ -297,14 +299,19 @@ fn upgrades(classes: &[Class], sizes: &[usize], site: Option<&Site>) -> Upgrades
     for (class, &n) in classes.iter().zip(sizes) {
         let (before, after) = (class.before.state, class.after.state);
         let Some(version) = after.version().filter(|_| may_go(class)) else { continue };
-        let bytes = jars.get(&version).copied().unwrap_or(0).saturating_mul(n as u64);
-        if before.version().is_some_and(|before| before != version) {
-            upgrades.devices += n;
-            upgrades.bytes = upgrades.bytes.saturating_add(bytes);
-        } else {
-            upgrades.unsure += n;
-            upgrades.unsure_bytes = upgrades.unsure_bytes.saturating_add(bytes);
-        }
+        let jar = jars.get(&version).copied().unwrap_or(0);
+        let of_all = |bytes: u64| bytes.saturating_mul(n as u64);
+        let (bytes, traffic) = (of_all(jar), of_all(traffic::download(jar, traffic::JAD)));
+        let attempts = class.after.target().map_or(1, |target| target.attempts);
+        let worst = traffic.saturating_mul(attempts.into());
+        upgrades.worst_traffic = upgrades.worst_traffic.saturating_add(worst);
+        let (devices, sum, on_the_way) = match before.version().is_some_and(|before| before != version) {
+            true => (&mut upgrades.devices, &mut upgrades.bytes, &mut upgrades.traffic),
+            false => (&mut upgrades.unsure, &mut upgrades.unsure_bytes, &mut upgrades.unsure_traffic),
+        };
+        *devices += n;
+        *sum = sum.saturating_add(bytes);
+        *on_the_way = on_the_way.saturating_add(traffic);
     }
     upgrades
 }

@@ -31,7 +31,9 @@ pub use rules::{Rule, RuleChange};
 pub use schedule::{Departure, Opening, Proof, is_raised};
 pub use settings::{Pushed, SettingChange};
 
+use crate::fleet::Fleet;
 use crate::jar::{Jar, SuiteDiff};
+use crate::price::Costs;
 use names::Names;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -68,6 +70,8 @@ pub struct Plan {
     pub files: Files,
     /// Who downloads how much.
     pub upgrades: Upgrades,
+    /// What that and the settings cost; see [`Plan::reckon`].
+    pub costs: Option<Costs>,
     /// How many devices get another answer, or get or lose theirs.
     pub changed: usize,
     lists: Vec<Vec<Imei>>,
@@ -208,6 +212,15 @@ pub struct Upgrades {
     pub unsure: usize,
     /// The bytes of their JARs.
     pub unsure_bytes: u64,
+    /// What the first ones cause on the way, with JADs and heads, in bytes.
+    #[serde(skip)]
+    pub traffic: u64,
+    /// What the others cause.
+    #[serde(skip)]
+    pub unsure_traffic: u64,
+    /// What both cause if every attempt fails.
+    #[serde(skip)]
+    pub worst_traffic: u64,
 }
 
 /// What happens to something.
@@ -288,6 +301,11 @@ impl Plan {
             Some(SuiteDiff::of(&find(*before)?, &find(version)?))
         };
         self.suites = new.filter_map(pair).collect();
+    }
+
+    /// Reckons what it costs, if the fleet says what traffic costs.
+    pub fn reckon(&mut self, fleet: &Fleet) {
+        self.costs = Costs::of(fleet, self);
     }
 
     /// Whether any file differs.
