@@ -322,17 +322,29 @@ fn settings_are_shown_as_sent_and_as_confirmed() {
     assert!(text.contains("settings   confirmed: generation ") && !text.contains("not yet"), "{text}");
 }
 
-/// The responder keeps a wave with `after` closed, and nothing that an operator reads counts it as open.
+/// Nothing that an operator reads counts a wave as open that waits for success.
 #[test]
 fn a_wave_that_waits_for_success_is_closed_in_every_view() {
-    let rollout =
-        "rollout: [{ percent: 1bp, at: 2026-01-01T00:00:00Z }, { percent: 100%, after: { success: 95% } }]";
+    // The bucket of dev1 is 2494, that of dev2 3933.
+    let rollout = "rollout: [{ percent: 30% }, { percent: 100%, after: { success: 95% } }]";
     let operated = Operated::new(&yaml(rollout));
-    assert!(!operated.check(0, IMEI, "0.10.65") && !operated.check(0, OTHER, "0.10.65"));
+    assert!(!operated.check(7_300, OTHER, "0.10.65"));
     let status = operated.shown(&["status"]);
-    let line = status.lines().find(|line| line.trim_start().starts_with("wave 2")).unwrap();
-    assert!(line.contains("to 100%, closed, since its `after` is not judged yet: "), "{status}");
+    let wave = |status: &str| {
+        let line = status.lines().find(|line| line.trim_start().starts_with("wave 2"));
+        line.unwrap_or_else(|| panic!("{status}")).trim_start().to_owned()
+    };
+    let closed = "to 100%, closed until those before it have proven the release: 1 device";
+    assert!(wave(&status).contains(closed), "{status}");
     // None of its devices counts for a gate: there is nobody to judge by.
-    let gate = operated.0.run(&["status", "--gate", "--release", "0.10.66", "--min-success", "1%"]);
-    assert_eq!(gate.status.code(), Some(4), "{gate:?}");
+    let gate = ["status", "--gate", "--release", "0.10.66", "--min-success", "1%"];
+    assert_eq!(operated.0.run(&gate).status.code(), Some(4));
+    assert!(operated.check(7_200, IMEI, "0.10.65"));
+    operated.notify(7_000, IMEI, "900 Success");
+    assert!(!operated.check(6_900, OTHER, "0.10.65"), "installed is no verdict");
+    assert!(!operated.check(6_800, IMEI, "0.10.66"));
+    let status = operated.shown(&["status"]);
+    assert!(wave(&status).contains("to 100%, open: 1 device"), "{status}");
+    assert_eq!(operated.0.run(&gate).status.code(), Some(0));
+    assert!(operated.check(60, OTHER, "0.10.65"));
 }

@@ -10,6 +10,7 @@ use super::record::{
     DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, ReleaseRecord, RolloutRecord, Sent,
 };
 use super::records::Ledger;
+use super::waves;
 use otapress_core::version::Version;
 use otapress_core::wire::{Answer, Setting, Target};
 
@@ -173,7 +174,8 @@ fn upgrade(
     if managed.rules.is_withdrawn {
         return Err(Refusal::Withdrawn);
     }
-    if target.from.is_some_and(|from| now < from) {
+    let is_closed = |(_, wave): (&str, &_)| !waves::has_opened(ledger.rollout, wave, now);
+    if target.from.is_some_and(|from| now < from) || managed.wave().is_some_and(is_closed) {
         return Err(Refusal::WaitingForWave);
     }
     if target.window.as_ref().is_some_and(|window| !is_open(window, now)) {
@@ -205,7 +207,7 @@ fn upgrade(
     if lost {
         return Ok(None);
     }
-    attempt(target, managed.patience(), reported, ledger, now);
+    attempt(managed, target, reported, ledger, now);
     Ok(target.rate.and(target.channel.clone()))
 }
 
@@ -232,7 +234,7 @@ fn answer_was_lost(target: &Target, reported: Version, device: &DeviceRecord, no
 }
 
 /// Begins an attempt.
-fn attempt(target: &Target, patience: i64, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
+fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { device, rollout, events, .. } = ledger;
     if device.latest.as_ref() != Some(&target.rollout) {
         // An attempt of another rollout that is under way will not end any more.
@@ -241,7 +243,7 @@ fn attempt(target: &Target, patience: i64, reported: Version, ledger: &mut Ledge
         }
         device.latest = Some(target.rollout.clone());
     }
-    let until = rollout.clock.time(now).saturating_add(patience);
+    let until = rollout.clock.time(now).saturating_add(managed.patience());
     let before = device.offer(&target.rollout);
     let attempts = before.map_or(0, |offer| attempts_of(offer, rollout));
     // What was counted in an earlier epoch is not counted in this one.
@@ -266,6 +268,7 @@ fn attempt(target: &Target, patience: i64, reported: Version, ledger: &mut Ledge
         since: None,
         blamed: before.and_then(|offer| offer.blamed),
         missing: None,
+        wave: managed.wave().map(|(_, wave)| wave.wave),
     };
     rollout.offered += u32::from(counted.is_none());
     rollout.places += u32::from(!counted.is_some_and(|offer| offer.place));

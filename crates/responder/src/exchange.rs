@@ -11,6 +11,7 @@ use super::outcome::{self, Ending};
 use super::question::{Kind, NoOffer, Notice, Question, Start};
 use super::record::{DeviceRecord, Event, EventKind, OfferRecord, Refusal, StrayPath, UnknownRecord};
 use super::records::{Keys, Records};
+use super::waves;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::{Answer, Target};
@@ -86,10 +87,11 @@ fn check(
         (Ok(offer), Some(version)) => {
             let (rollout, channel) = rollout_of(offer.target());
             judge_silent(records, rollout, now);
-            let mut ledger = records.ledger(imei, rollout, channel, now);
             if let Some(target) = offer.target() {
-                outcome::runs(&mut ledger, target.version, version, now);
+                outcome::runs(&mut records.ledger(imei, rollout, None, now), target.version, version, now);
             }
+            take_waves(records, imei, managed, now);
+            let mut ledger = records.ledger(imei, rollout, channel, now);
             let decision = decide(offer, version, &mut ledger, now);
             if let Some(channel) = decision.counted {
                 records.count_offer(&channel, now);
@@ -97,6 +99,9 @@ fn check(
             (decision.answer, decision.refusal)
         }
         (_, version) => {
+            if matches!(offer, Err(NoOffer::Unknown)) {
+                join_wave(records, imei, None, now);
+            }
             let refusal = match offer {
                 Err(NoOffer::Unknown) => Refusal::UnknownDevice,
                 Err(NoOffer::Broken(_)) => Refusal::NoAnswerFile,
@@ -154,6 +159,33 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
     }
     if ledger.rollout.judged.is_none_or(|judged| (time - judged).abs() >= DeviceRecord::TOUCH_SECONDS) {
         ledger.rollout.judged = Some(time);
+    }
+}
+
+/// Counts a device in its wave, and opens the waves of its rollout that are due.
+fn take_waves(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) {
+    join_wave(records, imei, managed, now);
+    let Some((rollout, _)) = managed.and_then(Managed::wave) else { return };
+    // More are overdue than were judged: their failures are not in the counts.
+    if records.has_more_overdue(rollout) {
+        return;
+    }
+    let (waves, patience) =
+        managed.map(|managed| (&*managed.rules.waves, managed.patience())).unwrap_or_default();
+    let ledger = records.ledger(imei, rollout, None, now);
+    waves::judge(ledger.rollout, waves, patience, now, ledger.events);
+}
+
+/// Counts a device in the wave that its answer names, and in no other.
+fn join_wave(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) {
+    let named = managed.and_then(Managed::wave);
+    let Some(device) = records.device(imei) else { return };
+    let moves = device.offers.iter().filter_map(|offer| {
+        let wave = named.filter(|(rollout, _)| *rollout == offer.rollout).map(|(_, wave)| wave.wave);
+        (offer.wave != wave).then(|| (offer.rollout.clone(), wave))
+    });
+    for (rollout, wave) in moves.collect::<Vec<_>>() {
+        waves::join(&mut records.ledger(imei, &rollout, None, now), wave);
     }
 }
 
@@ -369,6 +401,11 @@ pub(super) fn trigger(
     let (rollout, channel) = rollout_of(offer.target());
     report(records, imei, None, now);
     judge_silent(records, rollout, now);
+    let managed = match offer {
+        Offer::Managed(managed) => Some(managed),
+        Offer::Held => None,
+    };
+    take_waves(records, imei, managed, now);
     let (attempt, counted) = decide::trigger(offer, &mut records.ledger(imei, rollout, channel, now), now)?;
     if let Some(channel) = counted {
         records.count_offer(&channel, now);

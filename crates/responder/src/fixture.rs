@@ -68,6 +68,11 @@ fn release(version: &str) -> Release {
     }
 }
 
+/// A wave of one device that is open.
+fn open_wave(wave: u16) -> Wave {
+    Wave { wave, devices: 1, at: None, after: None }
+}
+
 /// A published directory; it is removed with the value.
 pub struct Out(tempfile::TempDir);
 
@@ -87,7 +92,7 @@ impl Out {
     pub fn unlimited() -> Self {
         let rollout = |release: &str| Rollout {
             release: release.into(),
-            waves: vec![],
+            waves: vec![open_wave(500), open_wave(10_000)],
             unproven: Limit::Unlimited,
             brake: target(release).brake,
         };

@@ -42,3 +42,4 @@ mod simulation;
 #[cfg(test)]
 mod start_and_trigger_tests;
 pub mod store;
+pub mod waves;

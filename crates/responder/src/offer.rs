@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use otapress_core::version::Version;
-use otapress_core::wire::{AnswerFile, Day, Limit, Rollout, Setting, Target, Window};
+use otapress_core::wire::{AnswerFile, Day, Limit, Rollout, Setting, Target, Wave, Window};
 
 /// How long an answer may have been under way: who asks again sooner did not get it.
 pub const LOST_SECONDS: i64 = 60;
@@ -44,6 +44,8 @@ pub struct Rules {
     /// The strictest brake among the rollouts of the release: so many artifact's faults stop all of them; 0:
     /// never.
     pub artifact_faults: u32,
+    /// The waves of the rollout, if it has several.
+    pub waves: Vec<Wave>,
     /// The release is the one that its channel is to run, not only what devices outside of a rollout get.
     pub is_of_channel: bool,
     /// Nobody is to be sent the release.
@@ -57,6 +59,7 @@ impl Default for Rules {
         Rules {
             unproven: Limit::DEFAULT,
             artifact_faults: 0,
+            waves: Vec::new(),
             is_of_channel: true,
             is_withdrawn: false,
             is_published: true,
@@ -102,8 +105,8 @@ impl Offer {
         }
         if let Some(target) = &mut offer.target {
             target.from = match target.wave_in(rollouts) {
-                Some(wave) if wave.after.is_none() => wave.at,
-                _ => Some(i64::MAX),
+                Some(wave) => wave.at,
+                None => Some(i64::MAX),
             };
         }
         let rules = offer.target.as_ref().map(|target| Rules::of(target, rollouts)).unwrap_or_default();
@@ -142,8 +145,13 @@ impl Rules {
         let is_same = |rollout: &&Rollout| rollout.release.parse() == Ok(target.version);
         let of_release = rollouts.values().filter(is_same).map(|rollout| rollout.brake);
         let limits = of_release.chain([target.brake]).map(|brake| brake.artifact_faults);
+        let own = rollouts.get(&target.rollout);
+        let has_several = |rollout: &&Rollout| {
+            rollout.waves.len() > 1 || rollout.waves.iter().any(|wave| wave.after.is_some())
+        };
         Rules {
-            unproven: rollouts.get(&target.rollout).map_or(Limit::DEFAULT, |rollout| rollout.unproven),
+            unproven: own.map_or(Limit::DEFAULT, |rollout| rollout.unproven),
+            waves: own.filter(has_several).map_or_else(Vec::new, |rollout| rollout.waves.clone()),
             artifact_faults: limits.filter(|&limit| limit > 0).min().unwrap_or(0),
             ..Rules::default()
         }
@@ -154,6 +162,13 @@ impl Managed {
     /// How long success is awaited after an offer: two checks may be missed, and an hour for the rest.
     pub fn patience(&self) -> i64 {
         2 * i64::from(self.interval) + 3600
+    }
+
+    /// Its target's rollout and its wave there, if that has several.
+    pub(super) fn wave(&self) -> Option<(&str, &Wave)> {
+        let target = self.target.as_ref()?;
+        let wave = self.rules.waves.iter().find(|wave| Some(wave.wave) == target.wave)?;
+        Some((&target.rollout, wave))
     }
 }
 

@@ -18,6 +18,7 @@ use super::record::{
     DeviceRecord, Event, EventKind, Halt, OfferRecord, ReleaseRecord, ResultRecord, RolloutRecord, Verdict,
 };
 use super::records::Ledger;
+use super::waves;
 use otapress_core::version::Version;
 use otapress_core::wire::Brake;
 
@@ -50,18 +51,22 @@ pub fn is_overdue(offer: &OfferRecord, rollout: &RolloutRecord, now: i64) -> boo
 /// whether the device keeps its place, whether it has proven the release. Without a version only the time is
 /// judged.
 pub fn reported(ledger: &mut Ledger<'_>, version: Option<Version>, now: i64) {
+    waves::counted(ledger, |ledger| take_report(ledger, version, now));
+}
+
+fn take_report(ledger: &mut Ledger<'_>, version: Option<Version>, now: i64) {
     let Ledger { device, rollout, .. } = ledger;
     let Some(offer) = device.offer_mut(&rollout.id) else { return };
     let Some(version) = version else {
         if is_overdue(offer, rollout, now) {
-            settle(ledger, &Ending::Overdue, now);
+            end(ledger, &Ending::Overdue, now);
         }
         return;
     };
     if version == offer.target {
         let is_known = offer.verdict == Some(Verdict::Succeeded) && offer.deadline.is_none();
         if offer.was_offered() && !is_known {
-            settle(ledger, &Ending::Reported, now);
+            end(ledger, &Ending::Reported, now);
         }
         prove(ledger, now);
         return;
@@ -76,9 +81,9 @@ pub fn reported(ledger: &mut Ledger<'_>, version: Option<Version>, now: i64) {
         offer.at = now;
     }
     if is_back {
-        settle(ledger, &Ending::Returned(version), now);
+        end(ledger, &Ending::Returned(version), now);
     } else if is_overdue(offer, rollout, now) {
-        settle(ledger, &Ending::Overdue, now);
+        end(ledger, &Ending::Overdue, now);
     }
 }
 
@@ -101,15 +106,17 @@ fn prove(ledger: &mut Ledger<'_>, now: i64) {
 
 /// Writes down whether a device runs the release of its target, which it may never have been offered.
 pub fn runs(ledger: &mut Ledger<'_>, release: Version, reported: Version, now: i64) {
-    if reported != release {
-        ledger.device.offer_mut(&ledger.rollout.id).into_iter().for_each(|offer| offer.since = None);
-        return;
-    }
-    if ledger.device.offer(&ledger.rollout.id).is_none() {
-        let proof = OfferRecord::proof(ledger.rollout, release, now);
-        ledger.device.offers.push(proof);
-    }
-    prove(ledger, now);
+    waves::counted(ledger, |ledger| {
+        if reported != release {
+            ledger.device.offer_mut(&ledger.rollout.id).into_iter().for_each(|offer| offer.since = None);
+            return;
+        }
+        if ledger.device.offer(&ledger.rollout.id).is_none() {
+            let proof = OfferRecord::proof(ledger.rollout, release, now);
+            ledger.device.offers.push(proof);
+        }
+        prove(ledger, now);
+    });
 }
 
 /// Gives the place back that an offer takes.
@@ -150,6 +157,10 @@ pub(super) fn looked_for(ledger: &mut Ledger<'_>, is_missing: bool, now: i64) ->
 /// Writes down how the device's attempt in the ledger's rollout ended, and pulls the brakes if that is due.
 /// Does nothing if it was made no offer there.
 pub fn settle(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {
+    waves::counted(ledger, |ledger| end(ledger, ending, now));
+}
+
+fn end(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {
     let Ledger { device, rollout, release, events, .. } = ledger;
     let imei = device.imei;
     let is_blamed_before = device
@@ -259,6 +270,10 @@ pub fn attempt_at<'a>(
 /// Writes down a result of the attempt that [`attempt_at`] names, in the ledger's rollout. One that was
 /// posted before changes nothing.
 pub fn hear_of_attempt(ledger: &mut Ledger<'_>, posted: &Posted, now: i64) {
+    waves::counted(ledger, |ledger| take_result(ledger, posted, now));
+}
+
+fn take_result(ledger: &mut Ledger<'_>, posted: &Posted, now: i64) {
     let id = ledger.rollout.id.clone();
     let is_answered = ledger.device.offer(&id).is_some_and(|offer| offer.answered);
     let is_again = is_answered
@@ -277,7 +292,7 @@ pub fn hear_of_attempt(ledger: &mut Ledger<'_>, posted: &Posted, now: i64) {
     }
     let fault = fault(posted);
     if fault != Fault::None {
-        return settle(ledger, &Ending::Fault(posted.clone(), fault), now);
+        return end(ledger, &Ending::Fault(posted.clone(), fault), now);
     }
     ledger.events.push(heard(ledger.device, Some(id), posted, now));
     if posted.code == Some(code::INSTALLED) {
@@ -393,6 +408,8 @@ fn forget(rollout: &mut RolloutRecord) {
     let was_halted = rollout.halted.is_some();
     let epoch = rollout.epoch + 1;
     let (proven, proven_since) = if was_halted { (0, epoch) } else { (rollout.proven, rollout.proven_since) };
+    let mut waves = std::mem::take(&mut rollout.waves);
+    waves.forget(was_halted);
     *rollout = RolloutRecord {
         brake: rollout.brake,
         epoch,
@@ -401,6 +418,7 @@ fn forget(rollout: &mut RolloutRecord) {
         attempts_since: rollout.attempts_since,
         clock: rollout.clock,
         judged: rollout.judged,
+        waves,
         ..RolloutRecord::new(std::mem::take(&mut rollout.id))
     };
 }

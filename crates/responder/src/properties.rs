@@ -9,6 +9,7 @@ use super::fixture::{NOW, Out, check, imei, is_upgrade, notify, target};
 use super::offer::is_open;
 use super::operate;
 use super::record::{DeviceRecord, Event, EventKind, OfferRecord, RolloutRecord, Verdict};
+use super::waves::WaveRecord;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use otapress_core::version::Version;
@@ -17,6 +18,7 @@ use otapress_core::wire::{self, AnswerFile, Brake, Day, Setting, Target, Window}
 const DEVICES: usize = 4;
 const VERSIONS: [&str; 5] = ["0.8.37", "0.8.73", "0.10.65", "0.10.66", "0.10.67"];
 const BODIES: [&str; 2] = ["", "0.10.66\0x"];
+const WAVES: [u16; 2] = [500, 10_000];
 const RESULTS: [&str; 6] = ["900 Success", "903 x", "905 x", "912 x", "999 x", "?"];
 const STEPS: [i64; 10] = [0, 1, 29, 59, 60, 61, 600, 3_300, 10_800, 30_000];
 
@@ -52,9 +54,15 @@ enum Act {
 fn a_target() -> impl Strategy<Value = Target> {
     let window = prop::option::of((0..7_usize, 0..1440_u16, 600..1441_u16));
     let brake = (0..3_u32, prop::sample::select(vec![0, 3000, 10_000]), 0..4_u32);
-    let rest = (0..3_u32, any::<bool>(), prop::option::of(1..4_u32), -20_000..60_000_i64);
+    let wave = prop::option::of(prop::sample::select(WAVES.to_vec()));
+    let rest = (0..3_u32, any::<bool>(), prop::option::of(1..4_u32), -20_000..60_000_i64, wave);
     (prop::sample::select(vec!["0.10.66", "0.10.67"]), window, brake, rest).prop_map(
-        |(version, window, (artifact_faults, failures_bp, after), (attempts, no_downgrade, rate, from))| {
+        |(
+            version,
+            window,
+            (artifact_faults, failures_bp, after),
+            (attempts, no_downgrade, rate, from, wave),
+        )| {
             Target {
                 window: window.map(|(day, from, minutes)| Window {
                     days: Day::WEEK.iter().copied().filter(|&d| d as usize != day).collect(),
@@ -65,8 +73,8 @@ fn a_target() -> impl Strategy<Value = Target> {
                 attempts,
                 no_downgrade,
                 rate,
-                wave: None,
-                from: (from > 0).then_some(NOW + from),
+                wave,
+                from: (from > 0 && wave.is_none()).then_some(NOW + from),
                 ..target(version)
             }
         },
@@ -300,6 +308,18 @@ impl World {
             assert_eq!(rollout.succeeded, count(&|o| o.verdict == Some(Verdict::Succeeded)));
             assert_eq!(rollout.failed, count(&|o| o.verdict == Some(Verdict::Failed)));
             assert_eq!(rollout.artifact_faults, count(&|o| o.artifact_fault));
+            for wave in WAVES {
+                let in_wave = |o: &&OfferRecord| o.rollout == rollout.id && o.wave == Some(wave);
+                let in_wave = || offers.iter().filter(in_wave);
+                let is_proven =
+                    |o: &&OfferRecord| o.proven.is_some_and(|epoch| epoch >= rollout.proven_since);
+                let good = in_wave().filter(|o| o.since.is_some()).filter(is_proven).count();
+                let bad = in_wave().filter(|o| o.since.is_none() && o.epoch == rollout.epoch);
+                let bad =
+                    bad.filter(|o| matches!(o.verdict, Some(Verdict::Failed | Verdict::Succeeded))).count();
+                let WaveRecord { good: counted_good, bad: counted_bad, .. } = rollout.waves.get(wave);
+                assert_eq!((counted_good as usize, counted_bad as usize), (good, bad), "{wave}: {offers:?}");
+            }
         }
     }
 }

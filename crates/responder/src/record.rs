@@ -4,6 +4,7 @@
 //! from old ones, and [`crate::store`] keeps them. All times are seconds since 1970-01-01 UTC.
 
 use super::event_budget::EventBudget;
+use super::waves::Waves;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::Brake;
@@ -151,6 +152,8 @@ pub struct OfferRecord {
     pub blamed: Option<u32>,
     /// When its answer file was first missed while it took a place, in the rollout's time.
     pub missing: Option<i64>,
+    /// The wave in which the device is counted: of this rollout only while its answer names it.
+    pub wave: Option<u16>,
 }
 
 impl OfferRecord {
@@ -174,6 +177,7 @@ impl OfferRecord {
             since: None,
             blamed: None,
             missing: None,
+            wave: None,
         }
     }
 
@@ -259,6 +263,8 @@ pub struct RolloutRecord {
     pub clock: Clock,
     /// When a check was judged for it last, in the channel's time; kept to 10 minutes.
     pub judged: Option<i64>,
+    /// Its waves, if it has several.
+    pub waves: Waves,
 }
 
 /// A time that stands still while nobody is heard: neither an outage of ours nor a step of the clock counts.
@@ -369,6 +375,7 @@ impl RolloutRecord {
             attempts_since: 0,
             clock: Clock::default(),
             judged: None,
+            waves: Waves::default(),
         }
     }
 
@@ -493,6 +500,8 @@ names! {
         Retried = "retried",
         /// A rollout began anew: its release returned after others.
         BeganAnew = "began-anew",
+        /// A wave opened, because those before it have proven the release.
+        WaveOpened = "wave-opened",
         /// A device left the fleet, and gave its place back.
         PlaceFreed = "place-freed",
         /// No device of a rollout was heard for long, or the clock was set: what is awaited is awaited that

@@ -4,7 +4,7 @@
 //! each in bulk. What is not loaded counts as not recorded, so the keys name everything that a question may
 //! look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::record::{
     ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
@@ -19,7 +19,7 @@ pub const OVERDUE_LIMIT: u32 = 500;
 #[derive(Clone, Debug, Default)]
 pub struct Keys<'a> {
     /// Devices, each with the rollout of its target. They are loaded with that offer, with their latest one,
-    /// with those that take a place or carry an artifact's fault, and with the rollouts of all of these.
+    /// with those that take a place, carry an artifact's fault or are counted in a wave, and with the rollouts of all of these.
     pub devices: Vec<(Imei, Option<&'a str>)>,
     /// The devices whose results named these clientIDs are loaded, too.
     pub clients: Vec<&'a ClientId>,
@@ -62,6 +62,8 @@ pub struct Records {
     channels: BTreeMap<String, Slot<ChannelRecord>>,
     unknown: BTreeMap<String, Slot<UnknownRecord>>,
     overdue: BTreeMap<String, Vec<Imei>>,
+    /// Rollouts in which there may be more of them.
+    more_overdue: BTreeSet<String>,
     /// Offers in the last hour, by channel.
     recent: BTreeMap<String, u32>,
     /// Offers made, by channel and minute.
@@ -129,7 +131,11 @@ impl Records {
 
     /// Takes an overdue device of a rollout, the one that waits longest first.
     pub fn load_overdue(&mut self, rollout: &str, imei: Imei) {
-        self.overdue.entry(rollout.to_owned()).or_default().push(imei);
+        let overdue = self.overdue.entry(rollout.to_owned()).or_default();
+        overdue.push(imei);
+        if overdue.len() >= OVERDUE_LIMIT as usize {
+            self.more_overdue.insert(rollout.to_owned());
+        }
     }
 
     /// Takes the number of offers that a channel made in the last hour.
@@ -150,6 +156,11 @@ impl Records {
     /// The rollouts in which devices are overdue.
     pub(super) fn overdue_rollouts(&self) -> Vec<String> {
         self.overdue.keys().cloned().collect()
+    }
+
+    /// Whether more devices may be overdue in a rollout than were loaded.
+    pub(super) fn has_more_overdue(&self, rollout: &str) -> bool {
+        self.more_overdue.contains(rollout)
     }
 
     /// The devices with that clientID.
@@ -285,6 +296,7 @@ impl Records {
             channels: self.channels.clone(),
             recent: self.recent.clone(),
             overdue,
+            more_overdue: self.more_overdue.clone(),
             ..Records::default()
         }
     }

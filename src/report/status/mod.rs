@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 
 use otapress_core::id::Imei;
-use otapress_core::wire::{self, AnswerFile, Target};
+use otapress_core::wire::{self, AnswerFile, Target, Wave};
 use otapress_publish::fleet::Fleet;
 use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
@@ -35,7 +35,7 @@ use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
 use otapress_responder::records::Ledger;
 use otapress_responder::store::Standing;
-use otapress_responder::{code, outcome};
+use otapress_responder::{code, outcome, waves};
 
 pub use judge::{Failure, State};
 use records::Records;
@@ -99,8 +99,10 @@ pub struct DeviceStatus {
 pub struct Rollout {
     /// Its rules, as published; `from` is that of any device.
     pub rules: Target,
-    /// Its record, with the overdue attempts judged.
+    /// Its record, with the overdue attempts judged, and then its waves.
     pub record: RolloutRecord,
+    /// Its waves, as published.
+    pub waves: Vec<Wave>,
     /// Offers that its channel made in the last hour, if that is limited.
     pub recent: Option<u32>,
 }
@@ -152,11 +154,11 @@ impl Status {
         let rollouts_aimed: Vec<_> = published
             .targets
             .into_values()
-            .map(|rules| Rollout {
-                record: rollouts
-                    .remove(&rules.rollout)
-                    .unwrap_or_else(|| RolloutRecord::new(&*rules.rollout))
+            .map(|(rules, patience)| (published.rollouts.remove(&rules.rollout), rules, patience))
+            .map(|(published, rules, patience)| Rollout {
+                record: record(rollouts.remove(&rules.rollout), &rules, published.as_ref(), patience, now)
                     .with_release(&releases),
+                waves: published.map_or_else(Vec::new, |published| published.waves),
                 recent: rules
                     .rate
                     .and(rules.channel.as_ref())
@@ -215,8 +217,8 @@ struct PublishedAnswers {
     places: HashMap<Class, usize>,
     /// The offers with their intervals.
     offers: Vec<(Offer, u32)>,
-    /// The rules of each rollout, by its id.
-    targets: BTreeMap<String, Target>,
+    /// The rules of each rollout, by its id, and how long its devices may take to be heard.
+    targets: BTreeMap<String, (Target, i64)>,
 }
 
 impl PublishedAnswers {
@@ -224,14 +226,32 @@ impl PublishedAnswers {
         *self.places.entry(class).or_insert_with(|| {
             let answer = answer();
             let interval = answer.offer.interval;
-            if let Some(target) = &answer.offer.target {
-                self.targets.entry(target.rollout.clone()).or_insert_with(|| target.clone());
-            }
             // An answer rendered from a valid fleet is consistent.
-            self.offers.push((Offer::new(answer, &self.rollouts).unwrap_or(Offer::Held), interval));
+            let offer = Offer::new(answer, &self.rollouts).unwrap_or(Offer::Held);
+            if let Offer::Managed(managed) = &offer
+                && let Some(target) = &managed.target
+            {
+                let rules = || (target.clone(), managed.patience());
+                self.targets.entry(target.rollout.clone()).or_insert_with(rules);
+            }
+            self.offers.push((offer, interval));
             self.offers.len() - 1
         })
     }
+}
+
+/// A rollout's record, with the waves opened that the next question about it would open.
+fn record(
+    known: Option<RolloutRecord>,
+    rules: &Target,
+    published: Option<&wire::Rollout>,
+    patience: i64,
+    now: i64,
+) -> RolloutRecord {
+    let mut record = known.unwrap_or_else(|| RolloutRecord::new(&*rules.rollout));
+    let waves = published.map_or(&[][..], |published| &published.waves);
+    waves::judge(&mut record, waves, patience, now, &mut Vec::new());
+    record
 }
 
 /// Ends the attempts whose time is over, as the next question about their rollout would. Deadlines become

@@ -7,6 +7,7 @@ use otapress_core::version::Version;
 use otapress_publish::fleet::{BasisPoints, Channel, Fleet};
 use otapress_publish::resolve::Rule;
 use otapress_responder::record::OfferRecord;
+use otapress_responder::waves;
 
 /// Counts of devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,11 +56,10 @@ pub struct RolloutSummary {
 /// Counts of the devices of one wave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaveSummary {
-    /// When it opens; none: it is open, unless it waits for success.
+    /// When it opens at the earliest.
     pub at: Option<i64>,
-    /// Whether it waits for the success of the waves before it. The responder does not judge that yet and keeps it
-    /// closed.
-    pub waits: bool,
+    /// Whether it is open.
+    pub is_open: bool,
     /// The share of the channel that it reaches.
     pub percent: BasisPoints,
     /// Devices that come in with it.
@@ -108,9 +108,10 @@ impl Summary {
             summary.last_contact = summary.last_contact.max(last_seen);
             if let Some(place) = device.rollout {
                 let rollout = &status.rollouts[place];
-                let counts =
-                    rollouts.entry(place).or_insert_with(|| RolloutSummary::empty(fleet, rollout, place));
-                counts.add(device, rollout, status.now);
+                let counts = rollouts
+                    .entry(place)
+                    .or_insert_with(|| RolloutSummary::empty(fleet, rollout, place, status.now));
+                counts.add(device, rollout);
             }
         }
         summary.rollouts = rollouts.into_values().collect();
@@ -129,10 +130,14 @@ impl Summary {
 }
 
 impl RolloutSummary {
-    fn empty(fleet: &Fleet, rollout: &Rollout, place: usize) -> Self {
+    fn empty(fleet: &Fleet, rollout: &Rollout, place: usize, now: i64) -> Self {
+        let is_open = |wave: u16| {
+            let published = rollout.waves.iter().find(|published| published.wave == wave);
+            published.is_some_and(|wave| waves::is_open(&rollout.record, wave, now))
+        };
         let wave = |wave: &otapress_publish::fleet::Wave| WaveSummary {
             at: wave.at,
-            waits: wave.after.is_some(),
+            is_open: is_open(wave.percent.get()),
             percent: wave.percent,
             devices: 0,
             current: 0,
@@ -153,13 +158,13 @@ impl RolloutSummary {
         }
     }
 
-    fn add(&mut self, device: &DeviceStatus, rollout: &Rollout, now: i64) {
+    fn add(&mut self, device: &DeviceStatus, rollout: &Rollout) {
         self.target += 1;
-        let waits = match device.assignment.rule {
-            Rule::Inside { wave, .. } => self.waves.get(wave).is_some_and(|wave| wave.waits),
-            _ => false,
+        let is_open = match device.assignment.rule {
+            Rule::Inside { wave, .. } => self.waves.get(wave).is_none_or(|wave| wave.is_open),
+            _ => true,
         };
-        if !waits && device.assignment.from.is_none_or(|from| now >= from) {
+        if is_open {
             self.reached += 1;
             self.reached_current += usize::from(device.state == State::Current);
             self.reached_failed += usize::from(device.state.is_failed());
@@ -188,7 +193,6 @@ impl RolloutSummary {
 fn staged<'a>(fleet: &'a Fleet, rollout: &Rollout) -> Option<&'a Channel> {
     let name = rollout.rules.channel.as_ref()?;
     let channel = fleet.channels().iter().find(|channel| channel.name == *name)?;
-    let everyone_at_once =
-        matches!(&channel.waves[..], [wave] if wave.at.is_none() && wave.percent == BasisPoints::ALL);
+    let everyone_at_once = matches!(&channel.waves[..], [wave] if wave.at.is_none() && wave.after.is_none() && wave.percent == BasisPoints::ALL);
     (channel.release.value == rollout.rules.version && !everyone_at_once).then_some(channel)
 }

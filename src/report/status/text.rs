@@ -156,8 +156,8 @@ fn sent(n: u32) -> String {
 
 fn wave(wave: &WaveSummary, now: i64) -> String {
     let opens = match wave.at {
-        _ if wave.waits => "closed, since its `after` is not judged yet".into(),
         Some(at) if now < at => format!("opens in {}, at {}", span(at - now), moment(at)),
+        _ if !wave.is_open => "closed until those before it have proven the release".into(),
         Some(at) => format!("open since {}", moment(at)),
         None => "open".into(),
     };

@@ -202,6 +202,7 @@ fn an_offer_is_recorded() {
             since: None,
             blamed: None,
             missing: None,
+            wave: None,
         })
     );
     assert_eq!(kinds(&decision), [EventKind::Offered]);

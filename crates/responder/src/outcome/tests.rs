@@ -34,6 +34,7 @@ fn offered() -> DeviceRecord {
         since: None,
         blamed: None,
         missing: None,
+        wave: None,
     });
     device
 }

@@ -12,7 +12,8 @@ use crate::record::{
     ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
     ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
-use crate::records::Changes;
+use crate::records::{Changes, Keys};
+use crate::waves::Waves;
 use otapress_core::id::Imei;
 use otapress_core::wire::{Brake, Target};
 
@@ -41,7 +42,7 @@ macro_rules! conformance {
     };
     ($subject:ty) => {
         $crate::conformance! { $subject:
-            records_are_read_back, a_read_changes_nothing, a_failed_write_changes_nothing, rates_are_of_an_hour,
+            records_are_read_back, what_a_wave_counts_is_loaded, a_read_changes_nothing, a_failed_write_changes_nothing, rates_are_of_an_hour,
             overdue_offers_are_found, events_are_numbered, events_are_found_backwards_and_by_kind, cursors_only_advance, one_has_a_lease,
             unknown_devices_are_bounded, standings_are_counted, devices_come_in_pages, devices_come_with_all_their_offers,
             attempts_hold_among_many, rates_hold_among_many, the_brake_holds_among_many,
@@ -88,6 +89,7 @@ fn offer(rollout: &str, at: i64) -> OfferRecord {
         since: Some(at + 300),
         blamed: Some(2),
         missing: Some(at + 400),
+        wave: Some(500),
     }
 }
 
@@ -122,6 +124,7 @@ fn full_device(n: usize) -> DeviceRecord {
                 since: None,
                 blamed: None,
                 missing: None,
+                wave: None,
                 ..offer("old/0.9.1", NOW - 3)
             },
         ],
@@ -135,6 +138,10 @@ fn full_device(n: usize) -> DeviceRecord {
         ..DeviceRecord::new(id(n), NOW)
     }
 }
+
+/// A wave in whose record nothing is left out, and one of which little is known.
+const WAVES: &str = r#"{"500":{"good":1,"bad":2,"devices":3,"fewer_since":4,"good_since":5,"opened":6},
+    "10000":{"good":0,"bad":0,"devices":7}}"#;
 
 pub fn records_are_read_back<S: Subject>() {
     let subject = S::new();
@@ -156,6 +163,7 @@ pub fn records_are_read_back<S: Subject>() {
             attempts_since: 13,
             clock: Clock { heard: Some(NOW), lag: -14, patience: 15 },
             judged: Some(NOW + 16),
+            waves: Waves::from_text(WAVES).unwrap(),
             ..RolloutRecord::new("a/1.0")
         },
         RolloutRecord::new("b/1.0"),
@@ -206,6 +214,30 @@ pub fn records_are_read_back<S: Subject>() {
         assert_eq!(events.iter().map(|(_, event)| event).collect::<Vec<_>>(), [&event]);
         Ok(())
     });
+}
+
+pub fn what_a_wave_counts_is_loaded<S: Subject>() {
+    let subject = S::new();
+    let mut store = subject.open();
+    let (offer, rollout) =
+        (offer("old/0.9.1", NOW), RolloutRecord { proven: 7, ..RolloutRecord::new("old/0.9.1") });
+    let mut device = full_device(1);
+    device.offers = vec![OfferRecord { place: false, blamed: None, ..offer }];
+    let loaded = |store: &mut dyn Store| {
+        read(store, |tx| {
+            let records =
+                tx.load(&Keys { devices: vec![(id(1), Some("next/0.10.66"))], ..Keys::default() }, NOW)?;
+            Ok((
+                records.device(id(1)).map(|device| device.offers.clone()),
+                records.rollout("old/0.9.1").cloned(),
+            ))
+        })
+    };
+    write(&mut *store, |tx| tx.put_device(&device).and_then(|()| tx.put_rollout(&rollout)));
+    assert_eq!(loaded(&mut *store), (Some(device.offers.clone()), Some(rollout)));
+    device.offers[0].wave = None;
+    write(&mut *store, |tx| tx.put_device(&device));
+    assert_eq!(loaded(&mut *store), (Some(Vec::new()), None));
 }
 
 pub fn a_read_changes_nothing<S: Subject>() {

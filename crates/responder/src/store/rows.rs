@@ -12,6 +12,7 @@ use crate::record::{
     ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
 use crate::records::{Changes, Keys, OVERDUE_LIMIT, Records};
+use crate::waves::Waves;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::wire::Brake;
 
@@ -20,11 +21,11 @@ const DEVICE: &str = "imei, client, first_seen, last_seen, reported, refusal, se
      sent_target, sent_checks, sent_checked, budget";
 
 const OFFER: &str = "rollout, target, attempts, at, reported, deadline, until, answered, code, verdict, \
-     artifact_fault, epoch, place, proven, since, blamed, missing";
+     artifact_fault, epoch, place, proven, since, blamed, missing, wave";
 
 const ROLLOUT: &str = "id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, succeeded, failed, \
      artifact_faults, halted_at, halted_reason, installed, places, proven, proven_since, attempts_since, heard, lag, \
-     patience, judged";
+     patience, judged, waves";
 
 const EVENT: &str = "seq, at, kind, imei, rollout, code, detail";
 
@@ -113,6 +114,7 @@ fn offer(row: &Row<'_>) -> rusqlite::Result<OfferRecord> {
         since: row.get("since")?,
         blamed: row.get("blamed")?,
         missing: row.get("missing")?,
+        wave: row.get("wave")?,
     })
 }
 
@@ -141,6 +143,7 @@ fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRecord> {
         attempts_since: row.get("attempts_since")?,
         clock: clock(row)?,
         judged: row.get("judged")?,
+        waves: text(row, "waves", Waves::from_text)?.unwrap_or_default(),
     })
 }
 
@@ -215,13 +218,13 @@ impl Rows<'_> {
         run().map(|_| ()).map_err(|error| super::sqlite::failure(self.path, error))
     }
 
-    /// A device with its latest offer and that of `rollout`.
+    /// A device with its latest offer, that of `rollout`, and those that other records count.
     fn one_device(&self, imei: &str, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
         let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
         let Some(mut record) = self.one(&sql, [imei], device)? else { return Ok(None) };
         let sql = format!(
-            "SELECT {OFFER} FROM offers WHERE imei = ?1 AND (rollout IN (?2, ?3) OR place OR blamed IS NOT NULL) \
-             ORDER BY rollout"
+            "SELECT {OFFER} FROM offers WHERE imei = ?1 AND (rollout IN (?2, ?3) OR place OR blamed IS NOT NULL \
+             OR wave IS NOT NULL) ORDER BY rollout"
         );
         record.offers = self.all(&sql, params![imei, record.latest, rollout], offer)?;
         Ok(Some(record))
@@ -264,7 +267,7 @@ impl Rows<'_> {
 
     fn put_offer(&self, imei: Imei, o: &OfferRecord) -> Result<(), StoreError> {
         self.execute(
-            "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             params![
                 imei.to_string(),
                 o.rollout,
@@ -284,13 +287,14 @@ impl Rows<'_> {
                 o.since,
                 o.blamed,
                 o.missing,
+                o.wave,
             ],
         )
     }
 
     fn put_rollout(&self, r: &RolloutRecord) -> Result<(), StoreError> {
         self.execute(
-            "INSERT OR REPLACE INTO rollouts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO rollouts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             params![
                 r.id,
                 r.brake.map(|brake| brake.artifact_faults),
@@ -312,6 +316,7 @@ impl Rows<'_> {
                 r.clock.lag,
                 r.clock.patience,
                 r.judged,
+                r.waves.to_text(),
             ],
         )
     }

@@ -41,23 +41,23 @@ const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen,
 
 /// Offers.
 const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, reported, deadline, until, answered, code, \
-     verdict, artifact_fault, epoch, place, proven, since, blamed, missing) SELECT * FROM \
+     verdict, artifact_fault, epoch, place, proven, since, blamed, missing, wave) SELECT * FROM \
      unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], \
      $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], \
-     $14::boolean[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[]) ON CONFLICT (imei, \
+     $14::boolean[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[]) ON CONFLICT (imei, \
      rollout) DO UPDATE SET target = excluded.target, attempts = excluded.attempts, at = excluded.at, \
      reported = excluded.reported, deadline = excluded.deadline, until = excluded.until, answered = \
      excluded.answered, code = excluded.code, verdict = excluded.verdict, artifact_fault = \
      excluded.artifact_fault, epoch = excluded.epoch, place = excluded.place, proven = excluded.proven, \
-     since = excluded.since, blamed = excluded.blamed, missing = excluded.missing";
+     since = excluded.since, blamed = excluded.blamed, missing = excluded.missing, wave = excluded.wave";
 
 /// Rollouts.
 const ROLLOUTS: &str = "INSERT INTO rollouts (id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, \
      succeeded, failed, artifact_faults, halted_at, halted_reason, installed, places, proven, \
-     proven_since, attempts_since, heard, lag, patience, judged) SELECT * FROM unnest($1::text[], \
+     proven_since, attempts_since, heard, lag, patience, judged, waves) SELECT * FROM unnest($1::text[], \
      $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
      $9::bigint[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], \
-     $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[]) ON \
+     $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::text[]) ON \
      CONFLICT (id) DO UPDATE SET brake_artifact_faults = excluded.brake_artifact_faults, \
      brake_failures_bp = excluded.brake_failures_bp, brake_after = excluded.brake_after, epoch = \
      excluded.epoch, offered = excluded.offered, succeeded = excluded.succeeded, failed = \
@@ -65,7 +65,7 @@ const ROLLOUTS: &str = "INSERT INTO rollouts (id, brake_artifact_faults, brake_f
      halted_reason = excluded.halted_reason, installed = excluded.installed, places = excluded.places, \
      proven = excluded.proven, proven_since = excluded.proven_since, attempts_since = \
      excluded.attempts_since, heard = excluded.heard, lag = excluded.lag, patience = excluded.patience, \
-     judged = excluded.judged";
+     judged = excluded.judged, waves = excluded.waves";
 
 /// Releases.
 const RELEASES: &str = "INSERT INTO releases (version, epoch, faults, halted_at, halted_reason, judged) SELECT * FROM \
@@ -190,6 +190,7 @@ fn offers<'a>(rows: &[(Imei, &'a OfferRecord)]) -> Bulk<'a> {
         |(_, o): Row<'a>| o.since,
         |(_, o): Row<'a>| o.blamed.map(i64::from),
         |(_, o): Row<'a>| o.missing,
+        |(_, o): Row<'a>| o.wave.map(i64::from),
     )
 }
 
@@ -218,6 +219,7 @@ fn rollouts<'a>(rows: &[&'a RolloutRecord]) -> Bulk<'a> {
         |r: &'a RolloutRecord| r.clock.lag,
         |r: &'a RolloutRecord| r.clock.patience,
         |r: &'a RolloutRecord| r.judged,
+        |r: &'a RolloutRecord| r.waves.to_text(),
     )
 }
 

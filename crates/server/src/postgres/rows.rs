@@ -12,6 +12,7 @@ use otapress_responder::record::{
     ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
 use otapress_responder::store::{Place, Rate, Standing};
+use otapress_responder::waves::Waves;
 
 /// What was read, or which value is none of ours.
 pub(super) type Read<T> = Result<T, String>;
@@ -132,6 +133,7 @@ pub(super) fn offer(row: &Row) -> Read<(Imei, OfferRecord)> {
         since: get(row, "since")?,
         blamed: optional(row, "blamed")?,
         missing: get(row, "missing")?,
+        wave: optional(row, "wave")?,
     };
     Ok((imei(row)?, offer))
 }
@@ -162,6 +164,7 @@ pub(super) fn rollout(row: &Row) -> Read<RolloutRecord> {
         attempts_since: number(row, "attempts_since")?,
         clock: clock(row)?,
         judged: get(row, "judged")?,
+        waves: text(row, "waves", Waves::from_text)?.unwrap_or_default(),
     })
 }
 

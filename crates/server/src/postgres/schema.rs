@@ -135,6 +135,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     INSERT INTO releases SELECT o.target, 0, count(DISTINCT o.imei), NULL, NULL, max(o.at) FROM offers o
         JOIN rollouts r ON r.id = o.rollout AND r.epoch = o.epoch WHERE o.artifact_fault GROUP BY o.target;
 "#,
+    r#"
+    ALTER TABLE offers ADD COLUMN wave BIGINT;
+    ALTER TABLE rollouts ADD COLUMN waves TEXT;
+"#,
 ];
 
 /// The schema number that this program reads and writes.

@@ -40,13 +40,13 @@ pub(super) const DEVICES: &str = asked!("SELECT d.* FROM asked JOIN devices d US
 /// Of each device the latest offer, and those of the rollouts that were asked for.
 pub(super) const OFFERS: &str = asked!(
     "SELECT o.* FROM asked JOIN devices d USING (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR \
-     o.rollout = ANY($3) OR o.place OR o.blamed IS NOT NULL)"
+     o.rollout = ANY($3) OR o.place OR o.blamed IS NOT NULL OR o.wave IS NOT NULL)"
 );
 
 /// The rollouts that were asked for, and those of these offers.
 pub(super) const ROLLOUTS: &str = asked!(
     "SELECT * FROM rollouts WHERE id IN (SELECT unnest($3::text[]) UNION SELECT o.rollout FROM asked JOIN devices d USING \
-     (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR o.place OR o.blamed IS NOT NULL))"
+     (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR o.place OR o.blamed IS NOT NULL OR o.wave IS NOT NULL))"
 );
 
 /// Which devices are overdue in the rollouts.

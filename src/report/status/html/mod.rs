@@ -186,10 +186,10 @@ fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
         .enumerate()
         .map(|(n, wave)| {
             so_far += wave.devices;
-            let open = !wave.waits && wave.at.is_none_or(|at| now >= at);
+            let open = wave.is_open;
             let opens = match wave.at {
-                _ if wave.waits => "closed".into(),
                 Some(at) if now < at => format!("opens in {}", span(at - now)),
+                _ if !wave.is_open => "closed".into(),
                 Some(at) => format!("open for {}", span(now - at)),
                 None => "open".into(),
             };

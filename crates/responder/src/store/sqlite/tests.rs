@@ -217,7 +217,7 @@ fn what_is_not_our_database_is_left_alone() {
     Connection::open(newer.file()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = newer.store(Duration::from_secs(1)).map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::Schema { found: 99, .. }), "{error}");
-    let says = "has the schema 99, this program knows 3: a newer otapress wrote it, use that one";
+    let says = "has the schema 99, this program knows 4: a newer otapress wrote it, use that one";
     assert!(error.to_string().ends_with(says), "{error}");
 }
 
@@ -287,7 +287,7 @@ fn a_look_changes_nothing() {
     let db = Connection::open(state.join(FILE)).unwrap();
     db.pragma_update(None, "user_version", 1).unwrap();
     let error = look().unwrap_err().to_string();
-    let says = "has the schema 1 of an older otapress, this one reads 3: the responder brings it up to date \
+    let says = "has the schema 1 of an older otapress, this one reads 4: the responder brings it up to date \
                 (`otapress serve` when it starts, `otapress-cgi` at its next request)";
     assert!(error.ends_with(says), "{error}");
     db.pragma_update(None, "user_version", 99).unwrap();
