@@ -98,7 +98,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     show(global, args, plan, &names)
 }
 
-pub(super) fn moment(text: &str) -> Result<i64, String> {
+/// Reads a moment as in RFC 3339.
+pub(crate) fn moment(text: &str) -> Result<i64, String> {
     let moment = text.parse::<jiff::Timestamp>();
     moment.map(jiff::Timestamp::as_second).map_err(|_| "a moment is written `2026-12-01T08:00:00Z`".into())
 }

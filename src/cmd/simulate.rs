@@ -1,4 +1,6 @@
-//! `otapress simulate`: a fleet's devices against a server.
+//! `otapress simulate`: a fleet's devices in this process, or against a server.
+
+mod rehearse;
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -10,12 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::project::{Project, progress_bar};
-use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
+use super::simulated_devices::{self, Selection, SimulatedFleet};
 use crate::context::{Exit, Global, print};
 use crate::report::json;
-use otapress_devices::simulate::{Play, Player, play, starts_with};
-use otapress_publish::fleet::BasisPoints;
+use otapress_publish::fleet::{BasisPoints, duration};
 use otapress_publish::jad;
+use otapress_simulation::{Play, Servers, play, starts_with};
 
 /// The play checks at this interval whether it was interrupted.
 const LOOK: Duration = Duration::from_millis(100);
@@ -28,27 +30,36 @@ const MINUTE: f64 = 60.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to connect, as `http://host:port`; requests are for the fleet's `site` in any case [default: the
-    /// site]
+    /// Play against a server: where to connect, as `http://host:port`; requests are for the fleet's `site` in any
+    /// case. Without it, what a build would publish is played in this process, with a clock of its own
     #[arg(long)]
     url: Option<String>,
     /// The authorities for a versionURI with https, as a PEM file [default: those of the system]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "url")]
     cafile: Option<PathBuf>,
     /// Play only N devices, spread evenly over the fleet [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "url")]
     devices: Option<NonZeroUsize>,
     /// Play devices that the responder remembers: offers, attempts and failures of real devices are written
     /// into its state. Without this, simulated identities leave no trace
-    #[arg(long)]
+    #[arg(long, requires = "url")]
     record: bool,
+    /// When the play begins [default: now]
+    #[arg(long, value_name = "TIME", value_parser = super::plan::moment, conflicts_with = "url")]
+    start: Option<i64>,
+    /// When it ends: `2026-12-24T08:00:00Z`, or a span such as `36h` or `28d`
+    #[arg(long, value_name = "TIME", default_value = "28d", conflicts_with_all = ["url", "hours"])]
+    until: Until,
+    /// The share of devices that install their target, say so, and are never heard of again
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    silent: Option<BasisPoints>,
     /// The seed of all random choices: the same seed gives the same play
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Simulated seconds per second [default: as fast as possible]. The server's clock does not follow:
     /// waves, windows and rates are those of now, and with more than versionInterval / 60 a device that asks
     /// again is taken for one whose answer was lost, and settings are sent again
-    #[arg(long, value_name = "F", value_parser = speed)]
+    #[arg(long, value_name = "F", value_parser = speed, requires = "url")]
     speed: Option<f64>,
     /// The share of devices that fail at every installation, and their code
     #[arg(long, value_name = "PERCENT:CODE")]
@@ -57,7 +68,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     lose: Option<BasisPoints>,
     /// Simulated hours [default: twice the longest versionInterval and one hour]
-    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u64).range(1..=8760))]
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u64).range(1..=8760), requires = "url")]
     hours: Option<u64>,
     /// Print JSON
     #[arg(long)]
@@ -80,6 +91,25 @@ impl FromStr for Failing {
     }
 }
 
+/// When a play ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Moment(i64),
+    Span(u32),
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(span) = duration(text).filter(|&span| span > 0) {
+            return Ok(Until::Span(span));
+        }
+        let moment = super::plan::moment(text).map(Until::Moment);
+        moment.map_err(|why| format!("{why}, and a span `36h` or `28d`"))
+    }
+}
+
 fn percent(text: &str) -> Result<BasisPoints, String> {
     text.parse().map_err(|_| format!("`{text}` is not a percentage such as `3%` or `50bp`"))
 }
@@ -89,7 +119,24 @@ fn speed(text: &str) -> Result<f64, String> {
     speed.ok_or_else(|| "it must be a positive number".into())
 }
 
+impl Args {
+    /// What is played for so many seconds.
+    fn play(&self, seconds: u64) -> Play {
+        Play {
+            seed: self.seed,
+            seconds,
+            record: self.record,
+            fail: self.fail.map(|Failing(share, code)| (share.get(), code)),
+            silent: self.silent.map_or(0, BasisPoints::get),
+            lose: self.lose.map_or(0, BasisPoints::get),
+        }
+    }
+}
+
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
+    if args.url.is_none() {
+        return rehearse::run(global, args);
+    }
     let wanted = Selection {
         url: args.url.as_deref(),
         devices: args.devices,
@@ -103,25 +150,19 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     };
     let players: Vec<_> = devices
         .into_iter()
-        .map(|SimulatedDevice { mut device, target, attempts, .. }| {
-            device.version = starts_with(&site, target);
-            Player { device, target, attempts }
+        .map(|simulated| {
+            let before = starts_with(&site, simulated.version());
+            simulated.player(before)
         })
         .collect();
     let intervals = players.iter().filter_map(|p| u64::try_from(p.device.version_interval()).ok());
     let longest = intervals.max().unwrap_or_default();
-    let what = Play {
-        seed: args.seed,
-        seconds: args.hours.map_or(2 * longest + 3600, |hours| hours * 3600),
-        record: args.record,
-        fail: args.fail.map(|Failing(share, code)| (share.get(), code)),
-        lose: args.lose.map_or(0, BasisPoints::get),
-    };
+    let what = args.play(args.hours.map_or(2 * longest + 3600, |hours| hours * 3600));
     let stop = stop_on_interrupt()?;
     let bar = progress_bar(global, "simulating");
     bar.set_length(what.seconds);
     let begin = Instant::now();
-    let report = play(&what, players, &mut |at| {
+    let report = play(&what, players, &mut Servers, &mut |at| {
         bar.set_position(at);
         wait(begin, at, args.speed, &stop)
     });
@@ -201,6 +242,15 @@ mod tests {
         assert_eq!(speed("0.5"), Ok(0.5));
         for bad in ["0", "-1", "inf", "x"] {
             assert!(speed(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_a_moment_or_a_span() {
+        assert_eq!("2026-11-23T10:00:00Z".parse(), Ok(Until::Moment(1_795_428_000)));
+        assert_eq!("28d".parse(), Ok(Until::Span(28 * 86_400)));
+        for bad in ["0h", "28", "tomorrow", ""] {
+            assert!(bad.parse::<Until>().is_err(), "{bad}");
         }
     }
 

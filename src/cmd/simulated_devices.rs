@@ -11,10 +11,11 @@ use anyhow::{Context as _, bail};
 
 use super::project::Project;
 use crate::context::Global;
+use otapress_core::id::Imei;
 use otapress_core::out::answer_file;
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
-use otapress_core::wire::{AnswerFile, Site};
+use otapress_core::wire::{AnswerFile, Site, Target};
 use otapress_devices::device;
 use otapress_devices::device::http::{Network, Url};
 use otapress_devices::tls::Tls;
@@ -24,14 +25,13 @@ use otapress_publish::password;
 use otapress_publish::provision::to_set;
 use otapress_publish::publish::scan::read_site;
 use otapress_publish::render::jad_paths;
+use otapress_simulation::Player;
 
 /// A simulated device and what out/ has for it.
 #[derive(Debug)]
 pub(crate) struct SimulatedDevice {
     /// The device, provisioned as the fleet says; it runs nothing yet.
     pub(crate) device: device::Device,
-    pub(crate) target: Option<Version>,
-    pub(crate) attempts: u32,
     /// Its JAD below out/, if it has a target.
     pub(crate) jad: Option<OutPath>,
     /// Its answer file.
@@ -47,6 +47,25 @@ pub(crate) struct Former {
     pub(crate) otap: Vec<(String, Option<OutPath>)>,
     pub(crate) version: Vec<String>,
     pub(crate) notify: Vec<String>,
+}
+
+impl SimulatedDevice {
+    /// The rollout that it is in, if any.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.answer.offer.target.as_ref()
+    }
+
+    /// What it is to run, if anything.
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.target().map(|target| target.version)
+    }
+
+    /// The device as one that takes part in a play and runs that version.
+    pub(crate) fn player(mut self, runs: String) -> Player {
+        self.device.version = runs;
+        let attempts = self.target().map_or(0, |target| target.attempts);
+        Player { target: self.version(), attempts, device: self.device }
+    }
 }
 
 /// The devices to play and the server to play them against.
@@ -86,13 +105,24 @@ pub(crate) fn select(
     let out = global.out();
     let site = read_site(&out)?
         .with_context(|| format!("`{}` is not a published directory: run `otapress build`", out.display()))?;
-    let devices = devices(fleet, &out, wanted.devices.map(NonZeroUsize::get), &network)?;
+    let answer = |device: &Device| published_answer(&out, device.imei);
+    let devices = devices(fleet, &answer, wanted.devices.map(NonZeroUsize::get), &network)?;
     Ok(Some(SimulatedFleet { site, devices }))
 }
 
-fn devices(
+/// What out/ has for a device.
+pub(crate) fn published_answer(out: &Path, imei: Imei) -> anyhow::Result<AnswerFile> {
+    let file = answer_file(out, imei);
+    let text = fs::read(&file)
+        .with_context(|| format!("`{}` is not what the fleet says: run `otapress build`", out.display()))
+        .with_context(|| format!("cannot read `{}`", file.display()))?;
+    AnswerFile::parse(&text).with_context(|| format!("cannot read `{}`", file.display()))
+}
+
+/// The devices of a fleet, or a sample of them, with their answers from `answer`.
+pub(crate) fn devices(
     fleet: &Fleet,
-    out: &Path,
+    answer: &dyn Fn(&Device) -> anyhow::Result<AnswerFile>,
     sample: Option<usize>,
     network: &Network,
 ) -> anyhow::Result<Vec<SimulatedDevice>> {
@@ -108,7 +138,7 @@ fn devices(
         passwords.get(&auth.password_file).map(String::as_str)
     };
     evenly(fleet.devices(), sample)
-        .map(|device| simulated_device(fleet, device, password(device), out, network))
+        .map(|device| simulated_device(fleet, device, password(device), answer(device)?, network))
         .collect()
 }
 
@@ -116,18 +146,10 @@ fn simulated_device(
     fleet: &Fleet,
     device: &Device,
     password: Option<&str>,
-    out: &Path,
+    answer: AnswerFile,
     network: &Network,
 ) -> anyhow::Result<SimulatedDevice> {
-    let file = answer_file(out, device.imei);
-    let text = fs::read(&file)
-        .with_context(|| format!("`{}` is not what the fleet says: run `otapress build`", out.display()))
-        .with_context(|| format!("cannot read `{}`", file.display()))?;
-    let answer = AnswerFile::parse(&text).with_context(|| format!("cannot read `{}`", file.display()))?;
-    let (target, attempts) = match &answer.offer.target {
-        Some(target) => (Some(target.version), target.attempts),
-        None => (None, 0),
-    };
+    let target = answer.offer.target.as_ref();
     let Ok(mut jads) = jad_paths(fleet, device) else {
         bail!("`otapURI` names no file for device `{}`", device.client_id);
     };
@@ -148,7 +170,7 @@ fn simulated_device(
     }
     simulated.network = network.clone();
     let jad = now_jad.filter(|_| target.is_some());
-    Ok(SimulatedDevice { device: simulated, target, attempts, jad, answer, formerly })
+    Ok(SimulatedDevice { device: simulated, jad, answer, formerly })
 }
 
 /// All items, or `n` evenly spaced ones: always the same.

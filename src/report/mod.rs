@@ -7,6 +7,7 @@ pub mod diagnostics;
 pub(crate) mod json;
 pub(crate) mod plan;
 pub(crate) mod refusal;
+pub(crate) mod rehearsal;
 pub mod status;
 pub(crate) mod suite_diff;
 pub(crate) mod words;

@@ -10,7 +10,16 @@ use crate::support::project::{Project, make_jar, repository};
 
 /// Every text that people read on their way through the repository, by its path.
 fn texts() -> Vec<PathBuf> {
-    let dirs = [".", "docs", "fuzz", "crates/core", "crates/devices", "crates/publish", "crates/responder"];
+    let dirs = [
+        ".",
+        "docs",
+        "fuzz",
+        "crates/core",
+        "crates/devices",
+        "crates/publish",
+        "crates/responder",
+        "crates/simulation",
+    ];
     let mut paths: Vec<_> = dirs
         .iter()
         .flat_map(|dir| fs::read_dir(repository().join(dir)).unwrap())

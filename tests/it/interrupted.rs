@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use otapress_core::digest::Sha256;
-use otapress_devices::simulate::Prng;
 use otapress_publish::{jad, jar};
+use otapress_simulation::Prng;
 use rustix::process::geteuid;
 
 use crate::support::process::{Serve, heavy, otapress};

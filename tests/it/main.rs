@@ -47,6 +47,7 @@ mod promote;
 mod properties;
 mod publish;
 mod pushed;
+mod rehearsal;
 mod relay;
 mod report;
 mod rsync;

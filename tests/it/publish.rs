@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use otapress_devices::simulate::Prng;
 use otapress_publish::publish::hashes::Hashes;
 use otapress_publish::publish::scan::{Existing, scan};
+use otapress_simulation::Prng;
 use tempfile::TempDir;
 use walkdir::WalkDir;
 

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use otapress_core::wire::Release;
-use otapress_devices::simulate::{Play, Player, Report, play};
 use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
+use otapress_simulation::{Play, Player, Report, Servers, play};
 
 use crate::support::ports::free_address;
 use crate::support::process::{Fleet, Serve, YAML};
@@ -52,13 +52,13 @@ fn players(server: &Server) -> Vec<Player> {
 }
 
 fn plan() -> Play {
-    Play { seed: 7, seconds: 7 * 3600, record: true, fail: None, lose: 0 }
+    Play { seed: 7, seconds: 7 * 3600, record: true, fail: None, silent: 0, lose: 0 }
 }
 
 fn run(what: &Play) -> (Report, Tree) {
     let (tree, _) = fleet();
     let server = Server::start(&tree);
-    let report = play(what, players(&server), &mut |_| true);
+    let report = play(what, players(&server), &mut Servers, &mut |_| true);
     server.stop();
     (report, tree)
 }
@@ -143,7 +143,7 @@ fn what_goes_wrong_by_itself_is_not_clean() {
     });
     let mut broken = players(&server);
     broken.iter_mut().for_each(|player| player.device.network.connect_to = Some(proxy.address));
-    let report = play(&Play { seconds: 3600, ..plan() }, broken, &mut |_| true);
+    let report = play(&Play { seconds: 3600, ..plan() }, broken, &mut Servers, &mut |_| true);
     assert!(!report.is_clean());
     assert_eq!(report.offered, 0);
     let checks = report.requests["check"];
@@ -154,7 +154,7 @@ fn what_goes_wrong_by_itself_is_not_clean() {
 
     fs::remove_dir_all(tree.out().join("files")).unwrap();
     for record in [false, true] {
-        let report = play(&Play { record, ..plan() }, players(&server), &mut |_| true);
+        let report = play(&Play { record, ..plan() }, players(&server), &mut Servers, &mut |_| true);
         assert!(!report.is_clean());
         assert_eq!((report.upgraded, report.failed), (0, DEVICES));
         assert_eq!(report.unexpected, ["the modem refused: Status(404)"]);
@@ -167,7 +167,7 @@ fn what_goes_wrong_by_itself_is_not_clean() {
 fn an_interrupted_play_tells_what_is_known() {
     let (tree, _) = fleet();
     let server = Server::start(&tree);
-    let report = play(&plan(), players(&server), &mut |at| at < 3600);
+    let report = play(&plan(), players(&server), &mut Servers, &mut |at| at < 3600);
     assert!(report.interrupted.is_some_and(|at| (3600..10800).contains(&at)));
     assert!(report.offered < DEVICES && report.offered > 0);
     assert_eq!(report.curve[1..], [0; 6]);
@@ -183,7 +183,7 @@ fn a_play_without_a_server_ends() {
     let nobody = listener.local_addr().unwrap();
     drop(listener);
     alone.iter_mut().for_each(|player| player.device.network.connect_to = Some(nobody));
-    let report = play(&plan(), alone, &mut |_| true);
+    let report = play(&plan(), alone, &mut Servers, &mut |_| true);
     assert!(!report.is_clean() && report.interrupted.is_some());
     assert_eq!(report.requests["check"], 10);
 }

@@ -33,6 +33,21 @@ pub fn checks(version_interval: u32) -> f64 {
     per_month(version_interval) * CHECK
 }
 
+/// Bytes of so many version checks.
+pub fn of_checks(checks: usize) -> f64 {
+    checks as f64 * CHECK
+}
+
+/// Bytes of so many upgrades whose JADs and JARs have `bytes` together.
+pub fn of_upgrades(upgrades: usize, bytes: u64) -> f64 {
+    (bytes + upgrades as u64 * UPGRADE) as f64
+}
+
+/// Bytes in so many seconds of what is `a_month`.
+pub fn in_seconds(a_month: f64, seconds: u64) -> f64 {
+    a_month * seconds as f64 / MONTH
+}
+
 /// How often something happens in a month that happens every so many seconds; 0: never.
 pub fn per_month(interval: u32) -> f64 {
     if interval == 0 { 0.0 } else { MONTH / f64::from(interval) }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::exchange::{Exchanged, exchange};
 use super::message::{self, Agent, Posted, Program, Request, Route, SAID_LIMIT};
@@ -22,6 +23,49 @@ use otapress_core::out;
 use otapress_core::version::Version;
 use otapress_core::wire::{self, Answer, AnswerFile, Release, Site, Target};
 
+/// The files of a published directory.
+pub trait Files: std::fmt::Debug + Send + Sync {
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    fn read(&self, file: &Path) -> io::Result<Vec<u8>>;
+
+    /// The size of a plain file in bytes; `None` if there is none.
+    fn size(&self, file: &Path) -> Option<u64>;
+
+    /// Whether there is nothing of that name; what cannot be looked at may be there.
+    fn is_missing(&self, file: &Path) -> bool;
+
+    /// How many answer files a directory has; of more than `most`, that many.
+    fn answers(&self, dir: &Path, most: usize) -> usize;
+}
+
+/// The files of the system.
+#[derive(Debug)]
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
+        fs::read(file)
+    }
+
+    fn size(&self, file: &Path) -> Option<u64> {
+        let metadata = fs::metadata(file).ok()?;
+        metadata.is_file().then_some(metadata.len())
+    }
+
+    fn is_missing(&self, file: &Path) -> bool {
+        fs::symlink_metadata(file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    fn answers(&self, dir: &Path, most: usize) -> usize {
+        let Ok(files) = fs::read_dir(dir) else { return 0 };
+        let is_answer = |name: &std::ffi::OsStr| name.as_encoded_bytes().ends_with(b".json");
+        files.flatten().filter(|file| is_answer(&file.file_name())).take(most).count()
+    }
+}
+
 /// The published directory, as the responder knows it.
 ///
 /// It holds what `otapress.json` says; make a new one when that file has changed. The answer files are
@@ -29,6 +73,7 @@ use otapress_core::wire::{self, Answer, AnswerFile, Release, Site, Target};
 #[derive(Clone, Debug)]
 pub struct Responder {
     out: PathBuf,
+    files: Arc<dyn Files>,
     site: Result<Site, String>,
     releases: BTreeMap<Version, Release>,
 }
@@ -120,9 +165,14 @@ impl Responder {
     /// Reads `otapress.json` in `out`. If that fails, results are known by their User-Agent alone, and checks
     /// get no upgrade.
     pub fn new(out: impl Into<PathBuf>) -> Self {
-        let out = out.into();
+        Responder::over(Arc::new(Disk), out.into())
+    }
+
+    /// The same for files that lie elsewhere than on a disk.
+    pub fn over(files: Arc<dyn Files>, out: PathBuf) -> Self {
         let file = out.join(out::SITE_FILE);
-        let site = fs::read(&file)
+        let site = files
+            .read(&file)
             .map_err(|error| cannot_read(&file, &error))
             .and_then(|text| Site::parse(&text).map_err(|error| cannot_read(&file, &error)))
             .and_then(|site| match site.otapress {
@@ -137,7 +187,7 @@ impl Responder {
             });
         let of_version = |release: &Release| Some((release.version.parse().ok()?, release.clone()));
         let releases = site.iter().flat_map(|site| &site.releases).filter_map(of_version).collect();
-        Responder { out, site, releases }
+        Responder { out, files, site, releases }
     }
 
     /// What `otapress.json` says.
@@ -172,7 +222,7 @@ impl Responder {
             Route::Stray => {
                 let path = message::printable(message::origin_form(request.target).as_bytes(), SAID_LIMIT);
                 let is_device = agent.program != Program::Simulator;
-                let known = agent.imei.filter(|&imei| is_device && self.answer_file(imei).exists());
+                let known = agent.imei.filter(|&imei| is_device && self.is_in_fleet(imei));
                 let Some(imei) = known else {
                     let said = message::printable(request.agent.unwrap_or_default(), 64);
                     let reply = Reply::no(format!(
@@ -184,7 +234,7 @@ impl Responder {
             }
             Route::Notify(client) => {
                 let stated = client.as_ref().and_then(|client| client.as_str().parse::<Imei>().ok());
-                let published = agent.imei.or(stated).is_some_and(|imei| self.answer_file(imei).exists());
+                let published = agent.imei.or(stated).is_some_and(|imei| self.is_in_fleet(imei));
                 let posted = Posted::parse(request.body);
                 Kind::Notify(Notice { imei: agent.imei, client, published, posted })
             }
@@ -194,7 +244,7 @@ impl Responder {
 
     /// A start message as a question, whose reply is 200 if it was recorded or has nothing new, else 500.
     pub fn started(&self, start: Start) -> Question {
-        let published = self.answer_file(start.imei).exists();
+        let published = self.is_in_fleet(start.imei);
         Question { kind: Kind::Start { start, published }, dry_run: false }
     }
 
@@ -202,10 +252,13 @@ impl Responder {
         out::answer_file(&self.out, imei)
     }
 
+    fn is_in_fleet(&self, imei: Imei) -> bool {
+        self.files.size(&self.answer_file(imei)).is_some()
+    }
+
     /// Whether there is no answer file for the device; one that cannot be looked at may be there.
     pub(super) fn misses(&self, imei: Imei) -> bool {
-        let found = fs::symlink_metadata(self.answer_file(imei));
-        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        self.files.is_missing(&self.answer_file(imei))
     }
 
     /// Whether there are as many answer files as `otapress.json` has devices, which is published after them
@@ -214,18 +267,15 @@ impl Responder {
         let rollouts = self.site.iter().flat_map(|site| site.rollouts.values());
         let devices: u64 =
             rollouts.flat_map(|rollout| &rollout.waves).map(|wave| u64::from(wave.devices)).sum();
-        let Ok(files) = fs::read_dir(self.out.join(out::ANSWERS)) else { return false };
-        let is_answer = |name: &std::ffi::OsStr| name.as_encoded_bytes().ends_with(b".json");
-        let answers = files.flatten().filter(|file| is_answer(&file.file_name()));
         // Format 1 has no numbers.
-        let least = devices.max(1);
-        answers.take(usize::try_from(least).unwrap_or(usize::MAX)).count() as u64 == least
+        let least = usize::try_from(devices.max(1)).unwrap_or(usize::MAX);
+        self.files.answers(&self.out.join(out::ANSWERS), least) == least
     }
 
     /// What is published for a device.
     pub(super) fn offer(&self, imei: Imei, reported: Option<Version>) -> Result<Offer, NoOffer> {
         let file = self.answer_file(imei);
-        let text = fs::read(&file).map_err(|error| match (&self.site, error.kind()) {
+        let text = self.files.read(&file).map_err(|error| match (&self.site, error.kind()) {
             // Without its mark the directory is not published, and says nothing about who is in the fleet.
             (Ok(_), io::ErrorKind::NotFound) => NoOffer::Unknown,
             (Err(why), io::ErrorKind::NotFound) => NoOffer::Broken(why.clone()),
@@ -248,10 +298,8 @@ impl Responder {
         rules.is_withdrawn = release.is_some_and(|release| release.withdrawn.is_some());
         // Nothing is offered to a device that runs its target.
         rules.is_published = reported == Some(target.version)
-            || release.is_some_and(|release| {
-                let jar = fs::metadata(self.out.join(&release.path));
-                jar.is_ok_and(|jar| jar.is_file() && jar.len() == release.size)
-            });
+            || release
+                .is_some_and(|release| self.files.size(&self.out.join(&release.path)) == Some(release.size));
         let of_channel = target.channel.as_ref().zip(self.site.as_ref().ok());
         let of_channel = of_channel.and_then(|(channel, site)| site.channels.get(channel));
         rules.is_of_channel = of_channel.is_none_or(|release| release.parse() == Ok(target.version));

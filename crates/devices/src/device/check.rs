@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::http::{Error, Framing, Reply, Request, latin1};
+use super::http::{Error, Framing, Request, latin1};
 use super::settings::Corruption;
-use super::{Device, Exchange, Purpose};
+use super::{Device, Exchange, Purpose, Transport};
 use otapress_core::version::Version;
 use otapress_core::wire::Setting;
 
@@ -107,51 +107,61 @@ impl Device {
     /// Posts the running version and does what the answer says, except for upgrading: that only sets
     /// the flag that [`Device::turn`] acts on.
     pub fn check(&mut self) -> Check {
-        self.check_unless_lost(false)
+        self.check_unless_lost(&mut self.network.clone(), false)
     }
 
     /// Like [`Device::check`], but the answer never reaches the device.
     pub fn check_and_lose_the_answer(&mut self) -> Check {
-        self.check_unless_lost(true)
+        self.check_unless_lost(&mut self.network.clone(), true)
     }
 
-    fn check_unless_lost(&mut self, lost: bool) -> Check {
+    fn check_unless_lost(&mut self, transport: &mut dyn Transport, lost: bool) -> Check {
         let Some(uri) = self.settings.get("versionURI") else {
             return Check { exchange: None, outcome: CheckOutcome::Disabled };
         };
         let request = self.check_request(uri);
-        let exchange = Exchange::make(&self.network, Purpose::VersionCheck, request);
+        let exchange = Exchange::make(transport, Purpose::VersionCheck, request);
         let outcome = match (&exchange.reply, lost) {
             (Err(error), _) => CheckOutcome::RepostsEverySecond(NoAnswer::Http(error.clone())),
             (Ok(_), true) => CheckOutcome::RepostsEverySecond(NoAnswer::Lost),
-            (Ok(reply), false) => match self.take_answer(reply) {
-                Ok(answered) => CheckOutcome::Checked(answered),
-                Err(why) => CheckOutcome::RepostsEverySecond(why),
-            },
+            (Ok(reply), false) => self.hear(reply.status, &reply.reason, &reply.body),
+        };
+        Check { exchange: Some(exchange), outcome }
+    }
+
+    /// Does what the reply to a version check says; an upgrade only sets a flag, see [`Device::check`].
+    pub fn hear(&mut self, status: u16, reason: &str, body: &[u8]) -> CheckOutcome {
+        let outcome = match self.take_answer(status, reason, body) {
+            Ok(answered) => CheckOutcome::Checked(answered),
+            Err(why) => CheckOutcome::RepostsEverySecond(why),
         };
         self.upgrade_flag |= outcome.is_upgrade();
-        Check { exchange: Some(exchange), outcome }
+        outcome
+    }
+
+    /// The User-Agent of its version checks.
+    pub fn agent(&self) -> String {
+        format!("{}/{}{}", self.quirks.program, self.imei, self.quirks.agent_suffix)
     }
 
     fn check_request(&self, uri: &str) -> Request {
         let quirks = &self.quirks;
         let body = quirks.body.as_deref().unwrap_or(self.version.as_bytes());
-        let agent = format!("{}/{}{}", quirks.program, self.imei, quirks.agent_suffix);
-        let mut request = Request::post(uri, body, quirks.framing).header("User-Agent", &agent);
+        let mut request = Request::post(uri, body, quirks.framing).header("User-Agent", &self.agent());
         request.http10 = quirks.http10;
         request.headers.retain(|(name, _)| !quirks.omit.iter().any(|o| o.eq_ignore_ascii_case(name)));
         request.headers.extend_from_slice(&quirks.add);
         request
     }
 
-    fn take_answer(&mut self, reply: &Reply) -> Result<Answered, NoAnswer> {
-        if reply.status != 200 {
-            return Err(NoAnswer::Status(reply.status));
+    fn take_answer(&mut self, status: u16, reason: &str, body: &[u8]) -> Result<Answered, NoAnswer> {
+        if status != 200 {
+            return Err(NoAnswer::Status(status));
         }
-        if reply.reason.is_empty() {
+        if reason.is_empty() {
             return Err(NoAnswer::NoReason);
         }
-        let text = latin1(&reply.body);
+        let text = latin1(body);
         if has_bad_escape(&text) {
             return Err(NoAnswer::BadEscape);
         }
@@ -212,26 +222,18 @@ fn has_bad_escape(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::http::ReplyFraming;
     use super::*;
 
     fn device(version: &str) -> Device {
         Device::new("123456789012345".parse().unwrap(), version)
     }
 
-    fn reply(status: u16, reason: &str, body: &str) -> Reply {
-        Reply {
-            version: "HTTP/1.1".into(),
-            status,
-            reason: reason.into(),
-            headers: Vec::new(),
-            body: body.into(),
-            framing: ReplyFraming::Length,
-        }
+    fn answered(device: &mut Device, body: &str) -> Answered {
+        device.take_answer(200, "OK", body.as_bytes()).unwrap()
     }
 
     fn upgrades(version: &str, body: &str) -> bool {
-        device(version).take_answer(&reply(200, "OK", body)).unwrap().upgrade
+        answered(&mut device(version), body).upgrade
     }
 
     #[test]
@@ -264,14 +266,16 @@ mod tests {
 
     #[test]
     fn anything_but_200_with_a_reason_is_no_answer() {
-        let take = |reply| device("0.10.65").take_answer(&reply).unwrap_err();
-        assert_eq!(take(reply(204, "No Content", "")), NoAnswer::Status(204));
-        assert_eq!(take(reply(302, "Found", "")), NoAnswer::Status(302));
-        assert_eq!(take(reply(200, "", r#"{"upgrade":0}"#)), NoAnswer::NoReason);
-        assert_eq!(take(reply(200, "OK", r#"{"a":"\u12"}"#)), NoAnswer::BadEscape);
-        assert!(device("0.1").take_answer(&reply(200, "OK", r#"{"a":"\\u12"}"#)).is_ok());
-        let answered = device("0.10.65").take_answer(&reply(200, "OK", "<html>")).unwrap();
-        assert_eq!(answered, Answered { garbage: true, ..Answered::default() });
+        let take = |status, reason, body: &str| {
+            device("0.10.65").take_answer(status, reason, body.as_bytes()).unwrap_err()
+        };
+        assert_eq!(take(204, "No Content", ""), NoAnswer::Status(204));
+        assert_eq!(take(302, "Found", ""), NoAnswer::Status(302));
+        assert_eq!(take(200, "", r#"{"upgrade":0}"#), NoAnswer::NoReason);
+        assert_eq!(take(200, "OK", r#"{"a":"\u12"}"#), NoAnswer::BadEscape);
+        answered(&mut device("0.1"), r#"{"a":"\\u12"}"#);
+        let garbage = answered(&mut device("0.10.65"), "<html>");
+        assert_eq!(garbage, Answered { garbage: true, ..Answered::default() });
     }
 
     #[test]
@@ -281,7 +285,7 @@ mod tests {
             r#"{"settings":[{"key":"tid","val":"D1"},{"key":"a=b","val":"c"},{"key":"n","val":1},"#,
             r#"{"key":"tid","val":"\u0044\u0032"}],"upgrade":1}"#
         );
-        let answered = device.take_answer(&reply(200, "OK", body)).unwrap();
+        let answered = answered(&mut device, body);
         assert!(answered.upgrade);
         assert_eq!(device.settings.get("tid"), Some("D2"));
         assert_eq!(answered.settings.len(), 2);

@@ -1,7 +1,7 @@
 //! A simulated Greenwich tracker: its version check, its OTAP procedure and the state between them.
 //!
-//! It does what the firmware and the modem are known to do, mistakes included, and hands back every
-//! [`Exchange`] so that tests, `probe` and `simulate` can look at what a server really sent. It is
+//! It does what the firmware and the modem are known to do, mistakes included, over any [`Transport`], and
+//! hands back every [`Exchange`] so that tests, `probe` and `simulate` can look at what a server really sent. It is
 //! deterministic: the same server and the same faults give the same life.
 
 mod check;
@@ -13,8 +13,34 @@ pub use check::{Answered, Check, CheckOutcome, NoAnswer, Program, Quirks};
 pub use otap::{Faults, JAD_TYPE, JAR_TYPES, Otap, OtapOutcome, Refusal, media_type, unknown_charset};
 pub use settings::{Corruption, Settings, expand};
 
+use std::sync::Arc;
+
 use http::{Error, Network, Reply, Request};
 use otapress_core::id::Imei;
+use otapress_publish::jar::{self, Fault, Jar};
+
+/// Carries requests to servers: a [`Network`], or a simulated one.
+pub trait Transport {
+    /// Sends a request and returns the whole reply.
+    ///
+    /// # Errors
+    /// If there is no complete reply of HTTP/1.
+    fn exchange(&mut self, request: &Request) -> Result<Reply, Error>;
+
+    /// Reads an application that was downloaded. A transport of many devices can remember those it knows.
+    ///
+    /// # Errors
+    /// Why a device does not install it.
+    fn read_jar(&mut self, bytes: &[u8]) -> Result<Arc<Jar>, Vec<Fault>> {
+        jar::read(bytes).map(Arc::new)
+    }
+}
+
+impl Transport for Network {
+    fn exchange(&mut self, request: &Request) -> Result<Reply, Error> {
+        Network::exchange(self, request)
+    }
+}
 
 /// One tracker with its modem.
 #[derive(Clone, Debug)]
@@ -29,7 +55,7 @@ pub struct Device {
     pub settings: Settings,
     /// Deviations from the usual version check.
     pub quirks: Quirks,
-    /// The address and the time limit of its requests.
+    /// The address and the time limit of its requests, where no other transport is named.
     pub network: Network,
     /// Sticks from an upgrade answer until the reboot.
     upgrade_flag: bool,
@@ -63,11 +89,11 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    fn make(network: &Network, purpose: Purpose, request: Request) -> Exchange {
+    fn make(transport: &mut dyn Transport, purpose: Purpose, request: Request) -> Exchange {
         // https is for the MIDlet's own requests: the modem does not know it.
         let known =
             purpose == Purpose::VersionCheck || http::Url::parse(&request.url).is_some_and(|url| !url.tls);
-        let reply = if known { network.exchange(&request) } else { Err(Error::Url(request.url.clone())) };
+        let reply = if known { transport.exchange(&request) } else { Err(Error::Url(request.url.clone())) };
         Exchange { purpose, request, reply }
     }
 

@@ -3,8 +3,8 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::http::{Error, Framing, Reply, Request};
-use super::{Device, Exchange, Purpose};
-use otapress_publish::{jad, jar};
+use super::{Device, Exchange, Purpose, Transport};
+use otapress_publish::jad;
 
 /// The characters that break the unquoted parameters of `AT^SJOTAP`.
 const BREAKS_COMMAND: [char; 3] = [',', '"', ';'];
@@ -105,19 +105,30 @@ impl Verdict {
     }
 }
 
+/// A transport, and what went over it.
+struct Wire<'a> {
+    transport: &'a mut dyn Transport,
+    log: Vec<Exchange>,
+}
+
 impl Device {
     /// Runs the procedure once, whatever the last version check said. The running version changes if
     /// the application was installed; the reboot is the caller's.
     pub fn otap(&mut self, faults: &Faults) -> Otap {
-        let mut exchanges = Vec::new();
-        let outcome = self.install(faults, &mut exchanges).unwrap_or_else(OtapOutcome::Refused);
-        Otap { exchanges, outcome }
+        self.otap_over(&mut self.network.clone(), faults)
     }
 
-    fn install(&mut self, faults: &Faults, log: &mut Vec<Exchange>) -> Result<OtapOutcome, Refusal> {
+    /// The same over a transport.
+    pub fn otap_over(&mut self, transport: &mut dyn Transport, faults: &Faults) -> Otap {
+        let mut wire = Wire { transport, log: Vec::new() };
+        let outcome = self.install(faults, &mut wire).unwrap_or_else(OtapOutcome::Refused);
+        Otap { exchanges: wire.log, outcome }
+    }
+
+    fn install(&mut self, faults: &Faults, wire: &mut Wire<'_>) -> Result<OtapOutcome, Refusal> {
         let otap_uri = self.expanded("otapURI").ok_or(Refusal::NoOtapUri)?;
         self.check_command(&otap_uri)?;
-        let descriptor = self.get_jad(&otap_uri, log)?;
+        let descriptor = self.get_jad(&otap_uri, wire)?;
 
         let mut notify_uri = self.expanded("notifyURI");
         let verdict = match descriptor {
@@ -127,7 +138,7 @@ impl Device {
                 if let Some(uri) = jad.get("MIDlet-Install-Notify") {
                     notify_uri = Some(uri.into());
                 }
-                match self.get_jar(&jad, log) {
+                match self.get_jar(&jad, wire) {
                     Err(verdict) => verdict,
                     Ok(version) => {
                         if faults.pretend.is_none_or(|code| code == jad::SUCCESS) {
@@ -142,7 +153,7 @@ impl Device {
         let mut delivered = false;
         for _ in 0..=faults.repeat_notify {
             if let Some(uri) = notify_uri.as_deref().filter(|uri| !uri.is_empty()) {
-                delivered |= self.notify(uri, code, log);
+                delivered |= self.notify(uri, code, wire);
             }
         }
         Ok(OtapOutcome::Finished { code, why: verdict.why, delivered })
@@ -167,8 +178,8 @@ impl Device {
     }
 
     /// Fetches and reads the descriptor; the error is a refusal without a post, or a result.
-    fn get_jad(&self, uri: &str, log: &mut Vec<Exchange>) -> Result<Result<jad::Jad, Verdict>, Refusal> {
-        let reply = self.get(Purpose::Jad, uri, log).map_err(Refusal::Http)?;
+    fn get_jad(&self, uri: &str, wire: &mut Wire<'_>) -> Result<Result<jad::Jad, Verdict>, Refusal> {
+        let reply = self.get(Purpose::Jad, uri, wire).map_err(Refusal::Http)?;
         if reply.status != 200 {
             return Err(Refusal::Status(reply.status));
         }
@@ -197,9 +208,9 @@ impl Device {
     }
 
     /// Fetches the application and compares it with its descriptor; gives the version that it is.
-    fn get_jar(&self, jad: &jad::Jad, log: &mut Vec<Exchange>) -> Result<String, Verdict> {
+    fn get_jar(&self, jad: &jad::Jad, wire: &mut Wire<'_>) -> Result<String, Verdict> {
         let url = jad.get("MIDlet-Jar-URL").ok_or_else(Verdict::descriptor)?;
-        let reply = self.get(Purpose::Jar, url, log).map_err(|error| match error {
+        let reply = self.get(Purpose::Jar, url, wire).map_err(|error| match error {
             Error::Url(_) => Verdict::new(jad::INVALID_JAR, error.to_string()),
             _ => Verdict::new(LOSS_OF_SERVICE, error.to_string()),
         })?;
@@ -217,7 +228,7 @@ impl Device {
         if size != said.trim_start_matches('0') {
             return Err(Verdict::new(jad::SIZE_MISMATCH, format!("{size} bytes instead of {said}")));
         }
-        let jar = jar::read(&reply.body).map_err(|faults| {
+        let jar = wire.transport.read_jar(&reply.body).map_err(|faults| {
             let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
             Verdict::new(jad::INVALID_JAR, messages.join("; "))
         })?;
@@ -228,18 +239,18 @@ impl Device {
     }
 
     /// A GET as the modem makes it: with credentials once it is asked for them.
-    fn get(&self, purpose: Purpose, uri: &str, log: &mut Vec<Exchange>) -> Result<Reply, Error> {
-        let mut exchange = Exchange::make(&self.network, purpose, self.modem_get(uri));
+    fn get(&self, purpose: Purpose, uri: &str, wire: &mut Wire<'_>) -> Result<Reply, Error> {
+        let mut exchange = Exchange::make(wire.transport, purpose, self.modem_get(uri));
         let basic = exchange.reply.as_ref().is_ok_and(|reply| {
             let scheme = reply.header("WWW-Authenticate").and_then(|v| v.split_whitespace().next());
             reply.status == 401 && scheme.is_some_and(|s| s.eq_ignore_ascii_case("Basic"))
         });
         if let (true, Some(request)) = (basic, self.with_credentials(&exchange.request)) {
-            log.push(exchange);
-            exchange = Exchange::make(&self.network, purpose, request);
+            wire.log.push(exchange);
+            exchange = Exchange::make(wire.transport, purpose, request);
         }
         let reply = exchange.reply.clone();
-        log.push(exchange);
+        wire.log.push(exchange);
         reply
     }
 
@@ -262,10 +273,10 @@ impl Device {
         Request::post(uri, body.as_bytes(), Framing::Length).header("User-Agent", &self.modem_agent())
     }
 
-    fn notify(&self, uri: &str, code: u16, log: &mut Vec<Exchange>) -> bool {
-        let exchange = Exchange::make(&self.network, Purpose::Notify, self.modem_post(uri, code));
+    fn notify(&self, uri: &str, code: u16, wire: &mut Wire<'_>) -> bool {
+        let exchange = Exchange::make(wire.transport, Purpose::Notify, self.modem_post(uri, code));
         let delivered = exchange.status() == Some(200);
-        log.push(exchange);
+        wire.log.push(exchange);
         delivered
     }
 

@@ -52,7 +52,7 @@ pub use limits::Limits;
 pub use load::{Loaded, load, load_within, parse};
 pub use overrides::Override;
 pub use provisioning::Provisioning;
-pub use scalars::{BasisPoints, per_hour};
+pub use scalars::{BasisPoints, duration, per_hour};
 pub use withdrawn::Withdrawal;
 
 use crate::catalog::{Catalog, Entry};

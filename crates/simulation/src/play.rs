@@ -1,33 +1,28 @@
-//! Plays a fleet against a server, to rehearse a rollout.
+//! Plays a fleet, to rehearse a rollout: against a server, or in a [`World`] of its own.
 //!
 //! # Time
 //!
-//! The devices live in simulated time: a queue of events, ordered by their second and then by device, worked
-//! off by one thread. Only the server's clock is real, and nothing can move it. So whoever plays hours in
-//! seconds must know what is judged by that clock: waves, windows and rates are those of the moment at which
-//! the simulation runs; the minute after an offer, in which a check means that its answer was lost, and the
-//! minute after which settings count as confirmed, are minutes of that clock as well. What a device reports
-//! (its version, its result) is judged the same whenever it comes, so upgrades and failures with a code are
-//! counted as in real life. A failure that is not reported is taken for a lost answer, as long as the device
-//! is back within that minute, and its attempts would never end; so the device counts them itself.
+//! The devices live in simulated time: an [`Agenda`] that is worked off by one thread. A world in this
+//! process has that time for its own; only the clock of a real server is real, and nothing can move it. So
+//! whoever plays hours in seconds against a server must know what is judged by that clock: waves, windows and
+//! rates are those of the moment at which the simulation runs; the minute after an offer, in which a check
+//! means that its answer was lost, and the minute after which settings count as confirmed, are minutes of
+//! that clock as well. What a device reports (its version, its result) is judged the same whenever it comes,
+//! so upgrades and failures with a code are counted as in real life. A failure that is not reported is taken
+//! for a lost answer, as long as the device is back within that minute, and its attempts would never end; so
+//! the device counts them itself.
 //!
 //! # Chance
 //!
 //! Every device has a [`Prng`] of its own, seeded by the seed and its IMEI: the same seed gives the same
 //! lives, as long as the server answers the same.
 
-mod prng;
-mod report;
-
-pub use prng::Prng;
-pub use report::Report;
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
-use crate::device::{CheckOutcome, Device, Faults, Program};
+use crate::agenda::Agenda;
+use crate::prng::Prng;
+use crate::report::{Report, Sent};
 use otapress_core::version::Version;
 use otapress_core::wire::Site;
+use otapress_devices::device::{CheckOutcome, Device, Faults, Otap, Program};
 use otapress_publish::jad;
 
 /// A device's consecutive repeated posts before it is played on at its next interval. A real one goes on
@@ -61,6 +56,39 @@ pub struct Player {
     pub attempts: u32,
 }
 
+/// Where the requests of devices go.
+pub trait World {
+    /// Lets a device check in that second; the answer may be lost on its way.
+    fn check(&mut self, at: u64, index: usize, device: &mut Device, is_lost: bool) -> Checked;
+
+    /// Lets a device upgrade.
+    fn otap(&mut self, at: u64, index: usize, device: &mut Device, faults: &Faults) -> Otap;
+}
+
+/// A version check that was made.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What it sent; `None` if it does not ask.
+    pub sent: Option<Sent>,
+    /// What it makes of the reply.
+    pub outcome: CheckOutcome,
+}
+
+/// The servers that the devices' own networks lead to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Servers;
+
+impl World for Servers {
+    fn check(&mut self, _: u64, _: usize, device: &mut Device, is_lost: bool) -> Checked {
+        let check = if is_lost { device.check_and_lose_the_answer() } else { device.check() };
+        Checked { sent: check.exchange.as_ref().map(Sent::from), outcome: check.outcome }
+    }
+
+    fn otap(&mut self, _: u64, _: usize, device: &mut Device, faults: &Faults) -> Otap {
+        device.otap(faults)
+    }
+}
+
 /// The parameters of a play.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Play {
@@ -73,6 +101,9 @@ pub struct Play {
     /// The share of the devices with a target that fail at every installation, in basis points, and their
     /// code.
     pub fail: Option<(u16, u16)>,
+    /// The share of the devices with a target that install it, say so, and are never heard of again, in basis
+    /// points.
+    pub silent: u16,
     /// The share of answers to version checks that are lost, in basis points.
     pub lose: u16,
 }
@@ -85,11 +116,22 @@ enum Step {
     Start,
 }
 
+/// What becomes of the upgrades of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// What the server lets happen.
+    Open,
+    /// They fail.
+    Fails,
+    /// The first one that it installs is its last.
+    Silent,
+}
+
 /// A device while it is played.
 struct Life {
     player: Player,
     prng: Prng,
-    fails: bool,
+    fate: Fate,
     posts_again: u32,
     failed: u32,
     /// Of these, those without a posted result.
@@ -107,18 +149,21 @@ pub fn starts_with(site: &Site, target: Option<Version>) -> String {
 
 /// Plays. `pace` is told each second of simulated time before what happens in it, may wait, and ends the
 /// play by `false`.
-pub fn play(play: &Play, players: Vec<Player>, pace: &mut dyn FnMut(u64) -> bool) -> Report {
+pub fn play(
+    play: &Play,
+    players: Vec<Player>,
+    world: &mut dyn World,
+    pace: &mut dyn FnMut(u64) -> bool,
+) -> Report {
     let mut report = Report::new(play, &players);
     let mut lives: Vec<Life> = players.into_iter().map(|player| Life::new(play, player)).collect();
-    if let Some((share, _)) = play.fail {
-        choose_failing(&mut lives, share);
-    }
-    let mut queue = BinaryHeap::new();
+    choose_fates(&mut lives, play);
+    let mut agenda = Agenda::default();
     for (index, life) in lives.iter_mut().enumerate() {
         let begin = life.prng.below(life.interval());
-        queue.push(Reverse((begin, index, Step::Start)));
+        agenda.add(begin, (index, Step::Start));
     }
-    while let Some(Reverse((at, index, step))) = queue.pop() {
+    while let Some((at, (index, step))) = agenda.next() {
         if at >= play.seconds {
             break;
         }
@@ -128,11 +173,11 @@ pub fn play(play: &Play, players: Vec<Player>, pace: &mut dyn FnMut(u64) -> bool
         }
         let life = &mut lives[index];
         let next = match step {
-            Step::Check | Step::Start => life.check(play, at, index, &mut report),
-            Step::Otap => Some(life.otap(play, at, index, &mut report)),
+            Step::Check | Step::Start => life.check(play, (at, index), world, &mut report),
+            Step::Otap => life.otap(play, (at, index), world, &mut report),
         };
         if let Some((wait, step)) = next {
-            queue.push(Reverse((at + wait, index, step)));
+            agenda.add(at + wait, (index, step));
         }
     }
     for (index, life) in lives.iter().enumerate() {
@@ -141,13 +186,19 @@ pub fn play(play: &Play, players: Vec<Player>, pace: &mut dyn FnMut(u64) -> bool
     report
 }
 
-/// Exactly that share of the devices with a target, rounded up; which ones is up to chance.
-fn choose_failing(lives: &mut [Life], share: u16) {
+/// Exactly those shares of the devices with a target, rounded up; which ones is up to chance.
+fn choose_fates(lives: &mut [Life], play: &Play) {
+    let fail = play.fail.map_or(0, |(share, _)| share);
+    if fail == 0 && play.silent == 0 {
+        return;
+    }
     let with_target = lives.iter_mut().filter(|life| life.player.target.is_some());
     let mut lots: Vec<_> = with_target.map(|life| (life.prng.draw(), life)).collect();
-    let count = (lots.len() * usize::from(share)).div_ceil(10_000);
+    let count = |share: u16| (lots.len() * usize::from(share)).div_ceil(10_000);
+    let fates = [(Fate::Fails, count(fail)), (Fate::Silent, count(play.silent))];
     lots.sort_by_key(|(lot, life)| (*lot, life.player.device.imei));
-    lots.into_iter().take(count).for_each(|(_, life)| life.fails = true);
+    let fates = fates.into_iter().flat_map(|(fate, count)| std::iter::repeat_n(fate, count));
+    lots.into_iter().zip(fates).for_each(|((_, life), fate)| life.fate = fate);
 }
 
 impl Life {
@@ -159,18 +210,23 @@ impl Life {
         let imei: u64 = player.device.imei.to_string().parse().unwrap_or_default();
         // One step of the generator separates neighbouring seeds and IMEIs.
         let prng = Prng::new(play.seed ^ Prng::new(imei).draw());
-        Life { player, prng, fails: false, posts_again: 0, failed: 0, silent: 0 }
+        Life { player, prng, fate: Fate::Open, posts_again: 0, failed: 0, silent: 0 }
     }
 
     fn interval(&self) -> u64 {
         u64::try_from(self.player.device.version_interval()).unwrap_or_default().max(1)
     }
 
-    fn check(&mut self, play: &Play, at: u64, index: usize, report: &mut Report) -> Option<(u64, Step)> {
-        let lost = self.prng.below(10_000) < u64::from(play.lose);
-        let device = &mut self.player.device;
-        let check = if lost { device.check_and_lose_the_answer() } else { device.check() };
-        report.exchanges(at, index, check.exchange.as_ref());
+    fn check(
+        &mut self,
+        play: &Play,
+        (at, index): (u64, usize),
+        world: &mut dyn World,
+        report: &mut Report,
+    ) -> Option<(u64, Step)> {
+        let is_lost = self.prng.below(10_000) < u64::from(play.lose);
+        let check = world.check(at, index, &mut self.player.device, is_lost);
+        report.sent(at, index, check.sent);
         let interval = self.interval();
         match check.outcome {
             CheckOutcome::Disabled => None,
@@ -199,19 +255,32 @@ impl Life {
         }
     }
 
-    fn otap(&mut self, play: &Play, at: u64, index: usize, report: &mut Report) -> (u64, Step) {
-        let pretend = play.fail.filter(|_| self.fails).map(|(_, code)| code);
+    fn otap(
+        &mut self,
+        play: &Play,
+        (at, index): (u64, usize),
+        world: &mut dyn World,
+        report: &mut Report,
+    ) -> Option<(u64, Step)> {
+        let pretend = play.fail.filter(|_| self.fate == Fate::Fails).map(|(_, code)| code);
         let faults = Faults { pretend, ..Faults::default() };
-        let otap = self.player.device.otap(&faults);
-        report.exchanges(at, index, &otap.exchanges);
-        if otap.outcome.code() != Some(jad::SUCCESS) {
+        let runs = self.player.device.version.clone();
+        let otap = world.otap(at, index, &mut self.player.device, &faults);
+        report.sent(at, index, otap.exchanges.iter().map(Sent::from));
+        let code = otap.outcome.code();
+        if code != Some(jad::SUCCESS) {
             self.failed += 1;
-            self.silent += u32::from(otap.outcome.code().is_none());
+            self.silent += u32::from(code.is_none());
         }
         report.attempt(index, &otap.outcome, pretend);
+        if self.fate == Fate::Silent && code == Some(jad::SUCCESS) {
+            self.player.device.version = runs;
+            report.fell_silent(index);
+            return None;
+        }
         self.player.device.reboot();
         report.reboots += 1;
-        (OTAP.0 + self.prng.below(OTAP.1) + START, Step::Start)
+        Some((OTAP.0 + self.prng.below(OTAP.1) + START, Step::Start))
     }
 }
 

@@ -6,13 +6,16 @@ use std::fmt::Write as _;
 #[expect(clippy::disallowed_types, reason = "what `simulate --json` prints")]
 use serde::{Serialize, Serializer};
 
-use super::{Play, Player};
-use crate::device::{Exchange, NoAnswer, OtapOutcome, Purpose};
+use crate::play::{Play, Player};
 use otapress_core::version::Version;
+use otapress_devices::device::{Exchange, NoAnswer, OtapOutcome, Purpose};
 use otapress_publish::jad;
 
 /// Columns of the longest bar of the load curve.
 const BAR: usize = 50;
+
+/// Hours of a load curve that are shown one by one; a longer one is shown by days.
+const HOURS_SHOWN: usize = 72;
 
 /// The counts. They depend only on the play and on the server's answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,6 +31,9 @@ pub struct Report {
     pub upgraded: usize,
     /// Devices that failed and do not run their target.
     pub failed: usize,
+    /// Devices that installed their target and were never heard of again, by their place in the play.
+    #[serde(skip)]
+    pub silent: Vec<usize>,
     /// OTAP procedures by the code that was posted; none: the modem refused, and nothing was posted.
     #[serde(serialize_with = "by_code")]
     pub attempts: BTreeMap<Option<u16>, usize>,
@@ -54,6 +60,9 @@ pub struct Report {
     pub challenges: usize,
     /// Bytes of the replies' bodies.
     pub bytes: u64,
+    /// Of these, those of JADs and JARs.
+    #[serde(skip)]
+    pub downloaded: u64,
     /// The number of devices by how often they downloaded the whole JAR.
     pub jar_downloads: BTreeMap<u32, usize>,
     /// Requests in each simulated hour.
@@ -76,17 +85,42 @@ fn code_text(code: &Option<u16>) -> String {
     code.map_or("refused".into(), |code| code.to_string())
 }
 
+/// A request, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its purpose.
+    pub purpose: Purpose,
+    /// The status of the reply, if there is one.
+    pub status: Option<u16>,
+    /// The bytes of the reply's body.
+    pub bytes: usize,
+    /// Whether it had a name and a password.
+    pub has_credentials: bool,
+}
+
+impl From<&Exchange> for Sent {
+    fn from(exchange: &Exchange) -> Self {
+        Sent {
+            purpose: exchange.purpose,
+            status: exchange.status(),
+            bytes: exchange.body_size(),
+            has_credentials: exchange.request.header_value("Authorization").is_some(),
+        }
+    }
+}
+
 /// The counts of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tally {
     ran_target: bool,
+    runs_target: bool,
     offered: bool,
     failed: bool,
     jars: u32,
 }
 
 impl Report {
-    pub(super) fn new(play: &Play, players: &[Player]) -> Report {
+    pub(crate) fn new(play: &Play, players: &[Player]) -> Report {
         let hours = usize::try_from(play.seconds.div_ceil(3600)).unwrap_or_default();
         let tally = |player: &Player| Tally { ran_target: runs_target(player), ..Tally::default() };
         Report {
@@ -98,34 +132,36 @@ impl Report {
         }
     }
 
-    pub(super) fn exchanges<'a>(
-        &mut self,
-        at: u64,
-        index: usize,
-        exchanges: impl IntoIterator<Item = &'a Exchange>,
-    ) {
-        for exchange in exchanges {
-            let purpose: &'static str = exchange.purpose.into();
-            *self.requests.entry(purpose).or_default() += 1;
+    pub(crate) fn sent(&mut self, at: u64, index: usize, sent: impl IntoIterator<Item = Sent>) {
+        for Sent { purpose, status, bytes, has_credentials } in sent {
+            let name: &'static str = purpose.into();
+            *self.requests.entry(name).or_default() += 1;
             if let Some(hour) = usize::try_from(at / 3600).ok().and_then(|hour| self.curve.get_mut(hour)) {
                 *hour += 1;
             }
-            self.bytes += exchange.body_size() as u64;
-            self.without_reply = if exchange.reply.is_ok() { 0 } else { self.without_reply + 1 };
-            match exchange.status() {
-                Some(200) if exchange.purpose == Purpose::Jar => self.lives[index].jars += 1,
-                Some(401) if exchange.request.header_value("Authorization").is_none() => self.challenges += 1,
+            self.bytes += bytes as u64;
+            if matches!(purpose, Purpose::Jad | Purpose::Jar) {
+                self.downloaded += bytes as u64;
+            }
+            self.without_reply = if status.is_some() { 0 } else { self.without_reply + 1 };
+            match status {
+                Some(200) if purpose == Purpose::Jar => self.lives[index].jars += 1,
+                Some(401) if !has_credentials => self.challenges += 1,
                 Some(200) | None => {}
-                Some(status) => *self.not_200.entry(format!("{purpose} {status}")).or_default() += 1,
+                Some(status) => *self.not_200.entry(format!("{name} {status}")).or_default() += 1,
             }
         }
     }
 
-    pub(super) fn offered(&mut self, index: usize) {
+    pub(crate) fn fell_silent(&mut self, index: usize) {
+        self.silent.push(index);
+    }
+
+    pub(crate) fn offered(&mut self, index: usize) {
         self.lives[index].offered = true;
     }
 
-    pub(super) fn no_answer(&mut self, why: &NoAnswer) {
+    pub(crate) fn no_answer(&mut self, why: &NoAnswer) {
         let why = match why {
             NoAnswer::Lost => {
                 self.lost += 1;
@@ -139,7 +175,7 @@ impl Report {
         *self.no_answers.entry(why).or_default() += 1;
     }
 
-    pub(super) fn attempt(&mut self, index: usize, outcome: &OtapOutcome, pretended: Option<u16>) {
+    pub(crate) fn attempt(&mut self, index: usize, outcome: &OtapOutcome, pretended: Option<u16>) {
         let code = outcome.code();
         *self.attempts.entry(code).or_default() += 1;
         if code == Some(jad::SUCCESS) {
@@ -158,13 +194,24 @@ impl Report {
         }
     }
 
-    pub(super) fn end(&mut self, index: usize, player: &Player) {
-        let tally = &self.lives[index];
+    pub(crate) fn end(&mut self, index: usize, player: &Player) {
         let runs = runs_target(player);
+        self.lives[index].runs_target = runs;
+        let tally = &self.lives[index];
         self.offered += usize::from(tally.offered);
         self.upgraded += usize::from(runs && !tally.ran_target);
         self.failed += usize::from(tally.failed && !runs);
         *self.jar_downloads.entry(tally.jars).or_default() += 1;
+    }
+
+    /// How many OTAP procedures there were.
+    pub fn upgrades(&self) -> usize {
+        self.attempts.values().sum()
+    }
+
+    /// Whether a device runs its target at the end.
+    pub fn runs_target(&self, index: usize) -> bool {
+        self.lives[index].runs_target
     }
 
     /// Whether the play came to its end, every version check was answered with 200, and the only failures
@@ -186,6 +233,9 @@ impl Report {
         row("offered", self.offered.to_string());
         row("upgraded", self.upgraded.to_string());
         row("failed", self.failed.to_string());
+        if !self.silent.is_empty() {
+            row("never heard of again", self.silent.len().to_string());
+        }
         row("attempts", counts(&self.attempts, code_text));
         self.unexpected.iter().for_each(|words| row("unexpected", words.clone()));
         row("reboots", self.reboots.to_string());
@@ -200,11 +250,13 @@ impl Report {
         }
         let downloads = |(times, devices): (&u32, &usize)| format!("{times}× on {devices}");
         row("JAR downloads", self.jar_downloads.iter().map(downloads).collect::<Vec<_>>().join(", "));
-        let _ = writeln!(text, "\nrequests per simulated hour");
-        let most = self.curve.iter().copied().max().unwrap_or_default().max(1);
-        for (hour, requests) in self.curve.iter().enumerate() {
+        let (unit, width) = if self.curve.len() > HOURS_SHOWN { ("day", 24) } else { ("hour", 1) };
+        let _ = writeln!(text, "\nrequests per simulated {unit}");
+        let curve: Vec<usize> = self.curve.chunks(width).map(|hours| hours.iter().sum()).collect();
+        let most = curve.iter().copied().max().unwrap_or_default().max(1);
+        for (n, requests) in curve.iter().enumerate() {
             let bar = "#".repeat((requests * BAR).div_ceil(most));
-            let _ = writeln!(text, "{}", format!("{hour:>5} {requests:>8} {bar}").trim_end());
+            let _ = writeln!(text, "{}", format!("{n:>5} {requests:>8} {bar}").trim_end());
         }
         if let Some(second) = self.interrupted {
             let _ = writeln!(text, "ended after {second} simulated seconds");

@@ -1,0 +1,148 @@
+//! Records in memory: a [`Store`] for simulations, with the contract of those on a disk and none of their
+//! costs.
+
+mod tables;
+mod tx;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use otapress_core::id::Imei;
+use otapress_responder::exchange::{Exchanged, exchange};
+use otapress_responder::question::Question;
+use otapress_responder::record::{DeviceRecord, Event, RolloutRecord};
+use otapress_responder::records::Keys;
+use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
+use tables::Tables;
+use tx::Rows;
+
+/// A handle on records in memory; its clones share them, as processes share a database.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    tables: Arc<Mutex<Tables>>,
+    leases: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// Records as they were at a time.
+#[derive(Clone, Debug)]
+pub struct Backup(Tables);
+
+impl Memory {
+    /// Answers a question in one transaction, which does not fail.
+    pub fn ask(&self, question: &Question, now: i64) -> Exchanged {
+        let mut keys = Keys::default();
+        question.add_keys(&mut keys);
+        let mut tables = self.tables();
+        let mut records = tables.load(&keys, now);
+        let exchanged = exchange(&mut records, question, now);
+        tables.put(&records.changes(), &mut None);
+        exchanged
+    }
+
+    /// A device with all of its offers.
+    pub fn device(&self, imei: Imei) -> Option<DeviceRecord> {
+        self.tables().device(imei).cloned()
+    }
+
+    /// Every rollout, by id.
+    pub fn rollouts(&self) -> Vec<RolloutRecord> {
+        self.tables().rollouts().cloned().collect()
+    }
+
+    /// A rollout; a new one if it was never recorded.
+    pub fn rollout(&self, id: &str) -> RolloutRecord {
+        self.tables().rollout(id).cloned().unwrap_or_else(|| RolloutRecord::new(id))
+    }
+
+    /// The devices that take a place, by rollout and IMEI.
+    pub fn places(&self) -> Vec<(String, Imei)> {
+        self.tables().places()
+    }
+
+    /// The events with their numbers, after that number.
+    pub fn events_after(&self, seq: i64) -> Vec<(i64, Event)> {
+        self.tables().events_after(seq).to_vec()
+    }
+
+    /// Copies everything.
+    pub fn backup(&self) -> Backup {
+        Backup(self.tables().clone())
+    }
+
+    /// Puts a backup in place of everything, for all handles.
+    pub fn restore(&self, backup: &Backup) {
+        *self.tables() = backup.0.clone();
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // A test that panicked has failed already.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Memory {
+    fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let mut rows = Rows::new(&mut tables);
+        let done = work(&mut rows);
+        rows.undo();
+        done
+    }
+
+    fn write(&mut self, _: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let mut rows = Rows::new(&mut tables);
+        let done = work(&mut rows);
+        if done.is_err() {
+            rows.undo();
+        }
+        done
+    }
+
+    fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = leases.insert(name.to_owned());
+        let lease =
+            || Box::new(Held { name: name.to_owned(), leases: self.leases.clone() }) as Box<dyn Lease>;
+        Ok(taken.then(lease))
+    }
+
+    fn maintain(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+struct Held {
+    name: String,
+    leases: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Lease for Held {
+    fn holds(&mut self) -> bool {
+        true
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use otapress_responder::store::conformance::Subject;
+
+    impl Subject for Memory {
+        fn new() -> Self {
+            Memory::default()
+        }
+
+        fn open(&self) -> Box<dyn Store> {
+            Box::new(self.clone())
+        }
+    }
+
+    otapress_responder::conformance!(Memory);
+}

@@ -1,0 +1,303 @@
+//! The rows, with what finds them quickly, and the way back from what a transaction changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use otapress_core::id::{ClientId, Imei};
+use otapress_responder::record::{
+    ChannelRecord, DeviceRecord, Event, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
+};
+use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
+use otapress_responder::store::{Rate, UNKNOWN_LIMIT, minutes_of_hour};
+
+/// All records.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    devices: BTreeMap<Imei, DeviceRecord>,
+    clients: BTreeMap<ClientId, BTreeSet<Imei>>,
+    /// Those for whom success is awaited, by rollout.
+    deadlines: BTreeMap<String, BTreeSet<(i64, Imei)>>,
+    rollouts: BTreeMap<String, RolloutRecord>,
+    releases: BTreeMap<String, ReleaseRecord>,
+    channels: BTreeMap<String, ChannelRecord>,
+    unknown: BTreeMap<String, UnknownRecord>,
+    rates: BTreeMap<String, BTreeMap<i64, u32>>,
+    events: Vec<(i64, Event)>,
+    cursors: BTreeMap<String, i64>,
+}
+
+/// What one change replaced.
+#[derive(Debug)]
+pub(super) enum Undo {
+    Device(Imei, Box<Option<DeviceRecord>>),
+    Rollout(String, Option<RolloutRecord>),
+    Release(String, Option<ReleaseRecord>),
+    Channel(String, Option<ChannelRecord>),
+    Unknown(String, Option<UnknownRecord>),
+    Rates(String, BTreeMap<i64, u32>),
+    Events(usize),
+    Cursor(String, Option<i64>),
+}
+
+/// The changes of a transaction, the last one at the end; none where it cannot fail.
+pub(super) type Journal = Option<Vec<Undo>>;
+
+fn note(journal: &mut Journal, undo: impl FnOnce() -> Undo) {
+    if let Some(journal) = journal {
+        journal.push(undo());
+    }
+}
+
+impl Tables {
+    pub(super) fn load(&self, keys: &Keys<'_>, now: i64) -> Records {
+        let mut records = Records::default();
+        let mut rollouts: BTreeSet<&str> = keys.rollouts.iter().copied().collect();
+        let mut wanted: BTreeMap<Imei, Vec<&str>> = BTreeMap::new();
+        for (imei, rollout) in &keys.devices {
+            wanted.entry(*imei).or_default().extend(rollout);
+        }
+        for imei in keys.clients.iter().filter_map(|client| self.clients.get(client)).flatten() {
+            wanted.entry(*imei).or_default();
+        }
+        for id in &keys.rollouts {
+            for imei in self.overdue(id, now) {
+                records.load_overdue(id, imei);
+                wanted.entry(imei).or_default().push(id);
+            }
+        }
+        for (imei, ids) in wanted {
+            let Some(device) = self.devices.get(&imei) else { continue };
+            let is_wanted = |offer: &&OfferRecord| {
+                offer.place
+                    || offer.blamed.is_some()
+                    || device.latest.as_ref() == Some(&offer.rollout)
+                    || ids.contains(&&*offer.rollout)
+            };
+            let offers: Vec<_> = device.offers.iter().filter(is_wanted).cloned().collect();
+            rollouts.extend(device.offers.iter().filter(is_wanted).map(|offer| &*offer.rollout));
+            records.load_device(without_offers(device, offers));
+        }
+        rollouts.iter().filter_map(|&id| self.rollouts.get(id)).for_each(|r| records.load_rollout(r.clone()));
+        self.releases.values().for_each(|release| records.load_release(release.clone()));
+        for &channel in &keys.channels {
+            if let Some(known) = self.channels.get(channel) {
+                records.load_channel(known.clone());
+            }
+            records.load_recent(channel, self.offers_in_hour(channel, now));
+        }
+        for name in &keys.names {
+            self.unknown.get(name).into_iter().for_each(|known| records.load_unknown(known.clone()));
+        }
+        records
+    }
+
+    /// The devices that are overdue in a rollout, the one that waits longest first.
+    fn overdue(&self, rollout: &str, now: i64) -> Vec<Imei> {
+        let clock = self.rollouts.get(rollout).map(|rollout| rollout.clock).unwrap_or_default();
+        let (Some(time), Some(deadlines)) = (clock.steady(now), self.deadlines.get(rollout)) else {
+            return Vec::new();
+        };
+        let overdue = deadlines.iter().take_while(|(deadline, _)| *deadline <= time);
+        overdue.take(OVERDUE_LIMIT as usize).map(|(_, imei)| *imei).collect()
+    }
+
+    pub(super) fn put(&mut self, changes: &Changes<'_>, journal: &mut Journal) {
+        let Changes { devices, offers, rollouts, releases, channels, unknown, rates, events, numbered } =
+            changes;
+        for &device in devices {
+            let offers = self.devices.get(&device.imei).map_or(Vec::new(), |known| known.offers.clone());
+            self.set_device(device.imei, Some(without_offers(device, offers)), journal);
+        }
+        for (imei, offer) in offers {
+            let Some(mut device) = self.devices.get(imei).cloned() else { continue };
+            match device.offers.iter_mut().find(|known| known.rollout == offer.rollout) {
+                Some(known) => *known = (*offer).clone(),
+                None => device.offers.push((*offer).clone()),
+            }
+            device.offers.sort_by(|one, other| one.rollout.cmp(&other.rollout));
+            self.set_device(*imei, Some(device), journal);
+        }
+        for &record in rollouts {
+            let before = self.rollouts.insert(record.id.clone(), record.clone());
+            note(journal, || Undo::Rollout(record.id.clone(), before));
+        }
+        for &record in releases {
+            let before = self.releases.insert(record.version.clone(), record.clone());
+            note(journal, || Undo::Release(record.version.clone(), before));
+        }
+        for &record in channels {
+            let before = self.channels.insert(record.name.clone(), record.clone());
+            note(journal, || Undo::Channel(record.name.clone(), before));
+        }
+        for &record in unknown {
+            let before = self.unknown.insert(record.name.clone(), record.clone());
+            note(journal, || Undo::Unknown(record.name.clone(), before));
+        }
+        while self.unknown.len() > UNKNOWN_LIMIT as usize {
+            let Some(oldest) = self.unknown.values().min_by_key(|known| known.last_seen) else { break };
+            let name = oldest.name.clone();
+            let before = self.unknown.remove(&name);
+            note(journal, || Undo::Unknown(name, before));
+        }
+        for (channel, minute, offers) in rates {
+            let minutes = self.rates.entry((*channel).to_owned()).or_default();
+            note(journal, || Undo::Rates((*channel).to_owned(), minutes.clone()));
+            // Earlier hours are of no use to anybody.
+            *minutes = minutes.split_off(&(minute - 120));
+            *minutes.entry(*minute).or_default() += offers;
+        }
+        note(journal, || Undo::Events(self.events.len()));
+        self.events.extend(numbered.iter().map(|(seq, event)| (*seq, (*event).clone())));
+        for &event in events {
+            let seq = self.events.last().map_or(1, |(seq, _)| seq + 1);
+            self.events.push((seq, event.clone()));
+        }
+    }
+
+    /// Replaces a device with all of its offers, and what finds it.
+    fn set_device(&mut self, imei: Imei, device: Option<DeviceRecord>, journal: &mut Journal) {
+        let before = match &device {
+            Some(device) => self.devices.insert(imei, device.clone()),
+            None => self.devices.remove(&imei),
+        };
+        let client = |device: &Option<DeviceRecord>| device.as_ref().and_then(|device| device.client.clone());
+        if client(&before) != client(&device) {
+            if let Some(client) = client(&before) {
+                self.clients.entry(client).or_default().remove(&imei);
+            }
+            if let Some(client) = client(&device) {
+                self.clients.entry(client).or_default().insert(imei);
+            }
+        }
+        let due = |device: &Option<DeviceRecord>| -> Vec<(String, i64)> {
+            let offers = device.iter().flat_map(|device| &device.offers);
+            offers.filter_map(|offer| Some((offer.rollout.clone(), offer.deadline?))).collect()
+        };
+        let (was, is) = (due(&before), due(&device));
+        if was != is {
+            for (rollout, deadline) in was {
+                self.deadlines.entry(rollout).or_default().remove(&(deadline, imei));
+            }
+            for (rollout, deadline) in is {
+                self.deadlines.entry(rollout).or_default().insert((deadline, imei));
+            }
+        }
+        note(journal, || Undo::Device(imei, Box::new(before)));
+    }
+
+    pub(super) fn put_cursor(&mut self, name: &str, seq: i64, journal: &mut Journal) {
+        let before = self.cursors.get(name).copied();
+        self.cursors.insert(name.to_owned(), seq.max(before.unwrap_or(0)));
+        note(journal, || Undo::Cursor(name.to_owned(), before));
+    }
+
+    /// Takes changes back, the last one first.
+    pub(super) fn undo(&mut self, journal: Vec<Undo>) {
+        fn set<T>(table: &mut BTreeMap<String, T>, key: String, before: Option<T>) {
+            match before {
+                Some(before) => table.insert(key, before),
+                None => table.remove(&key),
+            };
+        }
+        for undo in journal.into_iter().rev() {
+            match undo {
+                Undo::Device(imei, before) => self.set_device(imei, *before, &mut None),
+                Undo::Rollout(key, before) => set(&mut self.rollouts, key, before),
+                Undo::Release(key, before) => set(&mut self.releases, key, before),
+                Undo::Channel(key, before) => set(&mut self.channels, key, before),
+                Undo::Unknown(key, before) => set(&mut self.unknown, key, before),
+                Undo::Rates(key, before) => set(&mut self.rates, key, Some(before)),
+                Undo::Events(count) => self.events.truncate(count),
+                Undo::Cursor(key, before) => set(&mut self.cursors, key, before),
+            }
+        }
+    }
+
+    pub(super) fn device(&self, imei: Imei) -> Option<&DeviceRecord> {
+        self.devices.get(&imei)
+    }
+
+    /// In the order of IMEIs as text, after one of them.
+    pub(super) fn devices_after(&self, after: Option<Imei>, limit: u32) -> Vec<&DeviceRecord> {
+        let mut devices: Vec<_> =
+            self.devices.values().map(|device| (device.imei.to_string(), device)).collect();
+        devices.sort_by(|one, other| one.0.cmp(&other.0));
+        let after = after.map(|imei| imei.to_string()).unwrap_or_default();
+        let rest = devices.into_iter().skip_while(|(imei, _)| *imei <= after);
+        rest.take(limit as usize).map(|(_, device)| device).collect()
+    }
+
+    pub(super) fn every_device(&self) -> impl Iterator<Item = &DeviceRecord> {
+        self.devices.values()
+    }
+
+    pub(super) fn rollout(&self, id: &str) -> Option<&RolloutRecord> {
+        self.rollouts.get(id)
+    }
+
+    pub(super) fn rollouts(&self) -> impl Iterator<Item = &RolloutRecord> {
+        self.rollouts.values()
+    }
+
+    pub(super) fn releases(&self) -> impl Iterator<Item = &ReleaseRecord> {
+        self.releases.values()
+    }
+
+    pub(super) fn channels(&self) -> impl Iterator<Item = &ChannelRecord> {
+        self.channels.values()
+    }
+
+    pub(super) fn unknowns(&self) -> impl Iterator<Item = &UnknownRecord> {
+        self.unknown.values()
+    }
+
+    pub(super) fn cursors(&self) -> impl Iterator<Item = (&String, i64)> {
+        self.cursors.iter().map(|(name, seq)| (name, *seq))
+    }
+
+    pub(super) fn events(&self) -> &[(i64, Event)] {
+        &self.events
+    }
+
+    pub(super) fn events_after(&self, seq: i64) -> &[(i64, Event)] {
+        &self.events[self.events.partition_point(|(known, _)| *known <= seq)..]
+    }
+
+    pub(super) fn places(&self) -> Vec<(String, Imei)> {
+        let offers = self.devices.values().flat_map(|d| d.offers.iter().map(|offer| (d.imei, offer)));
+        let places = offers.filter(|(_, offer)| offer.place);
+        let mut places: Vec<_> = places.map(|(imei, offer)| (offer.rollout.clone(), imei)).collect();
+        places.sort_by_key(|(rollout, imei)| (rollout.clone(), imei.to_string()));
+        places
+    }
+
+    pub(super) fn offers_in_hour(&self, channel: &str, now: i64) -> u32 {
+        let (first, last) = minutes_of_hour(now);
+        self.rates.get(channel).map_or(0, |minutes| minutes.range(first..=last).map(|(_, n)| n).sum())
+    }
+
+    pub(super) fn rates(&self) -> Vec<Rate> {
+        let of = |(channel, minutes): (&String, &BTreeMap<i64, u32>)| {
+            let rate = |(&minute, &offers)| Rate { channel: channel.clone(), minute, offers };
+            minutes.iter().map(rate).collect::<Vec<_>>()
+        };
+        self.rates.iter().flat_map(of).collect()
+    }
+}
+
+/// A device with other offers.
+pub(super) fn without_offers(device: &DeviceRecord, offers: Vec<OfferRecord>) -> DeviceRecord {
+    let DeviceRecord { imei, client, first_seen, last_seen, reported, refusal, settings, .. } = device;
+    DeviceRecord {
+        imei: *imei,
+        client: client.clone(),
+        first_seen: *first_seen,
+        last_seen: *last_seen,
+        reported: *reported,
+        refusal: *refusal,
+        settings: settings.clone(),
+        latest: device.latest.clone(),
+        offers,
+        result: device.result.clone(),
+        budget: device.budget.clone(),
+    }
+}

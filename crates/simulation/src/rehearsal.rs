@@ -1,0 +1,168 @@
+//! A fleet against a responder in this process, with a clock of its own: a rollout before it happens.
+
+mod outlook;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use outlook::{Played, RolloutOutlook, WaveOutlook};
+
+use crate::memory::Memory;
+use crate::play::{Checked, World};
+use crate::published::{Published, reply};
+use crate::report::Sent;
+use otapress_core::out_path::OutPath;
+use otapress_core::wire::Site;
+use otapress_devices::device::http::{Error, Reply, Request, Url};
+use otapress_devices::device::{CheckOutcome, Device, Faults, NoAnswer, Otap, Purpose, Transport};
+use otapress_publish::jar::{self, Fault, Jar};
+use otapress_responder::files::{out_path, site_prefix};
+use otapress_responder::message;
+use otapress_responder::question::Question;
+use otapress_responder::service::{self, Responder, Step};
+
+/// A host in this process: the files, the responder and its records.
+#[derive(Debug)]
+pub struct InProcess {
+    files: Arc<Published>,
+    site: Site,
+    responder: Responder,
+    memory: Memory,
+    /// The time at the play's first second.
+    start: i64,
+    /// What each device asked last: the same request is the same question while nothing is published.
+    questions: BTreeMap<usize, Asked>,
+    jars: BTreeMap<OutPath, Arc<Jar>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    uri: String,
+    version: String,
+    question: Question,
+}
+
+/// Why a directory cannot be played.
+#[derive(Debug, thiserror::Error)]
+#[error("the published site cannot be read: {0}")]
+pub struct NoSite(String);
+
+impl InProcess {
+    /// A host that begins at that time, without memory of earlier ones.
+    ///
+    /// # Errors
+    /// If there is no `otapress.json` that can be read.
+    pub fn new(files: Published, start: i64) -> Result<Self, NoSite> {
+        let files = Arc::new(files);
+        let responder = Responder::over(files.clone(), PathBuf::new());
+        let site = responder.site().map_err(|why| NoSite(why.to_owned()))?.clone();
+        let (questions, jars) = (BTreeMap::new(), BTreeMap::new());
+        Ok(InProcess { files, site, responder, memory: Memory::default(), start, questions, jars })
+    }
+
+    /// What is published.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// What the responder remembers.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The time at the play's first second.
+    pub fn start(&self) -> i64 {
+        self.start
+    }
+
+    fn now(&self, at: u64) -> i64 {
+        self.start.saturating_add_unsigned(at)
+    }
+
+    /// What a device asks that reports its version.
+    fn question(&mut self, index: usize, device: &Device, uri: &str) -> Result<&Question, NoAnswer> {
+        let is_same = |asked: &Asked| asked.uri == uri && asked.version == device.version;
+        if !self.questions.get(&index).is_some_and(is_same) {
+            let url = Url::parse(uri).ok_or_else(|| NoAnswer::Http(Error::Url(uri.into())))?;
+            let agent = device.agent();
+            let request = post(&url.target, &agent, device.version.as_bytes());
+            let Step::Ask(question) = self.responder.prepare(&request) else {
+                return Err(NoAnswer::Status(404));
+            };
+            let asked = Asked { uri: uri.into(), version: device.version.clone(), question };
+            self.questions.insert(index, asked);
+        }
+        Ok(&self.questions[&index].question)
+    }
+}
+
+fn post<'a>(target: &'a str, agent: &'a str, body: &'a [u8]) -> message::Request<'a> {
+    message::Request { method: "POST", target, agent: Some(agent.as_bytes()), body, is_complete: true }
+}
+
+impl World for InProcess {
+    fn check(&mut self, at: u64, index: usize, device: &mut Device, is_lost: bool) -> Checked {
+        let now = self.now(at);
+        let Some(uri) = device.settings.get("versionURI").map(str::to_owned) else {
+            return Checked { sent: None, outcome: CheckOutcome::Disabled };
+        };
+        let memory = self.memory.clone();
+        let sent =
+            |status, bytes| Sent { purpose: Purpose::VersionCheck, status, bytes, has_credentials: false };
+        match self.question(index, device, &uri) {
+            Err(why) => Checked { sent: Some(sent(None, 0)), outcome: CheckOutcome::RepostsEverySecond(why) },
+            Ok(question) => {
+                let reply = service::Reply::check(&memory.ask(question, now).answer, None);
+                let outcome = if is_lost {
+                    CheckOutcome::RepostsEverySecond(NoAnswer::Lost)
+                } else {
+                    device.hear(reply.status, reply.reason(), reply.body.as_bytes())
+                };
+                Checked { sent: Some(sent(Some(reply.status), reply.body.len())), outcome }
+            }
+        }
+    }
+
+    fn otap(&mut self, at: u64, _: usize, device: &mut Device, faults: &Faults) -> Otap {
+        let now = self.now(at);
+        device.otap_over(&mut Wire { host: self, now, jar: None }, faults)
+    }
+}
+
+/// The modem's way to the host.
+struct Wire<'a> {
+    host: &'a mut InProcess,
+    now: i64,
+    /// The file that was sent last. Its path has its digest, so the same path is the same JAR.
+    jar: Option<OutPath>,
+}
+
+impl Transport for Wire<'_> {
+    fn exchange(&mut self, request: &Request) -> Result<Reply, Error> {
+        let url = Url::parse(&request.url).ok_or_else(|| Error::Url(request.url.clone()))?;
+        if request.method == "POST" {
+            let agent = request.header_value("User-Agent").unwrap_or_default();
+            let question = self.host.responder.prepare(&post(&url.target, agent, &request.body));
+            if let Step::Ask(question) = question {
+                self.host.memory.ask(&question, self.now);
+                return Ok(reply(200, "OK", vec![], b""));
+            }
+            return Ok(reply(404, "Not Found", vec![], b""));
+        }
+        let path = out_path(site_prefix(&self.host.site.site), &url.target);
+        let has_credentials = request.header_value("Authorization").is_some();
+        self.jar.clone_from(&path);
+        Ok(self.host.files.reply(path.as_ref(), self.host.site.auth, has_credentials))
+    }
+
+    fn read_jar(&mut self, bytes: &[u8]) -> Result<Arc<Jar>, Vec<Fault>> {
+        let Some(path) = self.jar.take() else { return jar::read(bytes).map(Arc::new) };
+        if let Some(jar) = self.host.jars.get(&path) {
+            return Ok(jar.clone());
+        }
+        let jar = Arc::new(jar::read(bytes)?);
+        self.host.jars.insert(path, jar.clone());
+        Ok(jar)
+    }
+}
