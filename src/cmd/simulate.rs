@@ -30,10 +30,10 @@ const MINUTE: f64 = 60.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Play against a server: where to connect, as `http://host:port`; requests are for the fleet's `site` in any
-    /// case. Without it, what a build would publish is played in this process, with a clock of its own
-    #[arg(long)]
-    url: Option<String>,
+    /// Play against the fleet's site, or a server at this address: `http://host:port`; requests are for the site
+    /// in any case. Without it, what a build would publish is played in this process, with a clock of its own
+    #[arg(long, value_name = "URL")]
+    url: Option<Option<String>>,
     /// The authorities for a versionURI with https, as a PEM file [default: those of the system]
     #[arg(long, value_name = "FILE", requires = "url")]
     cafile: Option<PathBuf>,
@@ -138,7 +138,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         return rehearse::run(global, args);
     }
     let wanted = Selection {
-        url: args.url.as_deref(),
+        url: args.url.as_ref().and_then(Option::as_deref),
         devices: args.devices,
         timeout: TIMEOUT,
         cafile: args.cafile.as_deref(),

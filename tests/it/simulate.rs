@@ -305,12 +305,12 @@ fn version_checks_over_https_trust_whom_they_are_told_to() {
     let fleet = Fleet::new(&yaml.replace(&check, &format!("versionURI: https://{}/", front.address)));
     let _serve = Serve::start(fleet.command(&["serve", "--listen", &address.to_string()])).unwrap();
     let authority = front.authority();
-    let simulate = |more: &[&str]| Ran::new(fleet.run(&[&["simulate", "--json"], more].concat()));
+    let simulate = |more: &[&str]| Ran::new(fleet.run(&[&["simulate", "--json", "--url"], more].concat()));
     let ran = simulate(&["--cafile", authority.to_str().unwrap()]);
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((ran.status, &report["upgraded"]), (0, &1.into()), "{ran:?}");
     // In clear text to the server behind it: no certificate is looked at.
-    assert_eq!(simulate(&["--url", &site]).status, 0);
+    assert_eq!(simulate(&[&site]).status, 0);
     // Nobody else is trusted.
     let ran = simulate(&[]);
     assert!(ran.status == 1 && ran.stdout.contains("no encrypted connection: "), "{ran:?}");
