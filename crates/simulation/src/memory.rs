@@ -12,7 +12,7 @@ use otapress_responder::exchange::{Exchanged, exchange};
 use otapress_responder::question::Question;
 use otapress_responder::record::{DeviceRecord, Event, RolloutRecord};
 use otapress_responder::records::Keys;
-use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
+use otapress_responder::store::{Durability, Lease, Place, Store, StoreError, Work};
 use tables::Tables;
 use tx::Rows;
 
@@ -54,8 +54,8 @@ impl Memory {
         self.tables().rollout(id).cloned().unwrap_or_else(|| RolloutRecord::new(id))
     }
 
-    /// The devices that take a place, by rollout and IMEI.
-    pub fn places(&self) -> Vec<(String, Imei)> {
+    /// The places that are taken, by rollout and IMEI.
+    pub fn places(&self) -> Vec<Place> {
         self.tables().places()
     }
 

@@ -7,7 +7,7 @@ use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
 use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
-use otapress_responder::store::{Rate, UNKNOWN_LIMIT, minutes_of_hour};
+use otapress_responder::store::{Place, Rate, UNKNOWN_LIMIT, minutes_of_hour};
 
 /// All records.
 #[derive(Clone, Debug, Default)]
@@ -262,11 +262,17 @@ impl Tables {
         &self.events[self.events.partition_point(|(known, _)| *known <= seq)..]
     }
 
-    pub(super) fn places(&self) -> Vec<(String, Imei)> {
-        let offers = self.devices.values().flat_map(|d| d.offers.iter().map(|offer| (d.imei, offer)));
-        let places = offers.filter(|(_, offer)| offer.place);
-        let mut places: Vec<_> = places.map(|(imei, offer)| (offer.rollout.clone(), imei)).collect();
-        places.sort_by_key(|(rollout, imei)| (rollout.clone(), imei.to_string()));
+    /// The places that count, by rollout and IMEI.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let offers = self.devices.values().flat_map(|device| device.offers.iter().map(|o| (device.imei, o)));
+        let counts = |offer: &OfferRecord| {
+            offer.place && self.rollouts.get(&offer.rollout).is_some_and(|r| r.epoch == offer.epoch)
+        };
+        let mut places: Vec<_> = offers
+            .filter(|(_, offer)| counts(offer))
+            .map(|(imei, offer)| Place { rollout: offer.rollout.clone(), imei, missing: offer.missing })
+            .collect();
+        places.sort_by_cached_key(|place| (place.rollout.clone(), place.imei.to_string()));
         places
     }
 

@@ -9,7 +9,7 @@ use otapress_responder::record::{
     Verdict,
 };
 use otapress_responder::records::{Changes, Keys, Records};
-use otapress_responder::store::{Rate, Standing, StoreError, Tx};
+use otapress_responder::store::{Place, Rate, Standing, StoreError, Tx};
 
 pub(super) struct Rows<'a> {
     tables: &'a mut Tables,
@@ -83,7 +83,7 @@ impl Tx for Rows<'_> {
         Ok(self.tables.channels().cloned().collect())
     }
 
-    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<(String, Imei)>, StoreError> {
+    fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<Place>, StoreError> {
         Ok(self.tables.places().into_iter().skip(offset as usize).take(limit as usize).collect())
     }
 

@@ -76,7 +76,7 @@ impl InProcess {
             run: members.iter().filter(|device| device.runs_it).count(),
             waves: waves.collect(),
             told: record.offered,
-            unproven: places.filter(|(of, _)| of == id).map(|(_, imei)| imei).collect(),
+            unproven: places.filter(|place| place.rollout == id).map(|place| place.imei).collect(),
             halted: record.halted,
             id: id.to_owned(),
         }
