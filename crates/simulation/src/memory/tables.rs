@@ -58,7 +58,7 @@ impl Tables {
         for imei in keys.clients.iter().filter_map(|client| self.clients.get(client)).flatten() {
             wanted.entry(*imei).or_default();
         }
-        for id in &keys.rollouts {
+        for id in keys.rollouts.iter().collect::<BTreeSet<_>>() {
             for imei in self.overdue(id, now) {
                 records.load_overdue(id, imei);
                 wanted.entry(imei).or_default().push(id);
@@ -69,6 +69,7 @@ impl Tables {
             let is_wanted = |offer: &&OfferRecord| {
                 offer.place
                     || offer.blamed.is_some()
+                    || offer.wave.is_some()
                     || device.latest.as_ref() == Some(&offer.rollout)
                     || ids.contains(&&*offer.rollout)
             };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::InProcess;
 use otapress_core::id::Imei;
 use otapress_core::wire::{Target, Wave};
-use otapress_responder::record::Halt;
+use otapress_responder::record::{Halt, RolloutRecord};
 
 /// How a rollout stands at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl InProcess {
                 wave,
                 devices: of_wave().count(),
                 run: of_wave().filter(|device| device.runs_it).count(),
-                opened: self.opened(&wave, now),
+                opened: self.opened(&record, &wave, now),
             }
         });
         RolloutOutlook {
@@ -82,8 +82,11 @@ impl InProcess {
         }
     }
 
-    fn opened(&self, wave: &Wave, now: i64) -> Option<i64> {
+    fn opened(&self, rollout: &RolloutRecord, wave: &Wave, now: i64) -> Option<i64> {
         let by_time = wave.at.unwrap_or(self.start).max(self.start);
-        (wave.after.is_none() && by_time <= now).then_some(by_time)
+        match wave.after {
+            Some(_) => rollout.waves.get(wave.wave).opened,
+            None => (by_time <= now).then_some(by_time),
+        }
     }
 }
