@@ -36,6 +36,7 @@ pub(crate) mod state;
 pub(crate) mod status;
 mod store;
 mod trigger;
+mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,21 +1,24 @@
-//! `otapress relay`: events over MQTT.
+//! `otapress relay`: events over MQTT and as webhooks.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use clap::ArgGroup;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::serve;
 use super::store::{check_access, serving_store};
+use super::webhooks::Webhooks;
 use super::{now, trigger};
 use crate::context::{Discreet, Exit, Global, WrongUsage};
 use crate::relay::Jitter;
 use crate::relay::broker::{Address, Broker, Login, Pem};
-use crate::relay::daemon::{self, Until};
+use crate::relay::daemon::{self, ToBroker, ToHook, Until};
 use crate::relay::topic::Topics;
 use otapress_publish::files;
 use otapress_publish::password;
@@ -27,12 +30,15 @@ const MAX_PEM: u64 = 4 << 20;
 const PASSWORD: &str = "OTAPRESS_MQTT_PASSWORD";
 
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("sinks").args(["mqtt", "webhook"]).required(true).multiple(true)))]
 pub(crate) struct Args {
     /// The broker: mqtt://HOST[:PORT], or with TLS mqtts://HOST[:PORT]
     #[arg(long, value_name = "URL", env = "OTAPRESS_MQTT", hide_env_values = true, value_parser = Discreet(address))]
-    mqtt: Address,
+    mqtt: Option<Address>,
+    #[command(flatten)]
+    webhooks: Webhooks,
     /// The user at the broker
-    #[arg(long, env = "OTAPRESS_MQTT_USER")]
+    #[arg(long, env = "OTAPRESS_MQTT_USER", requires = "mqtt")]
     user: Option<String>,
     /// The file with the user's password in one line [default: the variable OTAPRESS_MQTT_PASSWORD]
     #[arg(long, value_name = "FILE", requires = "user")]
@@ -55,7 +61,7 @@ pub(crate) struct Args {
     /// The prefix of the devices' topics: start messages are PUBLISH<clientID>/start
     #[arg(long, default_value = "owntracks/gw/")]
     publish: String,
-    /// Publish what is recorded, take what the broker has, and exit
+    /// Publish and post what is recorded, take what the broker has, and exit
     #[arg(long, conflicts_with = "trigger")]
     once: bool,
     #[command(flatten)]
@@ -77,23 +83,37 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     }
     serve::log(global);
     check_access(global)?;
-    let broker = broker(args)?;
+    let broker = args.mqtt.as_ref().map(|address| broker(args, address)).transpose()?;
     if args.trigger.is_wanted() {
+        let Some(broker) = broker else { bail!(WrongUsage("--trigger: name the broker with --mqtt".into())) };
         return trigger::run(global, &args.trigger, broker, format!("{}-trigger", args.client_id), topics);
     }
-    let config = daemon::Config {
-        out: global.out(),
-        open_store: serving_store(global),
-        broker,
-        client_id: args.client_id.clone(),
-        topics,
-        clock: Arc::new(now),
-        jitter: jitter(),
-    };
+    let hooks = args.webhooks.hooks(global)?;
     let until = if args.once { Until::Drained } else { Until::Stopped };
-    let runtime = runtime()?;
-    runtime.block_on(async {
-        daemon::run(config, until, until_signalled()?).await.map_err(anyhow::Error::from)
+    runtime()?.block_on(async {
+        let stop = until_signalled()?;
+        let mut sinks = JoinSet::new();
+        for hook in hooks {
+            let turns = ToHook { hook, open_store: serving_store(global) };
+            sinks.spawn(daemon::run(turns, jitter(), until, stop.clone()));
+        }
+        if let Some(broker) = broker {
+            let config = daemon::Config {
+                out: global.out(),
+                broker,
+                client_id: args.client_id.clone(),
+                topics,
+                clock: Arc::new(now),
+            };
+            let turns = ToBroker { config, open_store: serving_store(global) };
+            sinks.spawn(daemon::run(turns, jitter(), until, stop));
+        }
+        // Each does its work, whatever becomes of the others.
+        let mut failed = Ok(());
+        while let Some(ended) = sinks.join_next().await {
+            failed = failed.and(ended?.map_err(anyhow::Error::from));
+        }
+        failed
     })?;
     Ok(Exit::Done)
 }
@@ -124,7 +144,7 @@ pub(super) fn jitter() -> Jitter {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a password may stand in the environment")]
-fn broker(args: &Args) -> anyhow::Result<Broker> {
+fn broker(args: &Args, address: &Address) -> anyhow::Result<Broker> {
     let login = match (&args.user, &args.password_file) {
         (Some(user), Some(file)) => Some((user, password::read(file)?)),
         (Some(user), None) => {
@@ -135,7 +155,7 @@ fn broker(args: &Args) -> anyhow::Result<Broker> {
         }
         (None, _) => None,
     };
-    let address = args.mqtt.clone();
+    let address = address.clone();
     let files = args.cafile.is_some() || args.cert.is_some();
     if files && !address.tls {
         bail!("{address} is not TLS: --cafile and --cert take mqtts://");

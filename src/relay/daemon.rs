@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::block_in_place;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Jitter;
 use super::backoff::Backoff;
 use super::broker::{Broker, Keep};
+use super::feed::{Feed, GRACE, LOOK};
 use super::link::{Link, LinkError};
 use super::session::{End, Session, Trouble};
 use super::topic::Topics;
-use otapress_responder::store::StoreError;
+use super::webhook::{Hook, HookError};
+use otapress_responder::store::{Lease, Store, StoreError};
 use otapress_server::http::OpenStore;
 
 /// Time limit for connecting to the database.
@@ -26,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The name of the lease, and of the cursor.
 pub(super) const NAME: &str = "relay";
+
+/// POSTs between two looks at the cursor. They are made one after the other.
+const HOOK_WINDOW: u32 = 16;
 
 /// A stand-by relay tries for the lease at this interval.
 const TURN: Duration = Duration::from_secs(1);
@@ -36,8 +41,6 @@ const STABLE: Duration = Duration::from_secs(10);
 pub(crate) struct Config {
     /// The published directory.
     pub(crate) out: PathBuf,
-    /// Opens the records.
-    pub(crate) open_store: OpenStore,
     /// The broker.
     pub(crate) broker: Broker,
     /// The MQTT client identifier.
@@ -46,8 +49,6 @@ pub(crate) struct Config {
     pub(crate) topics: Topics,
     /// Seconds since 1970-01-01 UTC.
     pub(crate) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
-    /// Random factor of the waits.
-    pub(crate) jitter: Jitter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,14 @@ pub(crate) enum RelayError {
     /// The records.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A receiver of webhooks.
+    #[error("{receiver}: {why}")]
+    Hook {
+        /// Where.
+        receiver: String,
+        /// What.
+        why: HookError,
+    },
     /// Start messages came that the records did not take.
     #[error("{0} of the start messages could not be recorded: the broker keeps them")]
     Unrecorded(usize),
@@ -97,10 +106,55 @@ pub(crate) enum RelayError {
     Active,
 }
 
-/// Runs until `stop` holds true, or as [`Until`] says. Needs a runtime with several threads: the records are
-/// read and written on the calling one.
+/// What is done again and again until it is done.
+pub(crate) trait Turns: Send {
+    /// From the lease to the end of one connection.
+    fn take(
+        &mut self,
+        until: Until,
+        stop: &mut watch::Receiver<bool>,
+    ) -> impl Future<Output = Result<End, RelayError>> + Send;
+}
+
+/// Events to a broker, and start messages from it.
+pub(crate) struct ToBroker {
+    pub(crate) config: Config,
+    pub(crate) open_store: OpenStore,
+}
+
+impl Turns for ToBroker {
+    async fn take(&mut self, until: Until, stop: &mut watch::Receiver<bool>) -> Result<End, RelayError> {
+        turn(&self.config, &mut self.open_store, until, stop).await
+    }
+}
+
+/// Events to a receiver of webhooks.
+pub(crate) struct ToHook {
+    pub(crate) hook: Hook,
+    pub(crate) open_store: OpenStore,
+}
+
+impl Turns for ToHook {
+    async fn take(&mut self, until: Until, stop: &mut watch::Receiver<bool>) -> Result<End, RelayError> {
+        let hook = &self.hook;
+        let Some((store, lease)) = records(&mut self.open_store, &hook.name)? else { return Ok(End::Taken) };
+        let mut feed = Feed::new(&hook.name, store, lease, HOOK_WINDOW)?;
+        let ended = post(&mut feed, hook, until, stop).await;
+        // Also if it ended badly: what has arrived need not be sent again.
+        let kept = feed.keep_cursor();
+        match ended {
+            Ok(end) => kept.map(|()| end).map_err(RelayError::from),
+            Err(HookTrouble::Hook(why)) => Err(RelayError::Hook { receiver: hook.address.to_string(), why }),
+            Err(HookTrouble::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Takes turns until `stop` holds true, or as [`Until`] says; after one that ends badly it tries again, later
+/// and later. Needs a runtime with several threads: the records are read and written on the calling one.
 pub(crate) async fn run(
-    mut config: Config,
+    mut turns: impl Turns,
+    mut jitter: Jitter,
     until: Until,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), RelayError> {
@@ -108,8 +162,7 @@ pub(crate) async fn run(
     let mut waits_for_its_turn = false;
     loop {
         let begin = Instant::now();
-        let ended = turn(&mut config, until, &mut stop).await;
-        let pause = match ended {
+        let pause = match turns.take(until, &mut stop).await {
             Ok(End::Stopped | End::Drained) => return Ok(()),
             Ok(End::Taken) if until == Until::Drained => return Err(RelayError::Active),
             Ok(End::Taken) => {
@@ -124,7 +177,7 @@ pub(crate) async fn run(
                 if begin.elapsed() >= STABLE {
                     backoff.reset();
                 }
-                let pause = backoff.next((config.jitter)());
+                let pause = backoff.next(jitter());
                 tracing::warn!("{error}; trying again in {:.1} s", pause.as_secs_f64());
                 pause
             }
@@ -136,6 +189,67 @@ pub(crate) async fn run(
     }
 }
 
+/// The records, and the right to work with them.
+type Leased = (Box<dyn Store>, Box<dyn Lease>);
+
+/// The records, if nobody else works with them under that name.
+fn records(open_store: &mut OpenStore, name: &str) -> Result<Option<Leased>, StoreError> {
+    block_in_place(|| {
+        let mut store = open_store((Instant::now() + PATIENCE).into())?;
+        let lease = store.lease(name)?;
+        Ok(lease.map(|lease| (store, lease)))
+    })
+}
+
+enum HookTrouble {
+    Hook(HookError),
+    Store(StoreError),
+}
+
+impl From<HookError> for HookTrouble {
+    fn from(error: HookError) -> Self {
+        HookTrouble::Hook(error)
+    }
+}
+
+impl From<StoreError> for HookTrouble {
+    fn from(error: StoreError) -> Self {
+        HookTrouble::Store(error)
+    }
+}
+
+/// Posts events until it is to stop, all are posted, or one does not arrive.
+async fn post(
+    feed: &mut Feed<HookError>,
+    hook: &Hook,
+    until: Until,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<End, HookTrouble> {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopped(stop) => {
+                feed.await_arrivals(GRACE).await;
+                return Ok(End::Stopped);
+            }
+            arrived = feed.arrival() => {
+                arrived?;
+                if !feed.is_idle() {
+                    continue;
+                }
+                feed.keep_cursor()?;
+            }
+            _ = look.tick(), if feed.is_idle() => {}
+        }
+        let Some(page) = feed.page()? else { return Ok(End::Taken) };
+        if page.is_empty() && until == Until::Drained {
+            return Ok(End::Drained);
+        }
+        feed.send(hook, page).await?;
+    }
+}
+
 /// Waits for the stop signal; a dropped sender counts as one.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
@@ -143,12 +257,12 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// From the lease to the end of one connection.
 async fn turn(
-    config: &mut Config,
+    config: &Config,
+    open_store: &mut OpenStore,
     until: Until,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<End, RelayError> {
-    let mut store = block_in_place(|| (config.open_store)((Instant::now() + PATIENCE).into()))?;
-    let Some(lease) = block_in_place(|| store.lease(NAME))? else { return Ok(End::Taken) };
+    let Some((store, lease)) = records(open_store, NAME)? else { return Ok(End::Taken) };
     let failed = |why| RelayError::Link { broker: config.broker.address.to_string(), why };
     let link = tokio::select! {
         link = Link::connect(&config.broker, &config.client_id, Keep::Session) => link.map_err(failed)?,
@@ -159,8 +273,8 @@ async fn turn(
     let mut session = Session::new(config, store, lease, link)?;
     let ended = session.work(until, stop).await;
     // Also if it ended badly: what is acknowledged need not be sent again.
-    session.await_acknowledgements(Duration::ZERO).await;
-    let kept = session.keep_cursor();
+    session.feed.await_arrivals(Duration::ZERO).await;
+    let kept = session.feed.keep_cursor();
     let link = session.link;
     match ended {
         Ok(end) => {

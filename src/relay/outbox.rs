@@ -1,4 +1,4 @@
-//! The events that are under way to the broker, in their order.
+//! The events that are under way to a sink, in their order.
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};

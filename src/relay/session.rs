@@ -3,33 +3,28 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use rumqttc::{Publish, PublishNoticeError, SubscribeNoticeError};
+use rumqttc::{Publish, SubscribeNoticeError};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::daemon::{Config, NAME, Until, stopped};
 use super::echo::{Dropped, Echo};
+use super::feed::{Feed, GRACE, LOOK, Message, Sink};
 use super::link::{Link, LinkError, WINDOW};
-use super::outbox::Outbox;
+use super::outbox::Acknowledgement;
 use super::payload::payload;
 use super::start;
+use super::topic::Topics;
 use otapress_responder::message::printable;
-use otapress_responder::record::EventKind;
 use otapress_responder::service::{Responder, answer};
 use otapress_responder::store::{Durability, Lease, Store, StoreError};
-
-/// The interval at which new events are looked for.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// The pause after a failed write to the records.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Time limit for an acknowledgement.
 const SILENCE: Duration = Duration::from_secs(60);
-
-/// Time limit for the last acknowledgements at the end.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// After this long without a message, the broker is taken to have delivered everything.
 const QUIET: Duration = Duration::from_secs(1);
@@ -39,7 +34,7 @@ const BATCH: usize = 256;
 
 /// How a session ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// A stop was requested.
     Stopped,
     /// Everything is done.
@@ -70,18 +65,25 @@ impl From<StoreError> for Trouble {
 type Subscribed = (Result<(), SubscribeNoticeError>, bool);
 type Subscription = Pin<Box<dyn Future<Output = Subscribed> + Send>>;
 
+/// The topics of events at a broker.
+struct Events<'a>(&'a Link, &'a Topics);
+
+impl Sink for Events<'_> {
+    type Error = LinkError;
+
+    async fn send(&self, message: &Message) -> Result<Acknowledgement<LinkError>, LinkError> {
+        let payload = payload(message.seq, &message.event, message.client.as_ref());
+        let notice = self.0.publish(self.1.event(message.event.kind), payload).await?;
+        Ok(Box::pin(async { notice.wait_async().await.map(drop).map_err(|_| LinkError::Ended) }))
+    }
+}
+
 /// The work over one connection.
 pub(super) struct Session<'a> {
     config: &'a Config,
-    store: Box<dyn Store>,
-    lease: Box<dyn Lease>,
+    pub(crate) feed: Feed<LinkError>,
     /// The connection.
     pub(crate) link: Link,
-    outbox: Outbox<PublishNoticeError>,
-    /// The number in the store.
-    kept: i64,
-    /// The times at which the messages in flight were sent.
-    sent: Instant,
     /// Start messages that the store did not take, and when it was tried last.
     unrecorded: (Vec<Publish>, Instant),
     /// The time of the last received message.
@@ -92,26 +94,13 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(crate) fn new(
         config: &'a Config,
-        mut store: Box<dyn Store>,
+        store: Box<dyn Store>,
         lease: Box<dyn Lease>,
         link: Link,
     ) -> Result<Self, StoreError> {
-        let mut kept = 0;
-        block_in_place(|| store.read(&mut |tx| tx.cursor(NAME).map(|cursor| kept = cursor)))?;
+        let feed = Feed::new(NAME, store, lease, WINDOW.into())?;
         let now = Instant::now();
-        let outbox = Outbox::new(kept);
-        Ok(Session {
-            config,
-            store,
-            lease,
-            link,
-            outbox,
-            kept,
-            sent: now,
-            unrecorded: (Vec::new(), now),
-            heard: now,
-            echo: Echo::new(now),
-        })
+        Ok(Session { config, feed, link, unrecorded: (Vec::new(), now), heard: now, echo: Echo::new(now) })
     }
 
     /// Works until it is to stop, the work is done, or something fails.
@@ -131,19 +120,17 @@ impl<'a> Session<'a> {
         loop {
             tokio::select! {
                 () = stopped(stop) => {
-                    if !self.await_acknowledgements(GRACE).await {
+                    if !self.feed.await_arrivals(GRACE).await {
                         tracing::warn!("the broker did not acknowledge the last events: they will be sent \
                             again");
                     }
                     return Ok(End::Stopped);
                 }
-                acknowledged = self.outbox.next() => {
-                    acknowledged.map_err(|_| LinkError::Ended)?;
+                acknowledged = self.feed.arrival() => {
+                    acknowledged?;
                     self.echo.acknowledged(Instant::now());
-                    // A page is sent when the one before has arrived: that keeps the order, whatever is
-                    // repeated.
-                    if self.outbox.is_empty() {
-                        self.keep_cursor()?;
+                    if self.feed.is_idle() {
+                        self.feed.keep_cursor()?;
                         if !self.send_page().await? {
                             return Ok(End::Taken);
                         }
@@ -165,14 +152,14 @@ impl<'a> Session<'a> {
                     }
                 }
                 _ = look.tick() => {
-                    if self.outbox.is_empty() && !self.send_page().await? {
+                    if self.feed.is_idle() && !self.send_page().await? {
                         return Ok(End::Taken);
                     }
-                    if !self.outbox.is_empty() && self.sent.elapsed() > SILENCE {
+                    if !self.feed.is_idle() && self.feed.sent.elapsed() > SILENCE {
                         return Err(LinkError::Silent.into());
                     }
                     self.look_at_echo(false).await?;
-                    let idle = self.outbox.is_empty() && subscription.is_none() && self.heard.elapsed() >= QUIET;
+                    let idle = self.feed.is_idle() && subscription.is_none() && self.heard.elapsed() >= QUIET;
                     match (until, self.unrecorded.0.len()) {
                         (Until::Drained, 0) if idle => {
                             self.look_at_echo(true).await?;
@@ -192,55 +179,9 @@ impl<'a> Session<'a> {
 
     /// Sends the next events, if there are any and if it still is ours to do. Returns whether it is.
     async fn send_page(&mut self) -> Result<bool, Trouble> {
-        let after = self.outbox.acknowledged();
-        let mut page: Vec<(i64, EventKind, String)> = Vec::new();
-        let holds = block_in_place(|| {
-            self.store.read(&mut |tx| {
-                page.clear();
-                for (seq, event) in tx.events(after, WINDOW.into())? {
-                    let device = event.imei.map_or(Ok(None), |imei| tx.device(imei))?;
-                    let client = device.and_then(|device| device.client);
-                    page.push((seq, event.kind, payload(seq, &event, client.as_ref())));
-                }
-                Ok(())
-            })?;
-            Ok::<_, StoreError>(self.lease.holds())
-        })?;
-        if !holds {
-            return Ok(false);
-        }
-        self.sent = Instant::now();
-        for (seq, kind, payload) in page {
-            let notice = self.link.publish(self.config.topics.event(kind), payload).await?;
-            self.outbox.push(seq, Box::pin(async { notice.wait_async().await.map(drop) }));
-        }
+        let Some(page) = self.feed.page()? else { return Ok(false) };
+        self.feed.send(&Events(&self.link, &self.config.topics), page).await?;
         Ok(true)
-    }
-
-    /// Writes down how far the broker has acknowledged. A loss of power may take it back: then some events
-    /// are sent twice.
-    pub(crate) fn keep_cursor(&mut self) -> Result<(), StoreError> {
-        let seq = self.outbox.acknowledged();
-        if seq != self.kept {
-            block_in_place(|| self.store.write(Durability::Process, &mut |tx| tx.put_cursor(NAME, seq)))?;
-            self.kept = seq;
-        }
-        Ok(())
-    }
-
-    /// Waits for what is under way. Returns whether all of it was acknowledged; what was not is sent again
-    /// one day.
-    pub(crate) async fn await_acknowledgements(&mut self, patience: Duration) -> bool {
-        let all = async {
-            while !self.outbox.is_empty() {
-                if self.outbox.next().await.is_err() {
-                    return false;
-                }
-            }
-            true
-        };
-        // Without patience it is only seen what has arrived.
-        timeout(patience, all).await.unwrap_or(false)
     }
 
     /// Records start messages, and acknowledges those that are recorded or are none.
@@ -267,7 +208,7 @@ impl<'a> Session<'a> {
         }
         let (messages, questions): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let now = (self.config.clock)();
-        let replies = block_in_place(|| answer(&mut *self.store, Durability::Process, &questions, now));
+        let replies = block_in_place(|| answer(&mut *self.feed.store, Durability::Process, &questions, now));
         self.unrecorded.1 = Instant::now();
         for (message, reply) in messages.into_iter().zip(replies) {
             if let Some(log) = reply.log {

@@ -66,3 +66,4 @@ mod tidy;
 mod trouble;
 mod untrusted;
 mod usage;
+mod webhook;

@@ -28,10 +28,10 @@ const OTHER: &str = "352099001761499";
 const THIRD: &str = "352099001761507";
 
 /// A published fleet of three devices that are to run 0.10.66, the third one held.
-struct World(Fleet);
+pub struct World(pub Fleet);
 
 impl World {
-    fn new() -> World {
+    pub fn new() -> World {
         let yaml = format!(
             "{YAML}  dev2: {{ imei: \"{OTHER}\", group: acme }}\n  dev3: {{ imei: \"{THIRD}\", hold: true, group: acme }}\n\
              groups: {{ acme: {{}} }}\n"
@@ -42,7 +42,7 @@ impl World {
         World(fleet)
     }
 
-    fn store(&self) -> SqliteStore {
+    pub fn store(&self) -> SqliteStore {
         SqliteStore::open(&self.0.path("state"), PATIENCE).unwrap()
     }
 
@@ -63,7 +63,7 @@ impl World {
         self.read(|tx| tx.events(0, 100_000))
     }
 
-    fn cursor(&self) -> i64 {
+    pub fn cursor(&self) -> i64 {
         self.read(|tx| tx.cursor("relay"))
     }
 
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// Records events of two devices in turn.
-    fn happen(&self, store: &mut SqliteStore, numbers: std::ops::Range<usize>) {
+    pub fn happen(&self, store: &mut SqliteStore, numbers: std::ops::Range<usize>) {
         for n in numbers {
             let imei: Imei = [IMEI, OTHER][n % 2].parse().unwrap();
             let (kind, code) = if n.is_multiple_of(3) {

@@ -66,6 +66,16 @@ impl Tls {
         if roots.is_empty() { Err(AuthoritiesError::Empty(file.into())) } else { Ok(Tls::of(roots)) }
     }
 
+    /// No authorities: for whoever speaks no TLS.
+    pub fn none() -> Tls {
+        Tls::of(RootCertStore::empty())
+    }
+
+    /// The same for another client.
+    pub fn config(&self) -> ClientConfig {
+        (*self.0).clone()
+    }
+
     fn of(roots: RootCertStore) -> Tls {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

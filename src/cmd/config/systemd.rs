@@ -1,4 +1,4 @@
-//! Units for systemd: the daemon, the socket that outlives it, and the relay to MQTT.
+//! Units for systemd: the daemon, the socket that outlives it, and the relay.
 //!
 //! The daemon's unit works with and without the socket's: where systemd holds the socket, the daemon takes
 //! it, and no device is refused while the daemon is restarted; without it the daemon listens by itself.
