@@ -4,6 +4,8 @@
 //!
 //! Precedence of the refusals: the order of [`Refusal`].
 
+use std::cmp::Ordering;
+
 use super::offer::{LOST_SECONDS, Managed, Offer, is_open, reads_json};
 use super::outcome;
 use super::record::{
@@ -165,12 +167,7 @@ fn upgrade(
     now: i64,
 ) -> Result<Option<String>, Refusal> {
     let target = managed.target.as_ref().ok_or(Refusal::NoTarget)?;
-    if reported == target.version {
-        return Err(Refusal::Current);
-    }
-    if target.no_downgrade && reported > target.version {
-        return Err(Refusal::DowngradeDenied);
-    }
+    suits(target, reported)?;
     if managed.rules.is_withdrawn {
         return Err(Refusal::Withdrawn);
     }
@@ -209,6 +206,18 @@ fn upgrade(
     }
     attempt(managed, target, reported, ledger, now);
     Ok(target.rate.and(target.channel.clone()))
+}
+
+/// Whether a target is one for a device that reports this, whatever the time and the records say.
+///
+/// # Errors
+/// Why not.
+pub fn suits(target: &Target, reported: Version) -> Result<(), Refusal> {
+    match reported.cmp(&target.version) {
+        Ordering::Equal => Err(Refusal::Current),
+        Ordering::Greater if target.no_downgrade => Err(Refusal::DowngradeDenied),
+        _ => Ok(()),
+    }
 }
 
 /// The attempts that count: those before a rollout began anew do not.

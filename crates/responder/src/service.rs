@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::decide;
 use super::exchange::{Exchanged, exchange};
 use super::message::{self, Agent, Posted, Program, Request, Route, SAID_LIMIT};
 use super::offer::{Managed, Offer, Rules, reads_json};
@@ -296,8 +297,8 @@ impl Responder {
     fn judge_target(&self, target: &Target, rules: &mut Rules, reported: Option<Version>) {
         let release = self.releases.get(&target.version);
         rules.is_withdrawn = release.is_some_and(|release| release.withdrawn.is_some());
-        // Nothing is offered to a device that runs its target.
-        rules.is_published = reported == Some(target.version)
+        // Nobody looks for the JAR of what is not offered.
+        rules.is_published = reported.is_some_and(|reported| decide::suits(target, reported).is_err())
             || release
                 .is_some_and(|release| self.files.size(&self.out.join(&release.path)) == Some(release.size));
         let of_channel = target.channel.as_ref().zip(self.site.as_ref().ok());
@@ -372,6 +373,12 @@ pub fn answer<S: Store + ?Sized>(
     replies
 }
 
+fn keys_of<'a>(questions: impl IntoIterator<Item = &'a Question>) -> Keys<'a> {
+    let mut keys = Keys::default();
+    questions.into_iter().for_each(|question| question.add_keys(&mut keys));
+    keys
+}
+
 fn try_answer<S: Store + ?Sized>(
     store: &mut S,
     mut durability: Durability,
@@ -379,19 +386,23 @@ fn try_answer<S: Store + ?Sized>(
     now: i64,
     replies: &mut [Option<Reply>],
 ) -> Result<(), StoreError> {
-    let mut keys = Keys::default();
-    questions.iter().for_each(|question| question.add_keys(&mut keys));
     // What changes nothing waits for nobody's lock. From the first that does on, all wait for it together: to
-    // tell them apart would cost as much again as to answer them.
+    // tell them apart would cost as much again as to answer them. That mostly is the very first, so the others
+    // are loaded only after it.
     store.read(&mut |tx| {
-        let mut records = tx.load(&keys, now)?;
-        for (question, reply) in questions.iter().zip(&mut *replies) {
-            let exchanged = exchange(&mut records, question, now);
-            if records.is_changed() {
-                durability = durability.max(records.durability());
-                break;
+        let (first, others) = questions.split_at(questions.len().min(1));
+        let mut done = 0;
+        for questions in [first, others] {
+            let mut records = tx.load(&keys_of(questions), now)?;
+            for question in questions {
+                let exchanged = exchange(&mut records, question, now);
+                if records.is_changed() {
+                    durability = durability.max(records.durability());
+                    return Ok(());
+                }
+                replies[done] = Some(self::reply(question, &exchanged));
+                done += 1;
             }
-            *reply = Some(self::reply(question, &exchanged));
         }
         Ok(())
     })?;
@@ -399,8 +410,7 @@ fn try_answer<S: Store + ?Sized>(
     if open.is_empty() {
         return Ok(());
     }
-    let mut keys = Keys::default();
-    open.iter().for_each(|&i| questions[i].add_keys(&mut keys));
+    let keys = keys_of(open.iter().map(|&i| &questions[i]));
     loop {
         let mut too_weak = false;
         let mut exchanged = Vec::with_capacity(open.len());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rusqlite::types::Type;
+use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 use super::{Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
@@ -16,20 +16,43 @@ use crate::waves::Waves;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::wire::Brake;
 
-const DEVICE: &str = "imei, client, first_seen, last_seen, reported, refusal, sent_generation, sent_whole, sent_at, \
-     confirmed_generation, confirmed_whole, latest, result_at, result_code, result_text, result_rollout, \
-     sent_target, sent_checks, sent_checked, budget";
+/// The columns of the tables, in the order in which they are read. Macros, so that statements are put together
+/// at compile time.
+macro_rules! columns {
+    (devices) => {
+        "imei, client, first_seen, last_seen, reported, refusal, sent_generation, sent_whole, sent_at, \
+         sent_target, sent_checks, sent_checked, confirmed_generation, confirmed_whole, latest, result_at, \
+         result_code, result_text, result_rollout, budget"
+    };
+    (offers) => {
+        "rollout, target, attempts, at, reported, deadline, until, answered, code, verdict, artifact_fault, \
+         epoch, place, proven, since, blamed, missing, wave"
+    };
+    (rollouts) => {
+        "id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, succeeded, failed, \
+         artifact_faults, halted_at, halted_reason, installed, places, proven, proven_since, attempts_since, \
+         heard, lag, patience, judged, waves"
+    };
+    (releases) => {
+        "version, epoch, faults, halted_at, halted_reason, judged"
+    };
+    (channels) => {
+        "name, heard, lag, patience"
+    };
+    (events) => {
+        "seq, at, kind, imei, rollout, code, detail"
+    };
+    (unknown) => {
+        "name, first_seen, last_seen, said"
+    };
+}
 
-const OFFER: &str = "rollout, target, attempts, at, reported, deadline, until, answered, code, verdict, \
-     artifact_fault, epoch, place, proven, since, blamed, missing, wave";
-
-const ROLLOUT: &str = "id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, succeeded, failed, \
-     artifact_faults, halted_at, halted_reason, installed, places, proven, proven_since, attempts_since, heard, lag, \
-     patience, judged, waves";
-
-const EVENT: &str = "seq, at, kind, imei, rollout, code, detail";
-
-const UNKNOWN: &str = "name, first_seen, last_seen, said";
+/// `SELECT` of all columns of a table, and the rest of the statement.
+macro_rules! select {
+    ($table:ident $(, $rest:literal)?) => {
+        concat!("SELECT ", columns!($table), " FROM ", stringify!($table) $(, " ", $rest)?)
+    };
+}
 
 /// A transaction that is open on a connection.
 pub(super) struct Rows<'a> {
@@ -37,158 +60,195 @@ pub(super) struct Rows<'a> {
     pub path: &'a Path,
 }
 
-/// A value that is stored as text.
-fn text<T>(row: &Row<'_>, column: &str, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<Option<T>> {
-    let index = row.as_ref().column_index(column)?;
-    let Some(text) = row.get_ref(index)?.as_str_or_null()? else { return Ok(None) };
-    let wrong = || Error::FromSqlConversionFailure(index, Type::Text, format!("{column} `{text}`").into());
-    parse(text).map(Some).ok_or_else(wrong)
+/// The columns of a row, one after the other: to look each of them up by its name takes longer than to read it.
+struct Columns<'r> {
+    row: &'r Row<'r>,
+    next: usize,
 }
 
-/// The same where there must be one.
-fn text_there<T>(row: &Row<'_>, column: &str, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
-    let null = || Error::InvalidColumnType(0, column.to_owned(), Type::Null);
-    text(row, column, parse)?.ok_or_else(null)
+impl<'r> Columns<'r> {
+    fn of(row: &'r Row<'_>) -> Self {
+        Columns { row, next: 0 }
+    }
+
+    fn get<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.next += 1;
+        self.row.get(self.next - 1)
+    }
+
+    /// Leaves out as many columns.
+    fn skip<T>(&mut self, columns: usize) -> Option<T> {
+        self.next += columns;
+        None
+    }
+
+    /// A value that is stored as text.
+    fn text<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<Option<T>> {
+        let index = self.next;
+        self.next += 1;
+        let Some(text) = self.row.get_ref(index)?.as_str_or_null()? else { return Ok(None) };
+        let name = || self.row.as_ref().column_name(index).unwrap_or_default();
+        let wrong =
+            || Error::FromSqlConversionFailure(index, Type::Text, format!("{} `{text}`", name()).into());
+        parse(text).map(Some).ok_or_else(wrong)
+    }
+
+    /// The same where there must be one.
+    fn text_there<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+        let index = self.next;
+        let name = || self.row.as_ref().column_name(index).unwrap_or_default().to_owned();
+        let null = || Error::InvalidColumnType(index, name(), Type::Null);
+        self.text(parse)?.ok_or_else(null)
+    }
 }
 
 fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
+fn imei(row: &Row<'_>) -> rusqlite::Result<Imei> {
+    Columns::of(row).text_there(parse)
+}
+
 fn device(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
-    let portion = |generation: &str, is_complete: &str| -> rusqlite::Result<Option<Portion>> {
-        let Some(generation) = row.get(generation)? else { return Ok(None) };
-        Ok(Some(Portion { generation, is_complete: row.get(is_complete)? }))
-    };
-    let sent = match portion("sent_generation", "sent_whole")? {
-        Some(portion) => Some(Sent {
-            portion,
-            at: row.get("sent_at")?,
-            target: text(row, "sent_target", parse)?,
-            checks: row.get("sent_checks")?,
-            checked: row.get("sent_checked")?,
-        }),
-        None => None,
-    };
-    let confirmed = portion("confirmed_generation", "confirmed_whole")?;
-    let result = match row.get("result_at")? {
-        Some(at) => Some(ResultRecord {
-            at,
-            code: row.get("result_code")?,
-            text: row.get("result_text")?,
-            rollout: row.get("result_rollout")?,
-        }),
-        None => None,
-    };
+    let row = &mut Columns::of(row);
     Ok(DeviceRecord {
-        imei: text_there(row, "imei", parse)?,
-        client: text(row, "client", parse)?,
-        first_seen: row.get("first_seen")?,
-        last_seen: row.get("last_seen")?,
-        reported: text(row, "reported", parse)?,
-        refusal: text(row, "refusal", Refusal::from_name)?,
-        settings: SettingsRecord { sent, confirmed },
-        latest: row.get("latest")?,
+        imei: row.text_there(parse)?,
+        client: row.text(parse)?,
+        first_seen: row.get()?,
+        last_seen: row.get()?,
+        reported: row.text(parse)?,
+        refusal: row.text(Refusal::from_name)?,
+        settings: SettingsRecord {
+            sent: match row.get()? {
+                Some(generation) => Some(Sent {
+                    portion: Portion { generation, is_complete: row.get()? },
+                    at: row.get()?,
+                    target: row.text(parse)?,
+                    checks: row.get()?,
+                    checked: row.get()?,
+                }),
+                None => row.skip(5),
+            },
+            confirmed: match row.get()? {
+                Some(generation) => Some(Portion { generation, is_complete: row.get()? }),
+                None => row.skip(1),
+            },
+        },
+        latest: row.get()?,
         offers: Vec::new(),
-        result,
-        budget: text(row, "budget", parse)?.unwrap_or_default(),
+        result: match row.get()? {
+            Some(at) => Some(ResultRecord { at, code: row.get()?, text: row.get()?, rollout: row.get()? }),
+            None => row.skip(3),
+        },
+        budget: row.text(parse)?.unwrap_or_default(),
     })
 }
 
 fn offer(row: &Row<'_>) -> rusqlite::Result<OfferRecord> {
+    offer_in(&mut Columns::of(row))
+}
+
+/// An offer and whose it is.
+fn offer_of_device(row: &Row<'_>) -> rusqlite::Result<(Imei, OfferRecord)> {
+    let row = &mut Columns::of(row);
+    Ok((row.text_there(parse)?, offer_in(row)?))
+}
+
+fn offer_in(row: &mut Columns<'_>) -> rusqlite::Result<OfferRecord> {
     Ok(OfferRecord {
-        rollout: row.get("rollout")?,
-        target: text_there(row, "target", parse)?,
-        attempts: row.get("attempts")?,
-        at: row.get("at")?,
-        from: text_there(row, "reported", parse)?,
-        deadline: row.get("deadline")?,
-        until: row.get("until")?,
-        answered: row.get("answered")?,
-        code: row.get("code")?,
-        verdict: text(row, "verdict", Verdict::from_name)?,
-        artifact_fault: row.get("artifact_fault")?,
-        epoch: row.get("epoch")?,
-        place: row.get("place")?,
-        proven: row.get("proven")?,
-        since: row.get("since")?,
-        blamed: row.get("blamed")?,
-        missing: row.get("missing")?,
-        wave: row.get("wave")?,
+        rollout: row.get()?,
+        target: row.text_there(parse)?,
+        attempts: row.get()?,
+        at: row.get()?,
+        from: row.text_there(parse)?,
+        deadline: row.get()?,
+        until: row.get()?,
+        answered: row.get()?,
+        code: row.get()?,
+        verdict: row.text(Verdict::from_name)?,
+        artifact_fault: row.get()?,
+        epoch: row.get()?,
+        place: row.get()?,
+        proven: row.get()?,
+        since: row.get()?,
+        blamed: row.get()?,
+        missing: row.get()?,
+        wave: row.get()?,
     })
 }
 
 fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRecord> {
-    let brake = match row.get("brake_artifact_faults")? {
-        Some(artifact_faults) => Some(Brake {
-            artifact_faults,
-            failures_bp: row.get("brake_failures_bp")?,
-            after: row.get("brake_after")?,
-        }),
-        None => None,
-    };
+    let row = &mut Columns::of(row);
     Ok(RolloutRecord {
-        id: row.get("id")?,
-        brake,
-        epoch: row.get("epoch")?,
-        offered: row.get("offered")?,
-        succeeded: row.get("succeeded")?,
-        failed: row.get("failed")?,
-        artifact_faults: row.get("artifact_faults")?,
+        id: row.get()?,
+        brake: match row.get()? {
+            Some(artifact_faults) => {
+                Some(Brake { artifact_faults, failures_bp: row.get()?, after: row.get()? })
+            }
+            None => row.skip(2),
+        },
+        epoch: row.get()?,
+        offered: row.get()?,
+        succeeded: row.get()?,
+        failed: row.get()?,
+        artifact_faults: row.get()?,
         halted: halted(row)?,
-        installed: row.get("installed")?,
-        places: row.get("places")?,
-        proven: row.get("proven")?,
-        proven_since: row.get("proven_since")?,
-        attempts_since: row.get("attempts_since")?,
+        installed: row.get()?,
+        places: row.get()?,
+        proven: row.get()?,
+        proven_since: row.get()?,
+        attempts_since: row.get()?,
         clock: clock(row)?,
-        judged: row.get("judged")?,
-        waves: text(row, "waves", Waves::from_text)?.unwrap_or_default(),
+        judged: row.get()?,
+        waves: row.text(Waves::from_text)?.unwrap_or_default(),
     })
 }
 
-fn halted(row: &Row<'_>) -> rusqlite::Result<Option<Halt>> {
-    let Some(at) = row.get("halted_at")? else { return Ok(None) };
-    Ok(Some(Halt { at, reason: row.get("halted_reason")? }))
+fn halted(row: &mut Columns<'_>) -> rusqlite::Result<Option<Halt>> {
+    Ok(match row.get()? {
+        Some(at) => Some(Halt { at, reason: row.get()? }),
+        None => row.skip(1),
+    })
 }
 
-fn clock(row: &Row<'_>) -> rusqlite::Result<Clock> {
-    Ok(Clock { heard: row.get("heard")?, lag: row.get("lag")?, patience: row.get("patience")? })
+fn clock(row: &mut Columns<'_>) -> rusqlite::Result<Clock> {
+    Ok(Clock { heard: row.get()?, lag: row.get()?, patience: row.get()? })
 }
 
 fn release(row: &Row<'_>) -> rusqlite::Result<ReleaseRecord> {
+    let row = &mut Columns::of(row);
     Ok(ReleaseRecord {
-        version: row.get("version")?,
-        epoch: row.get("epoch")?,
-        faults: row.get("faults")?,
+        version: row.get()?,
+        epoch: row.get()?,
+        faults: row.get()?,
         halted: halted(row)?,
-        judged: row.get("judged")?,
+        judged: row.get()?,
     })
 }
 
 fn channel(row: &Row<'_>) -> rusqlite::Result<ChannelRecord> {
-    Ok(ChannelRecord { name: row.get("name")?, clock: clock(row)? })
+    let row = &mut Columns::of(row);
+    Ok(ChannelRecord { name: row.get()?, clock: clock(row)? })
 }
 
 fn unknown(row: &Row<'_>) -> rusqlite::Result<UnknownRecord> {
-    Ok(UnknownRecord {
-        name: row.get("name")?,
-        first_seen: row.get("first_seen")?,
-        last_seen: row.get("last_seen")?,
-        said: row.get("said")?,
-    })
+    let row = &mut Columns::of(row);
+    Ok(UnknownRecord { name: row.get()?, first_seen: row.get()?, last_seen: row.get()?, said: row.get()? })
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<(i64, Event)> {
+    let row = &mut Columns::of(row);
+    let seq = row.get()?;
     let event = Event {
-        at: row.get("at")?,
-        kind: text_there(row, "kind", EventKind::from_name)?,
-        imei: text(row, "imei", parse)?,
-        rollout: row.get("rollout")?,
-        code: row.get("code")?,
-        detail: row.get("detail")?,
+        at: row.get()?,
+        kind: row.text_there(EventKind::from_name)?,
+        imei: row.text(parse)?,
+        rollout: row.get()?,
+        code: row.get()?,
+        detail: row.get()?,
     };
-    Ok((row.get("seq")?, event))
+    Ok((seq, event))
 }
 
 impl Rows<'_> {
@@ -220,18 +280,20 @@ impl Rows<'_> {
 
     /// A device with its latest offer, that of `rollout`, and those that other records count.
     fn one_device(&self, imei: &str, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
-        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
-        let Some(mut record) = self.one(&sql, [imei], device)? else { return Ok(None) };
-        let sql = format!(
-            "SELECT {OFFER} FROM offers WHERE imei = ?1 AND (rollout IN (?2, ?3) OR place OR blamed IS NOT NULL \
-             OR wave IS NOT NULL) ORDER BY rollout"
+        let sql = select!(devices, "WHERE imei = ?");
+        let Some(mut record) = self.one(sql, [imei], device)? else { return Ok(None) };
+        let sql = select!(
+            offers,
+            "WHERE imei = ?1 AND (rollout IN (?2, ?3) OR place OR blamed IS NOT NULL \
+              OR wave IS NOT NULL) \
+             ORDER BY rollout"
         );
-        record.offers = self.all(&sql, params![imei, record.latest, rollout], offer)?;
+        record.offers = self.all(sql, params![imei, record.latest, rollout], offer)?;
         Ok(Some(record))
     }
 
     fn one_rollout(&self, id: &str) -> Result<Option<RolloutRecord>, StoreError> {
-        self.one(&format!("SELECT {ROLLOUT} FROM rollouts WHERE id = ?"), [id], rollout)
+        self.one(select!(rollouts, "WHERE id = ?"), [id], rollout)
     }
 
     fn put_device(&self, d: &DeviceRecord) -> Result<(), StoreError> {
@@ -384,8 +446,7 @@ impl Tx for Rows<'_> {
             let Some(time) = clock.unwrap_or_default().steady(now) else { continue };
             let sql =
                 "SELECT imei FROM offers WHERE rollout = ? AND deadline <= ? ORDER BY deadline, imei LIMIT ?";
-            let overdue =
-                self.all(sql, params![rollout, time, OVERDUE_LIMIT], |row| text_there(row, "imei", parse))?;
+            let overdue = self.all(sql, params![rollout, time, OVERDUE_LIMIT], imei)?;
             for imei in overdue {
                 records.load_overdue(rollout, imei);
                 load(&mut records, &imei.to_string(), Some(rollout))?;
@@ -395,12 +456,12 @@ impl Tx for Rows<'_> {
             self.one_rollout(id)?.into_iter().for_each(|rollout| records.load_rollout(rollout));
         }
         for name in &keys.names {
-            let sql = format!("SELECT {UNKNOWN} FROM unknown WHERE name = ?");
-            self.one(&sql, [name], unknown)?.into_iter().for_each(|unknown| records.load_unknown(unknown));
+            let sql = select!(unknown, "WHERE name = ?");
+            self.one(sql, [name], unknown)?.into_iter().for_each(|unknown| records.load_unknown(unknown));
         }
         for channel in keys.channels.iter().collect::<BTreeSet<_>>() {
             records.load_recent(channel, self.offers_in_hour(channel, now)?);
-            let sql = "SELECT * FROM channels WHERE name = ?";
+            let sql = select!(channels, "WHERE name = ?");
             self.one(sql, [channel], self::channel)?
                 .into_iter()
                 .for_each(|record| records.load_channel(record));
@@ -431,10 +492,10 @@ impl Tx for Rows<'_> {
     }
 
     fn device(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError> {
-        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei = ?");
-        let Some(mut record) = self.one(&sql, [imei.to_string()], device)? else { return Ok(None) };
-        let sql = format!("SELECT {OFFER} FROM offers WHERE imei = ? ORDER BY at DESC, rollout");
-        record.offers = self.all(&sql, [imei.to_string()], offer)?;
+        let sql = select!(devices, "WHERE imei = ?");
+        let Some(mut record) = self.one(sql, [imei.to_string()], device)? else { return Ok(None) };
+        let sql = select!(offers, "WHERE imei = ? ORDER BY at DESC, rollout");
+        record.offers = self.all(sql, [imei.to_string()], offer)?;
         Ok(Some(record))
     }
 
@@ -452,12 +513,12 @@ impl Tx for Rows<'_> {
 
     fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
         let after = after.map_or_else(String::new, |imei| imei.to_string());
-        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei > ? ORDER BY imei LIMIT ?");
-        let mut records = self.all(&sql, params![after, limit], device)?;
-        let sql = format!("SELECT {OFFER} FROM offers WHERE imei = ? AND rollout = ?");
+        let sql = select!(devices, "WHERE imei > ? ORDER BY imei LIMIT ?");
+        let mut records = self.all(sql, params![after, limit], device)?;
+        let sql = select!(offers, "WHERE imei = ? AND rollout = ?");
         for record in &mut records {
             if let Some(latest) = &record.latest {
-                record.offers = self.all(&sql, params![record.imei.to_string(), latest], offer)?;
+                record.offers = self.all(sql, params![record.imei.to_string(), latest], offer)?;
             }
         }
         Ok(records)
@@ -465,16 +526,16 @@ impl Tx for Rows<'_> {
 
     fn devices_in_full(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
         let after = after.map_or_else(String::new, |imei| imei.to_string());
-        let sql = format!("SELECT {DEVICE} FROM devices WHERE imei > ? ORDER BY imei LIMIT ?");
-        let mut records = self.all(&sql, params![after, limit], device)?;
+        let sql = select!(devices, "WHERE imei > ? ORDER BY imei LIMIT ?");
+        let mut records = self.all(sql, params![after, limit], device)?;
         let Some(last) = records.last().map(|record| record.imei.to_string()) else { return Ok(records) };
         // One query for the whole page instead of one for each device.
-        let sql = format!(
-            "SELECT imei, {OFFER} FROM offers WHERE imei > ? AND imei <= ? ORDER BY imei, at DESC, rollout"
+        let sql = concat!(
+            "SELECT imei, ",
+            columns!(offers),
+            " FROM offers WHERE imei > ? AND imei <= ? ORDER BY imei, at DESC, rollout"
         );
-        let offers = self.all(&sql, params![after, last], |row| {
-            Ok((text_there(row, "imei", parse::<Imei>)?, offer(row)?))
-        })?;
+        let offers = self.all(sql, params![after, last], offer_of_device)?;
         let mut offers = offers.into_iter().peekable();
         for record in &mut records {
             // Both are in the order of the text of the IMEIs.
@@ -486,38 +547,39 @@ impl Tx for Rows<'_> {
     }
 
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError> {
-        self.all(&format!("SELECT {ROLLOUT} FROM rollouts ORDER BY id"), [], rollout)
+        self.all(select!(rollouts, "ORDER BY id"), [], rollout)
     }
 
     fn releases(&mut self) -> Result<Vec<ReleaseRecord>, StoreError> {
-        self.all("SELECT * FROM releases ORDER BY version", [], release)
+        self.all(select!(releases, "ORDER BY version"), [], release)
     }
 
     fn channels(&mut self) -> Result<Vec<ChannelRecord>, StoreError> {
-        self.all("SELECT * FROM channels ORDER BY name", [], channel)
+        self.all(select!(channels, "ORDER BY name"), [], channel)
     }
 
     fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<Place>, StoreError> {
         let sql = "SELECT o.rollout, o.imei, o.missing FROM rollouts r JOIN offers o ON o.rollout = r.id \
              AND o.epoch = r.epoch WHERE o.place ORDER BY o.rollout, o.imei LIMIT ? OFFSET ?";
         self.all(sql, [limit, offset], |row| {
-            Ok(Place { rollout: row.get(0)?, imei: text_there(row, "imei", parse)?, missing: row.get(2)? })
+            let row = &mut Columns::of(row);
+            Ok(Place { rollout: row.get()?, imei: row.text_there(parse)?, missing: row.get()? })
         })
     }
 
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError> {
-        let sql = format!("SELECT {UNKNOWN} FROM unknown ORDER BY last_seen DESC, name LIMIT ?");
-        self.all(&sql, [limit], unknown)
+        let sql = select!(unknown, "ORDER BY last_seen DESC, name LIMIT ?");
+        self.all(sql, [limit], unknown)
     }
 
     fn events(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
-        let sql = format!("SELECT {EVENT} FROM events WHERE seq > ? ORDER BY seq LIMIT ?");
-        self.all(&sql, params![after, limit], event)
+        let sql = select!(events, "WHERE seq > ? ORDER BY seq LIMIT ?");
+        self.all(sql, params![after, limit], event)
     }
 
     fn events_before(&mut self, before: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
-        let sql = format!("SELECT {EVENT} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?");
-        self.all(&sql, params![before, limit], event)
+        let sql = select!(events, "WHERE seq < ? ORDER BY seq DESC LIMIT ?");
+        self.all(sql, params![before, limit], event)
     }
 
     fn events_of_kind(
@@ -526,13 +588,13 @@ impl Tx for Rows<'_> {
         after: i64,
         limit: u32,
     ) -> Result<Vec<(i64, Event)>, StoreError> {
-        let sql = format!("SELECT {EVENT} FROM events WHERE seq > ? AND kind = ? ORDER BY seq LIMIT ?");
-        self.all(&sql, params![after, kind.as_str(), limit], event)
+        let sql = select!(events, "WHERE seq > ? AND kind = ? ORDER BY seq LIMIT ?");
+        self.all(sql, params![after, kind.as_str(), limit], event)
     }
 
     fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
-        let sql = format!("SELECT {EVENT} FROM events WHERE imei = ? ORDER BY seq DESC LIMIT ?");
-        self.all(&sql, params![imei.to_string(), limit], event)
+        let sql = select!(events, "WHERE imei = ? ORDER BY seq DESC LIMIT ?");
+        self.all(sql, params![imei.to_string(), limit], event)
     }
 
     fn cursor(&mut self, name: &str) -> Result<i64, StoreError> {
