@@ -38,8 +38,12 @@ mod store;
 mod trigger;
 mod webhooks;
 
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::bail;
+
+use crate::context::WrongUsage;
 use crate::report::words::count;
 use store::{existing_store, look_at_store, required_store};
 
@@ -48,4 +52,15 @@ use store::{existing_store, look_at_store, required_store};
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Asks whether something is to be done, for which `--yes` stands where nobody can be asked.
+fn confirmed(question: &str) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        bail!(WrongUsage("nobody is there to confirm it: say --yes".into()));
+    }
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }

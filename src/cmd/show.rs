@@ -9,6 +9,7 @@ use super::project::Project;
 use super::show_text;
 use super::{find, look_at_store, now};
 use crate::context::{Exit, Global, print};
+use crate::report::status::openings::Wait;
 use otapress_core::out::answer_path;
 use otapress_publish::diag::{Sources, Span};
 use otapress_publish::fleet::uri::expand;
@@ -22,6 +23,7 @@ use otapress_responder::decide;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, Refusal, RolloutRecord};
 use otapress_responder::store::Store as _;
+use otapress_responder::waves;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -74,6 +76,8 @@ pub(super) struct View<'a> {
     pub(crate) command: String,
     /// What the modem may not take.
     pub(crate) warnings: Vec<String>,
+    /// What its wave waits for, if it is closed.
+    pub(crate) wait: Option<String>,
     /// What the responder remembers; none if there is no state or it never heard of the device.
     pub(crate) state: Option<StateView>,
 }
@@ -123,6 +127,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let entry = assignment.target.and_then(|version| catalog.get(version));
+    let (wait, state) = state(global, fleet, device, assignment)?;
     let notify_url = expand(provisioning.notify_uri.value.as_str(), &device.client_id).into_owned();
     let view = View {
         fleet,
@@ -142,7 +147,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         warnings: warnings(fleet, device, &notify_url),
         notify_url,
         provision,
-        state: state(global, fleet, device, assignment)?,
+        wait,
+        state,
     };
     let text = if args.json {
         serde_json::to_string_pretty(&to_json(&view))? + "\n"
@@ -169,21 +175,34 @@ fn state(
     fleet: &Fleet,
     device: &Device,
     assignment: Assignment,
-) -> anyhow::Result<Option<StateView>> {
-    let Some(mut store) = look_at_store(global)? else { return Ok(None) };
-    let offer = Offer::new(answer(fleet, device, assignment), &rollouts(fleet))
+) -> anyhow::Result<(Option<String>, Option<StateView>)> {
+    let rollouts = rollouts(fleet);
+    let offer = Offer::new(answer(fleet, device, assignment), &rollouts)
         .context("the answer file contradicts itself")?;
-    let target = match &offer {
-        Offer::Managed(managed) => managed.target.clone(),
-        Offer::Held => None,
+    let (target, patience) = match &offer {
+        Offer::Managed(managed) => (managed.target.as_ref(), managed.patience()),
+        Offer::Held => (None, 0),
     };
+    let id = target.map_or("", |target| &*target.rollout);
+    let published = rollouts.get(id).map_or(&[][..], |rollout| &rollout.waves);
     let now = now();
+    // The next check opens what is due.
+    let judged = |mut rollout: RolloutRecord| {
+        waves::judge(&mut rollout, published, patience, now, &mut Vec::new());
+        rollout
+    };
+    let wait = |rollout: &RolloutRecord| {
+        let n = published.iter().position(|wave| target.is_some_and(|target| target.wave == Some(wave.wave)));
+        Wait::of(rollout, published, n?, now).map(|wait| wait.text(now))
+    };
+    let mut waits = wait(&judged(RolloutRecord::new(id)));
     let mut found = None;
+    let Some(mut store) = look_at_store(global)? else { return Ok((waits, found)) };
     store.read(&mut |tx| {
+        let rollout = judged(tx.rollout(id)?).with_release(&tx.releases()?);
+        waits = wait(&rollout);
         let Some(record) = tx.device(device.imei)? else { return Ok(()) };
-        let rollout = tx.rollout(target.as_ref().map_or("", |target| &target.rollout))?;
-        let rollout = rollout.with_release(&tx.releases()?);
-        let recent = match target.as_ref().and_then(|target| target.channel.as_deref()) {
+        let recent = match target.and_then(|target| target.channel.as_deref()) {
             Some(channel) => tx.offers_in_hour(channel, now)?,
             None => 0,
         };
@@ -193,7 +212,7 @@ fn state(
         found = Some(StateView { record, rollout, now });
         Ok(())
     })?;
-    Ok(found)
+    Ok((waits, found))
 }
 
 fn to_json(view: &View<'_>) -> Value {
@@ -215,6 +234,7 @@ fn to_json(view: &View<'_>) -> Value {
         "comment": device.comment,
         "target": assignment.target.map(|version| version.to_string()),
         "from": assignment.from,
+        "waits": view.wait,
         "rule": rule,
         "jad": view.jad_url,
         "jar": view.jar.as_ref().map(|jar| json!({ "url": jar.url, "size": jar.size, "sha256": jar.sha256 })),

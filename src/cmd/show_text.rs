@@ -28,6 +28,10 @@ pub(super) fn text(view: &View<'_>) -> String {
     if let Some(from) = view.assignment.from {
         lines.add("not before", &moment(from));
     }
+    if let Some(wait) = &view.wait {
+        lines.add("its wave", wait);
+        lines.add("upgrade", &by_command(view));
+    }
     let note = if view.jar.is_none() { "  (nothing is published there for it)" } else { "" };
     lines.add("JAD", &format!("{}{note}", view.jad_url));
     if let Some(jar) = &view.jar {
@@ -61,6 +65,14 @@ pub(super) fn text(view: &View<'_>) -> String {
         None => lines.add("state", "it has not asked yet"),
     }
     lines.0
+}
+
+/// A device that is told to upgrade does not ask whether its wave is open.
+fn by_command(view: &View<'_>) -> String {
+    let target = view.assignment.target.map(|version| version.to_string()).unwrap_or_default();
+    format!(
+        "this command by SMS, console or MQTT follows the JAD, which names {target} before the wave is open"
+    )
 }
 
 fn rule(view: &View<'_>) -> String {

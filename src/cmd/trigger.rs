@@ -1,14 +1,14 @@
 //! `otapress relay --trigger`: chosen devices are told to upgrade.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
 use super::project::Project;
 use super::relay::{jitter, runtime, until_signalled};
-use super::{count, existing_store, find, now};
+use super::{confirmed, count, existing_store, find, now};
 use crate::context::{Exit, Global, WrongUsage, print};
 use otapress_publish::catalog::Catalog;
 
@@ -109,7 +109,7 @@ pub(super) fn run(
         bail!("no device is to be told");
     }
     eprint(&cost(&chosen, catalog, selection.rate))?;
-    if !selection.yes && !confirmed()? {
+    if !selection.yes && !confirmed("Tell them?")? {
         eprint("nobody was told\n")?;
         return Ok(Exit::Failed);
     }
@@ -202,16 +202,6 @@ fn cost(chosen: &[(ClientId, Imei, Attempt)], catalog: &Catalog, rate: u32) -> S
          attempt up, downloads \
          its release ({kilobytes} kB in all) and reboots\n"
     )
-}
-
-fn confirmed() -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() {
-        bail!("nobody is there to confirm it: say --yes");
-    }
-    eprint("Tell them? [y/N] ")?;
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 fn eprint(text: &str) -> anyhow::Result<()> {

@@ -66,4 +66,5 @@ mod tidy;
 mod trouble;
 mod untrusted;
 mod usage;
+mod waves;
 mod webhook;

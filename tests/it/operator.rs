@@ -223,7 +223,7 @@ fn used_attempts_are_shown_and_given_back() {
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), "dev1 had used no attempt\n"));
 
     assert!(operated.check(300, IMEI, "0.10.65") && operated.check(300, OTHER, "0.10.65"));
-    assert_eq!(stdout(&operated.0.run(&["retry", "--all"])), "2 devices may try again\n");
+    assert_eq!(stdout(&operated.0.run(&["retry", "--all", "--yes"])), "2 devices may try again\n");
     assert_eq!((operated.attempts(IMEI), operated.attempts(OTHER)), (0, 0));
 }
 
@@ -322,6 +322,36 @@ fn settings_are_shown_as_sent_and_as_confirmed() {
     assert!(text.contains("settings   confirmed: generation ") && !text.contains("not yet"), "{text}");
 }
 
+#[test]
+fn whom_retry_touches_is_said_and_asked() {
+    let operated = Operated::new(&yaml("attempts: 3"));
+    operated.use_up(IMEI);
+    operated.notify(1000, IMEI, "903 Loss of service");
+    assert!(operated.check(900, OTHER, "0.10.65"));
+    assert!(!operated.check(800, OTHER, "0.10.66"), "it runs its target, and has used an attempt");
+    let retry = |arguments: &[&str]| operated.0.run(&[&["retry"], arguments].concat());
+    for all in [&["--all"][..], &["--is", "failed,current"], &["--channel", "next", "--release", "0.10.66"]] {
+        let output = retry(all);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("dev1 ") && said.contains(" exhausted ") && !said.contains("dev2"), "{said}");
+        assert!(said.contains("nobody is there to confirm it: say --yes"), "{said}");
+    }
+    assert_eq!(operated.attempts(IMEI), 3);
+    for nobody in [&["--is", "silent"][..], &["--release", "0.10.65"]] {
+        let output = retry(&[nobody, &["--yes"]].concat());
+        let said = "no such device has used an attempt or takes a place\n";
+        assert_eq!((output.status.code(), stdout(&output)), (Some(0), said));
+    }
+    assert_fails(&retry(&["--group", "couriers", "--yes"]), "no group `couriers`");
+    let output = retry(&["--is", "exhausted", "--yes"]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), "1 device may try again\n"));
+    assert_eq!(operated.attempts(IMEI), 0);
+    for wrong in [&["--yes"][..], &["dev1", "--yes"], &["dev1", "--is", "failed"], &["--is", "lazy"]] {
+        assert_eq!(retry(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
 /// Nothing that an operator reads counts a wave as open that waits for success.
 #[test]
 fn a_wave_that_waits_for_success_is_closed_in_every_view() {
@@ -334,8 +364,13 @@ fn a_wave_that_waits_for_success_is_closed_in_every_view() {
         let line = status.lines().find(|line| line.trim_start().starts_with("wave 2"));
         line.unwrap_or_else(|| panic!("{status}")).trim_start().to_owned()
     };
-    let closed = "to 100%, closed until those before it have proven the release: 1 device";
+    let closed = "to 100%, closed: 1 device";
     assert!(wave(&status).contains(closed), "{status}");
+    let shown = operated.shown(&["show", "dev2"]);
+    let waits = "its wave   opens when 1 of 1 has a verdict: none so far\n\
+                 upgrade    this command by SMS, console or MQTT follows the JAD, which names 0.10.66 before the wave is open\n";
+    assert!(shown.contains(waits), "{shown}");
+    assert!(!operated.shown(&["show", "dev1"]).contains("its wave "));
     // None of its devices counts for a gate: there is nobody to judge by.
     let gate = ["status", "--gate", "--release", "0.10.66", "--min-success", "1%"];
     assert_eq!(operated.0.run(&gate).status.code(), Some(4));
@@ -344,7 +379,7 @@ fn a_wave_that_waits_for_success_is_closed_in_every_view() {
     assert!(!operated.check(6_900, OTHER, "0.10.65"), "installed is no verdict");
     assert!(!operated.check(6_800, IMEI, "0.10.66"));
     let status = operated.shown(&["status"]);
-    assert!(wave(&status).contains("to 100%, open: 1 device"), "{status}");
+    assert!(wave(&status).contains("to 100%, open since 20"), "{status}");
     assert_eq!(operated.0.run(&gate).status.code(), Some(0));
     assert!(operated.check(60, OTHER, "0.10.65"));
 }

@@ -335,7 +335,7 @@ fn devices_are_told_to_upgrade_once_and_only_those_that_may() {
                      1 device to be told, at most 36000 in an hour: it takes 0 minutes; each one uses an attempt up, \
                      downloads its release (1 kB in all) and reboots\n";
     world.run(&broker, &all).expect(
-        1,
+        2,
         "",
         &format!("{announced}error: nobody is there to confirm it: say --yes\n"),
     );

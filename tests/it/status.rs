@@ -164,7 +164,10 @@ fn a_gate_says_which_condition_is_missed() {
     let judge = |gate: Gate, channel: &str| {
         let filter = Filter { channel: Some(channel.into()), ..Filter::default() };
         let summary = Summary::new(&fleet, &status, |device| filter.keeps(&fleet, &status, device));
-        text::gate(&gate.judge(&status, &summary))
+        let said = text::gate(&gate.judge(&fleet, &status, &summary));
+        let (of_rollout, of_waves) = said.split_once('\n').unwrap();
+        assert!(of_waves.lines().all(|line| line.starts_with("  wave ")), "{said}");
+        of_rollout.to_owned()
     };
     let gate = |min_success: Option<&str>, max_failures: Option<&str>, min_finished: &str| Gate {
         min_success: min_success.map(|text| text.parse().unwrap()),
@@ -196,7 +199,7 @@ fn a_gate_says_which_condition_is_missed() {
         ("steady", gate(Some("100%"), None, "10"), "misses the gate: too few have finished: 0 of 1; 1 must"),
     ] {
         let release = if channel == "steady" { "0.10.65" } else { "0.10.66" };
-        assert_eq!(judge(gate, channel), format!("{channel}/{release}: {said}\n"));
+        assert_eq!(judge(gate, channel), format!("{channel}/{release}: {said}"));
     }
 }
 
@@ -281,6 +284,7 @@ fn a_gate_ends_with_its_own_code() {
             "passes": false,
             "misses": ["too many failed: 1; 0 may"],
             "stands": "1 of 2 run it, 1 failed",
+            "waves": [],
         }])
     );
     let nobody = "error: no device is aimed at such a rollout: there is nothing to judge\n";

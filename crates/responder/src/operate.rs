@@ -6,7 +6,7 @@ use super::exchange;
 use super::offer::Offer;
 use super::outcome;
 use super::question::NoOffer;
-use super::record::RolloutRecord;
+use super::record::{OfferRecord, RolloutRecord};
 use super::records::{Changes, Keys, Records};
 use super::service::Responder;
 use crate::store::{Durability, Store, StoreError, Tx};
@@ -19,52 +19,53 @@ const PAGE: u32 = 500;
 /// How many such transactions are made at a time before others have their turn.
 const PAGES: usize = 8;
 
-/// Gives devices new attempts in every rollout. Returns those that had used some.
-///
-/// # Errors
-/// If the store fails; nothing was changed then.
-pub fn retry(store: &mut dyn Store, imeis: &[Imei], now: i64) -> Result<Vec<Imei>, StoreError> {
-    let mut retried = Vec::new();
-    store.write(Durability::Power, &mut |tx| {
-        retried.clear();
-        for &imei in imeis {
-            let Some(mut device) = tx.device(imei)? else { continue };
-            let (mut events, mut rollouts) = (Vec::new(), Vec::new());
-            for id in device.offers.iter().map(|offer| offer.rollout.clone()).collect::<Vec<_>>() {
-                let mut rollout = tx.rollout(&id)?;
-                if outcome::retry(&mut device, &mut rollout, now, &mut events) {
-                    rollouts.push(rollout);
-                }
-            }
-            if !rollouts.is_empty() {
-                let (events, rollouts) = (events.iter().collect(), rollouts.iter().collect());
-                let mut changes = Changes { events, rollouts, ..Changes::default() };
-                changes.device(&device);
-                tx.put(&changes)?;
-                retried.push(imei);
-            }
-        }
-        Ok(())
-    })?;
-    Ok(retried)
-}
-
-/// Gives every device new attempts. Returns how many had used some.
+/// Gives devices new attempts in that rollout of theirs, that of their present target; without one, in their
+/// latest. They give back the places that they take in any. Returns those that had used attempts or took
+/// places.
 ///
 /// # Errors
 /// If the store fails; some devices may have new attempts then.
-pub fn retry_all(store: &mut dyn Store, now: i64) -> Result<usize, StoreError> {
-    let (mut last, mut retried) = (None, 0);
-    loop {
-        let mut page: Vec<Imei> = Vec::new();
-        store.read(&mut |tx| {
-            page = tx.devices(last, PAGE)?.iter().map(|device| device.imei).collect();
+pub fn retry(
+    store: &mut dyn Store,
+    devices: &[(Imei, Option<&str>)],
+    now: i64,
+) -> Result<Vec<Imei>, StoreError> {
+    let mut retried = Vec::new();
+    for page in devices.chunks(PAGE as usize) {
+        let before = retried.len();
+        store.write(Durability::Power, &mut |tx| {
+            retried.truncate(before);
+            for (imei, rollout) in page {
+                if retry_one(tx, *imei, *rollout, now)? {
+                    retried.push(*imei);
+                }
+            }
             Ok(())
         })?;
-        let Some(&end) = page.last() else { return Ok(retried) };
-        retried += retry(store, &page, now)?.len();
-        last = Some(end);
     }
+    Ok(retried)
+}
+
+fn retry_one(tx: &mut dyn Tx, imei: Imei, rollout: Option<&str>, now: i64) -> Result<bool, StoreError> {
+    let Some(mut device) = tx.device(imei)? else { return Ok(false) };
+    let present = rollout.or(device.latest.as_deref());
+    let is_meant = |offer: &&OfferRecord| offer.place || Some(&*offer.rollout) == present;
+    let ids: Vec<_> = device.offers.iter().filter(is_meant).map(|offer| offer.rollout.clone()).collect();
+    let (mut events, mut rollouts) = (Vec::new(), Vec::new());
+    for id in ids {
+        let mut rollout = tx.rollout(&id)?;
+        if outcome::retry(&mut device, &mut rollout, now, &mut events) {
+            rollouts.push(rollout);
+        }
+    }
+    if rollouts.is_empty() {
+        return Ok(false);
+    }
+    let (events, rollouts) = (events.iter().collect(), rollouts.iter().collect());
+    let mut changes = Changes { events, rollouts, ..Changes::default() };
+    changes.device(&device);
+    tx.put(&changes)?;
+    Ok(true)
 }
 
 /// Releases the brake of a release's rollouts: of those with that id (`<channel>/<release>`), or with any

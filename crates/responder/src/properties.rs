@@ -215,8 +215,8 @@ impl World {
                 }
             }
             Act::Retry { device } => {
-                operate::retry(&mut self.store, &[imei(*device).parse().unwrap()], self.now).unwrap();
-                self.attempts.retain(|(n, _), _| n != device);
+                let device = (imei(*device).parse().unwrap(), None);
+                operate::retry(&mut self.store, &[device], self.now).unwrap();
                 self.new_events();
             }
             Act::Resume => {

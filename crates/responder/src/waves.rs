@@ -209,6 +209,11 @@ fn verdict(offer: &OfferRecord, rollout: &RolloutRecord) -> Option<(u16, bool)> 
     (has_ended && offer.epoch == rollout.epoch).then_some((wave, false))
 }
 
+/// The wave in which a device is counted, if it has a verdict.
+pub fn has_verdict(offer: &OfferRecord, rollout: &RolloutRecord) -> Option<u16> {
+    verdict(offer, rollout).map(|(wave, _)| wave)
+}
+
 /// Changes the device's offer in the ledger's rollout, and the counts of its wave with it. Not to be nested.
 pub(super) fn counted<'a, T>(ledger: &mut Ledger<'a>, change: impl FnOnce(&mut Ledger<'a>) -> T) -> T {
     let of = |ledger: &Ledger<'_>| {

@@ -28,7 +28,7 @@ pub(super) fn is_given(
         let declared = fleet.channel(&fleet.devices()[device.index]);
         device.assignment.target == Some(release) && declared.is_none_or(|other| other.name != channel)
     };
-    let judgements = gate.judge(&status, &Summary::new(fleet, &status, is_elsewhere));
+    let judgements = gate.judge(fleet, &status, &Summary::new(fleet, &status, is_elsewhere));
     if judgements.is_empty() {
         print(format!("no device of another channel is to run {release}: nothing proves it\n"))?;
         return Ok(false);

@@ -24,14 +24,9 @@ since).
 A gate is met if no rollout is halted, enough devices have finished, and the conditions hold. A device \
 has finished if it runs its target or has failed. Exit code 4 if the gate is missed.";
 
+/// Options that select devices.
 #[derive(Debug, clap::Args)]
-#[command(after_help = STATES)]
-#[command(group(ArgGroup::new("what").args(["device", "unknown", "gate", "prometheus", "html"])))]
-#[command(group(ArgGroup::new("filters").args(["group", "channel", "release", "is", "search"]).multiple(true)))]
-pub(crate) struct Args {
-    /// One device with its history, by clientID or IMEI
-    #[arg(value_name = "DEVICE", conflicts_with = "filters")]
-    pub(super) device: Option<String>,
+pub(crate) struct Selection {
     /// Only devices of this group
     #[arg(long)]
     group: Option<String>,
@@ -41,10 +36,22 @@ pub(crate) struct Args {
     /// Only devices that are to run this release
     #[arg(long, value_name = "VERSION", value_parser = version)]
     release: Option<Version>,
-    /// Only devices in one of these states, see below
+    /// Only devices in one of these states, which `otapress status --help` lists
     // `--state` is the directory, everywhere.
     #[arg(long, value_name = "STATE,…", value_delimiter = ',', value_parser = str::parse::<StateFilter>)]
     is: Vec<StateFilter>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = STATES)]
+#[command(group(ArgGroup::new("what").args(["device", "unknown", "gate", "prometheus", "html"])))]
+#[command(group(ArgGroup::new("filters").args(["group", "channel", "release", "is", "search"]).multiple(true)))]
+pub(crate) struct Args {
+    /// One device with its history, by clientID or IMEI
+    #[arg(value_name = "DEVICE", conflicts_with = "filters")]
+    pub(super) device: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Only devices about which this can be read: in clientID, IMEI, group, comment, tid, versions or reason
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
@@ -80,6 +87,12 @@ fn version(text: &str) -> Result<Version, String> {
 
 impl Args {
     pub(super) fn filter(&self, fleet: &Fleet) -> anyhow::Result<Filter> {
+        Ok(Filter { text: self.search.clone(), ..self.selection.filter(fleet)? })
+    }
+}
+
+impl Selection {
+    pub(crate) fn filter(&self, fleet: &Fleet) -> anyhow::Result<Filter> {
         let groups: Vec<_> = fleet.groups().iter().filter_map(|group| group.name.as_deref()).collect();
         let channels: Vec<_> = fleet.channels().iter().map(|channel| &*channel.name).collect();
         for (what, wanted, there) in [("group", &self.group, groups), ("channel", &self.channel, channels)] {
@@ -93,7 +106,7 @@ impl Args {
             channel: self.channel.clone(),
             release: self.release,
             states: self.is.clone(),
-            text: self.search.clone(),
+            text: None,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::bail;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Selection};
 pub(crate) use look::Look;
 
 use super::project::Project;
@@ -50,7 +50,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         if args.prometheus {
             prometheus::metrics(&status, &summary)
         } else if let Some(gate) = args.gate.gate() {
-            let judgements = gate.judge(&status, &summary);
+            let judgements = gate.judge(fleet, &status, &summary);
             if judgements.is_empty() {
                 bail!("no device is aimed at such a rollout: there is nothing to judge");
             }

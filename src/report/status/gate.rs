@@ -12,7 +12,10 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use otapress_publish::fleet::Fleet;
+
 use super::Status;
+use super::openings::named;
 use super::summary::{RolloutSummary, Summary};
 
 /// A share of devices, in basis points.
@@ -48,15 +51,17 @@ pub struct Judgement {
     pub misses: Vec<String>,
     /// The counts in words.
     pub stands: String,
+    /// Which of its waves are open, and what the others wait for.
+    pub waves: Vec<String>,
 }
 
 impl Gate {
     /// Judges every rollout of a selection.
-    pub fn judge(&self, status: &Status, summary: &Summary) -> Vec<Judgement> {
-        summary.rollouts.iter().map(|rollout| self.judge_one(status, rollout)).collect()
+    pub fn judge(&self, fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Judgement> {
+        summary.rollouts.iter().map(|rollout| self.judge_one(fleet, status, rollout)).collect()
     }
 
-    fn judge_one(&self, status: &Status, counts: &RolloutSummary) -> Judgement {
+    fn judge_one(&self, fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> Judgement {
         let record = &status.rollouts[counts.place].record;
         let (current, failed, finished) = (counts.reached_current, counts.reached_failed, counts.finished());
         let reached = counts.reached;
@@ -95,7 +100,17 @@ impl Gate {
             _ => {}
         }
         let stands = format!("{current} of {reached} run it, {failed} failed");
-        Judgement { rollout: record.id.clone(), misses, stands }
+        let waves = counts.waves.iter().enumerate().map(|(n, wave)| {
+            let waits =
+                wave.wait.map(|wait| (wait.text(status.now), wait.missing(fleet, status, counts.place, n)));
+            let stands = match waits {
+                None => "is open".to_owned(),
+                Some((text, missing)) if missing.is_empty() => text,
+                Some((text, missing)) => format!("{text}; missing: {}", named(&missing)),
+            };
+            format!("wave {} (to {}) {stands}", n + 1, wave.percent)
+        });
+        Judgement { rollout: record.id.clone(), misses, stands, waves: waves.collect() }
     }
 }
 

@@ -135,6 +135,11 @@ struct WaveView {
     devices: usize,
     current: usize,
     failed: usize,
+    open: bool,
+    /// When the success of others opened it.
+    opened: Option<i64>,
+    /// What a closed one waits for.
+    waits: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -191,6 +196,9 @@ impl<'a> RolloutView<'a> {
             devices: wave.devices,
             current: wave.current,
             failed: wave.failed,
+            open: wave.is_open(),
+            opened: wave.opened,
+            waits: wave.wait.map(|wait| wait.text(status.now)),
         });
         let halted = rollout.record.halted.as_ref();
         RolloutView {

@@ -14,6 +14,7 @@ pub mod history;
 pub mod html;
 pub mod json;
 mod judge;
+pub(crate) mod openings;
 pub mod prometheus;
 pub mod records;
 pub mod summary;

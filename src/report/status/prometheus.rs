@@ -89,9 +89,15 @@ fn rollouts(page: &mut Exposition, status: &Status, summary: &Summary) {
             page.sample(&labels.and("wave", &(n + 1).to_string()), wave.devices);
         }
     }
+    page.metric("otapress_rollout_wave_open", "1 if the devices of the wave are offered the release.");
+    for (labels, _, counts) in &all {
+        for (n, wave) in counts.waves.iter().enumerate() {
+            page.sample(&labels.and("wave", &(n + 1).to_string()), u8::from(wave.is_open()));
+        }
+    }
     page.metric(
         "otapress_rollout_wave_opens_timestamp_seconds",
-        "When a wave opens, if that is not at once.",
+        "When a wave opens at the earliest, if that is not at once.",
     );
     for (labels, _, counts) in &all {
         for (n, wave) in counts.waves.iter().enumerate() {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::openings::Wait;
 use super::{DeviceStatus, Failure, Rollout, State, Status};
 use otapress_core::version::Version;
 use otapress_publish::fleet::{BasisPoints, Channel, Fleet};
 use otapress_publish::resolve::Rule;
 use otapress_responder::record::OfferRecord;
-use otapress_responder::waves;
 
 /// Counts of devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,8 +58,10 @@ pub struct RolloutSummary {
 pub struct WaveSummary {
     /// When it opens at the earliest.
     pub at: Option<i64>,
-    /// Whether it is open.
-    pub is_open: bool,
+    /// What it waits for; none: it is open.
+    pub(crate) wait: Option<Wait>,
+    /// When it opened, if the success of others opened it.
+    pub opened: Option<i64>,
     /// The share of the channel that it reaches.
     pub percent: BasisPoints,
     /// Devices that come in with it.
@@ -89,6 +91,13 @@ impl RolloutSummary {
     /// Those whose wave is open and that have finished: they run it, or they failed.
     pub fn finished(&self) -> usize {
         self.reached_current + self.reached_failed
+    }
+}
+
+impl WaveSummary {
+    /// Whether its devices are offered the release.
+    pub fn is_open(&self) -> bool {
+        self.wait.is_none()
     }
 }
 
@@ -131,13 +140,10 @@ impl Summary {
 
 impl RolloutSummary {
     fn empty(fleet: &Fleet, rollout: &Rollout, place: usize, now: i64) -> Self {
-        let is_open = |wave: u16| {
-            let published = rollout.waves.iter().find(|published| published.wave == wave);
-            published.is_some_and(|wave| waves::is_open(&rollout.record, wave, now))
-        };
-        let wave = |wave: &otapress_publish::fleet::Wave| WaveSummary {
+        let wave = |(n, wave): (usize, &otapress_publish::fleet::Wave)| WaveSummary {
             at: wave.at,
-            is_open: is_open(wave.percent.get()),
+            wait: Wait::of(&rollout.record, &rollout.waves, n, now),
+            opened: rollout.record.waves.get(wave.percent.get()).opened,
             percent: wave.percent,
             devices: 0,
             current: 0,
@@ -154,14 +160,14 @@ impl RolloutSummary {
             silent: 0,
             offered: 0,
             failures: BTreeMap::new(),
-            waves: waves.iter().map(wave).collect(),
+            waves: waves.iter().enumerate().map(wave).collect(),
         }
     }
 
     fn add(&mut self, device: &DeviceStatus, rollout: &Rollout) {
         self.target += 1;
         let is_open = match device.assignment.rule {
-            Rule::Inside { wave, .. } => self.waves.get(wave).is_none_or(|wave| wave.is_open),
+            Rule::Inside { wave, .. } => self.waves.get(wave).is_none_or(WaveSummary::is_open),
             _ => true,
         };
         if is_open {

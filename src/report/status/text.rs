@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::gate::{self, share};
+use super::openings::named;
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
 use super::{DeviceStatus, State, Status, Stranger, Stray, words};
@@ -112,6 +113,13 @@ fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> String {
     }
     for (n, wave) in counts.waves.iter().enumerate() {
         row(&mut text, &format!("wave {}", n + 1), &self::wave(wave, status.now));
+        if let Some(wait) = wave.wait.filter(|_| is_judged(wave)) {
+            row(&mut text, "", &wait.text(status.now));
+            let missing = wait.missing(fleet, status, counts.place, n);
+            if !missing.is_empty() {
+                row(&mut text, "", &format!("missing: {}", named(&missing)));
+            }
+        }
     }
     if let Some(window) = &rollout.rules.window {
         let state = match opens_at(window, status.now) {
@@ -127,9 +135,6 @@ fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> String {
     text
 }
 
-/// How many devices are named that others wait for.
-const NAMED: usize = 10;
-
 /// The devices that were sent the release and were not heard of since.
 fn unproven(fleet: &Fleet, status: &Status, record: &RolloutRecord) -> String {
     let takes_place = |device: &&DeviceStatus| {
@@ -137,13 +142,8 @@ fn unproven(fleet: &Fleet, status: &Status, record: &RolloutRecord) -> String {
         offer.is_some_and(|offer| offer.place && offer.epoch == record.epoch)
     };
     let names = status.devices.iter().filter(takes_place);
-    let mut names: Vec<_> = names.map(|device| fleet.devices()[device.index].client_id.as_str()).collect();
-    if names.len() > NAMED {
-        let more = format!("and {} more", names.len() - NAMED);
-        names.truncate(NAMED);
-        return format!("{} {more}", sent(record.places) + &names.join(", "));
-    }
-    let names = if names.is_empty() { "no longer in the fleet".to_owned() } else { names.join(", ") };
+    let names: Vec<_> = names.map(|device| fleet.devices()[device.index].client_id.as_str()).collect();
+    let names = if names.is_empty() { "no longer in the fleet".to_owned() } else { named(&names) };
     sent(record.places) + &names
 }
 
@@ -154,12 +154,17 @@ fn sent(n: u32) -> String {
     }
 }
 
+/// Whether the success of others opens it.
+fn is_judged(wave: &WaveSummary) -> bool {
+    wave.wait.is_some_and(|wait| wait.is_for_proof())
+}
+
 fn wave(wave: &WaveSummary, now: i64) -> String {
-    let opens = match wave.at {
-        Some(at) if now < at => format!("opens in {}, at {}", span(at - now), moment(at)),
-        _ if !wave.is_open => "closed until those before it have proven the release".into(),
-        Some(at) => format!("open since {}", moment(at)),
-        None => "open".into(),
+    let opens = match (wave.wait, wave.opened.max(wave.at)) {
+        (Some(_), _) if is_judged(wave) => "closed".into(),
+        (Some(wait), _) => wait.text(now),
+        (None, Some(at)) => format!("open since {}", moment(at)),
+        (None, None) => "open".into(),
     };
     format!(
         "to {}, {opens}: {}, {} on it, {} failed",
@@ -310,11 +315,14 @@ pub fn strangers(strangers: &[Stranger], now: i64) -> String {
 
 /// A line for each rollout.
 pub fn gate(verdicts: &[gate::Judgement]) -> String {
-    let line = |verdict: &gate::Judgement| match &verdict.misses[..] {
-        [] => format!("{}: passes: {}\n", verdict.rollout, verdict.stands),
-        misses => format!("{}: misses the gate: {}\n", verdict.rollout, misses.join("; ")),
+    let lines = |verdict: &gate::Judgement| {
+        let line = match &verdict.misses[..] {
+            [] => format!("{}: passes: {}\n", verdict.rollout, verdict.stands),
+            misses => format!("{}: misses the gate: {}\n", verdict.rollout, misses.join("; ")),
+        };
+        line + &verdict.waves.iter().map(|wave| format!("  {wave}\n")).collect::<String>()
     };
-    verdicts.iter().map(line).collect()
+    verdicts.iter().map(lines).collect()
 }
 
 fn row(text: &mut String, name: &str, value: &str) {

@@ -1,5 +1,6 @@
 //! Explains in words why a device does not run its target, and the remedy.
 
+use super::openings::Wait;
 use super::time::{moment, span};
 use super::{DeviceStatus, Failure, Rollout, State, Status};
 use crate::report::refusal::explain;
@@ -113,13 +114,13 @@ fn due(status: &Status, device: &DeviceStatus, rollout: Option<&Rollout>) -> (St
 fn wait(fleet: &Fleet, status: &Status, device: &DeviceStatus, rollout: Option<&Rollout>) -> String {
     let now = status.now;
     let Some(rollout) = rollout else { return String::new() };
-    if let Some(from) = device.assignment.from.filter(|from| now < *from) {
-        let wave = match device.assignment.rule {
-            Rule::Inside { wave, .. } => wave + 1,
-            _ => 1,
-        };
+    let wave = match device.assignment.rule {
+        Rule::Inside { wave, .. } => wave,
+        _ => 0,
+    };
+    if let Some(wait) = Wait::of(&rollout.record, &rollout.waves, wave, now) {
         let waves = fleet.channel(&fleet.devices()[device.index]).map_or(1, |channel| channel.waves.len());
-        return format!("its wave ({wave} of {waves}) opens in {}, at {}", span(from - now), moment(from));
+        return format!("its wave ({} of {waves}) {}", wave + 1, wait.text(now));
     }
     if let Some(window) = rollout.rules.window.as_ref().filter(|window| !is_open(window, now)) {
         return match opens_at(window, now) {

@@ -7,6 +7,7 @@ use otapress::report::status::Status;
 use otapress::report::status::records::{Changes, Records};
 use otapress_publish::fleet;
 use otapress_responder::message::Request;
+use otapress_responder::record::{Event, EventKind};
 use otapress_responder::service::{Responder, Step, answer};
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_responder::store::{Durability, Store as _};
@@ -225,12 +226,24 @@ impl Story {
     }
 
     /// The events of the device with that IMEI, the latest first.
-    pub fn events_of(&mut self, imei: &str) -> Vec<otapress_responder::record::Event> {
+    pub fn events_of(&mut self, imei: &str) -> Vec<Event> {
         let mut events = Vec::new();
         self.store
             .read(&mut |tx| {
                 events =
                     tx.events_of(imei.parse().unwrap(), 100)?.into_iter().map(|(_, event)| event).collect();
+                Ok(())
+            })
+            .unwrap();
+        events
+    }
+
+    /// The events of a kind, the first one first.
+    pub fn events_of_kind(&mut self, kind: EventKind) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.store
+            .read(&mut |tx| {
+                events = tx.events_of_kind(kind, 0, 100)?.into_iter().map(|(_, event)| event).collect();
                 Ok(())
             })
             .unwrap();
@@ -307,7 +320,7 @@ fn unit(n: usize) -> String {
 
 impl Story {
     /// Publishes the fleet as it is now.
-    fn publish(&mut self) {
+    pub fn publish(&mut self) {
         let built = self.fleet.run(&["build"]);
         assert!(built.status.success(), "{built:?}");
         self.responder = Responder::new(self.fleet.path("out"));

@@ -175,11 +175,16 @@ fn failing_installs_use_the_attempts_up_and_retry_gives_them_back() {
     assert!(!is_upgrade(&world.check(1, "0.10.65", LATER)));
     assert_eq!(world.refusal(1), Some(Refusal::AttemptsUsed));
     let device = imei(1).parse().unwrap();
-    assert_eq!(operate::retry(&mut world.store, &[device], LATER).unwrap(), [device]);
-    assert_eq!(operate::retry(&mut world.store, &[device], LATER).unwrap(), []);
+    assert_eq!(operate::retry(&mut world.store, &[(device, None)], LATER).unwrap(), [device]);
+    assert_eq!(operate::retry(&mut world.store, &[(device, None)], LATER).unwrap(), []);
     assert!(is_upgrade(&world.check(1, "0.10.65", LATER)));
-    assert_eq!(operate::retry_all(&mut world.store, LATER).unwrap(), 1);
-    assert_eq!(operate::retry_all(&mut world.store, LATER).unwrap(), 0);
+    // Of another rollout than that of its present target only a place is given back.
+    let other = &[(device, Some("next/0.10.67"))];
+    assert_eq!(operate::retry(&mut world.store, other, LATER).unwrap(), [device]);
+    assert!(is_upgrade(&world.check(1, "0.10.65", LATER)));
+    world.notify(1, "903 Loss of service", LATER + 20);
+    assert_eq!(operate::retry(&mut world.store, other, LATER + 30).unwrap(), []);
+    assert_eq!(operate::retry(&mut world.store, &[(device, None)], LATER + 30).unwrap(), [device]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tera::{Context, Tera};
 
 use super::gate::share;
+use super::openings::Wait;
 use super::records::Change;
 use super::summary::{RolloutSummary, Summary};
 use super::time::{moment, span};
@@ -186,16 +187,16 @@ fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
         .enumerate()
         .map(|(n, wave)| {
             so_far += wave.devices;
-            let open = wave.is_open;
-            let opens = match wave.at {
-                Some(at) if now < at => format!("opens in {}", span(at - now)),
-                _ if !wave.is_open => "closed".into(),
-                Some(at) => format!("open for {}", span(now - at)),
-                None => "open".into(),
+            let at = wave.wait.map_or(wave.opened.max(wave.at), Wait::opens_at);
+            let opens = match (wave.wait, at) {
+                (Some(wait), _) if wait.is_for_proof() => wait.text(now),
+                (Some(_), at) => format!("opens in {}", span(at.unwrap_or(now) - now)),
+                (None, Some(at)) => format!("open for {}", span(now - at)),
+                (None, None) => "open".into(),
             };
             json!({
-                "n": n + 1, "percent": wave.percent.to_string(), "open": open, "opens": opens,
-                "at": wave.at.map(moment), "devices": wave.devices, "current": wave.current, "failed": wave.failed,
+                "n": n + 1, "percent": wave.percent.to_string(), "open": wave.is_open(), "opens": opens,
+                "at": at.map(moment), "devices": wave.devices, "current": wave.current, "failed": wave.failed,
                 "good": percent(wave.current, wave.devices), "bad": percent(wave.failed, wave.devices),
                 "end": percent(so_far, counts.target), "last": n + 1 == counts.waves.len(),
             })
