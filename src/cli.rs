@@ -40,6 +40,8 @@ enum Command {
     Add(cmd::add::Args),
     /// Show how one release differs from another: permissions, classes, the APIs that it uses
     Diff(cmd::diff::Args),
+    /// Sign JARs: write the signature beside each
+    Sign(cmd::sign::Args),
     /// Change devices in the fleet file and in inventories, keeping every comment
     Edit(cmd::edit::Args),
     /// Move a channel to a release, or back, and build; with `--commit` as one commit
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => cmd::show::run(&global, &args),
         Command::Add(args) => cmd::add::run(&global, &args),
         Command::Diff(args) => cmd::diff::run(&global, &args),
+        Command::Sign(args) => cmd::sign::run(&global, &args),
         Command::Edit(args) => cmd::edit::run(&global, &args),
         Command::Promote(args) => cmd::promote::run(&global, &args),
         Command::Serve(args) => cmd::serve::run(&global, &args),

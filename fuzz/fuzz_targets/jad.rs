@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use otapress_publish::jad;
-use otapress_publish::jar::Jar;
+use otapress_publish::jar::{Jar, Rules};
 
 static JAR: LazyLock<Jar> = LazyLock::new(|| {
     otapress_publish::jar::read(include_bytes!("../../jars/OwnTracks-0.10.65.jar"))
@@ -15,6 +15,10 @@ static JAR: LazyLock<Jar> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(jad) = jad::parse(bytes) {
         let _ = jad::check_alone(&jad);
+        let _ = jad::against_modules(&jad, &JAR, &Rules::default());
+        // The bytes are no JAR that anybody signed.
+        let (chains, concerns) = jad::verify(&jad, bytes, &Rules::default());
+        assert!(chains.is_empty() || !concerns.is_empty());
         if let Some(url) = jad.get("MIDlet-Jar-URL")
             && jad::check(&jad, &JAR, url).is_empty()
         {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::files::replace;
 use super::project::Project;
 use crate::context::{Exit, Global, print};
 use crate::report::{diagnostics, json};
@@ -20,6 +21,7 @@ use otapress_publish::fleet::Midlet;
 use otapress_publish::jar::{self, Jar};
 use otapress_publish::publish::scan::read_site;
 use otapress_publish::regression;
+use otapress_publish::signing::{self, Signature};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -46,15 +48,15 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let (mut good, mut found) = (Vec::new(), Vec::new());
     for path in &args.jars {
         let (jar, wrong) = validate(path, midlet, &catalog, published.as_ref());
-        good.extend(jar.map(|(jar, bytes)| (path, jar, bytes)));
+        good.extend(jar.map(|good| (path, good)));
         found.extend(wrong);
     }
     // The same bytes given twice are one JAR.
-    let mut wanted: BTreeMap<Version, &(&PathBuf, Jar, Vec<u8>)> = BTreeMap::new();
+    let mut wanted: BTreeMap<Version, &(&PathBuf, Good)> = BTreeMap::new();
     for this in &good {
-        let (path, jar, bytes) = this;
+        let (path, Good { jar, bytes, .. }) = this;
         let first = *wanted.entry(jar.version()).or_insert(this);
-        if first.2 != *bytes {
+        if first.1.bytes != *bytes {
             let message = format!("version {} is given twice, with different bytes", jar.version_text());
             let hint = format!("add only one of this and `{}`", first.0.display());
             found.push(Diagnostic::new(Code::VersionConflict, path.as_path(), message).hint(hint));
@@ -70,14 +72,22 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
 
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     let mut added = Vec::new();
-    for (_, jar, bytes) in wanted.into_values() {
+    for (_, Good { jar, bytes, signature }) in wanted.into_values() {
         let known = catalog.get(jar.version());
         let path = match known {
             Some(entry) => entry.shown_as().to_owned(),
             None => write(&dir, jar, bytes)?,
         };
+        if let Some(signature) = signature {
+            replace(&signing::path(&path), signature.to_file().as_bytes())?;
+        }
         if !args.json {
-            let note = if known.is_some() { " (was there)" } else { "" };
+            let note = match (known.is_some(), signature.is_some()) {
+                (true, true) => " (was there; with its signature)",
+                (true, false) => " (was there)",
+                (false, true) => " (with its signature)",
+                (false, false) => "",
+            };
             print(format!("{}  {}  {}{note}\n", jar.version_text(), jar.sha256(), path.display()))?;
         }
         added.push(json!({
@@ -86,6 +96,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             "size": jar.size(),
             "file": path.display().to_string(),
             "added": known.is_none(),
+            "signed": signature.is_some(),
         }));
     }
     if args.json {
@@ -94,14 +105,21 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The JAR and its bytes, if they fit the fleet and what is known of the version, and all that is wrong with
-/// them.
+/// A JAR that may be added.
+struct Good {
+    jar: Jar,
+    bytes: Vec<u8>,
+    /// The signature that lies beside it.
+    signature: Option<Signature>,
+}
+
+/// The JAR, if it fits the fleet and what is known of the version, and all that is wrong with it.
 fn validate(
     path: &Path,
     midlet: &Midlet,
     catalog: &Catalog,
     published: Option<&Site>,
-) -> (Option<(Jar, Vec<u8>)>, Vec<Diagnostic>) {
+) -> (Option<Good>, Vec<Diagnostic>) {
     let bytes = match files::read(path, MAX_JAR) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -146,8 +164,11 @@ fn validate(
         );
     }
     found.extend(published.into_iter().flat_map(|site| regression::of(site, &jar, path, midlet)));
+    let file = files::read(&signing::path(path), Signature::MAX_FILE);
+    let (signature, wrong) = signing::beside(file, path, &bytes, midlet.signing.as_ref(), &midlet.rules);
+    found.extend(wrong);
     let is_refused = found.iter().any(Diagnostic::is_error);
-    ((!is_refused).then_some((jar, bytes)), found)
+    ((!is_refused).then_some(Good { jar, bytes, signature }), found)
 }
 
 /// Writes `<Name>-<Version>.jar` whole or not at all.

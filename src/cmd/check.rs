@@ -40,7 +40,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let bar = progress_bar(global, "checking");
     // Some mistakes show only in what is rendered: a JAD that no device would take, two devices that want one
     // path.
-    let rendered = project.render(&bar).is_some();
+    let rendered = project.render(global, &bar).is_some();
     bar.finish_and_clear();
     let (errors, warnings) = project.counts();
     let found = project.diagnostics();

@@ -30,6 +30,8 @@ pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod show;
 mod show_text;
+pub(crate) mod sign;
+mod signer;
 pub(crate) mod simulate;
 mod simulated_devices;
 pub(crate) mod state;

@@ -9,19 +9,29 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::now;
 use crate::context::Global;
 use crate::report::diagnostics;
+use otapress_core::id::Imei;
+use otapress_core::out::answer_path;
+use otapress_core::version::Version;
+use otapress_core::wire::{AnswerFile, Site};
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::diag::{Code, Diagnostic, Severity};
 use otapress_publish::files::Reach;
 use otapress_publish::fleet::{self, Fleet, Loaded, Midlet};
 use otapress_publish::publish::scan::read_site;
+use otapress_publish::render::Rendered;
+use otapress_publish::signing::validity;
 use otapress_publish::template::{self, Template};
 use otapress_publish::tree::Tree;
-use otapress_publish::{regression, render};
+use otapress_publish::{files, regression, render, signing};
 
 /// Diagnostics of one kind shown in text: a large fleet can have one for every device.
 const SHOWN: usize = 20;
+
+/// No answer file is longer, in bytes.
+const LONGEST_ANSWER: u64 = 1 << 20;
 
 /// A fleet with its JARs and its template.
 #[derive(Debug)]
@@ -29,6 +39,8 @@ pub(crate) struct Project {
     loaded: Loaded,
     catalog: Catalog,
     template: Option<Template>,
+    /// What out/ says of itself, once it is looked at.
+    published: Option<Site>,
 }
 
 impl Project {
@@ -55,11 +67,18 @@ impl Project {
                 Err(diagnostic) => loaded.report([diagnostic]),
             }
         }
-        Project { loaded, catalog, template }
+        Project { loaded, catalog, template, published: None }
     }
 
-    /// Notes JARs that have changed under a version that is published in out/.
+    /// Notes JARs that have changed under a version that is published in out/, and certificates that are not valid
+    /// today: what depends on more than the fleet and is in no published byte.
     pub(crate) fn check_published(&mut self, global: &Global) {
+        if let Some(midlet) = &self.loaded.midlet
+            && let Some(signing) = &midlet.signing
+        {
+            let found = signing.validity(&midlet.rules, now());
+            self.loaded.report(found);
+        }
         // A fault of out/ itself is reported when it is written.
         if let Ok(Some(site)) = read_site(&global.out()) {
             self.loaded.report(render::changed_releases(&site, &self.catalog));
@@ -67,6 +86,7 @@ impl Project {
                 let found = regression::regressions(&site, &self.catalog, midlet);
                 self.loaded.report(found);
             }
+            self.published = Some(site);
         }
     }
 
@@ -93,14 +113,14 @@ impl Project {
             let mut project = Project::load_within(global, reach);
             project.check_published(global);
             let bar = progress_bar(global, "rendering");
-            let rendered = project.render(&bar).map(rendered);
+            let rendered = project.render(global, &bar).map(rendered);
             bar.finish_and_clear();
             (project, rendered, looking.join().unwrap_or_else(|panic| resume_unwind(panic)))
         })
     }
 
     /// Renders out/, if nothing is wrong that stops a build.
-    pub(crate) fn render(&mut self, progress: &ProgressBar) -> Option<Tree> {
+    pub(crate) fn render(&mut self, global: &Global, progress: &ProgressBar) -> Option<Tree> {
         let template = self.template.as_ref()?;
         let (fleet, catalog) = self.fleet()?;
         progress.set_length(fleet.devices().len() as u64);
@@ -110,7 +130,23 @@ impl Project {
             }
         };
         match render::render(fleet, catalog, template, &self.loaded.sources, &mut tick) {
-            Ok(tree) => Some(tree),
+            Ok(Rendered { tree, warnings, unsigned, chains }) => {
+                let mut found = warnings;
+                for (chain, place) in chains {
+                    let wrong =
+                        validity(&chain, now()).into_iter().map(|found| found.fault.at(place.clone()));
+                    found.extend(wrong.filter(|found| !fleet.midlet().rules.allows(found.code)));
+                }
+                if let Some(site) = &self.published {
+                    let out = global.out();
+                    found.extend(regression::unsigned(site, fleet, &unsigned, |imei| {
+                        published_target(&out, imei)
+                    }));
+                }
+                let is_refused = found.iter().any(Diagnostic::is_error);
+                self.loaded.report(found);
+                (!is_refused).then_some(tree)
+            }
             Err(found) => {
                 self.loaded.report(found);
                 None
@@ -122,6 +158,8 @@ impl Project {
     pub(crate) fn inputs(&self, global: &Global) -> BTreeSet<PathBuf> {
         let texts = self.loaded.sources.iter().map(|source| source.path.clone());
         let jars = self.catalog.entries().map(|entry| entry.path().to_owned());
+        let signed = self.catalog.entries().filter(|entry| entry.signature().is_some());
+        let jars = jars.chain(signed.map(|entry| signing::path(entry.path())));
         let files: BTreeSet<PathBuf> = texts.chain(jars).collect();
         // New files show in the directories.
         let dirs: BTreeSet<_> = files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
@@ -130,9 +168,11 @@ impl Project {
         let named = self.loaded.midlet.iter().flat_map(|midlet| {
             [dir.join(&midlet.jars), dir.join("templates"), dir.join("templates").join(&midlet.template)]
         });
+        let signing = self.loaded.midlet.iter().filter_map(|midlet| midlet.signing.as_ref());
+        let certificates = signing.flat_map(|signing| &signing.files).map(|file| dir.join(file));
         let secrets =
             self.loaded.fleet.iter().flat_map(|fleet| fleet.secret_files()).map(|file| dir.join(file));
-        files.into_iter().chain(dirs).chain(named).chain(secrets).collect()
+        files.into_iter().chain(dirs).chain(named).chain(certificates).chain(secrets).collect()
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -176,6 +216,13 @@ impl Project {
             self.diagnostics().iter().filter(|found| found.code.severity() == Severity::Error).count();
         (errors, self.diagnostics().len() - errors)
     }
+}
+
+/// The version that out/ has for a device; none if there is none, or the answer cannot be read.
+fn published_target(out: &Path, imei: Imei) -> Option<Version> {
+    let file = answer_path(imei).below(out);
+    let answer = AnswerFile::parse(&files::read(&file, LONGEST_ANSWER).ok()?).ok()?;
+    answer.offer.target.map(|target| target.version)
 }
 
 /// A progress bar on a terminal, for what takes longer than a moment.

@@ -11,6 +11,7 @@ use super::{find, look_at_store, now};
 use crate::context::{Exit, Global, print};
 use crate::report::status::openings::Wait;
 use otapress_core::out::answer_path;
+use otapress_publish::catalog::Entry;
 use otapress_publish::diag::{Sources, Span};
 use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet, Override};
@@ -87,6 +88,8 @@ pub(super) struct JarView {
     pub(crate) url: String,
     pub(crate) size: u64,
     pub sha256: String,
+    /// Who signed it.
+    pub(crate) signer: Option<String>,
 }
 
 /// What the responder remembers of a device.
@@ -142,6 +145,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             url: fleet.site().url(&jar_path(fleet, entry)),
             size: entry.jar().size(),
             sha256: entry.sha256().to_string(),
+            signer: signer(fleet, entry),
         }),
         command: at_command(fleet, device, &notify_url, password.as_deref()),
         warnings: warnings(fleet, device, &notify_url),
@@ -156,6 +160,12 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         show_text::text(&view)
     };
     print(text)
+}
+
+/// The name of the certificate whose key signed a release.
+fn signer(fleet: &Fleet, entry: &Entry) -> Option<String> {
+    let chain = fleet.midlet().signing.as_ref()?.chain.as_ref()?;
+    entry.signature().map(|_| chain.signer().name().to_owned())
 }
 
 /// An inventory declares the device, and an entry of fleet.yaml says more.
@@ -265,6 +275,9 @@ fn to_json(view: &View<'_>) -> Value {
             "offered": state.now.map(|now| now.is_ok()),
         })),
     });
+    if let Some(signer) = view.jar.as_ref().and_then(|jar| jar.signer.as_deref()) {
+        value["jar"]["signer"] = json!(signer);
+    }
     if let Some(overridden) = &view.overridden {
         value["overridden"] = json!(overridden);
     }

@@ -37,6 +37,9 @@ pub(super) fn text(view: &View<'_>) -> String {
     if let Some(jar) = &view.jar {
         lines.add("JAR", &jar.url);
         lines.add("", &format!("{} bytes, sha256 {}", jar.size, jar.sha256));
+        if let Some(signer) = &jar.signer {
+            lines.add("", &format!("signed by {signer}"));
+        }
     }
     lines.add("notify", &view.notify_url);
     let settings = fleet.settings(device);

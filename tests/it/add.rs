@@ -58,6 +58,7 @@ fn json_says_the_same() {
             "size": bytes.len(),
             "file": format!("jars/OwnTracks-{version}.jar"),
             "added": added,
+            "signed": false,
         })
     };
     assert_eq!(value, serde_json::json!([entry("0.10.65", false), entry("0.10.66", true)]));

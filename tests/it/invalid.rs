@@ -63,8 +63,8 @@ fn every_code_occurs_and_every_message_has_the_form() {
     let mut seen = BTreeSet::new();
     let of = |kind: &str| directories(&repository().join(kind)).into_iter();
     let expected = of("tests/invalid").chain(of("tests/import")).map(|dir| dir.join("expected.txt"));
-    // The goldens of bad_jars.rs and diff.rs.
-    let others = ["bad-jars.txt", "doubtful-jars.txt", "regressions.txt"];
+    // The goldens of bad_jars.rs, diff.rs and signing.rs.
+    let others = ["bad-jars.txt", "doubtful-jars.txt", "regressions.txt", "signing.txt"];
     let others = others.map(|name| repository().join("tests").join(name));
     for dir in expected.chain(others) {
         let text = fs::read_to_string(&dir).unwrap();

@@ -56,6 +56,7 @@ mod schema;
 mod secrets;
 mod serve;
 mod show;
+mod signing;
 mod simulate;
 mod state;
 mod status;

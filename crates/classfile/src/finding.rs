@@ -1,136 +1,100 @@
 //! Findings about classes, each with a stable code.
 
 use std::borrow::Cow;
-use std::fmt;
 
-/// The weight of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// A device fails on it.
-    Error,
-    /// A device may fail on it, or a method or class that nothing uses would.
-    Warning,
-}
+pub use otapress_core::finding::Severity;
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal $severity:ident,)*) => {
-        /// The kind of a finding. The texts are stable: `midlet.allow` and scripts depend on them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code {
-            $($(#[$doc])* $name,)*
-        }
+otapress_core::codes! {
+    /// The kind of a finding. The texts are stable: `midlet.allow` and scripts depend on them.
+    enum Code {
+        // A MIDlet's class.
+        /// `MIDlet-<n>` names a class that the JAR lacks.
+        MidletMissing = "midlet-class-missing" Error,
+        /// It is not public.
+        MidletNotPublic = "midlet-class-not-public" Error,
+        /// It is abstract or an interface.
+        MidletAbstract = "midlet-class-abstract" Error,
+        /// It has no public constructor without arguments.
+        MidletConstructor = "midlet-class-constructor" Error,
+        /// Its superclasses do not end in `javax.microedition.midlet.MIDlet`.
+        MidletSuperclass = "midlet-class-superclass" Error,
 
-        impl Code {
-            /// All codes.
-            pub const ALL: &[Code] = &[$(Code::$name),*];
+        // The form of a class file.
+        /// Not a class file, cut off, or contradictory.
+        Malformed = "class-malformed" Error,
+        /// A class file newer or older than the device reads.
+        Version = "class-version" Error,
+        /// A constant of a kind that CLDC does not know.
+        ConstantTag = "class-constant-tag" Error,
+        /// A constant of the wrong kind for its use.
+        Constant = "class-constant" Error,
+        /// Bytes behind the end of the class.
+        TrailingBytes = "class-trailing-bytes" Error,
+        /// An attribute twice where one is allowed.
+        DuplicateAttribute = "class-duplicate-attribute" Error,
+        /// A path that is not the class's name, and something refers to the class.
+        Path = "class-path" Error,
+        /// A path that is not the class's name, and nothing refers to the class.
+        PathUnused = "class-path-unused" Warning,
+        /// A package that the device protects.
+        ProtectedPackage = "class-protected-package" Error,
 
-            /// The code in kebab case.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Code::$name => $text),* }
-            }
+        // Methods and their code.
+        /// No code for a method that needs some, or code for one that must have none.
+        MethodCode = "class-method-code" Error,
+        /// Code of 65,536 bytes and more.
+        CodeLength = "class-code-length" Error,
+        /// More than 255 slots of parameters.
+        Parameters = "class-parameters" Error,
+        /// A frame too large for the device.
+        FrameSize = "class-frame-size" Error,
+        /// An instruction that CLDC does not have.
+        Instruction = "class-instruction" Error,
+        /// A class constant that an instruction loads.
+        Literal = "class-literal" Error,
+        /// Padding of a switch that is not zero.
+        SwitchPadding = "class-switch-padding" Error,
+        /// A branch or a handler that leads to no instruction.
+        BranchTarget = "class-branch-target" Error,
+        /// Code that runs beyond its end.
+        CodeEnd = "class-code-end" Error,
+        /// A method with branches and no StackMap.
+        NotPreverified = "class-not-preverified" Error,
+        /// A StackMap that is wrong or lacks an entry.
+        StackMap = "class-stack-map" Error,
+        /// A native method.
+        Native = "class-native-method" Warning,
+        /// Floating point where the manifest says CLDC-1.0.
+        Float = "class-float" Warning,
 
-            /// The weight of every finding of this kind.
-            pub fn severity(self) -> Severity {
-                match self { $(Code::$name => Severity::$severity),* }
-            }
-        }
-    };
-}
+        // Relations of classes.
+        /// A method of an interface that is not public and abstract, or a field that is not public, static and
+        /// final.
+        InterfaceMember = "class-interface-member" Error,
+        /// A superclass that is final or an interface, or one's own subclass.
+        Superclass = "class-superclass" Error,
 
-codes! {
-    // A MIDlet's class.
-    /// `MIDlet-<n>` names a class that the JAR lacks.
-    MidletMissing = "midlet-class-missing" Error,
-    /// It is not public.
-    MidletNotPublic = "midlet-class-not-public" Error,
-    /// It is abstract or an interface.
-    MidletAbstract = "midlet-class-abstract" Error,
-    /// It has no public constructor without arguments.
-    MidletConstructor = "midlet-class-constructor" Error,
-    /// Its superclasses do not end in `javax.microedition.midlet.MIDlet`.
-    MidletSuperclass = "midlet-class-superclass" Error,
-
-    // The form of a class file.
-    /// Not a class file, cut off, or contradictory.
-    Malformed = "class-malformed" Error,
-    /// A class file newer or older than the device reads.
-    Version = "class-version" Error,
-    /// A constant of a kind that CLDC does not know.
-    ConstantTag = "class-constant-tag" Error,
-    /// A constant of the wrong kind for its use.
-    Constant = "class-constant" Error,
-    /// Bytes behind the end of the class.
-    TrailingBytes = "class-trailing-bytes" Error,
-    /// An attribute twice where one is allowed.
-    DuplicateAttribute = "class-duplicate-attribute" Error,
-    /// A path that is not the class's name, and something refers to the class.
-    Path = "class-path" Error,
-    /// A path that is not the class's name, and nothing refers to the class.
-    PathUnused = "class-path-unused" Warning,
-    /// A package that the device protects.
-    ProtectedPackage = "class-protected-package" Error,
-
-    // Methods and their code.
-    /// No code for a method that needs some, or code for one that must have none.
-    MethodCode = "class-method-code" Error,
-    /// Code of 65,536 bytes and more.
-    CodeLength = "class-code-length" Error,
-    /// More than 255 slots of parameters.
-    Parameters = "class-parameters" Error,
-    /// A frame too large for the device.
-    FrameSize = "class-frame-size" Error,
-    /// An instruction that CLDC does not have.
-    Instruction = "class-instruction" Error,
-    /// A class constant that an instruction loads.
-    Literal = "class-literal" Error,
-    /// Padding of a switch that is not zero.
-    SwitchPadding = "class-switch-padding" Error,
-    /// A branch or a handler that leads to no instruction.
-    BranchTarget = "class-branch-target" Error,
-    /// Code that runs beyond its end.
-    CodeEnd = "class-code-end" Error,
-    /// A method with branches and no StackMap.
-    NotPreverified = "class-not-preverified" Error,
-    /// A StackMap that is wrong or lacks an entry.
-    StackMap = "class-stack-map" Error,
-    /// A native method.
-    Native = "class-native-method" Warning,
-    /// Floating point where the manifest says CLDC-1.0.
-    Float = "class-float" Warning,
-
-    // Relations of classes.
-    /// A method of an interface that is not public and abstract, or a field that is not public, static and
-    /// final.
-    InterfaceMember = "class-interface-member" Error,
-    /// A superclass that is final or an interface, or one's own subclass.
-    Superclass = "class-superclass" Error,
-
-    // References.
-    /// A class of one of the JAR's own packages that is not there.
-    ClassMissing = "class-missing" Error,
-    /// The same, from classes that no MIDlet reaches.
-    ClassMissingUnreached = "class-missing-unreached" Warning,
-    /// A member that a class of the JAR lacks.
-    MemberMissing = "member-missing" Error,
-    /// The same, from classes that no MIDlet reaches.
-    MemberMissingUnreached = "member-missing-unreached" Warning,
-    /// A class of `java.*` that CLDC does not have.
-    ApiMissing = "api-missing" Error,
-    /// The same, from classes that no MIDlet reaches.
-    ApiMissingUnreached = "api-missing-unreached" Warning,
-    /// A member that a class of the API is not known to have.
-    ApiMember = "api-member-missing" Warning,
-    /// A class of an API that not every module has.
-    ApiOptional = "api-optional" Warning,
-    /// A class of the `choral.io` library, which the JAR does not hold.
-    ApiChoral = "api-choral" Warning,
-    /// A class that is not in the JAR and in no API that is known.
-    ApiUnknown = "api-unknown" Warning,
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        // References.
+        /// A class of one of the JAR's own packages that is not there.
+        ClassMissing = "class-missing" Error,
+        /// The same, from classes that no MIDlet reaches.
+        ClassMissingUnreached = "class-missing-unreached" Warning,
+        /// A member that a class of the JAR lacks.
+        MemberMissing = "member-missing" Error,
+        /// The same, from classes that no MIDlet reaches.
+        MemberMissingUnreached = "member-missing-unreached" Warning,
+        /// A class of `java.*` that CLDC does not have.
+        ApiMissing = "api-missing" Error,
+        /// The same, from classes that no MIDlet reaches.
+        ApiMissingUnreached = "api-missing-unreached" Warning,
+        /// A member that a class of the API is not known to have.
+        ApiMember = "api-member-missing" Warning,
+        /// A class of an API that not every module has.
+        ApiOptional = "api-optional" Warning,
+        /// A class of the `choral.io` library, which the JAR does not hold.
+        ApiChoral = "api-choral" Warning,
+        /// A class that is not in the JAR and in no API that is known.
+        ApiUnknown = "api-unknown" Warning,
     }
 }
 
@@ -187,8 +151,8 @@ mod tests {
 
     #[test]
     fn codes_are_unique_and_in_kebab_case() {
-        let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        assert_eq!(texts.len(), Code::ALL.len());
+        let texts: BTreeSet<_> = Code::all().map(Code::as_str).collect();
+        assert_eq!(texts.len(), Code::all().count());
         assert!(texts.iter().all(|text| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
     }
 

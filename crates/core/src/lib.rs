@@ -6,6 +6,7 @@
 
 mod as_json;
 pub mod digest;
+pub mod finding;
 pub mod id;
 pub mod out;
 pub mod out_path;

@@ -27,6 +27,7 @@ pub mod render;
 pub mod resolve;
 pub mod rollout;
 pub mod settings;
+pub mod signing;
 pub mod template;
 pub mod traffic;
 pub mod tree;

@@ -210,6 +210,8 @@ struct ReleaseView {
     version: String,
     size: u64,
     sha256: Sha256,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    signed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn: Option<String>,
 }
@@ -287,6 +289,7 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
         version: release.version.clone(),
         size: release.size,
         sha256: release.sha256,
+        signed: release.suite.signed,
         withdrawn: release.withdrawn.clone(),
     };
     let jar = |change: &Change<wire::Release>| JarView {

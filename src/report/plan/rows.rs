@@ -238,14 +238,23 @@ pub(super) fn setting(change: &SettingChange) -> Row<'_> {
 pub(super) fn jar<'a>(plan: &Plan, change: &'a Change<wire::Release>) -> Row<'a> {
     let told = |release: &wire::Release| {
         let sha256 = release.sha256.to_string();
-        Words::value(&release.version).and(format!(", {}, sha256 ", bytes(release.size))).and_value(sha256)
+        let signed = if release.suite.signed { ", signed" } else { "" };
+        let size = bytes(release.size);
+        Words::value(&release.version).and(format!(", {size}{signed}, sha256 ")).and_value(sha256)
     };
     match change {
         Change::Added(new) => Row::new(Mark::Added, told(new)),
         Change::Withdrawn(old) => Row::new(Mark::Removed, told(old)).note("no way back to it"),
-        Change::Changed(old, new) if (old.sha256, &old.path) == (new.sha256, &new.path) => match &new
-            .withdrawn
-        {
+        Change::Changed(old, new) if (old.sha256, &old.path) != (new.sha256, &new.path) => {
+            Row::new(Mark::Danger, told(old).becomes(told(new)))
+                .note("a published version has other bytes, or lies elsewhere")
+        }
+        Change::Changed(old, new) if old.withdrawn == new.withdrawn => match new.suite.signed {
+            true => Row::new(Mark::Changed, Words::value(&new.version).and(" is signed now")),
+            false => Row::new(Mark::Danger, Words::value(&new.version).and(" is not signed any more"))
+                .note("devices that run a signed release refuse it with 910"),
+        },
+        Change::Changed(_, new) => match &new.withdrawn {
             Some(reason) => {
                 let version = new.version.parse().ok();
                 let moved =
@@ -256,8 +265,6 @@ pub(super) fn jar<'a>(plan: &Plan, change: &'a Change<wire::Release>) -> Row<'a>
             }
             None => Row::new(Mark::Changed, Words::value(&new.version).and(" is not withdrawn any more")),
         },
-        Change::Changed(old, new) => Row::new(Mark::Danger, told(old).becomes(told(new)))
-            .note("a published version has other bytes, or lies elsewhere"),
     }
 }
 

@@ -49,7 +49,7 @@ impl Release {
         let (catalog, wrong) = catalog::load(&reach, &dir.join("jars"), "jars".as_ref(), None);
         assert_eq!(wrong, []);
         let template = template::load(&reach, dir, &midlet, &mut loaded.sources).unwrap();
-        let tree = render::render(&fleet, &catalog, &template, &loaded.sources, &mut |_| ()).unwrap();
+        let tree = render::render(&fleet, &catalog, &template, &loaded.sources, &mut |_| ()).unwrap().tree;
         let bytes = |content: &Content| match content {
             Content::Bytes(bytes) => bytes.to_vec(),
             Content::CopyOf { file, .. } => std::fs::read(file).unwrap(),

@@ -232,8 +232,12 @@ impl Device {
             let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
             Verdict::new(jad::INVALID_JAR, messages.join("; "))
         })?;
-        match Verdict::of(&jad::check(jad, &jar, url), |_| true) {
-            Some(verdict) => Err(verdict),
+        if let Some(verdict) = Verdict::of(&jad::check(jad, &jar, url), |_| true) {
+            return Err(verdict);
+        }
+        let (_, concerns) = jad::verify(jad, &reply.body, &jar::Rules::default());
+        match concerns.into_iter().find(|concern| concern.fault.is_error()) {
+            Some(concern) => Err(Verdict::new(jad::AUTHENTICATION, concern.fault.message)),
             None => Ok(jar.version_text().into()),
         }
     }

@@ -13,7 +13,9 @@ use walkdir::WalkDir;
 use crate::clutter::{LOST_AND_FOUND, is_clutter};
 use crate::diag::{Code, Diagnostic};
 use crate::files::{self, FileError, FileErrorKind, Reach};
+use crate::fleet::Signing;
 use crate::jar::{self, Jar, Rules};
+use crate::signing::{self, Signature};
 use otapress_core::digest::Sha256;
 use otapress_core::version::Version;
 
@@ -39,6 +41,7 @@ pub struct Entry {
     jar: Jar,
     path: PathBuf,
     shown: PathBuf,
+    signature: Option<Signature>,
 }
 
 impl Catalog {
@@ -77,6 +80,11 @@ impl Entry {
     /// The same as the operator would write it.
     pub fn shown_as(&self) -> &Path {
         &self.shown
+    }
+
+    /// The signature that lies beside it, if the fleet has certificates: it fits them.
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
     }
 
     /// The digest of its bytes.
@@ -144,7 +152,10 @@ pub fn load(
         };
         diagnostics.extend(faults.into_iter().map(|fault| fault.at(shown.as_path())));
         if let Some(jar) = jar {
-            add(&mut catalog, Entry { jar, path, shown }, midlet, &mut diagnostics);
+            let (signature, wrong) =
+                midlet.map(|midlet| signature(reach, (&path, &shown), &bytes, midlet)).unwrap_or_default();
+            diagnostics.extend(wrong);
+            add(&mut catalog, Entry { jar, path, shown, signature }, midlet, &mut diagnostics);
         }
     }
     if let Some(midlet) = midlet {
@@ -152,6 +163,18 @@ pub fn load(
     }
     diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     (catalog, diagnostics)
+}
+
+/// The signature beside a JAR, if the fleet signs its suite.
+fn signature(
+    reach: &Reach,
+    (path, shown): (&Path, &Path),
+    jar: &[u8],
+    midlet: Suite<'_>,
+) -> (Option<Signature>, Vec<Diagnostic>) {
+    let file = reach.read(&signing::path(path), Signature::MAX_FILE);
+    let (signature, found) = signing::beside(file, shown, jar, midlet.signing, midlet.rules);
+    (signature.filter(|_| midlet.signing.is_some()), found)
 }
 
 fn unreadable(shown: &Path, kind: &FileErrorKind) -> Diagnostic {
@@ -168,6 +191,8 @@ pub struct Suite<'a> {
     pub vendor: &'a str,
     /// What a JAR is judged by.
     pub rules: &'a Rules,
+    /// How it is signed, if it is.
+    pub signing: Option<&'a Signing>,
 }
 
 /// JARs that are more than half as large again as the release before them.

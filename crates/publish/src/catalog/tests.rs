@@ -13,7 +13,7 @@ use crate::jar::support::JarBuilder;
 
 /// The suite that the tests' JARs are, judged as by a fleet that says nothing else.
 fn with_suite<T>(take: impl FnOnce(Option<Suite<'_>>) -> T) -> T {
-    take(Some(Suite { name: "OwnTracks", vendor: "Choral", rules: &Rules::default() }))
+    take(Some(Suite { name: "OwnTracks", vendor: "Choral", rules: &Rules::default(), signing: None }))
 }
 
 /// Nothing but what lies in a directory.

@@ -177,6 +177,17 @@ pub const MIDLET: &[Key] = &[
         Shape::Bool,
         "Whether name and vendor may differ from what is published (default false).",
     ),
+    optional("signing", Shape::Object(SIGNING), "How the suite is signed; signatures lie beside the JARs."),
+];
+
+/// `signing` of `midlet`.
+pub const SIGNING: &[Key] = &[
+    required(
+        "certificates",
+        Shape::Texts,
+        "PEM files with the certificates: the signer's, then its issuer's and so on, without the root.",
+    ),
+    optional("required", Shape::Bool, "Whether a JAR without a signature is an error (default false)."),
 ];
 
 /// A channel, where it is more than a version.

@@ -4,7 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::raw::{Node, Text};
 use super::reader::Reader;
-use super::{Midlet, keys, suite_rules};
+use super::secrets::Secrets;
+use super::{Midlet, keys, signing, suite_rules};
 use crate::jar::Rules;
 
 /// The template that is built in.
@@ -27,7 +28,7 @@ impl Default for MidletDraft {
     }
 }
 
-pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> MidletDraft {
+pub(super) fn read(reader: &mut Reader, files: Secrets<'_>, node: Node<'_>) -> MidletDraft {
     let at = node.span;
     let Some(mut fields) = reader.fields(node, keys::MIDLET, "`midlet`", at) else {
         return MidletDraft::default();
@@ -38,7 +39,8 @@ pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> MidletDraft {
     let rules = suite_rules::read(reader, &mut fields);
     let renamed = suite_rules::renamed(reader, &mut fields);
     let midlet = name.and_then(|name| midlet(reader, name, vendor, &jars, template));
-    let midlet = midlet.map(|midlet| Midlet { rules, renamed, ..midlet });
+    let signing = fields.take("signing").map(|node| signing::read(reader, files, &rules, node));
+    let midlet = midlet.map(|midlet| Midlet { rules, renamed, signing, ..midlet });
     MidletDraft { jars, midlet }
 }
 
@@ -72,5 +74,6 @@ fn midlet(
         vendor: vendor?.text.into(),
         rules: Rules::default(),
         renamed: false,
+        signing: None,
     })
 }

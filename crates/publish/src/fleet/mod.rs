@@ -33,6 +33,7 @@ mod scalars;
 pub mod schema;
 mod secrets;
 mod settings_sets;
+mod signing;
 mod site;
 mod suite_rules;
 mod unproven;
@@ -53,6 +54,7 @@ pub use load::{Loaded, load, load_within, parse};
 pub use overrides::Override;
 pub use provisioning::Provisioning;
 pub use scalars::{BasisPoints, duration, per_hour};
+pub use signing::Signing;
 pub use withdrawn::Withdrawal;
 
 use crate::catalog::{Catalog, Entry};
@@ -228,12 +230,19 @@ pub struct Midlet {
     pub rules: crate::jar::Rules,
     /// Its name or vendor may differ from what is published.
     pub renamed: bool,
+    /// How it is signed, if it is.
+    pub signing: Option<Signing>,
 }
 
 impl Midlet {
     /// What every JAR must be.
     pub fn suite(&self) -> crate::catalog::Suite<'_> {
-        crate::catalog::Suite { name: &self.name, vendor: &self.vendor, rules: &self.rules }
+        crate::catalog::Suite {
+            name: &self.name,
+            vendor: &self.vendor,
+            rules: &self.rules,
+            signing: self.signing.as_ref(),
+        }
     }
 }
 

@@ -46,12 +46,18 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>) -> Rules {
 }
 
 pub(super) fn renamed(reader: &mut Reader, fields: &mut Fields<'_>) -> bool {
-    let index = fields.take("renamed").and_then(|node| reader.one_of(node, "`renamed`", &["true", "false"]));
+    truth(reader, fields, "renamed")
+}
+
+/// A key that is `true` or `false`, which is the default.
+pub(super) fn truth(reader: &mut Reader, fields: &mut Fields<'_>, name: &str) -> bool {
+    let index =
+        fields.take(name).and_then(|node| reader.one_of(node, &format!("`{name}`"), &["true", "false"]));
     index == Some(0)
 }
 
 /// A list of texts, none of them empty.
-fn texts(reader: &mut Reader, node: Node<'_>, name: &str) -> Vec<Text> {
+pub(super) fn texts(reader: &mut Reader, node: Node<'_>, name: &str) -> Vec<Text> {
     let texts = reader.texts(node, &format!("`{name}`"));
     for text in texts.iter().filter(|text| text.text.is_empty()) {
         reader.bad_value(text, &format!("`{name}`"), "a name");

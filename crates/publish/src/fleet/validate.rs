@@ -55,7 +55,7 @@ pub(super) fn fleet(
         fields.take("dataPlan").map(|node| data_plan::read(reader, node)).unwrap_or_default();
     let keep = fields.take("keep").map(|node| keep::read(reader, node)).unwrap_or_default();
     let withdrawn = fields.take("withdrawn").map(|node| withdrawn::read(reader, node)).unwrap_or_default();
-    let midlet = fields.take("midlet").map(|node| midlet::read(reader, node)).unwrap_or_default();
+    let midlet = fields.take("midlet").map(|node| midlet::read(reader, secrets, node)).unwrap_or_default();
     let base = fields.take("provisioning").map(|node| Draft::read_base(reader, node)).unwrap_or_default();
     let (names, channels, group_nodes) = {
         let mut names = Names::default();

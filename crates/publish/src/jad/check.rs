@@ -6,12 +6,12 @@ use super::{
     ATTRIBUTE_MISMATCH, AUTHENTICATION, Fault, INVALID_DESCRIPTOR, INVALID_JAR, Jad, SIZE_MISMATCH, SUCCESS,
 };
 use crate::jar::{IDENTITY, Jar, numbered};
+use crate::signing::{CERTIFICATE, SIGNATURE};
 use otapress_core::version::Version;
 
 const JAR_URL: &str = "MIDlet-Jar-URL";
 const JAR_SIZE: &str = "MIDlet-Jar-Size";
-const SIGNATURE: &str = "MIDlet-Jar-RSA-SHA1";
-const CERTIFICATE: &str = "MIDlet-Certificate-";
+const DATA_SIZE: &str = "MIDlet-Data-Size";
 
 /// What the JAD tells about itself that no device would take, in the order of its lines.
 pub fn check_alone(jad: &Jad) -> Vec<Fault> {
@@ -99,6 +99,11 @@ pub fn check(jad: &Jad, jar: &Jar, jar_url: &str) -> Vec<Fault> {
             wrong(name, INVALID_DESCRIPTOR, message, Some(format!("add a line `{name}: …`")));
         }
     }
+    if jar.attribute(DATA_SIZE).is_some() && jad.get(DATA_SIZE).is_none() {
+        let message = format!("the JAR's manifest has `{DATA_SIZE}`, and the JAD has not");
+        let hint = "devices read it in the JAD alone: add the line to the template";
+        wrong(DATA_SIZE, SUCCESS, message, Some(hint.into()));
+    }
     if jad.get("MIDlet-Install-Notify").is_some() {
         let hint = "remove the line: results are then posted to the notifyURI of fleet.yaml";
         let message = "`MIDlet-Install-Notify` overrides the device's notifyURI";
@@ -158,7 +163,7 @@ fn signature(jad: &Jad, faults: &mut Vec<Fault>) {
 }
 
 /// A number from 1 without leading zeros.
-fn ordinal(text: &str) -> Option<u32> {
+pub(super) fn ordinal(text: &str) -> Option<u32> {
     let plain = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|_| plain)
 }

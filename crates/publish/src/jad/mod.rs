@@ -6,8 +6,10 @@
 //! (MIDP 2.0, "Over The Air User Initiated Provisioning", and what Sun's reference installer does).
 
 mod check;
+mod suite;
 
 pub use self::check::{check, check_alone};
+pub use self::suite::{Concern, against_modules, verify};
 
 /// What devices post when all is well.
 pub const SUCCESS: u16 = 900;
@@ -65,7 +67,7 @@ impl Jad {
     }
 
     /// Names and values in the order of the lines.
-    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }

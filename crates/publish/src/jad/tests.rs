@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::jar::support::JarBuilder;
-use crate::jar::{self, Jar};
+use crate::jar::{self, Jar, Rules};
 
 const URL: &str = "http://ota.example.com/jars/0.10.66/0123456789abcdef/OwnTracks.jar";
 
@@ -314,4 +314,56 @@ proptest! {
             let _ = checked(&jad);
         }
     }
+}
+
+#[test]
+fn the_data_size_of_the_manifest_stands_in_the_jad() {
+    let jar = read(&builder().attribute("MIDlet-Data-Size", "1024"));
+    let size = format!("{}", jar.size());
+    let jad = with("MIDlet-Jar-Size", Some(&size));
+    let message = "the JAR's manifest has `MIDlet-Data-Size`, and the JAD has not";
+    assert_eq!(told(check(&jad, &jar, URL)), one(0, 900, message));
+    let lines = [lines(), vec!["MIDlet-Data-Size: 1024".into()]].concat();
+    let lines = lines.into_iter().map(|line| match line.strip_prefix("MIDlet-Jar-Size: ") {
+        Some(_) => format!("MIDlet-Jar-Size: {size}"),
+        None => line,
+    });
+    let jad = parse(&text(&lines.collect::<Vec<_>>())).unwrap();
+    assert_eq!(check(&jad, &jar, URL), []);
+}
+
+#[test]
+fn what_a_template_adds_is_held_against_the_modules_too() {
+    let rules = Rules::default();
+    let said = |jad: &Jad, rules: &Rules| -> Vec<(usize, &'static str)> {
+        let found = against_modules(jad, &read(&builder()), rules);
+        found.into_iter().map(|concern| (concern.line, concern.fault.code.as_str())).collect()
+    };
+    for (name, value, code) in [
+        ("MIDlet-Push-1", "socket://:79, demo.OwnTracks", "jar-push"),
+        ("MIDlet-Push-1", "socket://:79, demo.Other, *", "jar-push"),
+        ("MIDlet-Data-Size", "1 kB", "jar-data-size"),
+        ("Runtime-Execution-Environment", "MIDP.NONE", "jar-environment"),
+        ("MIDlet-Permissions", "javax.microedition.io.Connector.htpp", "jar-permission"),
+    ] {
+        assert_eq!(said(&with(name, Some(value)), &rules), [(9, code)], "{name}");
+        let allowed = Rules { allow: [code.to_owned()].into(), ..Rules::default() };
+        assert_eq!(said(&with(name, Some(value)), &allowed), [], "{name}");
+    }
+    for (name, value) in [
+        ("MIDlet-Push-1", "socket://:79, demo.OwnTracks, *"),
+        ("MIDlet-Data-Size", "1024"),
+        ("Runtime-Execution-Environment", "MIDP.CLDC"),
+    ] {
+        assert_eq!(said(&with(name, Some(value)), &rules), [], "{name}");
+    }
+    // The manifest has it alike, and it was said of the JAR.
+    assert_eq!(said(&with("MicroEdition-Profile", Some("MIDP-2.0")), &rules), [(8, "jar-profile")]);
+    let jar = read(&builder().attribute("MicroEdition-Profile", "MIDP-2.0"));
+    assert_eq!(against_modules(&with("MicroEdition-Profile", Some("MIDP-2.0")), &jar, &rules), []);
+    // The MIDlet that a push starts may be named by the manifest alone.
+    let jad = with("MIDlet-Push-1", Some("socket://:79, demo.OwnTracks, *"));
+    let without: Vec<_> = jad.attributes().filter(|(name, _)| *name != "MIDlet-1").collect();
+    let lines: Vec<_> = without.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    assert_eq!(said(&parse(&text(&lines)).unwrap(), &rules), []);
 }

@@ -69,34 +69,45 @@ const MAKERS: [&str; 3] = ["com.siemens.", "com.cinterion.", "com.gemalto."];
 /// An attribute's name and value.
 type Attribute<'a> = (&'a str, &'a str);
 
-/// What attributes of a manifest, or of a JAD, say that the modules do not take.
+/// What attributes of a manifest, or of a JAD, say that the modules do not take, by the attribute's name.
 pub(crate) fn attributes<'a>(
     attributes: impl Iterator<Item = Attribute<'a>> + Clone,
     rules: &Rules,
+) -> Vec<(&'a str, Fault)> {
+    let found = attributes.clone().flat_map(|(name, value)| {
+        let faults = attribute(name, value, attributes.clone(), rules);
+        faults.into_iter().map(move |fault| (name, fault))
+    });
+    found.collect()
+}
+
+fn attribute<'a>(
+    name: &str,
+    value: &str,
+    all: impl Iterator<Item = Attribute<'a>>,
+    rules: &Rules,
 ) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (name, value) in attributes.clone() {
-        match name {
-            "MicroEdition-Profile" => profile(value, rules, &mut faults),
-            "MicroEdition-Configuration" => configuration(value, rules, &mut faults),
-            "MIDlet-Permissions" | "MIDlet-Permissions-Opt" => permissions(name, value, &mut faults),
-            "MIDlet-Data-Size" => data_size(value, &mut faults),
-            "Runtime-Execution-Environment" if value != "MIDP.CLDC" => faults.push(
-                Fault::of(Code::JarEnvironment, format!("`{name}` is `{}`", shown(value.as_bytes())))
-                    .hint("devices take MIDP.CLDC only and answer 908 to others: leave the attribute out"),
-            ),
-            "MIDlet-Name" | "MIDlet-Vendor" if !value.is_ascii() => faults.push(
-                Fault::of(
-                    Code::JarNonAscii,
-                    format!("`{name}` is `{}`, which is not ASCII", shown(value.as_bytes())),
-                )
-                .hint("devices may read the JAD's bytes differently and answer 905: use ASCII"),
-            ),
-            _ => {}
-        }
-        if name.strip_prefix("MIDlet-Push-").is_some_and(midlet::is_number) {
-            push(name, value, attributes.clone(), &mut faults);
-        }
+    match name {
+        "MicroEdition-Profile" => profile(value, rules, &mut faults),
+        "MicroEdition-Configuration" => configuration(value, rules, &mut faults),
+        "MIDlet-Permissions" | "MIDlet-Permissions-Opt" => permissions(name, value, &mut faults),
+        "MIDlet-Data-Size" => data_size(value, &mut faults),
+        "Runtime-Execution-Environment" if value != "MIDP.CLDC" => faults.push(
+            Fault::of(Code::JarEnvironment, format!("`{name}` is `{}`", shown(value.as_bytes())))
+                .hint("devices take MIDP.CLDC only and answer 908 to others: leave the attribute out"),
+        ),
+        "MIDlet-Name" | "MIDlet-Vendor" if !value.is_ascii() => faults.push(
+            Fault::of(
+                Code::JarNonAscii,
+                format!("`{name}` is `{}`, which is not ASCII", shown(value.as_bytes())),
+            )
+            .hint("devices may read the JAD's bytes differently and answer 905: use ASCII"),
+        ),
+        _ => {}
+    }
+    if name.strip_prefix("MIDlet-Push-").is_some_and(midlet::is_number) {
+        push(name, value, all, &mut faults);
     }
     faults
 }

@@ -47,7 +47,7 @@ impl Fault {
 }
 
 /// Bytes of a foreign file for a message: on one line, without control characters, and not too long.
-pub(super) fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     const MAX: usize = 80;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX)]);
     let mut escaped = String::new();

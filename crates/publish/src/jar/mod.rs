@@ -37,10 +37,11 @@ mod suite;
 
 use otapress_classfile::Summary;
 
+pub(crate) use self::device::attributes as modules_lack;
 pub(crate) use self::diff::permissions;
 pub use self::diff::{AttributeChange, SuiteDiff};
 pub use self::fault::Fault;
-use self::fault::shown;
+pub(crate) use self::fault::shown;
 use self::layout::Entry;
 pub(crate) use self::midlet::numbered;
 pub use self::midlet::{Midlet, MidletError};
@@ -176,7 +177,7 @@ pub fn judge(bytes: &[u8], rules: &Rules) -> (Option<Jar>, Vec<Fault>) {
         Err(faults) => return (None, limited(faults)),
     };
     let mut faults = device::incomplete(&jar);
-    faults.extend(device::attributes(jar.attributes(), rules));
+    faults.extend(device::attributes(jar.attributes(), rules).into_iter().map(|(_, fault)| fault));
     faults.extend(device::archive(&jar, &contents, rules));
     let (jar, classes) = judge_classes(jar, &contents, rules);
     faults.extend(classes);

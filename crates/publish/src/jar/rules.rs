@@ -36,11 +36,12 @@ impl Default for Rules {
 }
 
 impl Rules {
-    pub(crate) fn allows(&self, code: Code) -> bool {
+    /// Whether the operator accepts a mistake of this kind.
+    pub fn allows(&self, code: Code) -> bool {
         self.allow.contains(code.as_str())
     }
 
-    /// The codes that `midlet.allow` may name.
+    /// The codes that `midlet.allow` may name: of JARs and of how they are signed.
     pub fn allowable() -> impl Iterator<Item = Code> {
         Code::all().filter(|code| {
             matches!(
@@ -60,6 +61,12 @@ impl Rules {
                     | Code::JarMultiRelease
                     | Code::JarNested
                     | Code::JarNonAscii
+                    | Code::JadSizeSigned
+                    | Code::SignatureUnused
+                    | Code::UnsignedAfterSigned
+                    | Code::CertificateSelfSigned
+                    | Code::CertificateExpired
+                    | Code::CertificateExpires
                     | Code::MidletChanged
                     | Code::HttpPermissionDropped
                     | Code::PermissionDropped

@@ -1,22 +1,24 @@
 //! From the fleet and its JARs to the files of out/.
 //!
-//! Everything that decides a byte of out/ is here or in what this module calls; nothing here reads a clock, a
-//! network or a file but the template.
+//! Everything that decides a byte of out/ is here or in what this module calls; nothing here reads a clock or a
+//! network, and of files only a JAR whose signature stands in the template.
 
+mod jads;
 mod rollouts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::slice;
 
+use self::jads::Jads;
 use crate::catalog::{Catalog, Entry};
-use crate::diag::{Code, Diagnostic, Sources, Span};
+use crate::diag::{Code, Diagnostic, Place, Sources, Span};
 use crate::fleet::uri::{HttpUri, JadPath};
 use crate::fleet::{
     BasisPoints, Channel, ChannelIndex, Device, Fleet, GroupIndex, Provisioning, SettingsIndex,
 };
-use crate::jad;
 use crate::jar::{self, Jar};
 use crate::resolve::{self, Assignment, Rule};
+use crate::signing::Chain;
 use crate::template::{ReleaseValues, Template};
 use crate::tree::{Content, ContentId, Tree};
 use otapress_core::out::{self, Tier};
@@ -26,6 +28,19 @@ use otapress_core::wire::{self, AnswerFile, Formerly, Offer, Site, Target};
 
 /// Is told how many devices are done, for a progress bar.
 pub type Progress<'a> = &'a mut dyn FnMut(usize);
+
+/// All files of out/, and what is known of them.
+#[derive(Debug)]
+pub struct Rendered {
+    /// The files.
+    pub tree: Tree,
+    /// What is worth a warning.
+    pub warnings: Vec<Diagnostic>,
+    /// The releases that a device is sent without a signature.
+    pub unsigned: BTreeSet<Version>,
+    /// Chains that the template has itself, each with its place.
+    pub chains: Vec<(Chain, Place)>,
+}
 
 /// Renders every file.
 ///
@@ -37,12 +52,11 @@ pub fn render(
     template: &Template,
     sources: &Sources,
     progress: Progress<'_>,
-) -> Result<Tree, Vec<Diagnostic>> {
+) -> Result<Rendered, Vec<Diagnostic>> {
     let mut tree = Tree::default();
     let releases = releases(fleet, catalog, &mut tree);
     let mut answers = Answers { fleet, by_class: HashMap::new() };
-    let mut jads =
-        Jads { fleet, template, sources, releases: &releases, rendered: HashMap::new(), jads: Vec::new() };
+    let mut jads = Jads::new(fleet, template, sources, &releases);
     let mut census = rollouts::Census::default();
     let mut found = Vec::new();
     for (done, device) in fleet.devices().iter().enumerate() {
@@ -62,14 +76,16 @@ pub fn render(
             }
         }
     }
-    found.extend(jads.finish(&mut tree));
-    if !found.is_empty() {
-        return Err(found);
+    let (wrong, signatures) = jads.finish(&mut tree);
+    let (errors, warnings): (Vec<_>, Vec<_>) = found.into_iter().chain(wrong).partition(Diagnostic::is_error);
+    if !errors.is_empty() {
+        return Err(errors.into_iter().chain(warnings).collect());
     }
-    let site = tree.intern(bytes(site(fleet, &releases, census).to_text()));
+    let is_signed = |version| signatures.signed.contains(&version) || releases[&version].signature.is_some();
+    let site = tree.intern(bytes(site(fleet, &releases, is_signed, census).to_text()));
     tree.add(out::site_path(), Tier::Site, site);
     tree.sort();
-    Ok(tree)
+    Ok(Rendered { tree, warnings, unsigned: signatures.unsigned, chains: signatures.chains })
 }
 
 /// The URL of a device's JAD.
@@ -119,6 +135,8 @@ struct Release<'a> {
     path: OutPath,
     url: String,
     values: ReleaseValues,
+    /// The lines of its JADs with chain and signature.
+    signature: Option<String>,
 }
 
 /// Adds every JAR of the catalog, used or not, so that rollback is instant.
@@ -133,7 +151,10 @@ fn releases<'a>(fleet: &Fleet, catalog: &'a Catalog, tree: &mut Tree) -> BTreeMa
         let content = tree.intern(content);
         tree.add(path.clone(), Tier::Jar, content);
         sums.insert(out::below_jars(&path).to_owned(), jar.sha256());
-        releases.insert(jar.version(), Release { entry, values: ReleaseValues::new(entry, &url), path, url });
+        let chain = fleet.midlet().signing.as_ref().and_then(|signing| signing.chain.as_ref());
+        let signature = chain.zip(entry.signature()).map(|(chain, signature)| chain.attributes(signature));
+        let values = ReleaseValues::new(entry, &url);
+        releases.insert(jar.version(), Release { entry, values, path, url, signature });
     }
     let sums: String = sums.iter().map(|(path, sha256)| format!("{sha256}  {path}\n")).collect();
     let sums = tree.intern(bytes(sums));
@@ -252,138 +273,12 @@ fn target(fleet: &Fleet, device: &Device, assignment: Assignment, version: Versi
     }
 }
 
-/// The bytes of a JAD without its signature and certificates: real ones take 3 to 6 kB.
-fn unsigned_size(jad: &str) -> u64 {
-    let is_signature =
-        |line: &&str| line.starts_with("MIDlet-Certificate-") || line.starts_with("MIDlet-Jar-RSA-SHA1");
-    jad.split_inclusive('\n').filter(|line| !is_signature(line)).map(|line| line.len() as u64).sum()
-}
-
-/// Renders JADs, each different one once, and sees that no two devices want different ones at one path.
-struct Jads<'a> {
-    fleet: &'a Fleet,
-    template: &'a Template,
-    sources: &'a Sources,
-    releases: &'a BTreeMap<Version, Release<'a>>,
-    /// The JAD of a release if the template is the same for all devices.
-    rendered: HashMap<Version, Result<ContentId, ()>>,
-    jads: Vec<(OutPath, ContentId, &'a Device)>,
-}
-
-impl<'a> Jads<'a> {
-    fn add(&mut self, device: &'a Device, target: Version, tree: &mut Tree) -> Result<(), Vec<Diagnostic>> {
-        let paths = jad_paths(self.fleet, device).map_err(|diagnostic| vec![diagnostic])?;
-        let content = match self.rendered.get(&target) {
-            Some(Ok(content)) => *content,
-            // It was reported when it failed.
-            Some(Err(())) => return Ok(()),
-            None => {
-                let rendered = self.render(device, target, tree);
-                if !self.template.is_per_device() {
-                    self.rendered.insert(target, rendered.as_ref().copied().map_err(|_| ()));
-                }
-                rendered?
-            }
-        };
-        self.jads.extend(paths.into_iter().map(|path| (path, content, device)));
-        Ok(())
-    }
-
-    fn render(
-        &self,
-        device: &Device,
-        target: Version,
-        tree: &mut Tree,
-    ) -> Result<ContentId, Vec<Diagnostic>> {
-        let release =
-            self.releases.get(&target).expect("the catalog was checked for every release of the fleet");
-        let text = self
-            .template
-            .render(&release.values, self.fleet, device, self.sources)
-            .map_err(|diagnostic| vec![diagnostic])?;
-        let faults = match jad::parse(text.as_bytes()) {
-            Ok(parsed) => jad::check(&parsed, release.entry.jar(), &release.url),
-            Err(faults) => faults,
-        };
-        let limit = self.fleet.limits().jad;
-        let size = unsigned_size(&text);
-        if size > limit {
-            let message = format!("the JAD has {size} bytes, and devices may take only {limit}");
-            return Err(vec![
-                Diagnostic::new(Code::JadSize, self.template.place_of(&text, 1, self.sources), message)
-                    .hint("shorten the template, or raise `jad` under `limits` if your devices take more"),
-            ]);
-        }
-        if faults.is_empty() {
-            return Ok(tree.intern(bytes(text)));
-        }
-        let version = release.entry.jar().version_text();
-        let diagnostic = |fault: jad::Fault| {
-            let place = self.template.place_of(&text, fault.line, self.sources);
-            let message = match fault.code_on_device {
-                jad::SUCCESS => {
-                    format!(
-                        "the JAD of release {version} is not fit for every device of the fleet: {}",
-                        fault.message
-                    )
-                }
-                code => format!(
-                    "the JAD of release {version} would be answered with {code} by a device: {}",
-                    fault.message
-                ),
-            };
-            Diagnostic { hint: fault.hint, ..Diagnostic::new(Code::JadInvalid, place, message) }
-        };
-        Err(faults.into_iter().map(diagnostic).collect())
-    }
-
-    /// Adds the files of all JADs; returns what cannot stand side by side.
-    fn finish(mut self, tree: &mut Tree) -> Vec<Diagnostic> {
-        self.jads.sort_by(|a, b| (&a.0, &a.2.client_id).cmp(&(&b.0, &b.2.client_id)));
-        let mut found = Vec::new();
-        for pair in self.jads.windows(2) {
-            let [(path, content, one), (other_path, other_content, other)] = pair else { continue };
-            if path == other_path && content != other_content {
-                found.push(
-                    Diagnostic::new(
-                        Code::SharedJad,
-                        other.span,
-                        format!(
-                            "devices `{}` and `{}` share `{path}`, but are to get different JADs",
-                            one.client_id, other.client_id
-                        ),
-                    )
-                    .hint("give them the same release, put `@` into `otapURI`, or hold one of them"),
-                );
-            }
-        }
-        // A file cannot be the directory of another one; only a path with `.jad/` in it can want that.
-        for (path, _, device) in &self.jads {
-            for (at, _) in path.as_str().match_indices(".jad/") {
-                let prefix = &path.as_str()[..at + ".jad".len()];
-                if let Ok(i) = self.jads.binary_search_by(|(path, _, _)| path.as_str().cmp(prefix)) {
-                    found.push(
-                        Diagnostic::new(
-                            Code::PathCollision,
-                            device.span,
-                            format!(
-                                "`{path}` of device `{}` lies below the JAD of device `{}`",
-                                device.client_id, self.jads[i].2.client_id
-                            ),
-                        )
-                        .hint("change `otapURI` of one of their groups"),
-                    );
-                }
-            }
-        }
-        for (path, content, _) in self.jads {
-            tree.add(path, Tier::Jad, content);
-        }
-        found
-    }
-}
-
-fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollouts::Census) -> Site {
+fn site(
+    fleet: &Fleet,
+    releases: &BTreeMap<Version, Release<'_>>,
+    is_signed: impl Fn(Version) -> bool,
+    census: rollouts::Census,
+) -> Site {
     let groups = fleet.groups().iter().map(|group| &group.provisioning);
     let paths = |of: fn(&Provisioning) -> &[HttpUri]| -> BTreeSet<String> {
         groups.clone().flat_map(of).map(|uri| uri.path().into_owned()).collect()
@@ -411,7 +306,7 @@ fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollou
                     path: release.path.as_str().into(),
                     size: jar.size(),
                     sha256: jar.sha256(),
-                    suite: suite(jar),
+                    suite: suite(jar, is_signed(jar.version())),
                     withdrawn: fleet.withdrawn().get(&jar.version()).map(|why| why.reason.clone()),
                 }
             })
@@ -426,12 +321,12 @@ fn site(fleet: &Fleet, releases: &BTreeMap<Version, Release<'_>>, census: rollou
 }
 
 /// What later releases are compared with.
-fn suite(jar: &Jar) -> wire::Suite {
+fn suite(jar: &Jar, signed: bool) -> wire::Suite {
     wire::Suite {
         vendor: Some(jar.vendor().into()),
         midlet: jar.attribute("MIDlet-1").map(str::to_owned),
         permissions: jar::permissions(jar).map(str::to_owned).collect(),
-        signed: false,
+        signed,
     }
 }
 
