@@ -5,6 +5,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use super::http::{Error, Framing, Reply, Request};
 use super::{Device, Exchange, Purpose, Transport};
 use otapress_publish::jad;
+use otapress_publish::jar::Rules;
 
 /// The characters that break the unquoted parameters of `AT^SJOTAP`.
 const BREAKS_COMMAND: [char; 3] = [',', '"', ';'];
@@ -235,7 +236,7 @@ impl Device {
         if let Some(verdict) = Verdict::of(&jad::check(jad, &jar, url), |_| true) {
             return Err(verdict);
         }
-        let (_, concerns) = jad::verify(jad, &reply.body, &jar::Rules::default());
+        let (_, concerns) = jad::verify(jad, &reply.body, &Rules::default());
         match concerns.into_iter().find(|concern| concern.fault.is_error()) {
             Some(concern) => Err(Verdict::new(jad::AUTHENTICATION, concern.fault.message)),
             None => Ok(jar.version_text().into()),
