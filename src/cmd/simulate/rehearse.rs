@@ -35,7 +35,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     }
     let mut project = Project::load(global);
     let bar = progress_bar(global, "rendering");
-    let tree = project.render(&bar);
+    let tree = project.render(global, &bar);
     bar.finish_and_clear();
     project.show_diagnostics(global)?;
     let (Some(tree), Some((fleet, _))) = (tree, project.fleet()) else { return Ok(Exit::Failed) };
