@@ -8,6 +8,7 @@
 use super::outcome;
 use super::records::Keys;
 use super::service::Responder;
+use super::waves;
 use crate::store::{Durability, Store, StoreError};
 use otapress_core::id::Imei;
 
@@ -61,6 +62,8 @@ pub fn look(
         for (place, is_missing) in &looks {
             let mut ledger = records.ledger(place.imei, &place.rollout, None, now);
             if outcome::looked_for(&mut ledger, *is_missing, now) {
+                // Nor does it keep a wave closed that it failed in.
+                waves::join(&mut ledger, None);
                 freed.push((place.rollout.clone(), place.imei));
             }
         }
@@ -101,7 +104,9 @@ mod tests {
     use super::*;
     use crate::fixture::{NOW, Out, aimed, check, imei, is_upgrade, target};
     use crate::record::{EventKind, Refusal};
+    use crate::store::Tx;
     use crate::store::sqlite::SqliteStore;
+    use otapress_core::wire::{Limit, Target, Wave};
     use std::fs;
     use std::time::Duration;
 
@@ -156,6 +161,31 @@ mod tests {
             .unwrap();
         let [(_, event)] = &events[..] else { panic!("{events:?}") };
         assert_eq!((event.imei, event.rollout.as_deref()), (imei(1).parse().ok(), Some("next/0.10.66")));
+    }
+
+    #[test]
+    fn who_left_is_no_longer_among_those_who_failed() {
+        let mut world = World::new();
+        let wave = |wave, devices| Wave { wave, devices, at: None, after: None };
+        world.out.expect_waves("next/0.10.66", vec![wave(500, 3), wave(10_000, 0)], Limit::DEFAULT);
+        for n in 0..4 {
+            world.out.publish(n, &aimed(Target { wave: Some(500), ..target("0.10.66") }));
+            check(&world.out.responder(), &mut world.store, n, "0.10.65", NOW + 30);
+        }
+        (1..4).for_each(|n| assert_eq!(world.freed(NOW + 3 * n * HOUR), 0));
+        let failed = |world: &mut World| {
+            let mut failed = 0;
+            let read = &mut |tx: &mut dyn Tx| {
+                failed = tx.rollout("next/0.10.66")?.waves.get(500).bad;
+                Ok(())
+            };
+            world.store.read(read).unwrap();
+            failed
+        };
+        assert_eq!(failed(&mut world), 3, "they were not heard of in time");
+        world.leaves(1);
+        assert_eq!((world.freed(NOW + 9 * HOUR + 60), failed(&mut world)), (0, 3));
+        assert_eq!((world.freed(NOW + 10 * HOUR + 60), failed(&mut world)), (1, 2));
     }
 
     #[test]

@@ -127,13 +127,17 @@ impl Out {
 
     /// Lets `otapress.json` say how many devices a rollout has.
     pub fn expect_devices(&self, rollout: &str, devices: u32) {
+        let waves = vec![Wave { wave: 10_000, devices, at: None, after: None }];
+        self.expect_waves(rollout, waves, Limit::DEFAULT);
+    }
+
+    /// Lets it say which waves a rollout has.
+    pub fn expect_waves(&self, rollout: &str, waves: Vec<Wave>, unproven: Limit) {
         let file = self.path().join(out::SITE_FILE);
         let mut site = Site::parse(&fs::read(&file).unwrap()).unwrap();
         let release = rollout.rsplit('/').next().unwrap().to_owned();
-        let waves = vec![Wave { wave: 10_000, devices, at: None, after: None }];
         let brake = target(&release).brake;
-        let rules = Rollout { release, waves, unproven: Limit::DEFAULT, brake };
-        site.rollouts.insert(rollout.to_owned(), rules);
+        site.rollouts.insert(rollout.to_owned(), Rollout { release, waves, unproven, brake });
         fs::write(file, site.to_text()).unwrap();
     }
 

@@ -42,4 +42,6 @@ mod simulation;
 #[cfg(test)]
 mod start_and_trigger_tests;
 pub mod store;
+#[cfg(test)]
+mod wave_tests;
 pub mod waves;

@@ -7,12 +7,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use super::exchange::exchange;
+use super::exchange::{Exchanged, exchange};
 use super::fixture::{NOW, target};
 use super::offer::{Managed, Offer, Rules};
 use super::outcome;
 use super::question::Question;
-use super::record::{DeviceRecord, RolloutRecord};
+use super::record::{DeviceRecord, Event, RolloutRecord};
 use super::records::{Keys, Records};
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -22,17 +22,18 @@ const INTERVAL: i64 = 10_800;
 
 /// A database in memory.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     devices: BTreeMap<Imei, DeviceRecord>,
-    rollouts: BTreeMap<String, RolloutRecord>,
+    pub(super) rollouts: BTreeMap<String, RolloutRecord>,
     releases: Vec<super::record::ReleaseRecord>,
     channels: BTreeMap<String, super::record::ChannelRecord>,
     deadlines: BTreeSet<(String, i64, Imei)>,
+    pub(super) events: Vec<Event>,
 }
 
 impl Memory {
-    /// Answers a question in one transaction. Returns whether it is an upgrade.
-    fn ask(&mut self, question: &Question, now: i64) -> bool {
+    /// Answers a question in one transaction.
+    pub(super) fn ask(&mut self, question: &Question, now: i64) -> Exchanged {
         let mut keys = Keys::default();
         question.add_keys(&mut keys);
         let mut records = Records::default();
@@ -82,7 +83,8 @@ impl Memory {
             self.releases.retain(|known| known.version != release.version);
             self.releases.push((*release).clone());
         }
-        exchanged.answer.upgrade
+        self.events.extend(changes.events.into_iter().cloned());
+        exchanged
     }
 
     fn rollout(&self, id: &str) -> RolloutRecord {
@@ -162,7 +164,7 @@ impl Fleet {
 
     fn check(&mut self, n: usize, offer: Offer, now: i64) -> bool {
         let question = Question::check(imei(n), self.runs[n], Ok(offer));
-        self.memory.ask(&question, now + self.skew)
+        self.memory.ask(&question, now + self.skew).answer.upgrade
     }
 
     fn post(&mut self, n: usize, text: &str, now: i64) {

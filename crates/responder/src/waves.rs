@@ -70,6 +70,13 @@ impl Waves {
         serde_json::from_str(text).ok()
     }
 
+    /// A wave that was taken out and comes back is watched from then on: nobody saw what happened meanwhile.
+    fn stop_watching_others(&mut self, published: &[Wave]) {
+        let is_watched = |name: u16| published.iter().any(|wave| wave.wave == name && wave.after.is_some());
+        let others = self.0.iter_mut().filter(|(name, _)| !is_watched(**name));
+        others.for_each(|(_, wave)| wave.good_since = None);
+    }
+
     /// Takes the verdicts back that a new epoch of the rollout forgets.
     pub(super) fn forget(&mut self, with_proven: bool) {
         for wave in self.0.values_mut() {
@@ -153,6 +160,7 @@ pub fn judge(
     for wave in published {
         take_number(rollout.waves.get_mut(wave.wave), wave.devices, patience, time);
     }
+    rollout.waves.stop_watching_others(published);
     let mut are_open = true;
     for (n, wave) in published.iter().enumerate() {
         if let Some(after) = wave.after

@@ -7,7 +7,7 @@
 //!
 //! A failure names its seed; `play(seed, …)` plays it again.
 
-mod store;
+pub(super) mod store;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};

@@ -7,27 +7,27 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, Lease, Store, StoreError, Work};
 
 /// A small generator (xorshift64*), so that a seed is the same everywhere.
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
     }
 
-    pub(super) fn happens(&mut self, percent: u64) -> bool {
+    pub(crate) fn happens(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
 
 /// An SQLite database as one process has it.
-pub(super) struct FaultyStore {
+pub(crate) struct FaultyStore {
     inner: SqliteStore,
     state: PathBuf,
     chance: Chance,
@@ -42,7 +42,7 @@ fn open(state: &Path) -> SqliteStore {
 }
 
 impl FaultyStore {
-    pub(super) fn open(state: &Path, chance: Chance, (fails, restarts): (u64, u64)) -> Self {
+    pub(crate) fn open(state: &Path, chance: Chance, (fails, restarts): (u64, u64)) -> Self {
         FaultyStore { inner: open(state), state: state.into(), chance, fails, restarts }
     }
 

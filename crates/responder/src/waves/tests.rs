@@ -105,6 +105,21 @@ fn it_must_have_been_so_for_a_while() {
 }
 
 #[test]
+fn a_wave_that_was_taken_out_is_watched_anew() {
+    let waves = two(After { soak: DAY as u32, ..AFTER });
+    let mut rollout = rollout();
+    verdicts(&mut rollout, 1_000, 5, 0);
+    let opened: Vec<_> = (0..60)
+        .step_by(2)
+        .filter(|hours| {
+            let published = if *hours == 20 { [wave(1_000, 10), wave(10_000, 90)] } else { waves };
+            !judged(&mut rollout, &published, NOW + hours * HOUR).is_empty()
+        })
+        .collect();
+    assert_eq!(opened, [22 + 24]);
+}
+
+#[test]
 fn an_outage_and_a_step_of_the_clock_are_no_such_while() {
     let waves = two(After { soak: DAY as u32, ..AFTER });
     for gap in [3 * DAY, -3 * DAY] {
