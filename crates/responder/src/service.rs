@@ -346,7 +346,15 @@ pub fn answer<S: Store + ?Sized>(
     now: i64,
 ) -> Vec<Reply> {
     let mut replies = vec![None; questions.len()];
-    let failed = try_answer(store, durability, questions, now, &mut replies).err();
+    let mut failed = try_answer(store, durability, questions, now, &mut replies).err();
+    if matches!(failed, Some(StoreError::InDoubt { .. })) {
+        // Asked again at once, a question gets the same answer if it was recorded, and its answer if it was
+        // not. Otherwise an attempt would be counted of which the device never hears.
+        let mut again = vec![None; questions.len()];
+        if try_answer(store, durability, questions, now, &mut again).is_ok() {
+            (replies, failed) = (again, None);
+        }
+    }
     let mut unanswered = |question: &Question| match &failed {
         // One unreadable record must not take the others' answers.
         Some(StoreError::Value { .. }) if questions.len() > 1 => {

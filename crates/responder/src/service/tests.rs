@@ -118,19 +118,24 @@ fn an_answer_in_doubt_is_right_whether_it_is_recorded_or_not() {
         world.out.publish(2, &file);
         let responder = world.out.responder();
         let mut doubtful = Doubtful { store: &mut world.store, done };
-        // The settings may be taken to have arrived later on, so they are sent. An upgrade might be one too
-        // many.
         let reply = check(&responder, &mut doubtful, 1, "0.10.65", NOW);
-        assert_eq!((reply.status, &*reply.body), (200, &*format!(r#"{{"upgrade":0,{settings}}}"#)));
-        let log = reply.log.unwrap();
-        assert!(log.ends_with("no-state: cannot tell whether `db` keeps the changes: silence"), "{log}");
-        // Old firmware upgrades on any 1.
         let old = check(&responder, &mut doubtful, 2, "0.8.37", NOW);
-        assert_eq!(old.body, r#"{"upgrade":0,"settings":[{"key":"qos","val":"2"}]}"#);
-        assert_eq!(notify(&responder, &mut doubtful, 1, "903 Loss of service", NOW + 1).status, 500);
-        // If it was recorded, this is the same attempt; if not, it is the first one. The result is posted
-        // again.
-        if !done {
+        let notified = notify(&responder, &mut doubtful, 1, "903 Loss of service", NOW + 1);
+        if done {
+            // A second look finds it recorded.
+            let yes = format!(r#"{{"upgrade":1,{settings}}}"#);
+            assert_eq!((&*reply.body, &*old.body, reply.log), (&*yes, &*yes, None));
+            assert_eq!(notified.status, 200);
+        } else {
+            // The settings may be taken to have arrived later on, so they are sent. An upgrade might be one
+            // too many.
+            assert_eq!((reply.status, &*reply.body), (200, &*format!(r#"{{"upgrade":0,{settings}}}"#)));
+            let log = reply.log.unwrap();
+            assert!(log.ends_with("no-state: cannot tell whether `db` keeps the changes: silence"), "{log}");
+            // Old firmware upgrades on any 1.
+            assert_eq!(old.body, r#"{"upgrade":0,"settings":[{"key":"qos","val":"2"}]}"#);
+            assert_eq!(notified.status, 500);
+            // The result is posted again.
             assert!(is_upgrade(&world.check(1, "0.10.65", NOW + 2)));
         }
         assert_eq!(world.notify(1, "903 Loss of service", NOW + 3).status, 200);
@@ -456,4 +461,19 @@ fn one_batch_is_like_one_after_the_other() {
     assert_eq!(upgrades, [true, false, true, false, true]);
     assert_eq!(world.refusal(4), Some(Refusal::RateLimited));
     assert_eq!(answer(&mut world.store, Durability::Power, &[], NOW), []);
+}
+
+#[test]
+fn the_log_says_that_the_clock_moved() {
+    let mut world = World::new();
+    (1..4).for_each(|n| world.out.publish(n, &aimed(target("0.10.66"))));
+    let mut log = |n, now| world.check(n, "0.10.66", now).log;
+    assert_eq!(log(1, NOW), None);
+    assert_eq!(log(2, NOW + 10_800), None);
+    let ahead = "version check of 123456789010003: next/0.10.66: no device was heard for 72 h 00 min, or the clock was set: what is \
+                 awaited is awaited that much longer";
+    assert_eq!(log(3, NOW + 10_800 + 72 * 3600).as_deref(), Some(ahead));
+    assert_eq!(log(1, NOW + 10_900 + 72 * 3600), None, "once");
+    let back = "version check of 123456789010002: next/0.10.66: the clock was set back by 71 h 59 min";
+    assert_eq!(log(2, NOW + 10_840).as_deref(), Some(back));
 }

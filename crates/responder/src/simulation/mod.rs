@@ -249,7 +249,8 @@ fn of_a_release_that_silences_devices_three_are_told_whatever_fails() {
 
 #[test]
 fn a_good_release_reaches_everybody_although_a_third_of_the_transactions_fail() {
-    for seed in 0..4 {
+    // In the last three a device had three attempts whose commits were in doubt: it was told of none of them.
+    for seed in (0..3).chain([111, 121, 124]) {
         let weather = Weather { store_fails: 33, ..STORM };
         let mut world = World::new(seed, &[Fate::Healthy; 40], weather);
         world.run_until(NOW + 4 * 86_400);
