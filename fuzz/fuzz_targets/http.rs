@@ -51,6 +51,7 @@ impl World {
             prefix: String::new(),
             open_store: Box::new(move |_| Ok(Box::new(SqliteStore::open(&state, Duration::from_secs(1))?))),
             credentials: receiver,
+            keep: None,
             limits: Limits {
                 idle: Duration::from_millis(200),
                 stall: Duration::from_millis(200),

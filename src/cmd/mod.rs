@@ -18,6 +18,7 @@ pub(crate) mod import;
 pub(crate) mod init;
 mod inputs;
 mod interrupt;
+mod keep;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod probe;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
 use super::inputs::Inputs;
+use super::keep::Keep;
 use super::project::Project;
 use super::store::serving_store;
 use super::{admin, build, now};
@@ -22,6 +23,7 @@ use crate::context::{Exit, Global, listen_address};
 use otapress_publish::fleet::Fleet;
 use otapress_publish::password;
 use otapress_publish::publish::scan::read_site;
+use otapress_responder::operate;
 use otapress_responder::store::StoreError;
 use otapress_server::http::{Config, Credentials, Limits, serve};
 
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// The path that a proxy in front takes away from the begin of each request's path, as /ota
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = prefix)]
     prefix: String,
+    /// For how long events and devices that are not in the fleet are remembered, as 400d, or `forever`
+    #[arg(long, value_name = "TIME", default_value = Keep::DEFAULT, value_parser = Keep::parse)]
+    keep: Keep,
     /// Build again whenever the fleet file, an inventory, a JAR or the template changes
     #[arg(long)]
     watch: bool,
@@ -65,7 +70,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if built != Exit::Done {
         return Ok(built);
     }
-    refuse_unfit(global)?;
+    open_records(global)?;
     let (sender, credentials) = watch::channel(credentials(global)?);
     if let Some(address) = args.admin {
         admin::start(global, address)?;
@@ -82,7 +87,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
                 .name("watch".into())
                 .spawn(move || watch(&global, inputs, &sender))?;
         }
-        listen(global, listener, &args.prefix, credentials).await
+        listen(global, listener, args, credentials).await
     })?;
     Ok(Exit::Done)
 }
@@ -90,13 +95,22 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
 /// How long the start waits for a database that is far away. One that does not answer may answer later.
 const REACH: Duration = Duration::from_secs(2);
 
+/// Makes the records if need be.
+///
 /// # Errors
-/// If the place of the records will not do until somebody mends it: without records no device would upgrade.
-fn refuse_unfit(global: &Global) -> anyhow::Result<()> {
+/// If their place will not do until somebody mends it: without records no device would upgrade.
+fn open_records(global: &Global) -> anyhow::Result<()> {
     match serving_store(global)(Instant::now() + REACH) {
         Err(error @ StoreError::Unfit { .. }) => bail!("{error}"),
-        _ => Ok(()),
+        // It may answer later.
+        Err(_) => {}
+        Ok(mut store) => {
+            if let Ok(Some(said)) = operate::note_no_memory(&mut *store, &global.out(), now()) {
+                tracing::warn!("{said}");
+            }
+        }
     }
+    Ok(())
 }
 
 /// How many connections the kernel holds until they are accepted. Those beyond it wait a second for their
@@ -125,7 +139,7 @@ fn handed_over(sockets: &mut ListenFd) -> anyhow::Result<Option<std::net::TcpLis
 async fn listen(
     global: &Global,
     listener: TcpListener,
-    prefix: &str,
+    args: &Args,
     credentials: watch::Receiver<Credentials>,
 ) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -138,7 +152,8 @@ async fn listen(
     };
     let config = Config {
         out: global.out(),
-        prefix: prefix.to_owned(),
+        prefix: args.prefix.clone(),
+        keep: args.keep.days(),
         open_store: serving_store(global),
         credentials,
         limits: limits(),

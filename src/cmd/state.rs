@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use indicatif::ProgressBar;
 
-use super::store::{look_at, make};
+use super::keep::Keep;
+use super::now;
+use super::store::{existing_store, look_at, make};
 use crate::context::{Discreet, Exit, Global, print, visible_location};
+use crate::report::words;
+use otapress_responder::retention;
 use otapress_responder::store::copy::{CopyError, Sum, copy, count};
 use otapress_responder::store::sqlite::{FILE, SqliteStore, backup};
 use otapress_server::location::Location;
@@ -27,6 +31,12 @@ pub(crate) enum State {
     },
     /// Read all records, and say what is wrong with them
     Check,
+    /// Forget old events, and devices that are not in the fleet and were not heard of since; `serve` does so, too
+    Prune {
+        /// For how long they are remembered, as 400d
+        #[arg(long, value_name = "TIME", default_value = Keep::DEFAULT, value_parser = Keep::parse)]
+        keep: Keep,
+    },
     /// Copy all records into an empty place and compare; nothing may use the records meanwhile
     Copy {
         /// A directory, or postgres://USER@HOST/DATABASE
@@ -43,6 +53,7 @@ pub(crate) fn run(global: &Global, state: &State) -> anyhow::Result<Exit> {
         State::Backup { file } => back_up(global, file),
         State::Restore { file } => restore(global, file),
         State::Check => check(global),
+        State::Prune { keep } => prune(global, *keep),
         State::Copy { from, to } => copy_all(global, from, to),
     }
 }
@@ -114,6 +125,23 @@ fn check(global: &Global) -> anyhow::Result<Exit> {
     let mut store = look_at(&place)?.with_context(|| format!("there is no state in `{place}`"))?;
     let sums = count(&mut *store).map_err(|error| anyhow!("{error}"))?;
     print(format!("nothing is wrong with `{place}`:\n{}", table(&sums)))
+}
+
+fn prune(global: &Global, keep: Keep) -> anyhow::Result<Exit> {
+    let mut store = existing_store(global)?;
+    let Some(days) = keep.days() else { return print("nothing is forgotten") };
+    let forgotten = retention::prune(&mut *store, days, now()).map_err(|error| anyhow!("{error}"))?;
+    store.maintain().map_err(|error| anyhow!("{error}"))?;
+    let mut text = format!(
+        "forgot {} and {}, older than {}",
+        words::count(forgotten.events, "event"),
+        words::count(forgotten.unknowns as usize, "unknown device"),
+        words::count(days as usize, "day")
+    );
+    if forgotten.is_held_up {
+        text += "; older ones that the relay has not sent are kept";
+    }
+    print(text + "\n")
 }
 
 fn copy_all(global: &Global, from: &Location, to: &Location) -> anyhow::Result<Exit> {

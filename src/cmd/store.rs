@@ -88,14 +88,18 @@ pub(crate) fn look_at(location: &Location) -> anyhow::Result<Option<Box<dyn Stor
     if_there(location, Access::empty(), SqliteStore::open_read_only, PostgresStore::open_read_only)
 }
 
-/// The store, which is made if need be.
+/// The store, which is made if need be, for one who uses it alone.
 pub(crate) fn make(location: &Location) -> anyhow::Result<Box<dyn Store>> {
     let opened = match location {
         Location::Directory(state) => SqliteStore::open(state, PATIENCE).map(|store| Box::new(store) as _),
         Location::Postgres(url) => {
             let passfile = passfile();
             let server = Server { url, passfile: passfile.as_deref(), patience: PATIENCE, until: None };
-            PostgresStore::open(&server).map(|store| Box::new(store) as _)
+            let mut store = PostgresStore::open(&server).map_err(said)?;
+            if !store.take_alone().map_err(said)? {
+                bail!("somebody uses the records in `{location}`: stop every responder and relay first");
+            }
+            return Ok(Box::new(store));
         }
     };
     opened.map_err(said)

@@ -48,7 +48,7 @@ fn freed(tree: &Tree) -> usize {
     let mut freed = 0;
     store(tree)
         .read(&mut |tx| {
-            freed = tx.events_of_kind(EventKind::PlaceFreed, 0, 9)?.len();
+            freed = tx.events_of_kinds(&[EventKind::PlaceFreed], 0, 9)?.len();
             Ok(())
         })
         .unwrap();

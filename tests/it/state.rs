@@ -7,7 +7,8 @@ use std::process::Output;
 
 use otapress_responder::store::sqlite::FILE;
 
-use crate::support::process::{Fleet, Serve, YAML};
+use crate::support::postgres::Postgres;
+use crate::support::process::{Fleet, Serve, YAML, wait_until};
 
 const DEVICES: usize = 400;
 
@@ -130,7 +131,63 @@ fn a_log_that_belongs_to_another_database_is_taken_away() {
     let log = fleet.path("state").join(format!("{FILE}-wal"));
     assert!(fs::metadata(&log).unwrap().len() > 0);
     copy_over(&backup, &file);
+    // `cp -p` keeps the time.
+    let written = fs::metadata(&backup).unwrap().modified().unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(written).unwrap();
     ask(&fleet.serve(&[]), 0..10);
     assert_eq!(devices(&fleet), "150");
     assert!(fleet.path("state").join(format!("{FILE}-wal.foreign")).exists());
+}
+
+#[test]
+fn old_events_are_forgotten_by_command_and_by_serve() {
+    let fleet = fleet();
+    ask(&fleet.serve(&[]), 0..100);
+    let pruned = said(&fleet.run(&["state", "prune"]), 0);
+    assert_eq!(pruned, "forgot 0 events and 0 unknown devices, older than 400 days\n");
+    let file = fleet.path("state").join(FILE);
+    let change =
+        |sql: &str| -> usize { rusqlite::Connection::open(&file).unwrap().execute(sql, []).unwrap() };
+    let events = || -> i64 {
+        let db = rusqlite::Connection::open(&file).unwrap();
+        db.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(change("UPDATE events SET at = at - 401 * 86400 WHERE seq <= 60"), 60);
+    change("INSERT INTO cursors VALUES ('relay', 20)");
+    let pruned = said(&fleet.run(&["state", "prune", "--keep", "500d"]), 0);
+    assert_eq!(pruned, "forgot 0 events and 0 unknown devices, older than 500 days\n");
+    let pruned = said(&fleet.run(&["state", "prune"]), 0);
+    assert_eq!(
+        pruned,
+        "forgot 20 events and 0 unknown devices, older than 400 days; older ones that the relay has not sent are kept\n"
+    );
+    assert_eq!(events(), 80);
+    assert_eq!(devices(&fleet), "100", "they stay");
+    change("UPDATE cursors SET seq = 50");
+    let serve = fleet.serve(&["--keep", "forever"]);
+    ask(&serve, 100..101);
+    assert_eq!(events(), 81);
+    drop(serve);
+    let serve = fleet.serve(&[]);
+    wait_until(|| events() == 51, || events().to_string());
+    drop(serve);
+    let wrong = said(&fleet.run(&["state", "prune", "--keep", "400"]), 2);
+    assert!(wrong.contains("it is no number of days: write 400d, or forever"), "{wrong}");
+}
+
+#[test]
+fn records_are_put_into_postgresql_only_while_nobody_uses_it() {
+    let fleet = fleet();
+    ask(&fleet.serve(&[]), 0..50);
+    let (backup, url) = (fleet.path("backup.db"), Postgres::shared().database());
+    let backup = backup.to_str().unwrap();
+    said(&fleet.run(&["state", "backup", backup]), 0);
+    let serve = fleet.serve(&["--no-build", "--state", &url]);
+    let restore = || fleet.run(&["state", "restore", backup, "--state", &url]);
+    let refused = said(&restore(), 1);
+    assert!(refused.contains("somebody uses the records in `postgres://"), "{refused}");
+    assert!(refused.contains("stop every responder and relay first"), "{refused}");
+    serve.terminate();
+    let restored = said(&restore(), 0);
+    assert!(restored.contains("50 devices"), "{restored}");
 }

@@ -21,6 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::departed;
 use super::files;
 use super::message::{Agent, BODY_LIMIT, Program, Request};
+use super::operate;
 use super::record::Refusal;
 use super::service::{self, Reply, Responder, Step};
 use crate::store::sqlite::SqliteStore;
@@ -47,6 +48,8 @@ pub struct Outcome {
     store: Option<SqliteStore>,
     /// For whom others are waited for, and when: it is looked whether these are still in the fleet.
     proving: Option<(Responder, i64)>,
+    /// What the log is told besides.
+    said: Option<String>,
 }
 
 /// What is sent.
@@ -57,7 +60,7 @@ enum Answer {
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Outcome { answer: Answer::Reply(reply), store: None, proving: None }
+        Outcome { answer: Answer::Reply(reply), store: None, proving: None, said: None }
     }
 }
 
@@ -102,7 +105,7 @@ impl Outcome {
     /// Does the housekeeping; to be called once nobody waits for the answer any more, and last of all. Returns
     /// lines for the log.
     pub fn finish(self) -> Vec<String> {
-        let mut log = Vec::new();
+        let mut log: Vec<_> = self.said.into_iter().collect();
         if let Some(mut store) = self.store {
             // Whoever comes next will try again.
             if let Some((responder, now)) = self.proving {
@@ -170,10 +173,12 @@ pub fn run(env: &Environment<'_>, mut input: impl Read + AsFd, clock: impl FnOnc
         Ok(mut store) => {
             let questions = std::slice::from_ref(&question);
             let now = clock();
+            // Whoever cannot write this down cannot write down the answer either, and says so there.
+            let said = operate::note_no_memory(&mut store, Path::new(&out), now).unwrap_or_default();
             let reply = service::answer(&mut store, Durability::Process, questions, now).swap_remove(0);
             let proving = (!question.dry_run && reply.log_kind == Refusal::Proving.as_str())
                 .then_some((responder, now));
-            Outcome { answer: Answer::Reply(reply), store: Some(store), proving }
+            Outcome { answer: Answer::Reply(reply), store: Some(store), proving, said }
         }
         Err(why) => Outcome::from(service::answer_without_store(&question, &why)),
     }
@@ -200,7 +205,7 @@ fn file(out: &Path, responder: &Responder, request: &Request<'_>, is_known: bool
     match files::open(out, &path) {
         Ok(Some((file, metadata))) => {
             let answer = Answer::File { served, file, size: metadata.len(), with_body };
-            Outcome { answer, store: None, proving: None }
+            Outcome { answer, store: None, proving: None, said: None }
         }
         Ok(None) => Reply::empty(404, None).into(),
         Err(error) => Reply::empty(500, Some(format!("cannot read `{path}`: {error}"))).into(),

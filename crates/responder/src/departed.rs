@@ -16,7 +16,7 @@ use otapress_core::id::Imei;
 pub const LOOKS: u32 = 1_000;
 
 /// The cursor that keeps the minute of the last look of [`look_in_passing`].
-const CURSOR: &str = "looks";
+pub(super) const CURSOR: &str = "looks";
 
 /// How far clocks of hosts may differ, in minutes.
 const SKEW_MINUTES: i64 = 5;
@@ -154,7 +154,7 @@ mod tests {
         world
             .store
             .read(&mut |tx| {
-                events = tx.events_of_kind(EventKind::PlaceFreed, 0, 9)?;
+                events = tx.events_of_kinds(&[EventKind::PlaceFreed], 0, 9)?;
                 assert_eq!(tx.rollout("next/0.10.66")?.places, 3, "the fourth has it now");
                 Ok(())
             })

@@ -41,7 +41,12 @@ pub fn exchange(records: &mut Records, question: &Question, now: i64) -> Exchang
         return recorded(&mut records.scratch(&keys), question, now);
     }
     let before = records.event_count();
-    let exchanged = recorded(records, question, now);
+    let mut exchanged = recorded(records, question, now);
+    let moved = records.events_from(before).iter().filter(|event| event.kind == EventKind::TimeLeftOut);
+    let moved =
+        moved.map(|event| format!("{}: {}", event.rollout.as_deref().unwrap_or_default(), event.detail));
+    let lines: Vec<_> = exchanged.log.take().into_iter().chain(moved).collect();
+    exchanged.log = (!lines.is_empty()).then(|| lines.join("; "));
     records.bound_events(before, now);
     exchanged
 }

@@ -34,6 +34,7 @@ mod properties;
 pub mod question;
 pub mod record;
 pub mod records;
+pub mod retention;
 #[cfg(test)]
 mod rollout_tests;
 pub mod service;

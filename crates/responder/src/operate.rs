@@ -1,16 +1,21 @@
 //! What is done to the records without being asked by a device: new attempts, rollouts that go on, and
 //! judgement on those that never ask again.
 
+use std::fs;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
 use super::decide::{Attempt, Skipped};
 use super::exchange;
 use super::offer::Offer;
 use super::outcome;
 use super::question::NoOffer;
-use super::record::{OfferRecord, RolloutRecord};
+use super::record::{Event, EventKind, OfferRecord, RolloutRecord};
 use super::records::{Changes, Keys, Records};
 use super::service::Responder;
 use crate::store::{Durability, Store, StoreError, Tx};
 use otapress_core::id::Imei;
+use otapress_core::out::SITE_FILE;
 
 /// How many devices are looked at in one transaction: enough to be quick, few enough that a device which
 /// asks meanwhile does not wait.
@@ -176,6 +181,34 @@ pub fn judge_overdue(store: &mut dyn Store, now: i64) -> Result<usize, StoreErro
         judged += page;
     }
     Ok(judged)
+}
+
+/// How old `otapress.json` is at least if new records beside it are no first start.
+const EARLIER_SECONDS: i64 = 3600;
+
+/// Writes down that the records were made anew beside an older `out/`: whoever lost them should know what
+/// else was lost. Returns a line for the log.
+///
+/// # Errors
+/// If the store fails.
+pub fn note_no_memory(store: &mut dyn Store, out: &Path, now: i64) -> Result<Option<String>, StoreError> {
+    if !store.take_new() {
+        return Ok(None);
+    }
+    let modified = fs::metadata(out.join(SITE_FILE)).and_then(|file| file.modified()).ok();
+    let modified = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let published = modified.and_then(|since| i64::try_from(since.as_secs()).ok());
+    if published.is_none_or(|at| now - at < EARLIER_SECONDS) {
+        return Ok(None);
+    }
+    let detail =
+        "the records were made beside an older out/: attempts, places and brakes begin anew".to_owned();
+    let (kind, imei, rollout, code) = (EventKind::NoMemory, None, None, None);
+    let event = Event { at: now, kind, imei, rollout, code, detail };
+    store.write(Durability::Power, &mut |tx| {
+        tx.put(&Changes { events: vec![&event], ..Changes::default() })
+    })?;
+    Ok(Some("no memory: attempts, places and brakes begin anew".into()))
 }
 
 /// The overdue devices of every rollout.

@@ -250,6 +250,11 @@ impl Records {
         self.events.len()
     }
 
+    /// The events from that number on.
+    pub(super) fn events_from(&self, from: usize) -> &[Event] {
+        &self.events[from..]
+    }
+
     /// Keeps no more of the events from that number on than their devices may have in an hour.
     pub(super) fn bound_events(&mut self, from: usize, now: i64) {
         for event in self.events.split_off(from) {

@@ -357,7 +357,7 @@ mod three_hosts {
             while self.hosts[0]
                 .1
                 .read(&mut |tx| {
-                    let events = tx.events_of_kind(EventKind::WaveOpened, 0, 9)?;
+                    let events = tx.events_of_kinds(&[EventKind::WaveOpened], 0, 9)?;
                     opened = events.into_iter().map(|(_, event)| event.at).collect();
                     Ok(())
                 })

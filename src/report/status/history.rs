@@ -20,9 +20,11 @@ pub struct Adoption {
     pub versions: BTreeMap<Version, Vec<u32>>,
 }
 
-/// When the first device of the fleet was heard of.
+/// When the first device of the fleet was heard of, or since when events are known.
 pub fn beginning(status: &Status) -> Option<i64> {
-    status.devices.iter().filter_map(|device| device.record.as_ref().map(|record| record.first_seen)).min()
+    let records = status.devices.iter().filter_map(|device| device.record.as_ref());
+    let first = records.map(|record| record.first_seen).min()?;
+    Some(status.history_since.filter(|since| *since <= status.now).map_or(first, |since| since.max(first)))
 }
 
 /// Counts the devices at `steps` moments after `from`, and at `from` itself.

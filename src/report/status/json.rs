@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::summary::{RolloutSummary, Summary};
-use super::{DeviceStatus, State, Status, Stranger, Stray, gate, words};
+use super::{DeviceStatus, Notice, State, Status, Stranger, Stray, gate, words};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
@@ -75,6 +75,8 @@ pub struct Overview<'a> {
     unknown: usize,
     #[serde(skip_serializing_if = "<[Stray]>::is_empty")]
     unpublished_paths: &'a [Stray],
+    #[serde(skip_serializing_if = "<[Notice]>::is_empty")]
+    notices: &'a [Notice],
 }
 
 #[derive(Serialize)]
@@ -176,6 +178,7 @@ impl<'a> Overview<'a> {
             past: past.collect(),
             unknown: status.strangers.len(),
             unpublished_paths: &status.strays,
+            notices: &status.notices,
         }
     }
 }

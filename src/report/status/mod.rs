@@ -33,7 +33,7 @@ use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
 use otapress_responder::files::origin;
 use otapress_responder::offer::Offer;
-use otapress_responder::record::{DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
+use otapress_responder::record::{DeviceRecord, Event, ReleaseRecord, RolloutRecord, UnknownRecord};
 use otapress_responder::records::Ledger;
 use otapress_responder::store::Standing;
 use otapress_responder::{code, outcome, waves};
@@ -56,7 +56,27 @@ pub struct Status {
     pub strangers: Vec<Stranger>,
     /// Unpublished paths that devices of the fleet post to.
     pub strays: Vec<Stray>,
+    /// What happened to the records as a whole in the last days, the last first.
+    pub notices: Vec<Notice>,
+    /// Since when events are known, if earlier ones may have been forgotten.
+    pub history_since: Option<i64>,
 }
+
+/// Something that happened to the records, or to all devices of some rollouts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// When.
+    pub at: i64,
+    /// The kind of the event.
+    pub kind: &'static str,
+    /// The rollouts; none: all.
+    pub rollouts: Vec<String>,
+    /// What happened.
+    pub detail: String,
+}
+
+/// For how long something is noticed, in seconds: a week.
+const NOTICED_SECONDS: i64 = 7 * 86_400;
 
 /// An unpublished path that devices of the fleet post to, without having found a published one since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -136,7 +156,7 @@ pub struct Stranger {
 impl Status {
     /// Makes the model. `records` are used up.
     pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
-        let Records { mut devices, mut rollouts, releases, standings, mut unknowns, recent, .. } = records;
+        let Records { mut devices, mut rollouts, releases, standings, mut unknowns, .. } = records;
         let strays = strays(fleet, &devices, &mut unknowns);
         let (mut named, unknowns) = by_client_id(fleet, unknowns);
         judge_overdue(&mut devices, &mut rollouts, now);
@@ -163,7 +183,7 @@ impl Status {
                 recent: rules
                     .rate
                     .and(rules.channel.as_ref())
-                    .map(|channel| recent.get(channel).copied().unwrap_or(0)),
+                    .map(|channel| records.recent.get(channel).copied().unwrap_or(0)),
                 rules,
             })
             .collect();
@@ -206,6 +226,8 @@ impl Status {
             past: past(rollouts, standings),
             strangers: strangers(devices, unknowns),
             strays,
+            notices: notices(records.notices, now),
+            history_since: records.history_since,
         }
     }
 }
@@ -286,6 +308,26 @@ fn is_last_heard_installing(record: &DeviceRecord) -> bool {
     let installed = record.result.as_ref().filter(|result| result.code == Some(code::INSTALLED));
     // The device may repeat its post within a minute.
     installed.is_some_and(|result| record.last_seen - result.at <= 60)
+}
+
+/// The events of the last days. Rollouts that share their devices meet the same: they are named together.
+fn notices(events: Vec<Event>, now: i64) -> Vec<Notice> {
+    let mut notices: Vec<Notice> = Vec::new();
+    for event in events.into_iter().filter(|event| (0..NOTICED_SECONDS).contains(&(now - event.at))) {
+        let kind = event.kind.as_str();
+        match notices.iter_mut().find(|notice| notice.kind == kind && notice.detail == event.detail) {
+            Some(notice) => {
+                notice.at = notice.at.max(event.at);
+                notice.rollouts.extend(event.rollout);
+            }
+            None => {
+                let rollouts = event.rollout.into_iter().collect();
+                notices.push(Notice { at: event.at, kind, rollouts, detail: event.detail });
+            }
+        }
+    }
+    notices.sort_by_key(|notice| std::cmp::Reverse(notice.at));
+    notices
 }
 
 /// More than two checks were missed. That a device was heard of is not always written down at once.

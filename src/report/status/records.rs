@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
-use otapress_responder::record::{DeviceRecord, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord};
+use otapress_responder::record::{
+    DeviceRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord,
+};
 use otapress_responder::store::{Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
 
 /// Rows read per page.
@@ -26,6 +28,10 @@ pub struct Records {
     pub unknowns: Vec<UnknownRecord>,
     /// Offers in the last hour, by channel.
     pub recent: BTreeMap<String, u32>,
+    /// The last events of each kind that concern the records as a whole, and of each rollout.
+    pub notices: Vec<Event>,
+    /// The time of the first event that is kept, if earlier ones may have been forgotten.
+    pub history_since: Option<i64>,
 }
 
 impl Records {
@@ -52,7 +58,12 @@ impl Records {
             for channel in fleet.channels().iter().filter(|channel| channel.rate.is_some()) {
                 recent.insert(channel.name.clone(), tx.offers_in_hour(&channel.name, now)?);
             }
-            read = Some((Records { devices, rollouts, releases, standings, unknowns, recent }, later));
+            let notices = later.notices.values().cloned().collect();
+            let first = tx.events(0, 1)?.pop();
+            let history_since = first.filter(|(seq, _)| *seq > 1).map(|(_, event)| event.at);
+            let records =
+                Records { devices, rollouts, releases, standings, unknowns, recent, notices, history_since };
+            read = Some((records, later));
             Ok(())
         })?;
         let (records, later) = read.unwrap_or_default();
@@ -85,13 +96,17 @@ pub struct Change {
     pub to: Version,
 }
 
-/// Every version change in chronological order. Kept from one reading of the store to the next, so that
-/// nothing is read twice.
+/// Every version change in chronological order, and what was noticed last. Kept from one reading of the store
+/// to the next, so that nothing is read twice.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     last: i64,
     all: Vec<Change>,
+    notices: BTreeMap<(EventKind, Option<String>), Event>,
 }
+
+/// The kinds that are read.
+const KINDS: [EventKind; 3] = [EventKind::VersionChanged, EventKind::TimeLeftOut, EventKind::NoMemory];
 
 impl Changes {
     /// The changes.
@@ -101,20 +116,32 @@ impl Changes {
 
     /// These, if the store has not been replaced by a younger one; else none.
     fn clone_if_of(&self, tx: &mut dyn Tx) -> Result<Changes, StoreError> {
-        let newest = tx.events_before(i64::MAX, 1)?.first().map_or(0, |(number, _)| *number);
-        Ok(if newest < self.last { Changes::default() } else { self.clone() })
+        Ok(if newest(tx)? < self.last { Changes::default() } else { self.clone() })
     }
 
     fn read_on(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         loop {
-            let page = tx.events_of_kind(EventKind::VersionChanged, self.last, PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let page = tx.events_of_kinds(&KINDS, self.last, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
             self.last = *last;
-            self.all.extend(page.iter().filter_map(|(_, event)| {
-                let (from, to) = event.detail.split_once(" → ")?;
-                let (from, to) = (from.parse().ok()?, to.parse().ok()?);
-                Some(Change { at: event.at, imei: event.imei?, from, to })
-            }));
+            for (_, event) in page {
+                match event.kind {
+                    EventKind::VersionChanged => self.all.extend(change(&event)),
+                    kind => drop(self.notices.insert((kind, event.rollout.clone()), event)),
+                }
+            }
         }
+        // All up to there were looked at.
+        self.last = newest(tx)?;
+        Ok(())
     }
+}
+
+fn newest(tx: &mut dyn Tx) -> Result<i64, StoreError> {
+    Ok(tx.events_before(i64::MAX, 1)?.first().map_or(0, |(number, _)| *number))
+}
+
+fn change(event: &Event) -> Option<Change> {
+    let (from, to) = event.detail.split_once(" → ")?;
+    Some(Change { at: event.at, imei: event.imei?, from: from.parse().ok()?, to: to.parse().ok()? })
 }

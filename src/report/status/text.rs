@@ -6,7 +6,7 @@ use super::gate::{self, share};
 use super::openings::named;
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
-use super::{DeviceStatus, State, Status, Stranger, Stray, words};
+use super::{DeviceStatus, Notice, State, Status, Stranger, Stray, words};
 use crate::report::words::one_line;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -18,6 +18,10 @@ use otapress_responder::record::{Event, RolloutRecord, Verdict};
 /// The whole summary.
 pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
     let mut text = headline(status, summary);
+    for Notice { at, rollouts, detail, .. } in &status.notices {
+        let about = if rollouts.is_empty() { "all".to_owned() } else { rollouts.join(", ") };
+        row(&mut text, "notice", &format!("{}, {about}: {detail}", moment(*at)));
+    }
     for rollout in &summary.rollouts {
         text.push('\n');
         text += &self::rollout(fleet, status, rollout);

@@ -46,6 +46,7 @@ impl Server {
             prefix: String::new(),
             open_store,
             credentials: receiver,
+            keep: Some(otapress_responder::retention::DAYS),
             limits,
             clock: {
                 let clock = clock.clone();

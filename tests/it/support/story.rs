@@ -8,6 +8,7 @@ use otapress::report::status::records::{Changes, Records};
 use otapress_publish::fleet;
 use otapress_responder::message::Request;
 use otapress_responder::record::{Event, EventKind};
+use otapress_responder::retention;
 use otapress_responder::service::{Responder, Step, answer};
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_responder::store::{Durability, Store as _};
@@ -243,11 +244,16 @@ impl Story {
         let mut events = Vec::new();
         self.store
             .read(&mut |tx| {
-                events = tx.events_of_kind(kind, 0, 100)?.into_iter().map(|(_, event)| event).collect();
+                events = tx.events_of_kinds(&[kind], 0, 100)?.into_iter().map(|(_, event)| event).collect();
                 Ok(())
             })
             .unwrap();
         events
+    }
+
+    /// Forgets events that are older.
+    pub fn prune(&mut self, days: u32, now: i64) {
+        retention::prune(&mut self.store, days, now).unwrap();
     }
 
     /// A path in the fleet's directory.

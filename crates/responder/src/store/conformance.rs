@@ -17,10 +17,20 @@ use crate::waves::Waves;
 use otapress_core::id::Imei;
 use otapress_core::wire::{Brake, Target};
 
+mod forgetting;
 mod places;
+mod rollouts;
 mod whole;
 
+pub use forgetting::{
+    numbers_are_never_given_twice, old_events_are_forgotten_in_their_time, unknown_devices_are_forgotten,
+    what_a_reader_has_not_read_is_kept,
+};
 pub use places::{places_come_in_pages, who_left_gives_one_place_back_among_many};
+pub use rollouts::{
+    a_fault_in_one_channel_stops_its_release_everywhere,
+    a_release_that_was_halted_a_month_ago_is_offered_at_once,
+};
 pub use whole::{
     events_are_never_seen_before_lower_ones, everything_is_copied_to_and_fro,
     what_was_put_is_read_in_the_same_transaction,
@@ -49,6 +59,9 @@ macro_rules! conformance {
             a_result_is_recorded_once_among_many, settings_are_confirmed_once_among_many,
             events_are_never_seen_before_lower_ones, what_was_put_is_read_in_the_same_transaction,
             everything_is_copied_to_and_fro, places_come_in_pages, who_left_gives_one_place_back_among_many,
+            old_events_are_forgotten_in_their_time, what_a_reader_has_not_read_is_kept, numbers_are_never_given_twice,
+            unknown_devices_are_forgotten, a_fault_in_one_channel_stops_its_release_everywhere,
+            a_release_that_was_halted_a_month_ago_is_offered_at_once,
         }
     };
 }
@@ -343,7 +356,7 @@ pub fn events_are_found_backwards_and_by_kind<S: Subject>() {
     assert_eq!(read(&mut *store, |tx| tx.events_before(all[0].0, 3)), []);
     let changed = [all[1].clone(), all[3].clone(), all[5].clone()];
     let mut of_kind =
-        |after, limit| read(&mut *store, |tx| tx.events_of_kind(EventKind::VersionChanged, after, limit));
+        |after, limit| read(&mut *store, |tx| tx.events_of_kinds(&[EventKind::VersionChanged], after, limit));
     assert_eq!(of_kind(0, 10), changed);
     assert_eq!(of_kind(0, 2), changed[..2]);
     assert_eq!(of_kind(changed[0].0, 1), changed[1..2]);

@@ -127,6 +127,11 @@ pub trait Store: Send {
         false
     }
 
+    /// Whether this one made the records since it was asked last.
+    fn take_new(&mut self) -> bool {
+        false
+    }
+
     /// Takes the lease of that name, which one process at a time has, among all that use these records;
     /// `None` while another one has it. It ends when it is dropped, and with the process, whatever ends that.
     ///
@@ -173,6 +178,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn set_deadline(&mut self, until: Instant) -> bool {
         (**self).set_deadline(until)
+    }
+
+    fn take_new(&mut self) -> bool {
+        (**self).take_new()
     }
 
     fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {
@@ -245,10 +254,10 @@ pub trait Tx {
     /// Up to `limit` events before `before` (`i64::MAX`: from the last), the latest first.
     fn events_before(&mut self, before: i64, limit: u32) -> Result<Vec<(i64, Event)>, StoreError>;
 
-    /// Up to `limit` events of one kind, in ascending order, after `after`.
-    fn events_of_kind(
+    /// Up to `limit` events of some kinds, in ascending order, after `after`.
+    fn events_of_kinds(
         &mut self,
-        kind: EventKind,
+        kinds: &[EventKind],
         after: i64,
         limit: u32,
     ) -> Result<Vec<(i64, Event)>, StoreError>;
@@ -263,6 +272,12 @@ pub trait Tx {
     /// Keeps how far a reader of the events has come. A cursor never goes back: a lower number changes
     /// nothing.
     fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError>;
+
+    /// Forgets the events with these numbers.
+    fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError>;
+
+    /// Forgets the unknown devices that were not heard of since. Returns how many.
+    fn forget_unknowns(&mut self, before: i64) -> Result<u32, StoreError>;
 
     /// How the devices of each rollout stand, by id.
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError>;

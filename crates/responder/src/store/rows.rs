@@ -582,14 +582,17 @@ impl Tx for Rows<'_> {
         self.all(sql, params![before, limit], event)
     }
 
-    fn events_of_kind(
+    fn events_of_kinds(
         &mut self,
-        kind: EventKind,
+        kinds: &[EventKind],
         after: i64,
         limit: u32,
     ) -> Result<Vec<(i64, Event)>, StoreError> {
-        let sql = select!(events, "WHERE seq > ? AND kind = ? ORDER BY seq LIMIT ?");
-        self.all(sql, params![after, kind.as_str(), limit], event)
+        // Their names are ours, and have no quotes.
+        let kinds: Vec<_> = kinds.iter().map(|kind| format!("'{kind}'")).collect();
+        let kinds = kinds.join(",");
+        let sql = format!("{} WHERE seq > ? AND kind IN ({kinds}) ORDER BY seq LIMIT ?", select!(events));
+        self.all(&sql, params![after, limit], event)
     }
 
     fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
@@ -605,6 +608,15 @@ impl Tx for Rows<'_> {
     fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError> {
         let sql = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)";
         self.execute(sql, params![name, seq])
+    }
+
+    fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError> {
+        numbers.iter().try_for_each(|seq| self.execute("DELETE FROM events WHERE seq = ?", [seq]))
+    }
+
+    fn forget_unknowns(&mut self, before: i64) -> Result<u32, StoreError> {
+        self.execute("DELETE FROM unknown WHERE last_seen < ?", [before])?;
+        Ok(u32::try_from(self.db.changes()).unwrap_or(u32::MAX))
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {

@@ -54,6 +54,8 @@ pub struct SqliteStore {
     long_lived: bool,
     /// Whether the log was copied and its file kept its length.
     is_log_stale: bool,
+    /// Whether the file was made by this one.
+    is_new: bool,
 }
 
 /// What tells a file from another one that takes its name later: device and inode.
@@ -67,16 +69,18 @@ impl SqliteStore {
     /// If it cannot be used.
     pub fn open(state: &Path, patience: Duration) -> Result<Self, StoreError> {
         let path = state.join(FILE);
-        retrying(patience, || match Self::try_open(&path, patience) {
+        let mut is_new = false;
+        let opened = retrying(patience, || match Self::try_open(&path, patience) {
             // It is not there, or it was not: somebody else may make it at this moment.
             Err(StoreError::Engine { source, .. }) if is_missing(&*source) => {
                 if !path.exists() {
-                    create(&path)?;
+                    is_new = create(&path)?;
                 }
                 Self::try_open(&path, patience)
             }
             other => other,
-        })
+        })?;
+        Ok(SqliteStore { is_new, ..opened })
     }
 
     /// Opens the database in `state` read-only; leaves the directory as it is.
@@ -112,6 +116,7 @@ impl SqliteStore {
                 log_pages,
                 long_lived: false,
                 is_log_stale: false,
+                is_new: false,
             })
         })
     }
@@ -157,6 +162,7 @@ impl SqliteStore {
             log_pages,
             long_lived: false,
             is_log_stale: false,
+            is_new: false,
         })
     }
 
@@ -213,6 +219,10 @@ impl Store for SqliteStore {
         }
         let gone = io::Error::other("it was removed while it was written");
         Err(StoreError::Engine { path: self.path.clone(), source: gone.into() })
+    }
+
+    fn take_new(&mut self) -> bool {
+        std::mem::take(&mut self.is_new)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the lock beside the database")]
@@ -326,9 +336,10 @@ fn is_missing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
 }
 
 /// Makes the database, complete or not at all: it is built under another name and linked to its own. Of
-/// those who do so at the same time one succeeds, and nobody ever opens a database that is half made.
+/// those who do so at the same time one succeeds, and nobody ever opens a database that is half made. Returns
+/// whether it was this one.
 #[expect(clippy::disallowed_methods, reason = "the database in state/")]
-fn create(path: &Path) -> Result<(), StoreError> {
+fn create(path: &Path) -> Result<bool, StoreError> {
     let io = |error: io::Error| StoreError::Engine { path: path.into(), source: error.into() };
     let state = path.parent().unwrap_or(Path::new("."));
     // IMEIs are all that a version check names itself by: others have no business with them.
@@ -341,20 +352,22 @@ fn create(path: &Path) -> Result<(), StoreError> {
         .and_then(|()| publish(&draft, path, state).map_err(|error| unlinked(path, error)));
     // A draft that is left behind is in nobody's way.
     let _ = fs::remove_file(&draft);
-    linked?;
+    let is_linked = linked?;
     // The name must survive a loss of power as what is recorded under it does.
-    fs::File::open(state).and_then(|state| state.sync_all()).map_err(io)
+    fs::File::open(state).and_then(|state| state.sync_all()).map_err(io)?;
+    Ok(is_linked)
 }
 
 /// Links the draft to its name, unless another one has it. A log without its database, as the removal of
-/// the database alone leaves behind, would be taken for the log of the new one: it goes first.
+/// the database alone leaves behind, would be taken for the log of the new one: it goes first. Returns whether
+/// it was linked.
 #[expect(clippy::disallowed_methods, reason = "the database in state/")]
-fn publish(draft: &Path, path: &Path, state: &Path) -> io::Result<()> {
+fn publish(draft: &Path, path: &Path, state: &Path) -> io::Result<bool> {
     // Nobody may take away the log of one who has just made the database. The lock ends with the file.
     let state = fs::File::open(state)?;
     let locked = flock(&state, FlockOperation::LockExclusive).is_ok();
     if path.exists() {
-        return Ok(());
+        return Ok(false);
     }
     for suffix in if locked { &["-wal", "-shm"][..] } else { &[] } {
         let log = beside(path, suffix);
@@ -365,7 +378,7 @@ fn publish(draft: &Path, path: &Path, state: &Path) -> io::Result<()> {
     }
     match fs::hard_link(draft, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        linked => Ok(linked.is_ok()),
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Config {
     /// Who may fetch JADs and JARs: everybody, if empty, unless the site asks for credentials; nobody
     /// then. Send a new value to change it while the server runs.
     pub credentials: watch::Receiver<Credentials>,
+    /// For how many days events are kept; absent: for ever.
+    pub keep: Option<u32>,
     /// How much of everything.
     pub limits: Limits,
     /// What time it is.
@@ -114,8 +116,8 @@ pub async fn serve(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Config { out, prefix, open_store, credentials, limits, clock } = config;
-    let (questions, thread) = store_worker::start(open_store, clock, Upkeep::new(out.clone()))?;
+    let Config { out, prefix, open_store, credentials, keep, limits, clock } = config;
+    let (questions, thread) = store_worker::start(open_store, clock, Upkeep::new(out.clone(), keep))?;
     let app = Arc::new(App::new(out, prefix, questions, credentials, limits.clone()));
     let connections = app.connections.clone();
     let (closing, _) = watch::channel(false);

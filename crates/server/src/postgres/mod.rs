@@ -40,6 +40,9 @@ use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
 /// How often a transaction is tried that others were in the way of.
 const TRIES: u32 = 5;
 
+/// The kind of the lock that all sessions share which may write.
+const USERS: &[u8; 4] = b"otau";
+
 /// For how long a session may leave a transaction open without a word, in milliseconds: the longest pause in
 /// ours is that of a decision.
 const SILENCE: u32 = 5_000;
@@ -75,6 +78,8 @@ pub struct PostgresStore {
     access: Access,
     /// The key of the writers' lock.
     lock: i64,
+    /// Whether the tables were made by this one.
+    is_new: bool,
 }
 
 /// What is to be done with the database.
@@ -131,6 +136,7 @@ impl PostgresStore {
             until,
             access,
             lock: 0,
+            is_new: false,
         })
     }
 
@@ -172,13 +178,32 @@ impl PostgresStore {
         };
         // Two fleets in two schemas of one database do not wait for each other.
         self.lock = lock_key(b"otap", namespace);
+        if self.access != Access::ReadOnly {
+            let users = lock_key(USERS, namespace);
+            self.batch(&mut connection, &format!("SELECT pg_advisory_lock_shared({users})"))
+                .map_err(failed)?;
+        }
         let found = self.schema(&mut connection).map_err(failed)?;
         if found == 0 && self.access != Access::Create {
             return Ok(false);
         }
-        self.bring_up_to_date(&mut connection, found)?;
+        self.is_new |= self.bring_up_to_date(&mut connection, found)?;
         self.connection = Some(connection);
         Ok(true)
+    }
+
+    /// Keeps others from writing for as long as this connection lasts. Returns whether nobody else may now.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub fn take_alone(&mut self) -> Result<bool, StoreError> {
+        let (users, deadline) = (lock_key(USERS, self.lock), self.limits().deadline());
+        let Some(connection) = &mut self.connection else { return Ok(false) };
+        let taken = self.connector.run(connection, deadline, async |connection| {
+            let row = connection.client().query_one("SELECT pg_try_advisory_lock($1)", &[&users]).await?;
+            row.try_get::<_, bool>(0)
+        });
+        taken.map_err(|trouble| failure(&self.path, &trouble))
     }
 
     /// What every session is told first.
@@ -196,12 +221,13 @@ impl PostgresStore {
         settings
     }
 
-    /// Compares the number of the tables with ours; makes or changes them, one process at a time.
-    fn bring_up_to_date(&self, connection: &mut Connection, found: u32) -> Result<(), StoreError> {
+    /// Compares the number of the tables with ours; makes or changes them, one process at a time. Returns
+    /// whether it has made them.
+    fn bring_up_to_date(&self, connection: &mut Connection, found: u32) -> Result<bool, StoreError> {
         let failed = |trouble| failure(&self.path, &trouble);
         let (path, known) = (self.path.clone(), schema::CURRENT);
         match (found.cmp(&known), self.access) {
-            (Ordering::Equal, _) => Ok(()),
+            (Ordering::Equal, _) => Ok(false),
             (Ordering::Greater, _) => Err(StoreError::Schema { path, found, known }),
             (Ordering::Less, Access::ReadOnly) => Err(StoreError::Outdated { path, found, known }),
             (Ordering::Less, Access::Existing | Access::Create) => {
@@ -215,7 +241,8 @@ impl PostgresStore {
                 if found < known {
                     self.batch(connection, &schema::migration(found)).map_err(failed)?;
                 }
-                self.batch(connection, "COMMIT").map_err(failed)
+                self.batch(connection, "COMMIT").map_err(failed)?;
+                Ok(found == 0)
             }
         }
     }
@@ -324,6 +351,10 @@ impl Store for PostgresStore {
     fn set_deadline(&mut self, until: Instant) -> bool {
         self.until = Some(until);
         true
+    }
+
+    fn take_new(&mut self) -> bool {
+        std::mem::take(&mut self.is_new)
     }
 
     fn lease(&mut self, name: &str) -> Result<Option<Box<dyn Lease>>, StoreError> {

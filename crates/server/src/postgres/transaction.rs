@@ -321,14 +321,15 @@ impl Tx for Transaction<'_> {
         self.all(sql, &[&before, &i64::from(limit)], rows::event)
     }
 
-    fn events_of_kind(
+    fn events_of_kinds(
         &mut self,
-        kind: EventKind,
+        kinds: &[EventKind],
         after: i64,
         limit: u32,
     ) -> Result<Vec<(i64, Event)>, StoreError> {
-        let sql = "SELECT * FROM events WHERE seq > $1 AND kind = $2 ORDER BY seq LIMIT $3";
-        self.all(sql, &[&after, &kind.as_str(), &i64::from(limit)], rows::event)
+        let sql = "SELECT * FROM events WHERE seq > $1 AND kind = ANY($2) ORDER BY seq LIMIT $3";
+        let kinds: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+        self.all(sql, &[&after, &kinds, &i64::from(limit)], rows::event)
     }
 
     fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
@@ -345,6 +346,18 @@ impl Tx for Transaction<'_> {
         let sql = "INSERT INTO cursors VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET seq = greatest(cursors.seq, \
              excluded.seq) RETURNING seq";
         self.all(sql, &[&name, &seq], rows::seq).map(|_| ())
+    }
+
+    fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError> {
+        let sql = "WITH gone AS (DELETE FROM events WHERE seq = ANY($1) RETURNING seq) SELECT max(seq) AS seq FROM gone \
+             HAVING count(*) > 0";
+        self.all(sql, &[&numbers], rows::seq).map(|_| ())
+    }
+
+    fn forget_unknowns(&mut self, before: i64) -> Result<u32, StoreError> {
+        let sql = "WITH gone AS (DELETE FROM unknown WHERE last_seen < $1 RETURNING name) SELECT count(*) AS seq FROM gone";
+        let gone = self.all(sql, &[&before], rows::seq)?;
+        Ok(gone.first().map_or(0, |&gone| u32::try_from(gone).unwrap_or(u32::MAX)))
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {

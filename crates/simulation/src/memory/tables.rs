@@ -35,6 +35,7 @@ pub(super) enum Undo {
     Unknown(String, Option<UnknownRecord>),
     Rates(String, BTreeMap<i64, u32>),
     Events(usize),
+    Forgotten(Vec<(i64, Event)>),
     Cursor(String, Option<i64>),
 }
 
@@ -191,6 +192,21 @@ impl Tables {
         note(journal, || Undo::Cursor(name.to_owned(), before));
     }
 
+    pub(super) fn forget_events(&mut self, numbers: &[i64], journal: &mut Journal) {
+        let forgotten = self.events.extract_if(.., |(seq, _)| numbers.contains(seq)).collect();
+        note(journal, || Undo::Forgotten(forgotten));
+    }
+
+    /// Returns how many.
+    pub(super) fn forget_unknowns(&mut self, before: i64, journal: &mut Journal) -> u32 {
+        let (old, kept): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.unknown).into_iter().partition(|(_, known)| known.last_seen < before);
+        self.unknown = kept;
+        let count = u32::try_from(old.len()).unwrap_or(u32::MAX);
+        old.into_iter().for_each(|(name, known)| note(journal, || Undo::Unknown(name, Some(known))));
+        count
+    }
+
     /// Takes changes back, the last one first.
     pub(super) fn undo(&mut self, journal: Vec<Undo>) {
         fn set<T>(table: &mut BTreeMap<String, T>, key: String, before: Option<T>) {
@@ -208,6 +224,10 @@ impl Tables {
                 Undo::Unknown(key, before) => set(&mut self.unknown, key, before),
                 Undo::Rates(key, before) => set(&mut self.rates, key, Some(before)),
                 Undo::Events(count) => self.events.truncate(count),
+                Undo::Forgotten(events) => {
+                    self.events.extend(events);
+                    self.events.sort_by_key(|(seq, _)| *seq);
+                }
                 Undo::Cursor(key, before) => set(&mut self.cursors, key, before),
             }
         }

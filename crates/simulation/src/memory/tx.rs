@@ -104,14 +104,15 @@ impl Tx for Rows<'_> {
         Ok(first(self.tables.events().iter().rev().skip_while(|(seq, _)| *seq >= before), limit))
     }
 
-    fn events_of_kind(
+    fn events_of_kinds(
         &mut self,
-        kind: EventKind,
+        kinds: &[EventKind],
         after: i64,
         limit: u32,
     ) -> Result<Vec<(i64, Event)>, StoreError> {
-        let of_kind = self.tables.events_after(after).iter().filter(|(_, event)| event.kind == kind);
-        Ok(first(of_kind, limit))
+        let of_kinds =
+            self.tables.events_after(after).iter().filter(|(_, event)| kinds.contains(&event.kind));
+        Ok(first(of_kinds, limit))
     }
 
     fn events_of(&mut self, imei: Imei, limit: u32) -> Result<Vec<(i64, Event)>, StoreError> {
@@ -127,6 +128,15 @@ impl Tx for Rows<'_> {
     fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError> {
         self.tables.put_cursor(name, seq, &mut self.journal);
         Ok(())
+    }
+
+    fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError> {
+        self.tables.forget_events(numbers, &mut self.journal);
+        Ok(())
+    }
+
+    fn forget_unknowns(&mut self, before: i64) -> Result<u32, StoreError> {
+        Ok(self.tables.forget_unknowns(before, &mut self.journal))
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {

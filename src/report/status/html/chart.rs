@@ -38,9 +38,13 @@ pub(super) fn charts(
     let spans = SPANS.iter().filter_map(|(name, days)| match days {
         Some(days) => {
             let from = status.now - days * DAY;
-            (from > beginning).then_some((*name, from))
+            (from > beginning).then(|| ((*name).to_owned(), from))
         }
-        None => Some((*name, beginning.min(status.now - 3600))),
+        None => {
+            let is_all = status.history_since != Some(beginning);
+            let name = if is_all { (*name).to_owned() } else { format!("since {}", date(beginning)) };
+            Some((name, beginning.min(status.now - 3600)))
+        }
     });
     let spans: Vec<_> = spans.collect();
     let wanted = spans.len().saturating_sub(1).min(1);
@@ -49,11 +53,16 @@ pub(super) fn charts(
         .enumerate()
         .map(|(n, (name, from))| {
             let mut chart = chart(fleet, status, changes, *from, versions);
-            chart["name"] = (*name).into();
+            chart["name"] = name.as_str().into();
             chart["wanted"] = (n == wanted).into();
             chart
         })
         .collect()
+}
+
+/// The day of a moment.
+fn date(at: i64) -> String {
+    moment(at).chars().take("2026-11-23".len()).collect()
 }
 
 /// The colour of a version: the newest ones have their own.

@@ -37,7 +37,7 @@ pub fn who_left_gives_one_place_back_among_many<S: Subject>() {
     assert_eq!(freed(NOW + 3659), 0);
     assert_eq!(freed(NOW + 3660), 1, "all of them look");
     let (rollout, events) = read(&mut *store, |tx| {
-        Ok((tx.rollout("next/0.10.66")?, tx.events_of_kind(EventKind::PlaceFreed, 0, 9)?))
+        Ok((tx.rollout("next/0.10.66")?, tx.events_of_kinds(&[EventKind::PlaceFreed], 0, 9)?))
     });
     assert_eq!((rollout.places, events.len()), (2, 1));
     let told = many(&subject, |n, store| is_upgrade(&check(&responder, store, n + 1, "0.10.65", NOW + 3700)));

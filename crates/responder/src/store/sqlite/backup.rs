@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,11 +127,12 @@ pub(super) fn take_foreign_log_away(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether there is a log that was written before the database was.
+/// Whether there is a log that was written before the database was. A copy may keep the time of its original,
+/// but not when it was put there.
 fn is_older_log(path: &Path, log: &Path) -> bool {
     let (Ok(database), Ok(log)) = (fs::metadata(path), fs::metadata(log)) else { return false };
-    let times = database.modified().ok().zip(log.modified().ok());
-    log.len() > 0 && times.is_some_and(|(database, log)| database > log)
+    let changed = |file: &fs::Metadata| (file.ctime(), file.ctime_nsec());
+    log.len() > 0 && changed(&database) > changed(&log)
 }
 
 fn is_sound(found: rusqlite::Result<Vec<String>>) -> bool {
@@ -257,6 +258,7 @@ impl SqliteStore {
             log_pages: Arc::default(),
             long_lived: false,
             is_log_stale: false,
+            is_new: false,
         }
     }
 

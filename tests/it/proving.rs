@@ -1,0 +1,248 @@
+//! The limit of unproven devices with real programs, which are killed at random: whichever of them answers, it
+//! is never exceeded by one device, and everybody who comes back gets the release.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use otapress_responder::record::RolloutRecord;
+use otapress_responder::store::Store;
+use otapress_responder::store::sqlite::SqliteStore;
+use otapress_server::location::Location;
+use otapress_server::postgres::{PostgresStore, Server};
+
+use crate::support::postgres::Postgres;
+use crate::support::process::{Client, Fleet, PATIENCE, Serve, YAML, heavy};
+use crate::support::programs::otapress_cgi;
+
+const DEVICES: usize = 30;
+
+/// So many never come back.
+const SILENT: usize = 2;
+
+const PLACES: usize = 3;
+
+const YES: &str = r#"{"upgrade":1}"#;
+
+fn imei(n: usize) -> String {
+    format!("35209900176{n:04}")
+}
+
+fn fleet() -> Fleet {
+    let devices: String = (0..DEVICES).map(|n| format!("  d{n}: {{ imei: \"{}\" }}\n", imei(n))).collect();
+    let fleet = Fleet::new(&YAML.replace("  dev1: { imei: \"352099001761481\" }\n", &devices));
+    assert!(fleet.run(&["build"]).status.success());
+    fleet
+}
+
+/// A number that looks like chance, each time another one.
+fn chance(below: u64) -> u64 {
+    static STATE: AtomicU64 = AtomicU64::new(7);
+    let n = STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((n ^ (n >> 27)) >> 33) % below
+}
+
+/// What the devices know.
+#[derive(Default)]
+struct Seen {
+    /// They were told, and have not reported since.
+    waiting: BTreeSet<usize>,
+    finished: usize,
+}
+
+/// The responders: three that serve, and if the records are in a directory programs that live for one request.
+struct Responders<'a> {
+    fleet: &'a Fleet,
+    state: String,
+    with_cgi: bool,
+    addresses: Mutex<Vec<SocketAddr>>,
+    lost: AtomicUsize,
+}
+
+impl Responders<'_> {
+    fn serve(&self) -> Serve {
+        self.fleet.serve(&["--no-build", "--quiet", "--state", &self.state])
+    }
+
+    /// The answer to a check; none if the responder was killed before it came.
+    fn check(&self, n: usize, version: &str) -> Option<String> {
+        let answer = match self.with_cgi && chance(2) == 0 {
+            true => self.run_cgi(n, version),
+            false => {
+                let address = self.addresses.lock().unwrap()[chance(3) as usize];
+                let agent = format!("GW/{}", imei(n));
+                let reply = Client::connect(address)
+                    .and_then(|mut it| it.send("POST", "/otap/version", &agent, "", version.as_bytes()));
+                reply.ok().map(|reply| {
+                    assert_eq!(reply.status, 200);
+                    reply.text().to_owned()
+                })
+            }
+        };
+        if answer.is_none() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    fn run_cgi(&self, n: usize, version: &str) -> Option<String> {
+        let mut command = Command::new(otapress_cgi());
+        command.env_clear().env("OTAPRESS_OUT", self.fleet.path("out")).env("OTAPRESS_STATE", &self.state);
+        command.env("REQUEST_METHOD", "POST").env("REQUEST_URI", "/otap/version");
+        command.env("CONTENT_LENGTH", version.len().to_string());
+        command.env("HTTP_USER_AGENT", format!("GW/{}", imei(n)));
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // It may have ended before it reads.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), version.as_bytes());
+        if chance(3) == 0 {
+            thread::sleep(Duration::from_millis(chance(12)));
+            child.kill().unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let (head, body) = said.split_once("\r\n\r\n")?;
+        assert!(head.starts_with("Status: 200 "), "{head}");
+        (!body.is_empty()).then(|| body.to_owned())
+    }
+
+    /// Kills one responder after the other, until all devices have finished. Returns how many.
+    fn kill(&self, mut instances: Vec<Serve>, is_over: &AtomicBool) -> usize {
+        let mut kills = 0;
+        while !is_over.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(50 + chance(250)));
+            let n = chance(3) as usize;
+            instances[n].kill();
+            instances[n] = self.serve();
+            self.addresses.lock().unwrap()[n] = instances[n].address;
+            kills += 1;
+        }
+        kills
+    }
+
+    /// What becomes of some of the devices.
+    fn live(&self, mut devices: Vec<usize>, seen: &Mutex<Seen>, begin: Instant) {
+        while !devices.is_empty() {
+            assert!(begin.elapsed() < 4 * PATIENCE, "devices {devices:?} are offered nothing");
+            devices.retain(|&n| {
+                if self.check(n, "0.10.65").is_none_or(|answer| answer != YES) {
+                    return true;
+                }
+                let mut known = seen.lock().unwrap();
+                known.waiting.insert(n);
+                let waiting = &known.waiting;
+                assert!(waiting.len() <= PLACES, "{waiting:?} were told, and only {PLACES} may be");
+                drop(known);
+                if n >= SILENT {
+                    thread::sleep(Duration::from_millis(20 + chance(60)));
+                    // From now on it may have been heard.
+                    seen.lock().unwrap().waiting.remove(&n);
+                    while self.check(n, "0.10.66").is_none() {}
+                }
+                seen.lock().unwrap().finished += 1;
+                false
+            });
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn rollout(state: &str) -> RolloutRecord {
+    let mut store: Box<dyn Store> = match Location::parse(state.into()).unwrap() {
+        Location::Directory(state) => Box::new(SqliteStore::open_read_only(&state, PATIENCE).unwrap()),
+        Location::Postgres(url) => {
+            let server = Server { url: &url, passfile: None, patience: PATIENCE, until: None };
+            Box::new(PostgresStore::open_read_only(&server).unwrap().unwrap())
+        }
+    };
+    let mut rollout = None;
+    store
+        .read(&mut |tx| {
+            rollout = Some(tx.rollout("next/0.10.66")?);
+            Ok(())
+        })
+        .unwrap();
+    rollout.unwrap()
+}
+
+fn the_limit_holds(fleet: &Fleet, state: String, with_cgi: bool) {
+    let _heavy = heavy();
+    let (addresses, lost) = (Mutex::default(), AtomicUsize::new(0));
+    let responders = Responders { fleet, state, with_cgi, addresses, lost };
+    let instances: Vec<_> = (0..3).map(|_| responders.serve()).collect();
+    *responders.addresses.lock().unwrap() = instances.iter().map(|instance| instance.address).collect();
+    let (seen, is_over, begin) = (Mutex::new(Seen::default()), AtomicBool::new(false), Instant::now());
+    let kills = thread::scope(|scope| {
+        let killer = scope.spawn(|| responders.kill(instances, &is_over));
+        let lives: Vec<_> = (0..6)
+            .map(|worker| {
+                let devices = (0..DEVICES).filter(|n| n % 6 == worker).collect();
+                let (responders, seen) = (&responders, &seen);
+                scope.spawn(move || responders.live(devices, seen, begin))
+            })
+            .collect();
+        let ended: Vec<_> = lives.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        is_over.store(true, Ordering::SeqCst);
+        let kills = killer.join().unwrap();
+        ended.into_iter().for_each(|ended| ended.unwrap());
+        kills
+    });
+    let seen = seen.into_inner().unwrap();
+    assert_eq!((seen.finished, seen.waiting.len()), (DEVICES, SILENT));
+    let lost = responders.lost.load(Ordering::Relaxed);
+    assert!(kills >= 3 && lost > 0, "{kills} were killed, and {lost} answers lost");
+    let rollout = rollout(&responders.state);
+    let counts = (rollout.places as usize, rollout.proven as usize, rollout.offered as usize);
+    assert_eq!(counts, (SILENT, DEVICES - SILENT, DEVICES));
+    eprintln!("{:?}: {kills} were killed, {lost} answers lost", begin.elapsed());
+}
+
+#[test]
+fn three_responders_on_one_postgresql_keep_the_limit_while_they_are_killed() {
+    let fleet = fleet();
+    the_limit_holds(&fleet, Postgres::shared().database(), false);
+}
+
+#[test]
+fn responders_and_cgi_programs_on_one_sqlite_keep_the_limit_while_they_are_killed() {
+    let fleet = fleet();
+    let state = fleet.path("state").to_str().unwrap().to_owned();
+    the_limit_holds(&fleet, state, true);
+}
+
+/// A fault in one channel stops the release in all of them, and for pinned devices, on every responder.
+#[test]
+fn a_fault_in_canary_is_refused_everywhere_a_second_later() {
+    let of = |name: &str, from: usize, rest: &str| -> String {
+        (0..4).map(|n| format!("  {name}{n}: {{ imei: \"{}\", {rest} }}\n", imei(from + n))).collect()
+    };
+    let devices = of("canary", 0, "channel: canary") + &of("main", 10, "channel: next");
+    let devices = devices + &of("pin", 20, "release: 0.10.66");
+    let yaml = YAML.replace("{ next: 0.10.66 }", "{ next: 0.10.66, canary: 0.10.66 }");
+    let fleet = Fleet::new(&yaml.replace("  dev1: { imei: \"352099001761481\" }\n", &devices));
+    assert!(fleet.run(&["build"]).status.success());
+    let state = Postgres::shared().database();
+    let instances: Vec<_> =
+        (0..3).map(|_| fleet.serve(&["--no-build", "--quiet", "--state", &state])).collect();
+    let is_told = |at: usize, n: usize| instances[at].check(&imei(n), "0.10.65").text() == YES;
+    assert_eq!([0, 1, 2].map(|n| is_told(n, n)), [true; 3]);
+    assert!(is_told(1, 10) && is_told(2, 20), "it is offered to others, too");
+    for n in 0..3 {
+        let reply = instances[0].notify(&format!("canary{n}"), &imei(n), "907 Invalid JAR");
+        assert_eq!(reply.status, 200);
+    }
+    thread::sleep(Duration::from_secs(1));
+    for at in 0..3 {
+        assert_eq!([11 + at, 21 + at, 3].map(|n| is_told(at, n)), [false; 3]);
+        for name in [format!("main{}", at + 1), format!("pin{}", at + 1)] {
+            let said = fleet.run(&["status", &name, "--state", &state]);
+            let said = String::from_utf8(said.stdout).unwrap();
+            assert!(said.contains("  state             halted"), "{said}");
+        }
+    }
+}
