@@ -5,7 +5,7 @@ OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
 TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX   ?= /usr/local
 
-.PHONY: help demo check test build release cgi install deb dist image book reproducible
+.PHONY: help demo check test cases build release cgi install deb dist image book reproducible
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ check: ## Format, lints and unit tests: under a minute when built, and nothing b
 
 test: ## Everything that CI runs, 20 minutes; on Debian it installs what is missing
 	.ci/run
+
+cases: ## Try the inputs and situations that otapress had faults with; Debian's faketime, sqlite3, zip, exfat-fuse and more
+	$(CARGO) build --locked
+	tests/cases/run $(TARGET)/debug $(CASES)
 
 cgi: ## Make otapress-cgi, linked statically, so that it starts faster
 	$(CARGO) cgi

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
@@ -24,10 +25,13 @@ pub(crate) struct Args {
     /// The access point of the devices' SIM cards
     #[arg(long, value_name = "NAME")]
     apn: Option<String>,
+    /// The vendor of the MIDlet [default: that of the JAR, else Choral]
+    #[arg(long, value_name = "NAME")]
+    vendor: Option<String>,
     /// The first release: its name, vendor and version go into the fleet file
     #[arg(long, value_name = "FILE")]
     jar: Option<PathBuf>,
-    /// Write the configuration of a CI system, too
+    /// Write the configuration of a CI system, too [default: that of the directory's git remote, if known]
     #[arg(long, value_name = "SYSTEM")]
     ci: Option<Ci>,
 }
@@ -38,7 +42,17 @@ enum Ci {
     Github,
     /// GitLab
     Gitlab,
+    /// No CI system
+    None,
 }
+
+/// Hosts whose CI system is known.
+const HOSTS: [(&str, Ci); 4] = [
+    ("github.com", Ci::Github),
+    ("codeberg.org", Ci::Github),
+    ("forgejo.", Ci::Github),
+    ("gitlab.", Ci::Gitlab),
+];
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let file = match &args.dir {
@@ -55,8 +69,27 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         bail!(WrongUsage(format!("--site: `{site}` cannot be the site: it has a query")));
     };
     let apn = asked(args.apn.as_deref(), "--apn", "The access point of the SIM cards: ")?;
-    let release = args.jar.as_deref().map(read_jar).transpose()?;
-    let text = fleet_file(&site, &apn, release.as_ref().map(|(jar, _)| jar), &token()?);
+    // Somebody is there who was asked for the site or the access point.
+    let answers = (args.site.is_none() || args.apn.is_none()) && args.jar.is_none();
+    let jar = match answers.then(|| answer("The first JAR (empty: none yet): ")).transpose()? {
+        Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
+        _ => args.jar.clone(),
+    };
+    let release = jar.as_deref().map(read_jar).transpose()?;
+    let jar = release.as_ref().map(|(jar, _)| jar);
+    let vendor = match (&args.vendor, jar) {
+        (Some(vendor), Some(jar)) if vendor != jar.vendor() => {
+            bail!(WrongUsage(format!("--vendor: the vendor in the JAR is `{}`", jar.vendor())));
+        }
+        (Some(vendor), _) => vendor.clone(),
+        (None, Some(jar)) => jar.vendor().to_owned(),
+        (None, None) if answers => match answer(&format!("The vendor of the MIDlet (empty: {VENDOR}): "))? {
+            none if none.is_empty() => VENDOR.to_owned(),
+            vendor => vendor,
+        },
+        (None, None) => VENDOR.to_owned(),
+    };
+    let text = fleet_file(&site, &apn, &vendor, jar, &token()?);
     let loaded = parse(text.clone(), None);
     if let Some(mistake) = loaded.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
         bail!(WrongUsage(mistake.message.clone()));
@@ -67,7 +100,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         (dir.join(".gitignore"), IGNORED.as_bytes().to_vec()),
         (dir.join(".gitattributes"), ATTRIBUTES.as_bytes().to_vec()),
     ];
-    match args.ci {
+    match args.ci.or_else(|| ci_of(dir)) {
         Some(Ci::Github) => {
             files.push((dir.join("ci/action.yml"), include_bytes!("../../ci/action.yml").to_vec()));
             files.push((dir.join(".github/workflows/otapress.yml"), WORKFLOW.as_bytes().to_vec()));
@@ -75,7 +108,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         Some(Ci::Gitlab) => {
             files.push((dir.join(".gitlab-ci.yml"), include_bytes!("../../ci/gitlab.yml").to_vec()));
         }
-        None => {}
+        Some(Ci::None) | None => {}
     }
     if let Some((jar, bytes)) = &release {
         let name = format!("{}-{}.jar", jar.name(), jar.version_text());
@@ -95,9 +128,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let option = if args.dir.is_some() { format!(" -f {}", file.display()) } else { String::new() };
     let add = match release {
         Some(_) => String::new(),
-        None => format!(
-            "  otapress{option} add FILE.jar            the first release; then name it in `channels`\n"
-        ),
+        None => format!("  otapress{option} add FILE.jar\n  otapress{option} promote stable VERSION --new\n"),
     };
     print(format!(
         "wrote {}\nnext:\n{add}  otapress{option} edit add-device ID --imei IMEI\n  otapress{option} serve\n",
@@ -113,15 +144,38 @@ fn asked(given: Option<&str>, option: &str, question: &str) -> anyhow::Result<St
     if !io::stdin().is_terminal() {
         bail!(WrongUsage(format!("{option} is missing, and there is no terminal to ask on")));
     }
+    match answer(question)? {
+        none if none.is_empty() => bail!(WrongUsage(format!("{option} is missing"))),
+        text => Ok(text),
+    }
+}
+
+/// What somebody types on the terminal; may be empty.
+fn answer(question: &str) -> anyhow::Result<String> {
     let mut err = io::stderr().lock();
     err.write_all(question.as_bytes())?;
     err.flush()?;
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("cannot read the terminal")?;
-    match line.trim() {
-        "" => bail!(WrongUsage(format!("{option} is missing"))),
-        text => Ok(text.to_owned()),
-    }
+    Ok(line.trim().to_owned())
+}
+
+/// The CI system of the host of a directory's git remote.
+fn ci_of(dir: &Path) -> Option<Ci> {
+    // The directory may be made only now, in a repository that is there.
+    let dir = Path::new(".").join(dir);
+    let dir = dir.ancestors().find(|dir| dir.is_dir())?;
+    let output = Command::new("git").arg("-C").arg(dir).args(["remote", "-v"]).output().ok()?;
+    let remotes = String::from_utf8_lossy(&output.stdout).to_lowercase();
+    let urls = remotes.lines().filter_map(|line| line.split_whitespace().nth(1));
+    // `https://HOST/…`, `ssh://USER@HOST/…`, `USER@HOST:…`
+    let hosts = urls.map(|url| {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let end = rest.find(['/', ':']).unwrap_or(rest.len());
+        rest[..end].rsplit('@').next().unwrap_or_default()
+    });
+    let mut known = hosts.filter_map(|host| HOSTS.iter().find(|(known, _)| host.starts_with(known)));
+    known.next().map(|(_, ci)| *ci)
 }
 
 fn read_jar(path: &Path) -> anyhow::Result<(Jar, Vec<u8>)> {
@@ -140,16 +194,19 @@ fn token() -> anyhow::Result<String> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn fleet_file(site: &Site, apn: &str, jar: Option<&Jar>, token: &str) -> String {
+/// The vendor of the firmware.
+const VENDOR: &str = "Choral";
+
+fn fleet_file(site: &Site, apn: &str, vendor: &str, jar: Option<&Jar>, token: &str) -> String {
     let site = site.as_str();
-    let (name, vendor) = jar.map_or(("OwnTracks", "Choral"), |jar| (jar.name(), jar.vendor()));
+    let name = jar.map_or("OwnTracks", Jar::name);
     let quoted = |text: &str| format!("{text:?}");
     let channels = match jar {
         Some(jar) => {
             format!("channels:\n  stable: {}\n\ndefault: {{ channel: stable }}\n", jar.version_text())
         }
         None => "\
-# With the first release: `channels: { stable: 0.10.65 }`, and below it `default: { channel: stable }`.
+# `otapress promote stable VERSION --new` makes the first one, which is that of every device.
 channels: {}
 "
         .into(),

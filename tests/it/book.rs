@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
+use crate::support::process::{self, Serve};
 use crate::support::project::{Project, make_jar, repository};
 
 /// Every text that people read on their way through the repository, by its path.
@@ -188,6 +189,38 @@ fn whole_fleets_are_good() {
     assert!(fleets >= 3, "{fleets}");
 }
 
+/// From nothing to a served fleet in the three commands of the README, with nothing but the program and a JAR.
+#[test]
+fn the_quickstart_is_three_commands() {
+    let text = read(&repository().join("README.md"));
+    let (_, after) = text.split_once("## A first fleet\n").unwrap();
+    let (_, block) = blocks(after).into_iter().next().unwrap();
+    let lines: Vec<_> = block.lines().collect();
+    let [init, add, serve] = lines[..] else { panic!("{block}") };
+    assert!(init.ends_with(" && cd fleet") && serve.starts_with("otapress serve "), "{block}");
+    let project = Project::empty().file("OwnTracks.jar", make_jar("0.10.65", "good"));
+    for (line, dir) in [(init, ""), (add, "fleet")] {
+        let mut command = Command::new("sh");
+        command
+            .args(["-euc", line])
+            .current_dir(project.path(dir))
+            .env("PATH", path())
+            .env_remove("OTAPRESS_STATE");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+    }
+    let fleet = project.path("fleet/fleet.yaml");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--fleet", fleet.to_str().unwrap()];
+    let serve = Serve::start(process::otapress(arguments)).unwrap();
+    assert_eq!(serve.get("/files/dev1/OwnTracks.jad").status, 200);
+}
+
+/// Where the programs under test come before all others.
+fn path() -> String {
+    let bin = Path::new(env!("CARGO_BIN_EXE_otapress")).parent().unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
 /// Every command of the tutorial but for those that wait for somebody.
 #[test]
 fn the_tutorial_works_as_it_is_written() {
@@ -198,14 +231,13 @@ fn the_tutorial_works_as_it_is_written() {
         .file("fleet.yaml", fleet)
         .file("OwnTracks.jar", make_jar("0.10.65", "good"))
         .file("OwnTracks-0.10.66.jar", make_jar("0.10.66", "good"));
-    let bin = Path::new(env!("CARGO_BIN_EXE_otapress")).parent().unwrap();
     let mut ran = 0;
     for (_, block) in blocks.iter().filter(|(language, block)| *language == "sh" && !block.contains("8810")) {
         for line in block.lines().filter(|line| *line != "otapress serve") {
             let output = Command::new("bash")
                 .args(["-euc", line])
                 .current_dir(project.path(""))
-                .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()))
+                .env("PATH", path())
                 .env_remove("OTAPRESS_STATE")
                 .output()
                 .unwrap();

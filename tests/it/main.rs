@@ -37,6 +37,7 @@ mod life;
 mod load;
 mod make;
 mod migration;
+mod month;
 mod moving;
 mod notices;
 mod operator;

@@ -325,10 +325,8 @@ impl<'a> FleetFile<'a> {
         let name = yaml::scalar(device);
         match self.top.entry("devices") {
             None => Ok(self.at_the_end("devices", &format!("\n  {name}: {value}"))),
-            Some((key, devices)) if matches!(devices.value, Value::Null) => {
-                yaml::set(self.text, key, devices, &format!("{{ {name}: {value} }}"))
-                    .map_err(|why| self.refuse(key.range.start, "devices", why))
-            }
+            Some((key, devices)) if devices.is_empty() => yaml::first(self.text, key, devices, &name, &value)
+                .map_err(|why| self.refuse(key.range.start, "devices", why)),
             Some((key, devices)) => {
                 if devices.is_anchored || matches!(devices.value, Value::Alias) {
                     return Err(self.refuse(key.range.start, "devices", "is shared through an anchor"));

@@ -111,8 +111,11 @@ fn devices_are_added_wherever_there_is_room() {
     let one = "devices:\n  a: { imei: \"352099001761481\" } # last";
     for (devices, wanted) in [
         ("", format!("devices:\n  {entry}\n")),
-        ("devices:\n", format!("devices: {{ {entry} }}\n")),
-        ("devices: {}\n", format!("devices: {{ {entry} }}\n")),
+        ("devices:\n", format!("devices:\n  {entry}\n")),
+        ("devices: # none yet\n", format!("devices: # none yet\n  {entry}\n")),
+        ("devices: {}\n", format!("devices:\n  {entry}\n")),
+        ("devices: {}   # none yet", format!("devices: # none yet\n  {entry}")),
+        ("\"devices\": {\n}\n", format!("\"devices\":\n  {entry}\n")),
         (one, format!("{one}\n  {entry}")),
         (&format!("{one}\nlimits: {{ url: 90 }}\n"), format!("{one}\n  {entry}\nlimits: {{ url: 90 }}\n")),
     ] {
@@ -241,7 +244,7 @@ fn the_first_channel_comes_with_the_default() {
     for channels in ["channels:\n", "channels: {}\n"] {
         let text = format!("{head}{channels}");
         let is = edited(&[("fleet.yaml", &text)], &edits).unwrap();
-        let wanted = format!("{head}channels: {{ stable: 0.10.65 }}\ndefault:\n  channel: stable\n");
+        let wanted = format!("{head}channels:\n  stable: 0.10.65\ndefault:\n  channel: stable\n");
         assert_eq!(is["fleet.yaml"], wanted);
     }
 }

@@ -30,6 +30,10 @@ impl FleetFile<'_> {
                 },
                 (Step::Key(key), Value::Map { .. }) => match node.entry(key) {
                     Some((name, old)) if rest.is_empty() => yaml::set(self.text, name, old, value),
+                    Some((name, below)) if depth == 0 && rest.len() == 1 && below.is_empty() => {
+                        let key = rest[0].key().unwrap_or_default();
+                        yaml::first(self.text, name, below, &yaml::scalar(key), value)
+                    }
                     Some((name, below)) => {
                         (above, node) = (Some(name), below);
                         continue;

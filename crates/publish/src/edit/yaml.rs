@@ -69,6 +69,15 @@ impl Node {
         self.entries().iter().find(|(name, _)| name.text() == Some(key))
     }
 
+    /// Whether it is a mapping without entries, or nothing.
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::Map { entries, .. } => entries.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Whether a new line can follow the line of its end.
     fn ends_with_its_line(&self) -> bool {
         match &self.value {
@@ -247,6 +256,37 @@ pub(super) fn insert(text: &str, map: &Node, key: &str, value: &str) -> Result<R
             let end = line_end(text, first.range.start);
             at(first.range.start, format!("{key}: {value}{end}{indent}"))
         }
+    }
+}
+
+/// Gives an entry that has none yet its first one, in a line of its own where the entry itself has one.
+pub(super) fn first(
+    text: &str,
+    above: &Node,
+    old: &Node,
+    key: &str,
+    value: &str,
+) -> Result<Replacement, String> {
+    if old.is_anchored {
+        return Err("is an anchor, which other entries refer to".into());
+    }
+    let colon = after_colon(text, above).filter(|_| begins_its_line(text, above.range.start));
+    let behind = colon.map(|colon| {
+        // An absent value has no place of its own.
+        let end = if old.range.is_empty() { colon } else { old.range.end };
+        (colon, end, text[end..next_line(text, end)].trim())
+    });
+    match behind {
+        Some((colon, end, rest)) if rest.is_empty() || rest.starts_with('#') => {
+            let start = line_start(text, above.range.start);
+            let (indent, after) = (&text[start..above.range.start], next_line(text, end));
+            let end = line_end(text, colon);
+            let comment = if rest.is_empty() { String::new() } else { format!(" {rest}") };
+            let last = if text[..after].ends_with('\n') { end } else { "" };
+            let text = format!("{comment}{end}{indent}  {key}: {value}{last}");
+            Ok(Replacement { range: colon..after, text })
+        }
+        _ => set(text, above, old, &format!("{{ {key}: {value} }}")),
     }
 }
 
