@@ -244,7 +244,7 @@ fn of_two_on_one_postgresql_database_one_is_active() {
 
     // The server cuts the active one off: whoever has the lease then goes on.
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
-               WHERE locktype = 'advisory' AND datname = current_database() AND granted";
+               WHERE locktype = 'advisory' AND datname = current_database() AND mode = 'ExclusiveLock' AND granted";
     assert_eq!(server.psql(&url, cut).trim(), "1");
     happen(100);
     wait_until(|| cursor() == "200", || format!("{}: {} {}", cursor(), first.log(), second.log()));

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use super::{Durability, Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
+use super::{Durability, Standing, Store, StoreError, Tx};
 use crate::fixture::{self, NOW, OneByOne as _, Out, aimed, check, imei, is_upgrade, notify, target};
 use crate::record::{
     ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
-    ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
+    ResultRecord, RolloutRecord, Sent, SettingsRecord, Verdict,
 };
 use crate::records::{Changes, Keys};
 use crate::waves::Waves;
@@ -23,8 +23,8 @@ mod rollouts;
 mod whole;
 
 pub use forgetting::{
-    numbers_are_never_given_twice, old_events_are_forgotten_in_their_time, unknown_devices_are_forgotten,
-    what_a_reader_has_not_read_is_kept,
+    numbers_are_never_given_twice, old_events_are_forgotten_in_their_time, unknown_devices_are_bounded,
+    unknown_devices_are_forgotten, what_a_reader_has_not_read_is_kept,
 };
 pub use places::{places_come_in_pages, who_left_gives_one_place_back_among_many};
 pub use rollouts::{
@@ -408,29 +408,6 @@ pub fn one_has_a_lease<S: Subject>() {
 
     let winners = many(&subject, |_, store| store.lease("many").unwrap());
     assert_eq!(winners.iter().flatten().count(), 1);
-}
-
-pub fn unknown_devices_are_bounded<S: Subject>() {
-    let subject = S::new();
-    let mut store = subject.open();
-    let unknown = |n: u32, last_seen| UnknownRecord {
-        name: format!("{n:015}"),
-        first_seen: NOW,
-        last_seen,
-        said: format!("said {n}"),
-    };
-    write(&mut *store, |tx| {
-        (0..UNKNOWN_LIMIT).try_for_each(|n| tx.put_unknown(&unknown(n, NOW + i64::from(n))))
-    });
-    write(&mut *store, |tx| tx.put_unknown(&unknown(0, NOW + 99_999)));
-    write(&mut *store, |tx| tx.put_unknown(&unknown(UNKNOWN_LIMIT, NOW + 99_998)));
-    let mut find = |n: u32| read(&mut *store, |tx| tx.unknown(&format!("{n:015}")));
-    assert_eq!(find(0), Some(unknown(0, NOW + 99_999)), "heard of again");
-    assert_eq!(find(1), None, "not heard of for longest");
-    assert_eq!(find(2), Some(unknown(2, NOW + 2)));
-    let latest = read(&mut *store, |tx| tx.unknowns(2));
-    assert_eq!(latest, [unknown(0, NOW + 99_999), unknown(UNKNOWN_LIMIT, NOW + 99_998)]);
-    assert_eq!(read(&mut *store, |tx| tx.unknowns(u32::MAX)).len(), UNKNOWN_LIMIT as usize);
 }
 
 pub fn standings_are_counted<S: Subject>() {

@@ -6,6 +6,7 @@ use super::{Subject, full_device, id, read, write};
 use crate::fixture::{NOW, OneByOne as _};
 use crate::record::{Event, EventKind, UnknownRecord};
 use crate::retention::{Forgotten, prune};
+use crate::store::UNKNOWN_LIMIT;
 use crate::store::copy::copy;
 use crate::store::sqlite::SqliteStore;
 
@@ -89,4 +90,27 @@ pub fn unknown_devices_are_forgotten<S: Subject>() {
     assert_eq!((all.events, all.unknowns), (0, 2));
     let kept: Vec<_> = read(&mut *store, |tx| tx.unknowns(9)).into_iter().map(|of| of.name).collect();
     assert_eq!(kept, ["u4", "u3", "u2"]);
+}
+
+pub fn unknown_devices_are_bounded<S: Subject>() {
+    let subject = S::new();
+    let mut store = subject.open();
+    let unknown = |n: u32, last_seen| UnknownRecord {
+        name: format!("{n:015}"),
+        first_seen: NOW,
+        last_seen,
+        said: format!("said {n}"),
+    };
+    write(&mut *store, |tx| {
+        (0..UNKNOWN_LIMIT).try_for_each(|n| tx.put_unknown(&unknown(n, NOW + i64::from(n))))
+    });
+    write(&mut *store, |tx| tx.put_unknown(&unknown(0, NOW + 99_999)));
+    write(&mut *store, |tx| tx.put_unknown(&unknown(UNKNOWN_LIMIT, NOW + 99_998)));
+    let mut find = |n: u32| read(&mut *store, |tx| tx.unknown(&format!("{n:015}")));
+    assert_eq!(find(0), Some(unknown(0, NOW + 99_999)), "heard of again");
+    assert_eq!(find(1), None, "not heard of for longest");
+    assert_eq!(find(2), Some(unknown(2, NOW + 2)));
+    let latest = read(&mut *store, |tx| tx.unknowns(2));
+    assert_eq!(latest, [unknown(0, NOW + 99_999), unknown(UNKNOWN_LIMIT, NOW + 99_998)]);
+    assert_eq!(read(&mut *store, |tx| tx.unknowns(u32::MAX)).len(), UNKNOWN_LIMIT as usize);
 }
