@@ -5,6 +5,9 @@
 # desktop library really does must be found: class literals, and classes and members that CLDC lacks. `javap` must agree
 # with each of them; any other finding is a false alarm, and the script fails.
 #
+# With all seven it tries 1,030 classes, and `javap` confirms 55 class literals and 688 missing classes and members. That takes
+# two minutes of a processor, most of them in ProGuard and `javap`, and so it is run before a release and not by .ci/run.
+#
 # Needs a JDK 17, ProGuard, unzip and Rust. Debian: openjdk-17-jdk-headless proguard-cli unzip, and the libraries:
 # libcommons-cli-java libcommons-io-java libcommons-lang3-java libjsr305-java libslf4j-java libplexus-utils2-java
 set -euo pipefail

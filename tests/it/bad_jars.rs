@@ -1,11 +1,13 @@
 //! JARs that a device could not install or start: none passes `add`, `check` or `build`.
 //!
-//! `tests/bad-jars.txt` has what `add` says of each; `UPDATE_GOLDEN=1` rewrites it (and fails).
+//! `tests/bad-jars.txt` has what `add` says of each; `UPDATE_GOLDEN=1` rewrites it (and fails). A JVM
+//! agrees where it can judge.
 
 use std::fmt::Write as _;
 
 use otapress_publish::diag::Code as Diagnosed;
 
+use crate::java::run_java;
 use crate::support::jar::class::{
     ABSTRACT, ClassBuilder, Code, FIELD, FINAL, INTERFACE, INTERFACE_METHOD, METHOD, NATIVE, PRIVATE, PUBLIC,
     STATIC, SUPER,
@@ -426,4 +428,46 @@ fn what_is_allowed_is_taken() {
         Diagnosed::all().filter(|code| matches!(code, Diagnosed::Class(_))).map(Diagnosed::as_str).collect();
     let ran = allowed(&codes.join(", ")).run("add new.jar");
     assert_eq!(ran.status, 0, "{}", ran.stderr);
+}
+
+/// Parts of the names of bad suites that a JVM of today starts all the same.
+const JAVA_TAKES: &[&str] = &[
+    // CLDC's own preverification, which desktop Java skips as an unknown attribute.
+    "not-preverified",
+    "stack-map-",
+    // What CLDC lacks and desktop Java has: later versions, subroutines, and classes.
+    "version-java-5",
+    "version-java-8",
+    "jsr",
+    "string-builder",
+    "collections",
+    "class-left-out-and-caught",
+    // A limit of CLDC's VM, packages that it protects, and a manifest.
+    "frame-too-large",
+    "package-of-rms",
+    "midlet-with-slashes",
+];
+
+/// Everything that is wrong with a class, and that a verifying JVM can judge, is wrong there, too.
+#[test]
+fn a_java_vm_refuses_what_it_can_judge() {
+    let base = "javax/microedition/midlet/MIDlet";
+    let midlet = ClassBuilder::new(base, "java/lang/Object").constructor();
+    let platform = good().class(&midlet, base).without_entry("demo/OwnTracks.class").build();
+    let is_about_classes = |jar: &[u8]| {
+        let (_, faults) = otapress_publish::jar::judge(jar, &Default::default());
+        faults.iter().any(|fault| fault.is_error() && matches!(fault.code, Diagnosed::Class(_)))
+    };
+    let (mut names, mut jars) = (vec!["good"], vec![platform, good().build()]);
+    for (name, jar) in cases().into_iter().filter(|(_, jar)| is_about_classes(jar)) {
+        names.push(name);
+        jars.push(jar);
+    }
+    let verdicts = run_java("StartSuites", &jars);
+    assert_eq!(verdicts.len(), names.len());
+    let is_known = |name: &str| name == "good" || JAVA_TAKES.iter().any(|part| name.starts_with(part));
+    for (name, verdict) in names.iter().zip(&verdicts) {
+        assert_eq!(verdict == "taken", is_known(name), "{name}: {verdict}");
+    }
+    assert!(verdicts.iter().filter(|verdict| *verdict != "taken").count() > 45, "{verdicts:?}");
 }

@@ -53,10 +53,10 @@ const STRICTER_JAD: &[&str] = &[
 
 type Attributes = Vec<(String, String)>;
 
-/// What Java makes of each text.
-fn java(texts: &[Vec<u8>]) -> Vec<Result<Attributes, String>> {
+/// The lines of a program in tests/java that is given each of the inputs behind its length.
+pub fn run_java(program: &str, inputs: &[Vec<u8>]) -> Vec<String> {
     let mut child = Command::new("java")
-        .arg(repository().join("tests/java/ReadManifests.java"))
+        .arg(repository().join(format!("tests/java/{program}.java")))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         // It tells there what it thinks of attributes given twice.
@@ -67,8 +67,8 @@ fn java(texts: &[Vec<u8>]) -> Vec<Result<Attributes, String>> {
         );
     let mut input = child.stdin.take().unwrap();
     let length = |n: usize| u32::try_from(n).unwrap().to_be_bytes();
-    let mut bytes = length(texts.len()).to_vec();
-    for text in texts {
+    let mut bytes = length(inputs.len()).to_vec();
+    for text in inputs {
         bytes.extend(length(text.len()));
         bytes.extend(text);
     }
@@ -76,6 +76,11 @@ fn java(texts: &[Vec<u8>]) -> Vec<Result<Attributes, String>> {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// What Java makes of each text.
+fn java(texts: &[Vec<u8>]) -> Vec<Result<Attributes, String>> {
     let text = |hex: &str| {
         let bytes = (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap());
         String::from_utf8(bytes.collect()).unwrap()
@@ -87,7 +92,7 @@ fn java(texts: &[Vec<u8>]) -> Vec<Result<Attributes, String>> {
         }
         (_, message) => Err(text(message)),
     };
-    let lines: Vec<_> = String::from_utf8(output.stdout).unwrap().lines().map(read).collect();
+    let lines: Vec<_> = run_java("ReadManifests", texts).iter().map(|line| read(line)).collect();
     assert_eq!(lines.len(), texts.len());
     lines
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Builds the two example JARs into a directory: tests/jars/build.sh OUTDIR
+# Builds the two example JARs into a directory: tests/jars/build.sh OUTDIR; `--jdk` prints only the JDK that it would take.
 #
-# Needs a JDK from 17 to 19 (`jar --date` came with 17, and `javac -source 7` went with 20) and ProGuard. The classes
+# Needs a JDK from 17 to 19 (`jar --date` came with 17, and `javac -source 7` went with 20), which may be another one than the
+# default, and ProGuard. The classes
 # are what a Java ME toolchain makes: compiled against stubs of the device's classes alone, so that nothing else
 # can be used, then preverified for CLDC by ProGuard, which also sets the version of the class files. The bytes are the same on every machine: nothing depends on
 # the clock, the locale, the time zone or the umask, entries are given in a fixed order and without
@@ -9,9 +10,28 @@
 set -eu
 
 if [ $# -ne 1 ]; then
-    echo "usage: $0 OUTDIR" >&2
+    echo "usage: $0 OUTDIR | --jdk" >&2
     exit 2
 fi
+jdk=
+for javac in "$(command -v javac || true)" /usr/lib/jvm/*/bin/javac; do
+    [ -x "$javac" ] || continue
+    case $("$javac" -version 2>&1) in
+        'javac '1[789]*)
+            jdk=$(dirname -- "$javac")
+            break
+            ;;
+    esac
+done
+if [ -z "$jdk" ]; then
+    echo "$0: there is no JDK from 17 to 19, in PATH or /usr/lib/jvm; later ones cannot compile for Java 7" >&2
+    exit 1
+fi
+if [ "$1" = --jdk ]; then
+    echo "$jdk"
+    exit
+fi
+PATH=$jdk:$PATH
 mkdir -p -- "$1"
 out=$(cd -- "$1" && pwd)
 here=$(cd -- "$(dirname -- "$0")" && pwd)
