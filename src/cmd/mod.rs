@@ -21,6 +21,7 @@ mod interrupt;
 mod keep;
 pub(crate) mod man;
 pub(crate) mod plan;
+mod plan_records;
 pub(crate) mod probe;
 mod project;
 pub(crate) mod promote;

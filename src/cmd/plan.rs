@@ -1,6 +1,6 @@
 //! `otapress plan`: what a build would change, and for whom; and that a build does what was planned.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,12 @@ use anyhow::{Context as _, bail};
 
 use super::files::replace;
 use super::project::Project;
-use super::{now, required_store};
+use super::{now, plan_records};
 use crate::context::{Exit, Global, print};
 use crate::report::json;
 use crate::report::plan::json::{self as plan_json, fingerprints};
 use crate::report::plan::markdown::markdown;
 use crate::report::plan::{Style, text::text};
-use otapress_core::id::Imei;
 use otapress_core::out::Part;
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
@@ -30,7 +29,6 @@ use otapress_publish::publish::hashes::Hashes;
 use otapress_publish::publish::place::real_path;
 use otapress_publish::publish::scan::Existing;
 use otapress_publish::tree::Tree;
-use otapress_responder::store::Store as _;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -66,9 +64,6 @@ Examples:
   otapress plan --against /backup/out        from that directory to out/
 
 Values of settings that hold secrets are never shown.";
-
-/// Devices read from the records per page.
-const PAGE: u32 = 1000;
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if let Some(old) = &args.against {
@@ -124,7 +119,7 @@ fn published_jar(dir: &Path, view: &View, version: Version) -> Option<Jar> {
 
 fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyhow::Result<Exit> {
     if global.names_state() {
-        plan.locate(&reported(global)?);
+        plan_records::read(global)?.tell(&mut plan, names);
     }
     let now = args.at.unwrap_or_else(now);
     let style = Style { names, in_full: global.verbose, now, colour: global.colour_data() };
@@ -139,22 +134,6 @@ fn show(global: &Global, args: &Args, mut plan: Plan, names: &Names<'_>) -> anyh
     };
     print(shown)?;
     Ok(if args.exit_code && !plan.is_empty() { Exit::Differs } else { Exit::Done })
-}
-
-/// The version that each device has reported last.
-fn reported(global: &Global) -> anyhow::Result<HashMap<Imei, Version>> {
-    let mut store = required_store(global)?;
-    let mut reported = HashMap::new();
-    store.read(&mut |tx| {
-        let mut after = None;
-        loop {
-            let page = tx.devices(after, PAGE)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.imei);
-            reported.extend(page.iter().filter_map(|device| Some((device.imei, device.reported?))));
-        }
-    })?;
-    Ok(reported)
 }
 
 /// Sees that a saved plan is still what a build would do.

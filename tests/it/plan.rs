@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use otapress_responder::record::DeviceRecord;
+use otapress_responder::record::{DeviceRecord, Halt, OfferRecord, RolloutRecord};
 use otapress_responder::records::Changes;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_responder::store::{Durability, Store as _};
@@ -209,7 +209,76 @@ fn devices_are_where_the_records_say() {
         upgrade.unwrap()["running"],
         serde_json::json!({ "before": 1, "after": 1, "other": 1, "unknown": 2 })
     );
+    let obstacles = |json: &Value| {
+        let all = json["obstacles"].as_array().cloned().unwrap_or_default();
+        let one =
+            |of: &Value| format!("{} {} {}", of["rollout"], of["obstacle"], of["devices"]).replace('"', "");
+        all.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(obstacles(&json), [""; 0]);
+
+    // One has used its attempts, others take the places there are, and then the brake is pulled.
+    let rollout = RolloutRecord { places: 3, ..RolloutRecord::new("stable/0.10.66") };
+    let offer = OfferRecord {
+        attempts: 3,
+        ..OfferRecord::proof(&rollout, "0.10.66".parse().unwrap(), 1_796_112_000)
+    };
+    let mut record = DeviceRecord::new("352099001761549".parse().unwrap(), 1_796_112_000);
+    record.reported = Some("0.10.65".parse().unwrap());
+    record.offers.push(offer);
+    let halt = Halt { at: 1_796_112_000, reason: "3 devices report a fault of the artifact".into() };
+    let put = |rollout: &RolloutRecord| {
+        let state = case.after.path("state");
+        let mut store = SqliteStore::open(&state, std::time::Duration::from_secs(10)).unwrap();
+        let mut changes = Changes { rollouts: vec![rollout], ..Changes::default() };
+        changes.device(&record);
+        store.write(Durability::Power, &mut |tx| tx.put(&changes)).unwrap();
+    };
+    let mut text = String::new();
+    for rollout in [rollout.clone(), RolloutRecord { halted: Some(halt), ..rollout }] {
+        put(&rollout);
+        let ran = case.after.run("plan -s state");
+        let (_, rest) = ran.stdout.split_once("In the way\n").unwrap_or_else(|| panic!("{}", ran.stdout));
+        text += rest.split("\n\n").next().unwrap();
+        text += "\n\n";
+    }
+    for line in [
+        "  ~ stable/0.10.66 is exhausted: 1 device (v1)\n",
+        "      they have used their attempts; `otapress retry` gives them new ones\n",
+        "  ~ stable/0.10.66 is proving: 4 devices (v1, ",
+        "      they wait for 3 devices that were sent it and not heard of since\n",
+        "  ! stable/0.10.66 is halted, since 3 devices report a fault of the artifact: 4 devices (v1, ",
+        "      they are offered nothing before `otapress resume stable/0.10.66`",
+    ] {
+        assert!(text.contains(line), "no `{line}` in\n{text}");
+    }
+    let json: Value = serde_json::from_str(&case.after.run("plan --json -s state").stdout).unwrap();
+    let said = obstacles(&json);
+    assert_eq!((said.len(), &*said[0]), (2, "stable/0.10.66 exhausted [v1]"), "{said:?}");
     case.after.run("plan -s nowhere").expect(1, "", "error: there is no state in `nowhere`: no device has asked yet, or it is kept elsewhere (`--state`)\n");
+}
+
+/// As an otapress 0.1 spelled a release otherwise than its manifest does.
+#[test]
+fn a_release_that_was_spelled_otherwise_changes_buckets_once() {
+    let case = Case::new(&repository().join("tests/plan/nothing"));
+    let vc = case.after.path("out/vc");
+    let mut renamed = 0;
+    for file in fs::read_dir(&vc).unwrap() {
+        let file = file.unwrap().path();
+        let text = fs::read_to_string(&file).unwrap();
+        let other = text.replace("/0.10.65\"", "/0.10.065\"");
+        renamed += usize::from(text != other);
+        fs::write(file, other).unwrap();
+    }
+    assert!(renamed > 0);
+    let plan = case.after.run(&format!("plan -q --at {TODAY}")).stdout;
+    let rules = "\
+Rules
+  ~ spelling of next: next/0.10.065 → next/0.10.65: 3 devices (c4, c5, c6)
+      as in its manifest: their buckets change this once; attempts and failures are counted anew
+";
+    assert!(plan.contains(rules), "{plan}");
 }
 
 #[test]

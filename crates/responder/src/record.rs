@@ -158,7 +158,7 @@ pub struct OfferRecord {
 
 impl OfferRecord {
     /// A record of a device that runs the release without having been offered it.
-    pub(super) fn proof(rollout: &RolloutRecord, release: Version, now: i64) -> Self {
+    pub fn proof(rollout: &RolloutRecord, release: Version, now: i64) -> Self {
         OfferRecord {
             rollout: rollout.id.clone(),
             target: release,

@@ -1,5 +1,5 @@
-//! Waves that open by success, whatever happens: each opens once, never early, and no device of a closed one is
-//! told to upgrade.
+//! Waves that open by success, whatever happens: each opens once, never early, and no device of a closed
+//! one is told to upgrade.
 //!
 //! [`edited_fleets`] plays edits of a fleet, devices that come and go, and failures over the pure core.
 //! [`three_hosts`] plays three responders on one store whose transactions fail before, while and after they

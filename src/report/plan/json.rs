@@ -14,7 +14,7 @@ use otapress_core::version::Version;
 use otapress_core::wire;
 use otapress_publish::plan::view::Fingerprint;
 use otapress_publish::plan::{
-    Change, Devices, Kind, Opening, Plan, Proof, Pushed, Rule, Running, Side, State, Upgrades,
+    Change, Devices, Hindrance, Kind, Opening, Plan, Proof, Pushed, Rule, Running, Side, State, Upgrades,
 };
 use otapress_publish::price::{Costs, Month};
 use otapress_publish::settings::is_secret;
@@ -35,6 +35,9 @@ struct View {
     waves: Vec<WaveView>,
     departures: Vec<DepartureView>,
     rules: Vec<RuleView>,
+    /// If the records were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    obstacles: Vec<ObstacleView>,
     settings: Vec<SettingView>,
     jad_moves: Vec<JadMoveView>,
     jads_rewritten: usize,
@@ -45,6 +48,15 @@ struct View {
     /// If the fleet has a `dataPlan`.
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView>,
+}
+
+#[derive(Serialize)]
+struct ObstacleView {
+    rollout: String,
+    obstacle: &'static str,
+    reason: Option<String>,
+    count: usize,
+    devices: Vec<String>,
 }
 
 /// Bytes and money; of a month, what changes for each device.
@@ -264,6 +276,20 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
             devices: names(&change.devices),
         }
     });
+    let obstacles = plan.obstacles.iter().map(|obstacle| {
+        let (name, reason) = match &obstacle.hindrance {
+            Hindrance::Halted(reason) => ("halted", Some(reason.clone())),
+            Hindrance::Proving(_) => ("proving", None),
+            Hindrance::Exhausted => ("exhausted", None),
+        };
+        ObstacleView {
+            rollout: obstacle.rollout.clone(),
+            obstacle: name,
+            reason,
+            count: obstacle.devices.count(),
+            devices: names(&obstacle.devices),
+        }
+    });
     let settings = plan.settings.iter().map(|change| {
         let secret = is_secret(&change.key);
         let pushed = |pushed: &Pushed| PushedView {
@@ -308,6 +334,7 @@ pub(crate) fn json(plan: &Plan, style: Style<'_>) -> impl Serialize {
         waves: waves.collect(),
         departures: departures.collect(),
         rules: rules.collect(),
+        obstacles: obstacles.collect(),
         settings: settings.collect(),
         jad_moves: moves.collect(),
         jads_rewritten: files.jads_rewritten,
@@ -382,6 +409,7 @@ impl From<State> for StateView {
 fn values(rule: &Rule) -> (Value, Value) {
     match rule {
         Rule::Channel(old, new) => (json!(old), json!(new)),
+        Rule::Spelling(old, new) => (json!(old), json!(new)),
         Rule::Wave(old, new) => (json!(OpeningView::from(*old)), json!(OpeningView::from(*new))),
         Rule::Unproven(old, new) => (json!(old), json!(new)),
         Rule::Window(old, new) => (json!(old), json!(new)),

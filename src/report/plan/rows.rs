@@ -7,8 +7,8 @@ use crate::report::words::{bytes, count};
 use otapress_core::wire::{self, Limit, Places};
 use otapress_publish::jar::SuiteDiff;
 use otapress_publish::plan::{
-    Change, Files, Kind, Opening, Plan, Proof, Pushed, Rule, RuleChange, Running, SettingChange, State,
-    Transition, Wave, is_raised,
+    Change, Files, Hindrance, Kind, Obstacle, Opening, Plan, Proof, Pushed, Rule, RuleChange, Running,
+    SettingChange, State, Transition, Wave, is_raised,
 };
 use otapress_publish::settings::is_secret;
 
@@ -93,11 +93,30 @@ pub(super) fn rule<'a>(plan: &Plan, change: &'a RuleChange) -> Row<'a> {
             .note("with its rules; attempts and failures are counted anew")
             .note("renamed: its devices fall into other buckets unless its `salt` is the old `<channel>/<release>`"),
         Rule::Channel(_, Some(_)) => row.note("with its rules; attempts and failures are counted anew"),
+        Rule::Spelling(..) => {
+            row.note("as in its manifest: their buckets change this once; attempts and failures are counted anew")
+        }
         Rule::Channel(_, None) => row.note("attempts and failures are counted anew"),
         Rule::Unproven(_, Limit::Unlimited) => {
             row.note("all of them may be sent the release before one of them has proven it")
         }
         _ => row,
+    }
+}
+
+/// What keeps devices from their target.
+pub(super) fn obstacle(obstacle: &Obstacle) -> Row<'_> {
+    let id = &obstacle.rollout;
+    let row = |mark, what: String| Row::new(mark, Words::value(id).and(what)).of(&obstacle.devices);
+    match &obstacle.hindrance {
+        Hindrance::Halted(reason) => row(Mark::Danger, format!(" is halted, since {reason}"))
+            .note(format!("they are offered nothing before `otapress resume {id}`")),
+        Hindrance::Proving(places) => row(Mark::Changed, " is proving".into()).note(format!(
+            "they wait for {} sent it and not heard of since",
+            if *places == 1 { "1 device that was".into() } else { format!("{places} devices that were") }
+        )),
+        Hindrance::Exhausted => row(Mark::Changed, " is exhausted".into())
+            .note("they have used their attempts; `otapress retry` gives them new ones"),
     }
 }
 
@@ -164,6 +183,7 @@ fn parts(rule: &Rule) -> (&'static str, Words, Words) {
             Some(channel) => Words::value(channel),
             None => Words::said("pinned"),
         }),
+        Rule::Spelling(old, new) => each(name, old, new, Words::value),
         Rule::Wave(old, new) => each(name, old, new, |when| opening(*when)),
         Rule::Unproven(old, new) => each(name, old, new, |limit| limit_text(*limit)),
         Rule::Window(old, new) => each(name, old, new, |window| match window {

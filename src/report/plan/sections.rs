@@ -1,6 +1,6 @@
 //! The sections of a plan, in order.
 
-use super::rows::{files, jar, rule, setting, suite, transition, wave};
+use super::rows::{files, jar, obstacle, rule, setting, suite, transition, wave};
 use std::collections::BTreeMap;
 
 use super::{Mark, Row, Section, Words};
@@ -79,6 +79,7 @@ pub(super) fn sections(plan: &Plan) -> Vec<Section<'_>> {
     let all = [
         ("Devices", devices(plan)),
         ("Waves", plan.waves.iter().map(wave).collect()),
+        ("In the way", plan.obstacles.iter().map(obstacle).collect()),
         ("Rules", plan.rules.iter().map(|change| rule(plan, change)).collect()),
         ("Settings", plan.settings.iter().map(setting).collect()),
         ("Site", site(plan)),

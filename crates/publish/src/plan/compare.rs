@@ -8,7 +8,9 @@ use super::rules::{self, Rule};
 use super::schedule::{Departure, Opening, is_raised};
 use super::settings;
 use super::view::{BlobId, Meaning, View};
-use super::{Devices, JadMove, Plan, RuleChange, SettingChange, Side, State, Transition, Upgrades, Wave};
+use super::{
+    Aim, Devices, JadMove, Plan, RuleChange, SettingChange, Side, State, Transition, Upgrades, Wave,
+};
 use super::{files, jads};
 use crate::traffic;
 use otapress_core::id::Imei;
@@ -79,6 +81,8 @@ pub fn compare(before: &View, after: &View, names: &Names<'_>) -> Plan {
         transitions: transitions(&classes, &sizes),
         waves: waves(before.site(), &classes, &sizes),
         departures: departures(&classes, &sizes),
+        aims: aims(&classes, &sizes),
+        obstacles: Vec::new(),
         rules: rules(&classes, &sizes),
         settings: settings(&classes, &sizes),
         moves,
@@ -225,6 +229,23 @@ fn departures(classes: &[Class], sizes: &[usize]) -> Vec<Departure> {
         }
     }
     departures.into_iter().map(|(opening, devices)| Departure { opening, devices }).collect()
+}
+
+fn aims(classes: &[Class], sizes: &[usize]) -> Vec<Aim> {
+    let groups = grouped(classes, sizes, |class| {
+        let unproven = class.after.unproven.unwrap_or(Limit::DEFAULT);
+        class.after.target().map(|target| (target.rollout.clone(), target.version, target.attempts, unproven))
+    });
+    groups
+        .into_iter()
+        .map(|((rollout, version, attempts, unproven), devices)| Aim {
+            rollout,
+            version,
+            attempts,
+            unproven,
+            devices,
+        })
+        .collect()
 }
 
 fn rules(classes: &[Class], sizes: &[usize]) -> Vec<RuleChange> {

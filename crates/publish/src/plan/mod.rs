@@ -11,6 +11,7 @@ mod compare;
 mod files;
 mod jads;
 pub mod names;
+mod obstacles;
 pub mod published;
 mod rules;
 mod schedule;
@@ -27,6 +28,7 @@ use serde::Serialize;
 pub use compare::compare;
 pub use files::Files;
 pub use jads::JadMove;
+pub use obstacles::{Aim, Hindrance, Obstacle};
 pub use rules::{Rule, RuleChange};
 pub use schedule::{Departure, Opening, Proof, is_raised};
 pub use settings::{Pushed, SettingChange};
@@ -54,6 +56,10 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// What the devices wait for that this plan sends somewhere, sooner or later than before.
     pub departures: Vec<Departure>,
+    /// What the devices are aimed at after it.
+    pub aims: Vec<Aim>,
+    /// What keeps them from it; see [`Plan::hinder`].
+    pub obstacles: Vec<Obstacle>,
     /// What changes of the rules by which offers are made.
     pub rules: Vec<RuleChange>,
     /// Changes of pushed settings.

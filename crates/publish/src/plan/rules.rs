@@ -22,6 +22,8 @@ pub struct RuleChange {
 pub enum Rule {
     /// The channel, and with it all of its rules; none: pinned.
     Channel(Option<String>, Option<String>),
+    /// How the rollout of a target that stays is called, which decides on the buckets.
+    Spelling(String, String),
     /// What opens the device's wave, for a target that stays.
     Wave(Opening, Opening),
     /// How many devices may be unproven.
@@ -73,7 +75,9 @@ pub(super) fn changes(before: Side<'_>, after: Side<'_>) -> Vec<(Option<String>,
                 (Some(old), Some(new)) if is_same && old != new => Some(Rule::Unproven(old, new)),
                 _ => None,
             };
-            let rules = wave.into_iter().chain(unproven).chain(changes_in_channel(old, new));
+            let is_renamed = is_same && old.rollout != new.rollout;
+            let spelling = is_renamed.then(|| Rule::Spelling(old.rollout.clone(), new.rollout.clone()));
+            let rules = spelling.into_iter().chain(wave).chain(unproven).chain(changes_in_channel(old, new));
             changes.extend(rules.map(|rule| (new.channel.clone(), rule)));
         }
         _ => {}
