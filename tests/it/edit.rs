@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
+use crate::support::asked::ask;
 use crate::support::project::{Project, Ran, SMALL};
 
 /// A fleet with devices in fleet.yaml and in an inventory, and a comment in each.
@@ -70,6 +71,20 @@ fn devices_come_move_and_go() {
     project.run("edit -q remove-device dev4 dev5").expect(0, "", "");
     assert_eq!(project.read("fleet.yaml"), before.replace("761499\" }", "761499\", group: vans }"));
     assert_eq!(project.read("more.csv"), "# exported\nclientID,imei,hold\ndev3,352099001761507,\n");
+}
+
+#[test]
+fn a_device_that_asks_is_adopted() {
+    let project = project();
+    project.build();
+    let before = project.read("fleet.yaml");
+    let imei = "352099001761515";
+    let agent = format!("GW/{imei}");
+    ask(&project.path("out"), &project.path("state"), 60, "/otap/version", &agent, "0.10.65");
+    project.run(&format!("edit -q adopt {imei} --id dev9 --group vans")).expect(0, "", "");
+    let added = format!("  dev9: {{ imei: \"{imei}\", group: vans }}\n");
+    assert_eq!(project.read("fleet.yaml"), before + &added);
+    project.run("check -q --strict").expect(0, "", "");
 }
 
 #[test]

@@ -113,6 +113,34 @@ fn with_mounts(script: &str, dir: &Path) {
 }
 
 #[test]
+fn a_full_disk_keeps_the_fleet_and_what_lies_beside_out() {
+    let project = Project::new(SMALL);
+    let script = "
+        mkdir disk
+        mount -t tmpfs tmpfs disk
+        cp -a fleet.yaml jars disk/
+        cd disk
+        \"$0\" build -q --depfile r.d
+        \"$0\" plan -O plan.json > ../said
+        cp -a . ../before
+        mount -o remount,nr_inodes=$(find . | wc -l) tmpfs .
+        for command in 'edit hold dev1' 'plan -O plan.json' 'promote stable 0.10.66' 'build --depfile r.d'; do
+            \"$0\" $command >> ../said 2>&1 && echo $command >> ../done
+        done
+        cp -a . ../after
+        mount -o remount,nr_inodes=0 tmpfs .
+        \"$0\" promote -q stable 0.10.66
+        \"$0\" build -q --check && cp fleet.yaml ../next";
+    with_mounts(script, &project.path(""));
+    let said = project.read("said");
+    assert!(!project.path("done").exists(), "{}{said}", project.read("done"));
+    assert_eq!(said.matches("No space left on device").count(), 4, "{said}");
+    let (before, after) = (files(&project.path("before")), files(&project.path("after")));
+    assert_eq!(difference(&after, &before), "");
+    assert_eq!(project.read("next"), SMALL.replace("stable: 0.10.65", "stable: 0.10.66"));
+}
+
+#[test]
 fn a_full_disk_changes_nothing() {
     let (old, new) = (fleet(20, "0.10.65"), fleet(20, "0.10.66"));
     let before = Release::of(Project::new(&old));
