@@ -71,8 +71,17 @@ enum Command {
     Schema,
     /// Print a completion script for a shell
     Completions(cmd::completions::Args),
-    /// Print the manual page
-    Man,
+    /// Print the manual page of a command, or write all of them
+    Man(cmd::man::Args),
+    /// Print the values that a word may have, for completion scripts
+    #[command(hide = true)]
+    Complete(cmd::complete::Args),
+}
+
+/// The command line as clap knows it.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command that the arguments of the process name.
@@ -102,7 +111,8 @@ pub fn main() -> ExitCode {
         Command::Import(args) => cmd::import::run(&global, &args),
         Command::Schema => cmd::schema::run(),
         Command::Completions(args) => cmd::completions::run(&args, Cli::command()),
-        Command::Man => cmd::man::run(Cli::command()),
+        Command::Man(args) => cmd::man::run(&args, Cli::command()),
+        Command::Complete(args) => cmd::complete::run(&args, &Cli::command()),
     });
     match result {
         Ok(exit) => exit.into(),

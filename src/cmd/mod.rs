@@ -6,6 +6,7 @@ pub(crate) mod add;
 mod admin;
 pub(crate) mod build;
 pub(crate) mod check;
+pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod config;
 mod depfile;

@@ -1,24 +1,28 @@
 "use strict";
-// The table of devices, the curves' crosshair and the theme. Texts reach the page as text only, never as markup.
+// The table of devices, the curves' crosshair, local times, the refresh and the theme. Texts reach the page as
+// text only, never as markup.
 const otapress = (() => {
   const PAGE = 100;
-  const CLIENT = 0, IMEI = 1, GROUP = 2, ROLLOUT = 3, RUNS = 4, TARGET = 5, STATE = 6, SILENT = 7, SEEN = 8, WHY = 9, TODO = 10, COMMENT = 11;
+  const CLIENT = 0, IMEI = 1, GROUP = 2, ROLLOUT = 3, RUNS = 4, TARGET = 5, STATE = 6, SILENT = 7, SEEN = 8, WHY = 9, TODO = 10, COMMENT = 11, TID = 12, FACTS = 13;
+  // How a device is not heard of, in the column SILENT.
+  const QUIET = 1, LOST = 2;
   const $ = (id) => document.getElementById(id);
-  const dictionary = JSON.parse($("dictionary").textContent);
-  const { now, states, groups, rollouts } = dictionary;
-  const rows = [];
-  let shown = [], page = 0, sort = { column: CLIENT, down: false };
+  let dictionary = JSON.parse($("dictionary").textContent);
+  let { now, states, groups, rollouts } = dictionary;
+  let rows = [], haystacks = [];
+  let shown = [], page = 0, sort = { column: STATE, down: false };
+  // The rows that are open, by IMEI: they stay so when the page is refreshed.
+  const open = new Set();
 
-  // What a search looks into, made with the first one.
-  const haystacks = [];
-  const haystack = (n) => haystacks[n] ??= [CLIENT, IMEI, RUNS, TARGET, WHY, COMMENT].map((c) => rows[n][c])
-    .concat(groups[rows[n][GROUP]], states[rows[n][STATE]][0]).join("\n").toLowerCase();
+  // What a search looks into, made with the first one: the fields of `otapress status --search`.
+  const haystack = (n) => haystacks[n] ??= [CLIENT, IMEI, RUNS, TARGET, WHY, TODO, COMMENT, TID].map((c) => rows[n][c])
+    .concat(...groups[rows[n][GROUP]], states[rows[n][STATE]][0]).join("\n").toLowerCase();
 
   // As the page itself says it: the two largest units down to minutes.
   const span = (seconds) => {
     const units = [[86400, "d"], [3600, "h"], [60, "min"]];
     const first = units.findIndex(([unit]) => seconds >= unit);
-    if (first < 0) return `${Math.max(0, seconds)} s`;
+    if (first < 0) return `${Math.max(0, Math.floor(seconds))} s`;
     const parts = [];
     for (const [unit, name] of units.slice(first, first + 2)) {
       const n = Math.floor(seconds / unit);
@@ -27,39 +31,70 @@ const otapress = (() => {
     }
     return parts.join(" ");
   };
-  const moment = (seconds) => new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
   const element = (name, className, ...content) => {
     const made = document.createElement(name);
     if (className) made.className = className;
     made.append(...content);
     return made;
   };
+  const number = (n) => n.toLocaleString("en-US");
+
+  // Moments in the reader's time; the title has UTC.
+  const two = (n) => String(n).padStart(2, "0");
+  const forms = {
+    day: (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`,
+    clock: (at) => `${two(at.getHours())}:${two(at.getMinutes())}`,
+  };
+  const local = (at, form) => form in forms ? forms[form](at) : `${forms.day(at)} ${forms.clock(at)}`;
+  const localize = (root) => {
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const at = new Date(time.dateTime);
+      if (Number.isNaN(at.getTime())) continue;
+      time.title = `${time.dateTime.slice(0, 16).replace("T", " ")} UTC`;
+      if (time.dataset.form !== "words") time.textContent = local(at, time.dataset.form);
+    }
+  };
+  const moment = (seconds) => {
+    const made = element("time", "");
+    made.dateTime = new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
+    return made;
+  };
   // Commands in backquotes, and moments that are not broken at the end of a line.
   const rich = (text) => text.split(/(`[^`]*`|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)/).map((part, n) => {
     if (n % 2 === 0) return part;
     if (part.startsWith("`")) return element("code", "", part.slice(1, -1));
-    const made = element("time", "", `${part.slice(0, 10)} ${part.slice(11, 16)}`);
-    made.title = part;
-    return made;
+    return moment(Date.parse(part) / 1000);
   });
-  const number = (n) => n.toLocaleString("en-US");
+  const command = (text) => {
+    const button = element("button", "copy plain", "copy");
+    button.type = "button";
+    button.dataset.copy = text;
+    button.setAttribute("aria-label", `copy ${text}`);
+    return element("span", "command", element("code", "", text), button);
+  };
 
   const versions = (text) => text.split(".").reduce((sum, part) => sum * 100 + Number(part || 0), 0) * (text.split(".").length < 3 ? 100 : 1);
+  // What a person has to see to comes first: lost, then by state; a silent one before the rest of those that wait.
+  const attention = (row) => {
+    const rank = states[row[STATE]][3];
+    return row[SILENT] === LOST ? 0 : row[SILENT] === QUIET ? Math.min(rank, 4) : rank;
+  };
   const keys = {
-    [CLIENT]: (n) => n, [GROUP]: (n) => groups[rows[n][GROUP]], [RUNS]: (n) => versions(rows[n][RUNS]),
-    [TARGET]: (n) => versions(rows[n][TARGET]), [STATE]: (n) => rows[n][STATE],
+    [CLIENT]: (n) => n, [IMEI]: (n) => rows[n][IMEI], [GROUP]: (n) => groups[rows[n][GROUP]][0],
+    [RUNS]: (n) => versions(rows[n][RUNS]), [TARGET]: (n) => versions(rows[n][TARGET]),
+    [STATE]: (n) => attention(rows[n]),
     // The one that was heard of last is first.
     [SEEN]: (n) => -rows[n][SEEN],
   };
 
-  // A filter of the state is a state's name, a class of states, or `silent`.
+  // A filter of the state is a state's name, a class of states, `silent` or `lost`.
   const wanted = (value) => {
     if (value === "") return () => true;
-    if (value === "silent") return (row) => row[SILENT] === 1;
-    const stopped = value === "waiting" ? "stopped" : "";
+    if (value === "silent") return (row) => row[SILENT] > 0;
+    if (value === "lost") return (row) => row[SILENT] === LOST;
     return (row) => {
       const [name, , group] = states[row[STATE]];
-      return name === value || group === value || (stopped !== "" && group === stopped);
+      return name === value || group === value;
     };
   };
 
@@ -69,13 +104,12 @@ const otapress = (() => {
     shown = [];
     for (let n = 0; n < rows.length; n++) {
       const row = rows[n];
-      if (group !== "" && groups[row[GROUP]] !== group) continue;
+      if (group !== "" && groups[row[GROUP]][0] !== group) continue;
       if (rollout !== "" && rollouts[row[ROLLOUT]] !== rollout) continue;
       if (isWanted(row) && words.every((word) => haystack(n).includes(word))) shown.push(n);
     }
-    const key = keys[sort.column];
     if (sort.column !== CLIENT) {
-      const made = new Map(shown.map((n) => [n, key(n)]));
+      const key = keys[sort.column], made = new Map(shown.map((n) => [n, key(n)]));
       shown.sort((a, b) => (made.get(a) < made.get(b) ? -1 : made.get(a) > made.get(b) ? 1 : a - b));
     }
     if (sort.down) shown.reverse();
@@ -88,33 +122,64 @@ const otapress = (() => {
 
   const line = (row) => {
     const [, title, group] = states[row[STATE]];
-    const device = element("th", "", row[CLIENT]);
+    const isOpen = open.has(row[IMEI]);
+    const name = element("button", "open plain", row[CLIENT]);
+    name.type = "button";
+    name.dataset.open = row[IMEI];
+    name.setAttribute("aria-expanded", String(isOpen));
+    const device = element("th", "", name);
     device.scope = "row";
-    if (row[IMEI] !== row[CLIENT]) device.append(element("small", "", row[IMEI]));
-    if (row[COMMENT]) device.append(element("small", "", row[COMMENT]));
+    if (row[COMMENT]) {
+      const comment = element("small", "", row[COMMENT]);
+      comment.title = row[COMMENT];
+      device.append(comment);
+    }
     const heard = element("td", row[SILENT] ? "late" : "", row[SEEN] ? span(now - row[SEEN]) : "never");
-    if (row[SEEN]) heard.title = moment(row[SEEN]);
-    const why = element("td", "", ...rich(row[WHY]));
+    if (row[SEEN]) {
+      const at = moment(row[SEEN]);
+      at.dataset.form = "words";
+      at.textContent = heard.textContent;
+      heard.replaceChildren(at);
+    }
+    const why = element("div", "why", ...rich(row[WHY]));
     if (row[TODO]) why.append(element("small", "", ...rich(row[TODO])));
-    const runs = element("td", "", row[RUNS] || "–");
-    return element("tr", "", device, element("td", "", groups[row[GROUP]] || "–"), runs,
-      element("td", "", row[TARGET] || "–"), element("td", "", element("span", `pill ${group}`, title)), heard, why);
+    const state = element("span", `pill ${row[SILENT] === LOST ? "bad" : group}`, row[SILENT] === LOST ? "lost" : title);
+    const made = [element("tr", isOpen ? "opened" : "", device, element("td", "imei", row[IMEI]), element("td", "", groups[row[GROUP]][0] || "–"),
+      element("td", "", row[RUNS] || "–"), element("td", "", row[TARGET] || "–"), element("td", "", state), heard, element("td", "", why))];
+    if (isOpen) made.push(details(row));
+    return made;
+  };
+
+  // All that is known of a device: in the page for small fleets, else the command that prints it.
+  const details = (row) => {
+    const cell = element("td", "");
+    cell.colSpan = 8;
+    const list = element("dl", "facts");
+    for (const [name, text] of row[FACTS] ?? []) list.append(element("dt", "", name), element("dd", "", ...rich(text)));
+    if (row[FACTS]) cell.append(list);
+    cell.append(element("p", "commands", command(`otapress status ${row[CLIENT]}`), command(`otapress show ${row[CLIENT]}`)));
+    return element("tr", "details", cell);
   };
 
   const draw = () => {
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     page = Math.min(page, pages - 1);
     const body = document.querySelector("#table tbody");
-    const part = shown.slice(page * PAGE, (page + 1) * PAGE).map((n) => line(rows[n]));
+    const focused = body.contains(document.activeElement) ? document.activeElement.dataset.open : undefined;
+    const part = shown.slice(page * PAGE, (page + 1) * PAGE).flatMap((n) => line(rows[n]));
     if (part.length === 0) {
       const cell = element("td", "", rows.length < dictionary.devices ? "The devices are being loaded." : dictionary.devices === 0 ? "The fleet has no devices." : "No device is like that.");
-      cell.colSpan = 7;
+      cell.colSpan = 8;
       part.push(element("tr", "empty", cell));
     }
     body.replaceChildren(...part);
+    localize(body);
+    if (focused !== undefined) body.querySelector(`[data-open="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     const loading = rows.length < dictionary.devices ? `, loading ${number(dictionary.devices)}` : "";
-    $("found").textContent = shown.length === rows.length
-      ? `${number(rows.length)} devices${loading}` : `${number(shown.length)} of ${number(rows.length)} devices${loading}`;
+    const all = `${number(rows.length)} ${rows.length === 1 ? "device" : "devices"}${loading}`;
+    const found = shown.length === rows.length ? all : `${number(shown.length)} of ${all}`;
+    // Said anew only if it has changed.
+    if ($("found").textContent !== found) $("found").textContent = found;
     $("page").textContent = `${number(page + 1)} of ${number(pages)}`;
     $("previous").disabled = page === 0;
     $("next").disabled = page + 1 >= pages;
@@ -134,13 +199,15 @@ const otapress = (() => {
 
   const option = (value, title) => { const made = element("option", "", title); made.value = value; return made; };
   const fill = () => {
-    const classes = dictionary.classes.map(([name, title]) => option(name, name === "waiting" ? "waiting or stopped" : title));
+    const chosen = fields.map((id) => $(id).value);
+    const classes = dictionary.classes.map(([name, title]) => option(name, title));
     const exact = states.map(([name, title]) => option(name, title));
     const groupOf = (label, options) => { const made = element("optgroup", "", ...options); made.label = label; return made; };
-    $("state").append(groupOf("in short", [...classes.filter((made) => made.value !== "stopped"), option("silent", "silent")]), groupOf("exactly", exact));
-    $("rollout").append(...rollouts.map((name) => option(name, name)));
-    $("group").append(...groups.filter((name) => name !== "").map((name) => option(name, name)));
+    $("state").replaceChildren(option("", "all"), groupOf("in short", [...classes, option("silent", "silent"), option("lost", "lost")]), groupOf("exactly", exact));
+    $("rollout").replaceChildren(option("", "all"), ...rollouts.map((name) => option(name, name)));
+    $("group").replaceChildren(option("", "all"), ...groups.filter(([name]) => name !== "").map(([name]) => option(name, name)));
     $("group").closest("label").hidden = groups.length < 2;
+    fields.forEach((id, n) => { $(id).value = chosen[n]; });
   };
 
   const listen = () => {
@@ -158,7 +225,16 @@ const otapress = (() => {
       button.closest("th").setAttribute("aria-sort", sort.down ? "descending" : "ascending");
       find();
     });
-    for (const button of document.querySelectorAll("[data-filter]")) button.addEventListener("click", () => {
+    // What is replaced by a refresh is listened to from above.
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (button?.dataset.copy !== undefined) copy(button);
+      if (button?.dataset.open !== undefined) {
+        const imei = button.dataset.open;
+        if (!open.delete(imei)) open.add(imei);
+        draw();
+      }
+      if (button?.dataset.filter === undefined) return;
       $("search").value = "";
       $("group").value = "";
       $("state").value = button.dataset.filter;
@@ -167,12 +243,19 @@ const otapress = (() => {
       $("devices").scrollIntoView({ block: "start" });
       $("devices").focus({ preventScroll: true });
     });
-    for (const chart of document.querySelectorAll("[data-chart]")) crosshair(chart);
+  };
+
+  const copy = (button) => {
+    const say = (word) => { button.textContent = word; setTimeout(() => { button.textContent = "copy"; }, 1500); };
+    const write = navigator.clipboard?.writeText(button.dataset.copy) ?? Promise.reject(new Error("not here"));
+    // Without the permission the command is selected, ready for the keyboard.
+    write.then(() => say("copied"), () => { getSelection().selectAllChildren(button.previousElementSibling); say("selected"); });
   };
 
   const crosshair = (chart) => {
     const { times, series } = JSON.parse(chart.dataset.chart);
     const [svg, cross, tip] = ["svg", ".cross", ".tip"].map((selector) => chart.querySelector(selector));
+    const say = (at, counts) => { chart.setAttribute("aria-valuenow", at); chart.setAttribute("aria-valuetext", `${local(new Date(times[at] * 1000))}: ${counts.map(([name, , all]) => `${number(all[at])} on ${name}`).join(", ") || "no device"}`); };
     let at = times.length - 1;
     const show = (n) => {
       at = Math.max(0, Math.min(times.length - 1, n));
@@ -181,8 +264,11 @@ const otapress = (() => {
       cross.hidden = tip.hidden = false;
       cross.style.left = `${x}px`;
       const counts = series.filter(([, , all]) => all[at] > 0).reverse();
-      tip.replaceChildren(element("b", "", times[at]), ...counts.map(([name, colour, all]) =>
+      say(at, counts);
+      const head = element("b", "", moment(times[at]));
+      tip.replaceChildren(head, ...counts.map(([name, colour, all]) =>
         element("p", "", element("span", "", element("i", `dot v${colour}`), name), element("b", "", number(all[at])))));
+      localize(head);
       const room = x + tip.offsetWidth + 14 < chart.offsetWidth;
       tip.style.left = `${room ? x + 12 : Math.max(0, x - tip.offsetWidth - 12)}px`;
     };
@@ -201,6 +287,7 @@ const otapress = (() => {
       show(cross.hidden ? at : at + by);
     });
   };
+  const crosshairs = (root) => { for (const chart of root.querySelectorAll("[data-chart]")) crosshair(chart); };
 
   const theme = () => {
     const names = { "": "as the system has them", light: "light", dark: "dark" };
@@ -222,10 +309,19 @@ const otapress = (() => {
     });
   };
 
+  const take = (part, into) => {
+    for (const row of part.rows) {
+      for (const column of [RUNS, TARGET, WHY, TODO, COMMENT, TID]) row[column] = part.texts[row[column]];
+      if (row[FACTS]) row[FACTS] = row[FACTS].map(([name, text]) => [part.texts[name], part.texts[text]]);
+      into.push(row);
+    }
+  };
+
   // Files one after the other, in the order of the devices: the first page is there at once.
   const next = () => {
-    const file = dictionary.files.shift();
-    if (file === undefined) return;
+    const file = dictionary.files[next.done ??= 0];
+    if (file === undefined) { watch(); return; }
+    next.done += 1;
     const script = document.createElement("script");
     script.src = file;
     script.onerror = () => { $("found").textContent = `${file} cannot be loaded: is it beside this page?`; };
@@ -233,14 +329,85 @@ const otapress = (() => {
     document.body.append(script);
   };
 
+  // Where it is served, the page looks for news of itself, and nothing but what has changed is replaced.
+  const isServed = location.protocol === "http:" || location.protocol === "https:";
+  const live = { every: dictionary.files.length > 0 ? 60 : 10, heard: performance.now(), trouble: "" };
+  // What stands in a call of `add`.
+  const argument = (script) => JSON.parse(script.slice(script.indexOf("(") + 1, script.lastIndexOf(")")));
+
+  const refresh = async () => {
+    const get = async (path) => {
+      const reply = await fetch(path, { cache: "no-store" });
+      const text = await reply.text();
+      if (!reply.ok) throw new Error(text.trim().split("\n")[0] || `status ${reply.status}`);
+      return text;
+    };
+    const fresh = new DOMParser().parseFromString(await get(location.pathname + location.search), "text/html");
+    const later = JSON.parse(fresh.getElementById("dictionary").textContent);
+    if (later.now === now) return;
+    const scripts = [...fresh.querySelectorAll("script[data-rows]")].map((script) => script.textContent);
+    for (const file of later.files) scripts.push(await get(file));
+    const all = [];
+    for (const script of scripts) take(argument(script), all);
+    dictionary = later;
+    ({ now, states, groups, rollouts } = dictionary);
+    rows = all;
+    haystacks = [];
+    for (const part of document.querySelectorAll("[data-live]")) renew(part, fresh.getElementById(part.id));
+    fill();
+    find(true);
+  };
+
+  // Replaces what an element holds; the focus and the chosen span of time stay.
+  const was = new Map();
+  const renew = (part, fresh) => {
+    if (fresh === null || was.get(part.id) === fresh.innerHTML) return;
+    was.set(part.id, fresh.innerHTML);
+    const focusable = () => [...part.querySelectorAll("button, input, [tabindex]")];
+    const focus = focusable().indexOf(document.activeElement);
+    const checked = part.querySelector("input:checked")?.id;
+    part.replaceChildren(...fresh.childNodes);
+    localize(part);
+    crosshairs(part);
+    if (checked !== undefined && $(checked)) $(checked).checked = true;
+    if (focus >= 0) focusable()[focus]?.focus({ preventScroll: true });
+  };
+
+  const watch = () => {
+    const age = () => {
+      const seconds = Math.max(0, Date.now() / 1000 - now), quiet = (performance.now() - live.heard) / 1000;
+      const isStale = isServed ? quiet > 3 * live.every : seconds > 3600;
+      $("age").className = isStale ? "stale" : "";
+      const what = `${span(seconds)} old`;
+      $("age").textContent = isStale && live.trouble ? `${what}, not refreshed: ${live.trouble}` : what;
+    };
+    age();
+    setInterval(age, 1000);
+    if (!isServed) return;
+    const again = async () => {
+      const begun = performance.now();
+      if (!document.hidden) {
+        try {
+          await refresh();
+          live.heard = performance.now();
+          live.trouble = "";
+        } catch (error) {
+          live.trouble = error instanceof TypeError ? "the server does not answer" : error.message;
+        }
+        age();
+      }
+      // What takes long is done seldom.
+      setTimeout(again, Math.max(live.every * 1000, 10 * (performance.now() - begun)));
+    };
+    setTimeout(again, live.every * 1000);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh().then(() => { live.heard = performance.now(); }, () => {}); });
+  };
+
   theme();
   return {
-    add: (part) => {
-      for (const row of part.rows) {
-        for (const column of [RUNS, TARGET, WHY, TODO, COMMENT]) row[column] = part.texts[row[column]];
-        rows.push(row);
-      }
-    },
-    load: () => { fill(); recall(); listen(); find(); next(); },
+    add: (part) => take(part, rows),
+    load: () => { localize(document); crosshairs(document); fill(); recall(); listen(); find(); next(); },
+    // For those who cannot wait.
+    refresh,
   };
 })();

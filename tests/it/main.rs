@@ -51,6 +51,7 @@ mod properties;
 mod proving;
 mod publish;
 mod pushed;
+mod reference;
 mod rehearsal;
 mod relay;
 mod report;

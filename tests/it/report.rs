@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use otapress::report::status::Status;
+use otapress::report::status::filter::Filter;
 use otapress::report::status::html::{self, INDEX};
 use otapress::report::status::records::{Changes, Records};
 use otapress::report::status::summary::Summary;
@@ -114,6 +115,13 @@ fn a_rollout_on_every_screen() {
             browser.picture(&format!("rollout-{name}-{scheme}"));
             assert_eq!(browser.run(FAINT), json!([]), "{name} {scheme}");
             assert_eq!(browser.run(STICKS_OUT), json!([]), "{name} {scheme}");
+            assert_eq!(browser.accessibility(), [""; 0], "{name} {scheme}");
+            // The same with open rows.
+            browser.run("for (const name of [...document.querySelectorAll('[data-open]')].slice(0, 4)) document.querySelector(`[data-open='${name.dataset.open}']`).click()");
+            browser.picture(&format!("rollout-{name}-{scheme}-open"));
+            assert_eq!(browser.run(FAINT), json!([]), "{name} {scheme}");
+            assert_eq!(browser.run(STICKS_OUT), json!([]), "{name} {scheme}");
+            assert_eq!(browser.accessibility(), [""; 0], "{name} {scheme}");
         }
     }
     // The toggle wins over the system, and the choice stays.
@@ -143,19 +151,32 @@ fn what_the_report_says_and_how_it_is_searched() {
         "return [...document.querySelectorAll('.tile')].map((tile) => tile.innerText.split('\\n').join(' '))",
     );
     let wanted = [
-        "28 devices",
-        "3 on target 10.7%",
-        "6 under way 21.4%",
-        "6 waiting or stopped 21.4%",
-        "5 failed 17.8%",
-        "6 never heard of 21.4%",
+        "0 lost 0%",
+        "1 halted 3.6%",
+        "5 failed 17.9%",
         "2 silent 7.1%",
+        "6 under way 21.4%",
+        "4 waiting 14.3%",
+        "3 on target 10.7%",
+        "6 never heard of 21.4%",
+        "28 devices",
     ];
     assert_eq!(tiles, json!(wanted));
+    let needs = browser.run(
+        "return [...document.querySelectorAll('.needs li')].map((need) => need.innerText.split('\\n')[0])",
+    );
+    assert_eq!(
+        needs,
+        json!([
+            "brittle/0.10.66 is halted since 2026-11-23 08:36: 2 of 2 devices that finished failed. Find the cause first",
+            "1 device failed for good: car-04: no attempts are left; see why, then give new ones",
+            "2 devices silent: car-09, car-15: missed more than two checks; see to power, SIM and coverage",
+        ])
+    );
     let halted = text(&browser, "[aria-label='Rollout brittle/0.10.66'] .alarm");
     assert_eq!(
         halted,
-        "Halted 1 h 23 min before (2026-11-23T08:36:40Z): 2 of 2 devices that finished failed. \
+        "Halted 1 h 23 min before (2026-11-23 08:36): 2 of 2 devices that finished failed. \
          Find the cause, then otapress resume brittle/0.10.66."
     );
     let failures = text(&browser, ".failures tbody");
@@ -174,7 +195,7 @@ fn what_the_report_says_and_how_it_is_searched() {
     click(&browser, "#clear");
     assert_eq!(shown(&browser).len(), 28);
     click(&browser, ".tile[data-filter=bad]");
-    assert_eq!(shown(&browser), ["car-03", "car-04", "car-09", "odd-1", "odd-2"]);
+    assert_eq!(shown(&browser), ["car-04", "car-03", "car-09", "odd-1", "odd-2"]);
     fill(&browser, "rollout", "brittle/0.10.66");
     assert_eq!(shown(&browser), ["odd-1", "odd-2"]);
     click(&browser, "[data-filter=halted][data-rollout='brittle/0.10.66']");
@@ -192,8 +213,21 @@ fn what_the_report_says_and_how_it_is_searched() {
     assert_eq!(browser.run(sorted), "Hearddescending");
     assert_eq!(shown(&browser).last().unwrap(), "car-13");
 
+    // A row opens by keyboard, and shows what `otapress status` does.
+    fill(&browser, "search", "car-04");
+    browser.run("document.querySelector('[data-open]').focus()");
+    browser.press("Enter");
+    let open = text(&browser, "#table .details");
+    for wanted in ["Insufficient memory", "offer\nnext/0.10.66: 0.10.65 → 0.10.66", "otapress show car-04"]
+    {
+        assert!(open.contains(wanted), "{open}");
+    }
+    let focused = "return document.activeElement.dataset.open + document.activeElement.ariaExpanded";
+    assert_eq!(browser.run(focused), "352099001760004true");
+    click(&browser, "#clear");
+
     // By keyboard alone: the curve tells its values.
-    browser.run("document.querySelector('.chart').focus()");
+    browser.run("document.querySelector('.plot').focus()");
     browser.press("ArrowLeft");
     assert_eq!(text(&browser, ".tip"), "2026-11-23 10:00\n\n0.10.65\n19\n\n0.10.66\n3");
     browser.press("Home");
@@ -303,6 +337,7 @@ fn a_hundred_thousand_devices_stay_usable() {
     found("100,000 devices");
     eprintln!("100,000 devices: {:?} until all are there", begun.elapsed());
     browser.picture("large-desktop-light");
+    assert_eq!(browser.accessibility(), [""; 0]);
     assert_eq!(shown(&browser).len(), 100, "a page of them");
     fill(&browser, "search", "unit-54321");
     found("1 of 100,000 devices");
@@ -330,4 +365,139 @@ fn a_hundred_thousand_devices_stay_usable() {
         assert!(took.as_f64().unwrap() < 3000.0, "{took} ms {what}");
     }
     assert_quiet(&browser, &format!("file://{}/", directory.display()));
+}
+
+/// What stands in fields of devices, and what does not, in pieces and together.
+fn queries(fields: &[String]) -> Vec<String> {
+    let mut state = 0x9e37_79b9_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut piece = || {
+        let text: Vec<char> = fields[next(fields.len())].chars().collect();
+        let from = next(text.len());
+        let piece: String = text[from..].iter().take(1 + next(12)).collect();
+        if next(4) == 0 { piece.to_uppercase() } else { piece }
+    };
+    (0..200).map(|n| (0..=n % 3).map(|_| piece()).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn the_page_finds_what_the_command_line_finds() {
+    let mut story = Story::of_every_state();
+    let (_, url) = written(&mut story);
+    let (fleet, status, _) = story.at(NOW);
+    let browser = Browser::start();
+    browser.open(&url);
+    let fields: Vec<String> = serde_json::from_value(browser.run(
+        "document.querySelectorAll('[data-open]').forEach((name) => document.querySelector(`[data-open='${name.dataset.open}']`).click());
+         return document.querySelector('#table tbody').innerText.split(String.fromCharCode(10)).filter((text) => text.trim() !== '')",
+    ))
+    .unwrap();
+    for query in queries(&fields) {
+        let filter = Filter { text: Some(query.clone()), ..Filter::default() };
+        let kept = status.devices.iter().filter(|device| filter.keeps(&fleet, &status, device));
+        let wanted: Vec<_> = kept.map(|device| fleet.devices()[device.index].client_id.to_string()).collect();
+        let set = format!("document.getElementById('search').value = {}; ", json!(query));
+        browser.run(&(set + "document.getElementById('state').dispatchEvent(new Event('change'))"));
+        let mut found = shown(&browser);
+        found.sort();
+        assert_eq!(found, wanted, "{query:?}");
+    }
+}
+
+#[test]
+fn a_healthy_small_fleet_needs_nobody() {
+    let devices: String =
+        (1..=9).map(|n| format!("  unit-{n}: {{ imei: \"35209900176{n:04}\" }}\n")).collect();
+    let yaml = YAML.replace("  dev1: { imei: \"352099001761481\" }\n", &devices);
+    let mut story = Story::new(&format!("name: Acme couriers\n{yaml}"));
+    for n in 1..=9 {
+        let (imei, client) = (format!("35209900176{n:04}"), format!("unit-{n}"));
+        story.check(&imei, "0.10.65", NOW - 90_000 + n);
+        story.notify(&client, &imei, "900 Success", NOW - 89_000 + n);
+        story.check(&imei, "0.10.66", NOW - 4_000 + n);
+    }
+    let (directory, url) = written(&mut story);
+    let browser = Browser::start();
+    for (screen, name) in [(Screen::Desktop, "desktop"), (Screen::Phone, "phone")] {
+        for scheme in ["light", "dark"] {
+            browser.on(screen, scheme);
+            browser.open(&url);
+            browser.picture(&format!("healthy-{name}-{scheme}"));
+            assert_eq!(browser.run(STICKS_OUT), json!([]), "{name} {scheme}");
+            assert_eq!(browser.accessibility(), [""; 0], "{name} {scheme}");
+        }
+    }
+    assert_eq!(text(&browser, "h1"), "Acme couriers");
+    assert!(text(&browser, "#needs").starts_with("Needs you\n\nNothing."));
+    // Two of them answer 900 to the next release, and are never heard of again.
+    story.fleet.write(
+        "fleet.yaml",
+        format!("name: Acme couriers\n{}", yaml.replace("next: 0.10.66", "next: 0.10.65")),
+    );
+    story.publish();
+    for n in 1..=2 {
+        let imei = format!("35209900176{n:04}");
+        story.check(&imei, "0.10.66", NOW + 7_000 + n);
+        story.notify(&format!("unit-{n}"), &imei, "900 Success", NOW + 7_200 + n);
+    }
+    for n in 3..=9 {
+        story.check(&format!("35209900176{n:04}"), "0.10.66", NOW + 90_000 - n * 60);
+    }
+    let (fleet, status, changes) = story.at(NOW + 90_000);
+    let summary = Summary::of_all(&fleet, &status);
+    for page in html::pages(&fleet, &status, &summary, changes.all()).unwrap() {
+        fs::write(directory.join(page.name), page.content).unwrap();
+    }
+    for (screen, name) in [(Screen::Desktop, "desktop"), (Screen::Phone, "phone")] {
+        browser.on(screen, "light");
+        browser.open(&url);
+        browser.picture(&format!("lost-{name}-light"));
+        assert_eq!(browser.accessibility(), [""; 0], "{name}");
+    }
+    let need = text(&browser, ".needs li");
+    assert!(need.starts_with("2 devices lost: unit-1, unit-2: answered 900 (installed)"), "{need}");
+    assert_eq!(text(&browser, ".tile"), "2\nlost\n22.2%");
+    assert_eq!(shown(&browser)[..2], ["unit-1", "unit-2"]);
+    assert_quiet(&browser, &format!("file://{}/", directory.display()));
+}
+
+/// The page that `serve --admin` shows renews itself, and the reader stays where he is.
+#[test]
+fn the_live_page_keeps_the_place() {
+    let devices: String =
+        (1..=30).map(|n| format!("  unit-{n:02}: {{ imei: \"35209900176{n:04}\" }}\n")).collect();
+    let fleet = Fleet::new(&YAML.replace("  dev1: { imei: \"352099001761481\" }\n", &devices));
+    let serve = fleet.serve(&["--admin", "127.0.0.1:0"]);
+    let log = serve.log();
+    let admin = log.lines().find_map(|line| line.strip_prefix("status on http://")).unwrap();
+    assert_eq!(serve.check("352099001760007", "0.10.65").status, 200);
+    let browser = Browser::start();
+    browser.on(Screen::Desktop, "light");
+    browser.open(&format!("http://{admin}/"));
+    fill(&browser, "search", "unit-0");
+    browser.run("document.querySelector(\"[data-open='352099001760007']\").click()");
+    browser.run("document.querySelector(\"[data-open='352099001760007']\").focus(); scrollTo(0, 300)");
+    let place =
+        "return [document.activeElement.dataset.open, scrollY, document.getElementById('search').value,
+        document.querySelectorAll('.details').length, location.hash]";
+    let before = browser.run(place);
+    assert_eq!(before, json!(["352099001760007", 300, "unit-0", 1, "#search=unit-0"]));
+    let state = "return document.querySelector(\"[data-open='352099001760007']\").closest('tr').innerText";
+    assert!(browser.run(state).as_str().unwrap().contains("upgrade under way"));
+    assert_eq!(serve.check("352099001760007", "0.10.66").status, 200);
+    let is_news = || browser.run(state).as_str().unwrap().contains("runs its target");
+    wait_until(is_news, || browser.run(state).to_string());
+    assert_eq!(browser.run(place), before);
+    assert_eq!(text(&browser, ".tile[data-filter=good] .n"), "1");
+    assert_eq!(browser.run("return document.getElementById('age').className"), "");
+    assert_quiet(&browser, &format!("http://{admin}/"));
+    // Without its server it says so.
+    assert_eq!(serve.terminate().code, Some(0));
+    let age = || text(&browser, "#age");
+    wait_until(|| age().ends_with("not refreshed: the server does not answer"), age);
+    assert_eq!(browser.run("return document.getElementById('age').className"), "stale");
+    assert_eq!(browser.accessibility(), [""; 0]);
 }

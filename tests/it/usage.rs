@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -65,6 +66,33 @@ fn shells_take_their_completions() {
     }
 }
 
+/// And they ask for what the fleet has.
+#[test]
+fn shells_complete_what_the_fleet_has() {
+    let project = Project::new(SMALL);
+    let programs = Path::new(env!("CARGO_BIN_EXE_otapress")).parent().unwrap().to_owned();
+    let path = std::env::join_paths(
+        [programs].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let path = path.unwrap();
+    for (shell, script) in [
+        (
+            "bash",
+            ". ./script; COMP_WORDS=(otapress show d); COMP_CWORD=2; _otapress_or_values otapress d show; printf '%s\\n' ${COMPREPLY[@]}",
+        ),
+        ("fish", "source script; complete -C 'otapress show d' | cut -f 1"),
+    ] {
+        project.write("script", project.run(&format!("completions {shell}")).stdout);
+        let mut command = Command::new(program(shell));
+        command.args(["-c", script]).env("HOME", project.path("")).env("PATH", &path);
+        let output = command.current_dir(project.path("")).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        assert_eq!(said, ["dev1\ndev2\n".to_owned(), String::new()], "{shell}");
+    }
+    project.run("complete -- status --is l").expect(0, "lost\n", "");
+    project.run("complete -- pla").expect(0, "", "");
+}
+
 #[test]
 fn completions_and_manual_name_every_command() {
     let project = Project::empty();
@@ -80,10 +108,16 @@ fn completions_and_manual_name_every_command() {
     let man = project.run("man");
     assert_eq!((man.status, &*man.stderr), (0, ""));
     assert!(man.stdout.contains(".TH otapress 1"), "{}", &man.stdout[..200]);
+    project.run("man --dir man1").expect(0, "", "");
     for command in commands {
-        assert!(man.stdout.contains(&format!(".SH \"COMMAND {}\"", command.to_uppercase())), "{command}");
+        let page = project.read(&format!("man1/otapress-{command}.1"));
+        for part in [".SH NAME", ".SH SYNOPSIS", ".SH EXAMPLES", ".SH FILES"] {
+            assert!(page.contains(part), "{command}: {part}");
+        }
+        assert_eq!(project.run(&format!("man {command}")).stdout, page);
     }
-    assert!(man.stdout.contains("allow\\-mass\\-removal"));
+    assert!(project.read("man1/otapress-build.1").contains("allow\\-mass\\-removal"));
+    assert_eq!(project.run("man buidl").status, 1);
 }
 
 #[test]

@@ -150,7 +150,8 @@ pub fn run(env: &Environment<'_>, mut input: impl Read + AsFd, clock: impl FnOnc
         is_complete,
     };
     let Some(out) = env("OTAPRESS_OUT").filter(|out| !out.is_empty()) else {
-        return Outcome::from(fallback(env, "`OTAPRESS_OUT` is not set"));
+        let agent = Agent::parse(request.agent);
+        return fallback(env, "`OTAPRESS_OUT` is not set").without_site(&agent).into();
     };
     let responder = Responder::new(&out);
     let question = match responder.prepare(&request) {
@@ -222,10 +223,9 @@ pub fn guarded<T>(env: &Environment<'_>, work: impl FnOnce() -> T + UnwindSafe) 
 /// not recorded, anybody else that there is no upgrade.
 fn fallback(env: &Environment<'_>, why: &str) -> Reply {
     let agent = env("HTTP_USER_AGENT");
-    let agent = Agent::parse(agent.as_ref().map(|agent| agent.as_bytes()));
-    match agent.program {
+    match Agent::parse(agent.as_ref().map(|agent| agent.as_bytes())).program {
         Program::Modem => Reply::empty(500, Some(why.to_owned())),
-        _ => Reply::without_site(why, &agent),
+        _ => Reply::no(why),
     }
 }
 

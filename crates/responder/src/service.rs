@@ -126,13 +126,11 @@ impl Reply {
         Reply::check(&Answer::NO, Some(log.into()))
     }
 
-    /// The reply that never hurts, where `otapress.json` cannot be read; a simulated device is told so.
-    pub(super) fn without_site(why: &str, agent: &Agent) -> Self {
+    /// The same reply; a simulated device is told that `otapress.json` cannot be read.
+    pub(super) fn without_site(self, agent: &Agent) -> Self {
         let is_simulated = agent.program == Program::Simulator;
         let decision = is_simulated.then(|| format!("{}; store=none", wire::UNREADABLE_OUT).into());
-        let refusal = Refusal::NoAnswerFile;
-        let reply = Reply::no(format!("version check: {refusal}: {why}"));
-        Reply { decision, ..reply.of_kind(refusal.as_str()) }
+        Reply { decision, ..self }
     }
 
     /// A reply without a body.
@@ -208,7 +206,9 @@ impl Responder {
             Route::Check => {
                 // No path is known then, so that the key protects nobody: nothing is sent or recorded.
                 if let Err(why) = &self.site {
-                    return Step::Done(Reply::without_site(why, &agent));
+                    let refusal = Refusal::NoAnswerFile;
+                    let reply = Reply::no(format!("version check: {refusal}: {why}"));
+                    return Step::Done(reply.of_kind(refusal.as_str()).without_site(&agent));
                 }
                 let reported = message::reported(request);
                 let Some(imei) = agent.imei else {

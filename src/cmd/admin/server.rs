@@ -32,7 +32,7 @@ const WHOLE: Duration = Duration::from_secs(120);
 
 /// Forbids everything that our pages do not need.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'self'; \
-    img-src data:; \
+    img-src data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves for ever.

@@ -19,7 +19,7 @@ pub struct Filter {
     pub release: Option<Version>,
     /// Devices in any of these states; empty: in any.
     pub states: Vec<StateFilter>,
-    /// Devices about which this can be read, in any case.
+    /// Devices about which all of these words can be read, in any field and in any case.
     pub text: Option<String>,
 }
 
@@ -105,7 +105,7 @@ impl Filter {
     }
 }
 
-/// Whether any known field of a device contains a text.
+/// Whether each word of a text is in any known field of a device.
 fn says(fleet: &Fleet, status: &Status, device: &DeviceStatus, wanted: &str) -> bool {
     let declared = &fleet.devices()[device.index];
     let group = fleet.group(declared);
@@ -121,10 +121,12 @@ fn says(fleet: &Fleet, status: &Status, device: &DeviceStatus, wanted: &str) -> 
         version(device.assignment.target),
         version(device.record.as_ref().and_then(|record| record.reported)),
         Some(device.state.as_str().to_owned()),
-        reason.map(|reason| reason.why),
+        reason.as_ref().map(|reason| reason.why.clone()),
+        reason.and_then(|reason| reason.todo),
     ];
+    let known: Vec<_> = known.into_iter().flatten().map(|text| text.to_lowercase()).collect();
     let wanted = wanted.to_lowercase();
-    known.into_iter().flatten().any(|text| text.to_lowercase().contains(&wanted))
+    wanted.split_whitespace().all(|word| known.iter().any(|text| text.contains(word)))
 }
 
 /// Whether an event is kept: by its device, which `keeps` judges, else by its rollout.

@@ -114,13 +114,13 @@ impl Gate {
     }
 }
 
-/// A share for people.
+/// A share for people: rounded, but only all of them are 100 %, and only none is 0 %.
 pub fn share(part: usize, whole: usize) -> String {
-    if whole == 0 {
-        return "0%".into();
-    }
-    // Rounded down, so that only all of them are 100 %.
-    let tenths = part * 1000 / whole;
+    let tenths = match (part, whole) {
+        (0, _) | (_, 0) => 0,
+        _ if part == whole => 1000,
+        _ => ((part * 1000 + whole / 2) / whole).clamp(1, 999),
+    };
     if tenths.is_multiple_of(10) {
         format!("{}%", tenths / 10)
     } else {
@@ -211,10 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_rounded_down() {
+    fn shares_are_rounded_but_for_the_ends() {
         assert_eq!(
-            [share(1, 3), share(2, 2), share(999_999, 1_000_000), share(0, 0)],
-            ["33.3%", "100%", "99.9%", "0%"]
+            [(1, 3), (2, 3), (2, 2), (999_999, 1_000_000), (1, 1_000_000), (0, 5), (0, 0)]
+                .map(|(part, whole)| share(part, whole)),
+            ["33.3%", "66.7%", "100%", "99.9%", "0.1%", "0%", "0%"]
         );
         assert_eq!(Percent(9_500).of_at_least(3), 3);
         assert_eq!(Percent(5_000).of_at_least(3), 2);

@@ -211,38 +211,48 @@ pub fn list(fleet: &Fleet, status: &Status, shown: &[&DeviceStatus]) -> String {
 
 /// One device with its history, the latest event first.
 pub fn device(fleet: &Fleet, status: &Status, device: &DeviceStatus, events: &[Event]) -> String {
+    let mut text = format!("{}\n", fleet.devices()[device.index].client_id);
+    for (name, value) in facts(fleet, status, device) {
+        row(&mut text, name, &value);
+    }
+    for (n, event) in events.iter().enumerate() {
+        row(&mut text, if n == 0 { "history" } else { "" }, &self::event(event, None));
+    }
+    text
+}
+
+/// All that is known of a device but its history: names with values; one without a name goes on with the one
+/// before.
+pub(crate) fn facts(fleet: &Fleet, status: &Status, device: &DeviceStatus) -> Vec<(&'static str, String)> {
     let declared = &fleet.devices()[device.index];
     let now = status.now;
     let ago = |at: i64| format!("{} ({} ago)", moment(at), span(now - at));
-    let mut text = format!("{}\n", declared.client_id);
-    row(&mut text, "IMEI", &declared.imei.to_string());
+    let mut facts = vec![("IMEI", declared.imei.to_string())];
     if let Some(group) = &fleet.group(declared).name {
-        row(&mut text, "group", group);
+        facts.push(("group", group.clone()));
     }
     if let Some(comment) = &declared.comment {
-        row(&mut text, "comment", &one_line(comment));
+        facts.push(("comment", one_line(comment)));
     }
     let target = device.assignment.target.map_or("none".into(), |version| version.to_string());
     let rollout = device.rollout.map(|place| format!(" ({})", status.rollouts[place].record.id));
-    row(&mut text, "target", &(target + &rollout.unwrap_or_default()));
-    row(&mut text, "state", &format!("{}: {}", device.state.as_str(), device.state.title()));
+    facts.push(("target", target + &rollout.unwrap_or_default()));
+    facts.push(("state", format!("{}: {}", device.state.as_str(), device.state.title())));
     if let Some(reason) = words::reason(fleet, status, device) {
-        row(&mut text, "why", &reason.why);
-        if let Some(todo) = reason.todo {
-            row(&mut text, "to do", &todo);
-        }
+        facts.push(("why", reason.why));
+        facts.extend(reason.todo.map(|todo| ("to do", todo)));
     }
     if let Some(result) = &device.named_result {
         let said = format!("{}, {}, without its IMEI", one_line(&result.said), ago(result.last_seen));
-        row(&mut text, "result", &said);
+        facts.push(("result", said));
     }
-    let Some(record) = &device.record else { return text };
+    let Some(record) = &device.record else { return facts };
     let reported = record.reported.map_or("nothing yet".into(), |version| version.to_string());
-    row(&mut text, "reports", &reported);
-    row(&mut text, "heard of", &format!("first {}", ago(record.first_seen)));
+    facts.push(("reports", reported));
+    facts.push(("heard of", format!("first {}", ago(record.first_seen))));
     let silent = if device.silent { ": silent for more than 2 intervals" } else { "" };
-    row(&mut text, "", &format!("last {}{silent}", ago(record.last_seen)));
-    row(&mut text, "interval", &span(device.interval.into()));
+    facts.push(("", format!("last {}{silent}", ago(record.last_seen))));
+    facts.push(("interval", span(device.interval.into())));
     for offer in &record.offers {
         let verdict = match (offer.verdict, offer.deadline) {
             _ if !offer.was_offered() => continue,
@@ -260,15 +270,12 @@ pub fn device(fleet: &Fleet, status: &Status, device: &DeviceStatus, events: &[E
             if offer.attempts == 1 { "1 attempt".into() } else { format!("{} attempts", offer.attempts) },
             ago(offer.at)
         );
-        row(&mut text, "offer", &offered);
+        facts.push(("offer", offered));
     }
     if let Some(result) = &record.result {
-        row(&mut text, "result", &format!("{}{}, {}", result.text, meaning(result.code), ago(result.at)));
+        facts.push(("result", format!("{}{}, {}", result.text, meaning(result.code), ago(result.at))));
     }
-    for (n, event) in events.iter().enumerate() {
-        row(&mut text, if n == 0 { "history" } else { "" }, &self::event(event, None));
-    }
-    text
+    facts
 }
 
 fn meaning(code: Option<u16>) -> String {

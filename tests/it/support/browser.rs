@@ -147,8 +147,11 @@ impl Browser {
 
     /// Presses a key where the focus is.
     pub fn press(&self, key: &str) {
+        // Without its text, Enter activates nothing.
+        let text = if key == "Enter" { "\r" } else { "" };
         for kind in ["keyDown", "keyUp"] {
-            self.command("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key }));
+            let event = json!({ "type": kind, "key": key, "code": key, "text": text });
+            self.command("Input.dispatchKeyEvent", event);
         }
     }
 
@@ -168,6 +171,15 @@ impl Browser {
             .filter(|message| message["message"]["method"] == "Network.requestWillBeSent")
             .map(|message| message["message"]["params"]["request"]["url"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// What axe-core finds against WCAG 2.2 A and AA and its own best practices, as `rule: element`.
+    pub fn accessibility(&self) -> Vec<String> {
+        const AXE: &str = include_str!("../../axe/axe.min.js");
+        self.run(&format!("{AXE}; window.axe = axe; return 0"));
+        let script = "return axe.run(document, { resultTypes: ['violations'] }).then((found) => \
+            found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.target} ${node.failureSummary}`)))";
+        serde_json::from_value(self.run(script)).unwrap()
     }
 
     /// Keeps a picture of the upper part of the page in `$SCREENSHOTS`, if that names a directory: to be

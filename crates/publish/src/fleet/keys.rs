@@ -91,6 +91,7 @@ pub const TOP: &[Key] = &[
     optional("devices", Shape::MapOf(&Shape::Object(DEVICE)), "The devices, by clientID."),
     optional("inventory", Shape::Texts, "CSV files with more devices; `*` and `?` stand for any characters."),
     optional("ignore", Shape::Texts, "Columns of the inventories that are the fleet's own."),
+    optional("name", Shape::Text, "Heading of reports (default: the host of `site`)."),
     optional(
         "dataPlan",
         Shape::Object(DATA_PLAN),

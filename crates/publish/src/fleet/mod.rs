@@ -69,6 +69,7 @@ use otapress_core::wire::{After, Brake, Limit, Setting, Window};
 #[derive(Clone, Debug)]
 pub struct Fleet {
     file: PathBuf,
+    name: Option<String>,
     site: uri::Site,
     midlet: Midlet,
     channels: Vec<Channel>,
@@ -90,6 +91,11 @@ impl Fleet {
     /// The path of fleet.yaml.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// The heading of reports.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.site.uri().host())
     }
 
     /// The directory of fleet.yaml, to which the paths in it are relative.

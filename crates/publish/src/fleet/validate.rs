@@ -50,6 +50,7 @@ pub(super) fn fleet(
     raw_devices: Vec<RawDevice>,
 ) -> Validated {
     let site = fields.take("site").and_then(|node| site::read(reader, node));
+    let name = fields.take("name").and_then(|node| reader.text(node, "name"));
     let limits = fields.take("limits").map(|node| limits::read(reader, node)).unwrap_or_default();
     let (data_plan, usage) =
         fields.take("dataPlan").map(|node| data_plan::read(reader, node)).unwrap_or_default();
@@ -115,6 +116,7 @@ pub(super) fn fleet(
     let fleet = match (site, midlet.midlet.clone(), channels, groups) {
         (Some(site), Some(midlet), Some(channels), Some(groups)) if !reader.has_errors() => Some(Fleet {
             file: file.into(),
+            name: name.map(|name| name.text.trim().to_owned()).filter(|name| !name.is_empty()),
             site,
             midlet,
             channels,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::events::Mark;
 use super::percent;
 use crate::report::status::Status;
 use crate::report::status::gate::share;
@@ -18,6 +19,9 @@ const COLOURS: usize = 6;
 /// The points of a curve.
 const STEPS: usize = 160;
 
+/// The latest marks that are shown.
+const EVENTS: usize = 12;
+
 /// The size of a drawing, which is stretched to the width of the page.
 const SIZE: (f64, f64) = (1000.0, 240.0);
 
@@ -33,6 +37,7 @@ pub(super) fn charts(
     changes: &[Change],
     beginning: &Option<i64>,
     versions: &[Version],
+    marks: &[Mark],
 ) -> Vec<Value> {
     let Some(beginning) = *beginning else { return Vec::new() };
     let spans = SPANS.iter().filter_map(|(name, days)| match days {
@@ -53,6 +58,7 @@ pub(super) fn charts(
         .enumerate()
         .map(|(n, (name, from))| {
             let mut chart = chart(fleet, status, changes, *from, versions);
+            chart["events"] = events(marks, *from, status.now).into();
             chart["name"] = name.as_str().into();
             chart["wanted"] = (n == wanted).into();
             chart
@@ -90,20 +96,23 @@ fn chart(fleet: &Fleet, status: &Status, changes: &[Change], from: i64, versions
         let upper = (0..points).map(|at| format!("{:.1},{:.1}", x(at), y(above[at])));
         let lower = (0..points).rev().map(|at| format!("{:.1},{:.1}", x(at), y(below[at])));
         let path: Vec<_> = upper.chain(lower).collect();
-        areas.push(json!({ "points": path.join(" "), "colour": number, "name": name(number, versions) }));
+        areas.push(json!({
+            "points": path.join(" "), "colour": number, "name": name(number, versions),
+            "label": place(&below, &above, most),
+        }));
         below = above;
     }
     let span = status.now - from;
-    let labels: Vec<_> = (0..=4).map(|n| label(from + span * n / 4, span)).collect();
+    let labels = labels(from, span);
     let shown: Vec<_> = (0..=COLOURS).filter(|n| series[*n].iter().any(|count| *count > 0)).collect();
     let data = json!({
-        "times": adoption.times.iter().map(|time| label(*time, 0)).collect::<Vec<_>>(),
+        "times": adoption.times,
         "series": shown.iter().map(|n| json!([name(*n, versions), n, series[*n]])).collect::<Vec<_>>(),
     });
     json!({
         "width": SIZE.0, "height": SIZE.1, "areas": areas, "labels": labels,
         "ticks": [most, most / 2, 0], "data": data.to_string(),
-        "from": moment(from), "devices": total(points - 1),
+        "devices": total(points - 1), "last": points - 1,
     })
 }
 
@@ -126,11 +135,52 @@ fn top(most: u32) -> u32 {
     most
 }
 
-/// A moment without what goes without saying: the day, and the hour unless days are what matters.
-fn label(at: i64, span: i64) -> String {
-    let text = moment(at);
-    let day = text.get(..10).unwrap_or(&text);
-    if span > 6 * DAY { day.to_owned() } else { format!("{day} {}", text.get(11..16).unwrap_or_default()) }
+/// Where the name of an area stands: in its thickest part, in percent, away from the edges; nowhere if the area
+/// is thinner than its name.
+fn place(below: &[u32], above: &[u32], most: u32) -> Option<Value> {
+    let margin = below.len() / 12;
+    let inner = margin..below.len().saturating_sub(margin);
+    let thickness = |at: &usize| above[*at] - below[*at];
+    let most_here = inner.clone().map(|at| thickness(&at)).max()?;
+    let thickest: Vec<_> = inner.filter(|at| thickness(at) == most_here).collect();
+    let at = thickest[thickest.len() / 2];
+    let part = |n: f64| n * 100.0 / f64::from(most);
+    if part(f64::from(above[at] - below[at])) < 12.0 {
+        return None;
+    }
+    let x = at as f64 * 100.0 / (below.len() - 1).max(1) as f64;
+    let y = 100.0 - part(f64::from(above[at] + below[at]) / 2.0);
+    Some(json!({ "x": format!("{x:.1}"), "y": format!("{y:.1}") }))
+}
+
+/// Five moments of a span. A date stands once: where the one before has the same, the time alone.
+fn labels(from: i64, span: i64) -> Vec<Value> {
+    let mut before = String::new();
+    let moments = (0..=4).map(|n| moment(from + span * n / 4));
+    moments
+        .map(|at| {
+            let (day, clock) = (at.get(..10).unwrap_or_default(), at.get(11..16).unwrap_or_default());
+            let (form, text) = match day == before {
+                true => ("clock", clock.to_owned()),
+                false if span > 6 * DAY => ("day", day.to_owned()),
+                false => ("moment", format!("{day} {clock}")),
+            };
+            before = day.to_owned();
+            json!({ "at": at, "form": form, "text": text })
+        })
+        .collect()
+}
+
+fn events(marks: &[Mark], from: i64, now: i64) -> Vec<Value> {
+    let shown = marks.iter().filter(|mark| (from..=now).contains(&mark.at)).rev().take(EVENTS);
+    let mut events: Vec<_> = shown
+        .map(|mark| {
+            let x = (mark.at - from) as f64 * 100.0 / (now - from).max(1) as f64;
+            json!({ "x": format!("{x:.2}"), "at": moment(mark.at), "kind": mark.kind, "title": mark.title })
+        })
+        .collect();
+    events.reverse();
+    events
 }
 
 /// The versions that are reported now.
@@ -161,8 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn labels_say_what_matters() {
-        assert_eq!(label(1_795_428_000, 7 * DAY), "2026-11-23");
-        assert_eq!(label(1_795_428_000, DAY), "2026-11-23 10:00");
+    fn a_date_stands_once() {
+        let texts = |from: i64, span| -> Vec<String> {
+            labels(from, span).iter().map(|label| label["text"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(
+            texts(1_795_428_000, DAY),
+            ["2026-11-23 10:00", "16:00", "22:00", "2026-11-24 04:00", "10:00"]
+        );
+        assert_eq!(texts(1_795_428_000, 8 * DAY)[..2], ["2026-11-23", "2026-11-25"]);
     }
 }

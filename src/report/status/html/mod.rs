@@ -5,6 +5,10 @@
 
 mod chart;
 mod data;
+mod events;
+mod needs;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tera::{Context, Tera};
@@ -54,9 +58,10 @@ pub fn pages(
     changes: &[Change],
 ) -> Result<Vec<Page>, tera::Error> {
     let size = if status.devices.len() <= INLINE { INLINE } else { CHUNK };
-    let chunks: Vec<String> =
-        status.devices.chunks(size).map(|part| data::chunk(fleet, status, part)).collect();
-    let inline = chunks.len() < 2;
+    let inline = status.devices.len() <= size;
+    let histories = inline.then(|| data::histories(changes));
+    let chunk = |part| data::chunk(fleet, status, part, histories.as_ref());
+    let chunks: Vec<String> = status.devices.chunks(size).map(chunk).collect();
     let name = |n: usize| format!("{DEVICES}{n:04}.js");
     let names: Vec<_> = if inline { Vec::new() } else { (0..chunks.len()).map(name).collect() };
     let mut values = values(fleet, status, summary, changes);
@@ -83,19 +88,25 @@ pub fn is_left_over(name: &str, pages: &[Page]) -> bool {
 
 /// The variables of the template.
 fn values(fleet: &Fleet, status: &Status, summary: &Summary, changes: &[Change]) -> Value {
-    let versions: Vec<Version> = summary.versions.keys().rev().flatten().copied().collect();
+    let reported = summary.versions.keys().flatten().copied();
+    let before = changes.iter().flat_map(|change| [change.from, change.to]);
+    let versions: BTreeSet<Version> = reported.chain(before).collect();
+    let versions: Vec<Version> = versions.into_iter().rev().collect();
+    let marks = events::marks(status, summary, changes);
     json!({
         "css": include_str!("../../../../templates/report/report.css"),
         "js": include_str!("../../../../templates/report/report.js"),
         "program": env!("CARGO_PKG_VERSION"),
         "site": fleet.site().uri().as_str(),
+        "name": fleet.name(),
+        "needs": needs::needs(fleet, status, summary),
         "now": moment(status.now),
         "contact": summary.last_contact.map(|last| span(status.now - last)),
         "tiles": tiles(summary),
         "bar": bar(&|state| summary.in_state(state), summary.devices),
         "rollouts": summary.rollouts.iter().map(|counts| rollout(status, counts)).collect::<Vec<_>>(),
         "failures": failures(status, summary),
-        "charts": chart::charts(fleet, status, changes, &history::beginning(status), &versions),
+        "charts": chart::charts(fleet, status, changes, &history::beginning(status), &versions, &marks),
         "versions": chart::shares(summary, &versions),
         "past": past(status),
         "strangers": strangers(status),
@@ -110,22 +121,23 @@ fn class(state: State) -> &'static str {
         Current => "good",
         Installed | Offered | Due => "going",
         WaitingForWave | OutsideWindow | RateLimited | Proving => "waiting",
-        Halted | DowngradeDenied => "stopped",
+        Halted => "stopped",
         Failed | Exhausted => "bad",
         NeverHeard | NoVersion => "unheard",
-        NoTarget | Held => "aside",
+        NoTarget | Held | DowngradeDenied => "aside",
     }
 }
 
-/// The classes with their names, in the order of a bar.
+/// The classes with their names, in the order of a bar: what was offered the release comes first, so that
+/// the coloured part ends where the open waves do.
 const CLASSES: [(&str, &str); 7] = [
     ("good", "on target"),
+    ("bad", "failed"),
+    ("stopped", "halted"),
     ("going", "under way"),
     ("waiting", "waiting"),
-    ("stopped", "stopped"),
-    ("bad", "failed"),
     ("unheard", "never heard of"),
-    ("aside", "held or without target"),
+    ("aside", "held, or nothing to run"),
 ];
 
 fn bar(count: &dyn Fn(State) -> usize, whole: usize) -> Vec<Value> {
@@ -154,13 +166,15 @@ fn tiles(summary: &Summary) -> Vec<Value> {
         })
     };
     vec![
-        tile("devices", "", summary.devices, ""),
-        tile("on target", "good", sum("good"), "good"),
-        tile("under way", "going", sum("going"), "going"),
-        tile("waiting or stopped", "waiting", sum("waiting") + sum("stopped"), "stopped"),
+        tile("lost", "lost", summary.lost, "bad"),
+        tile("halted", "halted", sum("stopped"), "stopped"),
         tile("failed", "bad", sum("bad"), "bad"),
+        tile("silent", "silent", summary.silent, "stopped"),
+        tile("under way", "going", sum("going"), "going"),
+        tile("waiting", "waiting", sum("waiting"), ""),
+        tile("on target", "good", sum("good"), "good"),
         tile("never heard of", "unheard", sum("unheard"), ""),
-        tile("silent", "silent", summary.silent, "bad"),
+        tile(if summary.devices == 1 { "device" } else { "devices" }, "", summary.devices, ""),
     ]
 }
 
@@ -209,7 +223,7 @@ fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
     });
     let rate = rollout.recent.zip(rollout.rules.rate);
     let (pill, tone) = match &record.halted {
-        Some(_) => ("halted", "bad"),
+        Some(_) => ("halted", "stopped"),
         None if counts.current() == counts.target => ("complete", "good"),
         None if counts.failed() > 0 => ("going on, with failures", "stopped"),
         None => ("going on", "going"),

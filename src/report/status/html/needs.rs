@@ -1,0 +1,74 @@
+//! What a person has to see to, with the command that helps.
+
+use serde_json::{Value, json};
+
+use super::moment;
+use crate::report::status::summary::Summary;
+use crate::report::status::{DeviceStatus, State, Status};
+use otapress_publish::fleet::Fleet;
+
+/// This many devices are named.
+const NAMED: usize = 3;
+
+/// The most urgent first.
+pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Value> {
+    let mut needs = Vec::new();
+    let of = |keeps: &dyn Fn(&DeviceStatus) -> bool| -> Vec<&str> {
+        let kept = status.devices.iter().filter(|device| keeps(device));
+        kept.map(|device| fleet.devices()[device.index].client_id.as_str()).collect()
+    };
+    let lost = of(&|device| device.lost);
+    if !lost.is_empty() {
+        needs.push(json!({
+            "tone": "bad", "title": format!("{} lost", counted(lost.len())), "filter": "lost",
+            "text": format!(
+                "{}: answered 900 (installed) and were not heard of again; the release may not start on such a device",
+                named(&lost)
+            ),
+            "command": "otapress status --is lost",
+        }));
+    }
+    for counts in &summary.rollouts {
+        let record = &status.rollouts[counts.place].record;
+        let Some(halt) = &record.halted else { continue };
+        needs.push(json!({
+            "tone": "stopped", "title": format!("{} is halted", record.id), "filter": "halted", "rollout": record.id,
+            "at": moment(halt.at), "text": format!("{}. Find the cause first", halt.reason),
+            "command": format!("otapress resume {}", record.id),
+        }));
+    }
+    let exhausted = of(&|device| device.state == State::Exhausted);
+    if !exhausted.is_empty() {
+        let retry = format!("otapress retry {}", exhausted.join(" "));
+        needs.push(json!({
+            "tone": "bad", "title": format!("{} failed for good", counted(exhausted.len())), "filter": "exhausted",
+            "text": format!("{}: no attempts are left; see why, then give new ones", named(&exhausted)),
+            "command": if exhausted.len() <= NAMED { retry } else { "otapress status --is exhausted".into() },
+        }));
+    }
+    let silent = of(&|device| device.silent && !device.lost);
+    if !silent.is_empty() {
+        needs.push(json!({
+            "tone": "stopped", "title": format!("{} silent", counted(silent.len())), "filter": "silent",
+            "text": format!("{}: missed more than two checks; see to power, SIM and coverage", named(&silent)),
+            "command": "otapress status --is silent",
+        }));
+    }
+    for stray in &status.strays {
+        needs.push(json!({
+            "tone": "stopped", "title": format!("{} at an unpublished path", counted(stray.devices)),
+            "text": format!("they post to {}; {}", stray.path, stray.remedy),
+        }));
+    }
+    needs
+}
+
+fn counted(n: usize) -> String {
+    if n == 1 { "1 device".into() } else { format!("{n} devices") }
+}
+
+fn named(names: &[&str]) -> String {
+    let (first, others) = names.split_at(names.len().min(NAMED));
+    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    first.join(", ") + &more
+}
