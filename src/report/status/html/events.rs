@@ -20,7 +20,8 @@ pub(super) fn marks(status: &Status, summary: &Summary, changes: &[Change]) -> V
     for counts in &summary.rollouts {
         let record = &status.rollouts[counts.place].record;
         for (n, wave) in counts.waves.iter().enumerate() {
-            if let Some(at) = wave.at.filter(|at| *at <= status.now && !wave.waits) {
+            let opened = wave.opened.or(wave.at).filter(|at| *at <= status.now);
+            if let Some(at) = opened.filter(|_| wave.wait.is_none()) {
                 let title = format!("wave {} of {}", n + 1, record.id);
                 marks.push(Mark { at, kind: "wave", title });
             }
