@@ -74,7 +74,7 @@ fn diagnostics(text: &str) -> Vec<String> {
 fn every_diagnostic_is_in_the_book_with_an_example() {
     let of =
         |kind: &str| directories(&repository().join(kind)).into_iter().map(|dir| dir.join("expected.txt"));
-    let goldens = ["bad-jars.txt", "doubtful-jars.txt", "regressions.txt"];
+    let goldens = ["bad-jars.txt", "doubtful-jars.txt", "regressions.txt", "signing.txt"];
     let goldens = goldens.map(|name| repository().join("tests").join(name));
     let examples: Vec<String> = of("tests/invalid")
         .chain(of("tests/import"))
