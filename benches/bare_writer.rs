@@ -2,9 +2,9 @@
 //!
 //! usage: bare_writer FROM TO [links]
 //!
-//! Reads the files of FROM into memory, then writes them below TO in the order of their paths, with one sync at the end,
-//! and prints how many seconds the writing took. With `links` equal contents are hard links.
-//! One thread, nothing but the standard library and syncfs.
+//! Reads the files of FROM into memory, then writes them below TO in the order of their paths, with one sync
+//! at the end, and prints how many seconds the writing took. With `links` equal contents are hard links. One
+//! thread, nothing but the standard library and syncfs.
 
 #![allow(clippy::disallowed_methods, reason = "writes files, which is all that it does")]
 

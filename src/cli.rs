@@ -54,7 +54,8 @@ enum Command {
     Simulate(cmd::simulate::Args),
     /// Show the state of the fleet: who runs what, what failed, and why nothing happens
     Status(cmd::status::Args),
-    /// Send events over MQTT and to webhooks, take start messages as proof of versions, tell devices to upgrade
+    /// Send events over MQTT and to webhooks, take start messages as proof of versions, tell devices to
+    /// upgrade
     Relay(cmd::relay::Args),
     /// Give devices new attempts
     Retry(cmd::retry::Args),

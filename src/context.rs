@@ -164,8 +164,10 @@ pub(crate) fn visible_location(text: &OsStr) -> Result<Location, String> {
 fn without_password(location: &Location) -> Result<(), String> {
     match location {
         Location::Postgres(url) if url.has_password() => Err(
-            "a password on the command line can be read by everybody on this machine: put it into the file that \
-             PGPASSFILE (~/.pgpass) or `passfile=` in the URL names, or the URL into the variable OTAPRESS_STATE"
+            "a password on the command line can be read by everybody on this machine: put it into the file \
+             that \
+             PGPASSFILE (~/.pgpass) or `passfile=` in the URL names, or the URL into the variable \
+             OTAPRESS_STATE"
                 .into(),
         ),
         _ => Ok(()),

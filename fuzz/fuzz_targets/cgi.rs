@@ -26,7 +26,8 @@ thread_local! {
         fs::create_dir_all(dir.path().join("out/vc")).expect("out/");
         fs::write(dir.path().join("secret"), SECRET).expect("a secret");
         fs::write(dir.path().join("out/otapress.json"), include_str!("../site.json")).expect("otapress.json");
-        fs::write(dir.path().join("out/vc/352099001761481.json"), include_str!("../answer.json")).expect("an answer");
+        fs::write(dir.path().join("out/vc/352099001761481.json"), include_str!("../answer.json")).expect("an \
+            answer");
         World { dir, body: tempfile::tempfile().expect("a file"), runs: 0 }
     });
 }

@@ -144,7 +144,7 @@ fn validate(
     let known = catalog.get(jar.version());
     if let Some(entry) = known.filter(|entry| entry.sha256() != jar.sha256()) {
         let message = format!(
-            "version {} is in the catalog with other bytes: `{}`",
+            "version {} is already in the catalog with different content: `{}`",
             jar.version_text(),
             entry.shown_as().display()
         );
@@ -157,7 +157,7 @@ fn validate(
         .flat_map(|site| &site.releases)
         .any(|release| release.version.parse() == Ok(jar.version()) && release.sha256 != jar.sha256())
     {
-        let message = format!("version {} is published with other bytes", jar.version_text());
+        let message = format!("version {} is already published with different content", jar.version_text());
         found.push(
             Diagnostic::new(Code::VersionChanged, path, message)
                 .hint("give the new JAR a new MIDlet-Version"),

@@ -48,7 +48,8 @@ pub(crate) struct Args {
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if !args.check {
         interrupt::end_with(
-            "interrupted: what is published is complete, and the rest is as it was; `otapress build` goes on from there",
+            "interrupted: what is published is complete, and the rest is as it was; `otapress build` goes on \
+             from there",
         )?;
     }
     build(global, args)
@@ -196,7 +197,8 @@ fn guard_mass_move(published: &Published, changes: &Changes<'_>, allowed: bool) 
     let shared_moves = moved == jads && moved > 0 && devices > jads;
     if !allowed && (is_mass_removal(moved, jads) || shared_moves) {
         bail!(
-            "{moved} of {} would move to other paths, and devices that still ask at the old ones would find none: \
+            "{moved} of {} would move to other paths, and devices that still ask at the old ones would find \
+             none: \
              put the old `otapURI` into `formerly` of `provisioning`; if no device asks there, build with \
              `--allow-mass-removal`",
             count(jads, "JAD"),

@@ -40,7 +40,8 @@ Examples:
   otapress status --is silent --json | jq -r '.devices[].clientID' | otapress edit hold -
   otapress edit replace dev4 --imei 352099001761622
 
-Comments, order, quotes and every other byte stay. `-` reads devices from the standard input, one in each line.";
+Comments, order, quotes and every other byte stay. `-` reads devices from the standard input, one in each \
+line.";
 
 #[derive(Debug, clap::Subcommand)]
 enum Change {

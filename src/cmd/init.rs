@@ -230,7 +230,8 @@ midlet: {{ name: {}, vendor: {} }}
 
 # A channel names the release that its devices run; waves, windows and brakes go here, too.
 {channels}
-# One line for each device; `otapress edit add-device` adds one. Large fleets have them in CSV files (`inventory`).
+# One line for each device; `otapress edit add-device` adds one. Large fleets have them in CSV files \
+(`inventory`).
 devices: {{}}
 ",
         quoted(apn),

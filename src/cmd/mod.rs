@@ -62,7 +62,7 @@ fn now() -> i64 {
 /// Asks whether something is to be done, for which `--yes` stands where nobody can be asked.
 fn confirmed(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
-        bail!(WrongUsage("nobody is there to confirm it: say --yes".into()));
+        bail!(WrongUsage("there is no terminal to confirm it on: say --yes".into()));
     }
     write!(io::stderr(), "{question} [y/N] ")?;
     let mut line = String::new();

@@ -67,7 +67,8 @@ Values of settings that hold secrets are never shown.";
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if let Some(old) = &args.against {
-        // The fleet only says what the devices are called, what is kept and what traffic costs, so it may have any mistake.
+        // The fleet only says what the devices are called, what is kept and what traffic costs, so it may
+        // have any mistake.
         let fleet = fleet::load_within(&global.reach(), &global.fleet).fleet;
         let names = fleet.as_ref().map(Names::of).unwrap_or_default();
         let keep = fleet.as_ref().map(|fleet| fleet.keep().clone()).unwrap_or_default();

@@ -31,7 +31,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroUsize>,
     /// Time limit for a reply, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
     /// Leave findings of this code out: for servers that cannot do better, such as those that refuse POSTs to
     /// anything but programs (`post-status`)

@@ -70,8 +70,8 @@ impl Project {
         Project { loaded, catalog, template, published: None }
     }
 
-    /// Notes JARs that have changed under a version that is published in out/, and certificates that are not valid
-    /// today: what depends on more than the fleet and is in no published byte.
+    /// Notes JARs that have changed under a version that is published in out/, and certificates that are not
+    /// valid today: what depends on more than the fleet and is in no published byte.
     pub(crate) fn check_published(&mut self, global: &Global) {
         if let Some(midlet) = &self.loaded.midlet
             && let Some(signing) = &midlet.signing

@@ -33,7 +33,8 @@ const PASSWORD: &str = "OTAPRESS_MQTT_PASSWORD";
 #[command(group(ArgGroup::new("sinks").args(["mqtt", "webhook"]).required(true).multiple(true)))]
 pub(crate) struct Args {
     /// The broker: mqtt://HOST[:PORT], or with TLS mqtts://HOST[:PORT]
-    #[arg(long, value_name = "URL", env = "OTAPRESS_MQTT", hide_env_values = true, value_parser = Discreet(address))]
+    #[arg(long, value_name = "URL", env = "OTAPRESS_MQTT", hide_env_values = true)]
+    #[arg(value_parser = Discreet(address))]
     mqtt: Option<Address>,
     #[command(flatten)]
     webhooks: Webhooks,

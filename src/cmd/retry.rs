@@ -17,7 +17,9 @@ use otapress_responder::operate;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTE)]
-#[command(group(clap::ArgGroup::new("chosen").args(["all", "is", "group", "channel", "release"]).multiple(true)))]
+#[command(group(
+    clap::ArgGroup::new("chosen").args(["all", "is", "group", "channel", "release"]).multiple(true)
+))]
 pub(crate) struct Args {
     /// The devices, by clientID or IMEI
     #[arg(value_name = "DEVICE", required_unless_present = "chosen", conflicts_with = "chosen")]

@@ -1,5 +1,6 @@
 //! `otapress show`: everything about one device.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -31,7 +32,8 @@ pub(crate) struct Args {
     /// The device, by clientID or IMEI
     device: String,
     /// Print only what to set on the device, with its password
-    #[arg(long, conflicts_with = "json", value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "set")]
+    #[arg(long, conflicts_with = "json", value_name = "FORM")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "set")]
     provision: Option<FormName>,
     /// Print JSON
     #[arg(long)]
@@ -236,6 +238,7 @@ fn to_json(view: &View<'_>) -> Value {
         Rule::NoChannel => json!({ "name": "no-channel" }),
     };
     let settings = if device.hold { &[][..] } else { &fleet.settings(device).settings };
+    let public = settings.iter().filter(|setting| setting.key != "otapPassword");
     let mut value = json!({
         "clientID": device.client_id.as_str(),
         "imei": device.imei.to_string(),
@@ -250,8 +253,8 @@ fn to_json(view: &View<'_>) -> Value {
         "jar": view.jar.as_ref().map(|jar| json!({ "url": jar.url, "size": jar.size, "sha256": jar.sha256 })),
         "notify": view.notify_url,
         "answer": answer_path(device.imei).as_str(),
-        "settings": settings.iter().filter(|setting| setting.key != "otapPassword").map(|setting| (setting.key.clone(), setting.val.clone().into())).collect::<serde_json::Map<_, Value>>(),
-        "provision": view.provision.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect::<serde_json::Map<_, Value>>(),
+        "settings": public.map(|setting| (&*setting.key, &*setting.val)).collect::<BTreeMap<_, _>>(),
+        "provision": view.provision.iter().map(|(key, value)| (*key, &**value)).collect::<BTreeMap<_, _>>(),
         "command": view.command,
         "warnings": view.warnings,
         "state": view.state.as_ref().map(|state| json!({

@@ -100,7 +100,8 @@ fn rule(view: &View<'_>) -> String {
         }
         Rule::Outside { bucket } => {
             format!(
-                "channel `{name}`: bucket {bucket} is outside the rollout ({reach}), and there is no `otherwise`"
+                "channel `{name}`: bucket {bucket} is outside the rollout ({reach}), and there is no \
+                 `otherwise`"
             )
         }
         Rule::NoChannel => "neither it nor its group nor `default` names a channel".into(),

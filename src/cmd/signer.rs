@@ -51,7 +51,8 @@ impl Signer {
         }
         // openssl takes what looks like a URI for one.
         let key = Path::new(".").join(key);
-        // openssl asks on the terminal; without one it would take the JAR on its standard input for the passphrase.
+        // openssl asks on the terminal; without one it would take the JAR on its standard input for the
+        // passphrase.
         let passphrase = match passphrase {
             Some(file) => {
                 let mut source = OsString::from("file:");
@@ -81,7 +82,8 @@ impl Signer {
                     Ended::Signed(signature) => Ok(signature),
                     Ended::Silent => bail!("openssl made no signature with the key in `{key}`"),
                     Ended::Failed(_, said) if is_about_passphrase(&said) => bail!(
-                        "the key in `{key}` is encrypted, and its passphrase is missing or wrong: name a file with it, \
+                        "the key in `{key}` is encrypted, and its passphrase is missing or wrong: name a \
+                         file with it, \
                          `--passphrase-file FILE`"
                     ),
                     Ended::Failed(status, said) => {

@@ -30,8 +30,9 @@ const MINUTE: f64 = 60.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Play against the fleet's site, or a server at this address: `http://host:port`; requests are for the site
-    /// in any case. Without it, what a build would publish is played in this process, with a clock of its own
+    /// Play against the fleet's site, or a server at this address: `http://host:port`; requests are for the
+    /// site in any case. Without it, what a build would publish is played in this process, with a clock of
+    /// its own
     #[arg(long, value_name = "URL")]
     url: Option<Option<String>>,
     /// The authorities for a versionURI with https, as a PEM file [default: those of the system]

@@ -31,7 +31,8 @@ pub(crate) enum State {
     },
     /// Read all records, and say what is wrong with them
     Check,
-    /// Forget old events, and devices that are not in the fleet and were not heard of since; `serve` does so, too
+    /// Forget old events, and devices that are not in the fleet and were not heard of since; `serve` does so,
+    /// too
     Prune {
         /// For how long they are remembered, as 400d
         #[arg(long, value_name = "TIME", default_value = Keep::DEFAULT, value_parser = Keep::parse)]

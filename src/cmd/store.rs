@@ -66,7 +66,8 @@ fn is_there(state: &Path, access: Access) -> anyhow::Result<bool> {
                 file.ancestors().find_map(|path| fs::metadata(path).ok()).map(|found| user(found.uid()));
             let owner = owner.unwrap_or_else(|| "another user".into());
             bail!(
-                "this user may not {verb} `{}` ({error}): it belongs to {owner}; run the command as that user",
+                "this user may not {verb} `{}` ({error}): it belongs to {owner}; run the command as that \
+                 user",
                 file.display()
             )
         }

@@ -110,7 +110,7 @@ pub(super) fn run(
     }
     eprint(&cost(&chosen, catalog, selection.rate))?;
     if !selection.yes && !confirmed("Tell them?")? {
-        eprint("nobody was told\n")?;
+        eprint("no device was told\n")?;
         return Ok(Exit::Failed);
     }
     let mut config = trigger::Config {

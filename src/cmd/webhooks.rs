@@ -24,7 +24,8 @@ const MAX_SECRETS: u64 = 4096;
 #[command(next_help_heading = "Webhooks")]
 pub(super) struct Webhooks {
     /// Post events to this http or https URL as CloudEvents, beside MQTT or without it; may be repeated
-    #[arg(long, value_name = "URL", env = "OTAPRESS_WEBHOOK", hide_env_values = true, value_parser = Discreet(address))]
+    #[arg(long, value_name = "URL", env = "OTAPRESS_WEBHOOK", hide_env_values = true)]
+    #[arg(value_parser = Discreet(address))]
     webhook: Vec<Address>,
     /// Sign them with the secrets in this file, `whsec_…`, one in each line (Standard Webhooks)
     #[arg(long, value_name = "FILE", env = "OTAPRESS_WEBHOOK_SECRET_FILE", requires = "webhook")]
@@ -33,7 +34,8 @@ pub(super) struct Webhooks {
     #[arg(long, value_name = "FILE", requires = "webhook")]
     webhook_cafile: Option<PathBuf>,
     /// Wait this long for an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600))]
     webhook_timeout: u64,
     /// Post only events of these kinds
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_parser = kind, requires = "webhook")]

@@ -48,7 +48,7 @@ pub fn convert(
         match devices.entry(imei) {
             Entry::Vacant(entry) => drop(entry.insert(device)),
             Entry::Occupied(_) => {
-                let message = format!("IMEI {imei} stands here again; its first device is taken");
+                let message = format!("duplicate IMEI {imei}; its first device is used");
                 found.push(left_out(row.imei.span, &message));
             }
         }
@@ -147,8 +147,7 @@ fn sets(raw: &[RawSet], found: &mut Vec<Diagnostic>, known: bool) -> (BTreeMap<S
     let mut sets: BTreeMap<String, Set> = BTreeMap::new();
     for set in raw {
         if names.names.contains_key(&*set.name.text) {
-            let message =
-                format!("the set `{}` stands here again; the first is taken", plain(&set.name.text));
+            let message = format!("duplicate set `{}`; the first one is used", plain(&set.name.text));
             found.push(left_out(set.name.span, &message));
             continue;
         }

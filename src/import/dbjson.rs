@@ -49,7 +49,7 @@ pub fn read(sources: &Sources, source: SourceId) -> Result<(Vec<Row>, Vec<Diagno
         };
         for (key, value) in &object {
             if !KNOWN.contains(&key.as_str()) && unknown.insert(key.clone()) {
-                let message = format!("the key `{key}`, which stands here first, is not known");
+                let message = format!("unknown key `{key}`, found here first");
                 found.push(left_out(file.span(value), &message));
             }
         }
@@ -176,7 +176,7 @@ mod tests {
     fn rows_are_read_leniently() {
         let (rows, found) = rows(
             r#"[
-  {"imei": 352099001761481, "custid": " acme ", "block": "1", "tid": null, "comment": "caf\u00e9 \ud83d\ude00"},
+  {"imei":352099001761481,"custid":" acme ","block":"1","tid":null,"comment":"caf\u00e9 \ud83d\ude00"},
   {"imei": "352099001761499", "block": false, "deliver": "*", "owner": "x", "sname": ""},
   17,
   {"custid": "acme"},
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                "3:72: the key `owner`, which stands here first, is not known",
+                "3:72: unknown key `owner`, found here first",
                 "4:3: this is not a device, but something else",
                 "5:3: this device has no IMEI",
                 "6:24: the `tid` of this device is not a text",

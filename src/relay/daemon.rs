@@ -73,8 +73,10 @@ pub(crate) enum RelayError {
     },
     /// The connection, soon after it was made. MQTT 3.1.1 has no word for either reason.
     #[error(
-        "{broker}: {why}, soon after it had begun: either another client of the broker has the id `{client_id}`, which \
-         relays have by default (give those of other records another --client-id), or the broker's access list does not \
+        "{broker}: {why}, soon after it had begun: either another client of the broker has the id \
+         `{client_id}`, which \
+         relays have by default (give those of other records another --client-id), or the broker's access \
+         list does not \
          let it publish on `{events}`; the log of the broker tells which"
     )]
     Short {

@@ -3,7 +3,7 @@
 //! ```text
 //! store ─ feed, after a cursor ─┬─► payload ─► <prefix>/otap/<kind>           at least once, in their order
 //!                               └─► cloud event, signature ─► POST            the same, from its own cursor
-//! <publish><clientID>/start ─► start ─► responder::service ─► store           acknowledged once it is recorded
+//! <publish><clientID>/start ─► start ─► responder::service ─► store    acknowledged once recorded
 //! operate::trigger ─► store ─► <publish><clientID>/cmd                        recorded before it is sent
 //! ```
 //!

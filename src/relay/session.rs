@@ -244,13 +244,15 @@ impl<'a> Session<'a> {
             Some(Dropped::Events) => {
                 let filter = self.config.topics.all_events();
                 tracing::warn!(
-                    "the broker acknowledges events and does not deliver them: its access list seems to drop them; \
+                    "the broker acknowledges events and does not deliver them: its access list seems to drop \
+                     them; \
                      allow `{client}` to write and to read `{filter}`"
                 );
                 self.link.unsubscribe(filter).await?;
             }
             Some(Dropped::Starts) => tracing::info!(
-                "the broker has no start message on `{}`: either no device has said anything, or its access list \
+                "the broker has no start message on `{}`: either no device has said anything, or its access \
+                 list \
                  drops them; allow `{client}` to read them",
                 self.config.topics.starts()
             ),

@@ -64,7 +64,8 @@ pub fn junit(diagnostics: &[Diagnostic], sources: &Sources, fails: impl Fn(Sever
     let failures = diagnostics.iter().filter(|found| fails(found.code.severity())).count();
     let tests = diagnostics.len().max(1);
     let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{tests}\" failures=\"{failures}\">\n  \
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{tests}\" \
+         failures=\"{failures}\">\n  \
          <testsuite name=\"otapress check\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\">\n"
     );
     if diagnostics.is_empty() {
@@ -84,7 +85,8 @@ pub fn junit(diagnostics: &[Diagnostic], sources: &Sources, fails: impl Fn(Sever
         };
         let _ = writeln!(
             xml,
-            "    <testcase classname=\"{0}\" name=\"{code} at {line}:{column}\" file=\"{0}\" line=\"{line}\">\n      \
+            "    <testcase classname=\"{0}\" name=\"{code} at {line}:{column}\" file=\"{0}\" \
+             line=\"{line}\">\n      \
              {outcome}\n    </testcase>",
             escape(&path),
         );

@@ -23,7 +23,8 @@ pub(crate) fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
         }
         Refusal::Withdrawn => "the release is withdrawn".into(),
         Refusal::Proving => format!(
-            "{} sent the release and not heard of since, which is as many as may be; `otapress status` names them",
+            "{} sent the release and not heard of since, which is as many as may be; `otapress status` names \
+             them",
             count(rollout.places)
         ),
         Refusal::NotPublished => "the JAR of its target is not in out/, or not all of it".into(),

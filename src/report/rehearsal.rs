@@ -111,18 +111,23 @@ impl View<'_> {
                 })
             };
             json!({
-                "rollout": rollout.id,
-                "devices": rollout.devices,
-                "run": rollout.run,
-                "told": rollout.told,
-                "waves": rollout.waves.iter().map(wave).collect::<Vec<_>>(),
-                "halted": rollout.halted.as_ref().map(|halt| json!({"at": moment(halt.at), "reason": halt.reason})),
-                "unproven": rollout.unproven.iter().map(|imei| self.name(*imei)).collect::<Vec<_>>(),
-            })
+                    "rollout": rollout.id,
+                    "devices": rollout.devices,
+                    "run": rollout.run,
+                    "told": rollout.told,
+                    "waves": rollout.waves.iter().map(wave).collect::<Vec<_>>(),
+                    "halted": rollout.halted.as_ref().map(|halt| {
+                json!({"at": moment(halt.at), "reason": halt.reason})
+            }),
+                    "unproven": rollout.unproven.iter().map(|imei| self.name(*imei)).collect::<Vec<_>>(),
+                })
         };
         let Data { checks, downloads, locations } = self.data;
         let all = checks + downloads + locations;
-        let price = |plan: &DataPlan| json!({"amount": cents(all / 1e6 * plan.per_megabyte), "currency": plan.currency});
+        let price = |plan: &DataPlan| {
+            let amount = cents(all / 1e6 * plan.per_megabyte);
+            json!({"amount": amount, "currency": plan.currency})
+        };
         json!({
             "seed": self.seed,
             "start": moment(self.start),

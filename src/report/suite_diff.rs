@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::words::{bytes, count, one_line};
-use otapress_publish::jar::SuiteDiff;
+use otapress_publish::jar::{AttributeChange, SuiteDiff};
 
 /// How many classes or members of one kind people are shown.
 const NAMED: usize = 20;
@@ -133,7 +133,7 @@ pub(crate) fn markdown(diff: &SuiteDiff) -> String {
 
 /// Everything, for programs.
 pub(crate) fn json(diff: &SuiteDiff) -> Value {
-    let change = |change: &otapress_publish::jar::AttributeChange| json!({ "name": change.name, "before": change.old, "after": change.new });
+    let change = |of: &AttributeChange| json!({ "name": of.name, "before": of.old, "after": of.new });
     json!({
         "before": { "version": diff.versions.0, "size": diff.sizes.0, "classes": diff.classes.0 },
         "after": { "version": diff.versions.1, "size": diff.sizes.1, "classes": diff.classes.1 },

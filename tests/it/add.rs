@@ -71,19 +71,23 @@ fn what_does_not_fit_the_fleet_is_refused() {
     let cases = [
         (
             "new/vendor.jar",
-            "error[wrong-midlet]: MIDlet-Vendor is `choral`, but the fleet's MIDlet has `Choral`\n  = hint: build the JAR with the fleet's name and vendor\n",
+            "error[wrong-midlet]: MIDlet-Vendor is `choral`, but the fleet's MIDlet has `Choral`\n  = hint: \
+             build the JAR with the fleet's name and vendor\n",
         ),
         (
             "new/name.jar",
-            "error[wrong-midlet]: MIDlet-Name is `OwnTracker`, but the fleet's MIDlet has `OwnTracks`\n  = hint: build the JAR with the fleet's name and vendor\n",
+            "error[wrong-midlet]: MIDlet-Name is `OwnTracker`, but the fleet's MIDlet has `OwnTracks`\n  = \
+             hint: build the JAR with the fleet's name and vendor\n",
         ),
         (
             "new/other.jar",
-            "error[version-conflict]: version 0.10.65 is in the catalog with other bytes: `jars/OwnTracks-0.10.65.jar`\n  = hint: give the new JAR a new MIDlet-Version\n",
+            "error[version-conflict]: version 0.10.65 is already in the catalog with different content: \
+             `jars/OwnTracks-0.10.65.jar`\n  = hint: give the new JAR a new MIDlet-Version\n",
         ),
         (
             "new/page.jar",
-            "error[jar-invalid]: not a zip file\n  = hint: a JAR starts with the bytes `PK`; was a web page saved?\n",
+            "error[jar-invalid]: not a zip file\n  = hint: a JAR starts with the bytes `PK`; was a web page \
+             saved?\n",
         ),
         (
             "new/missing.jar",
@@ -119,7 +123,8 @@ fn the_same_version_twice_in_one_call() {
     project.run("add new/good.jar new/odd.jar").expect(
         1,
         "",
-        "new/odd.jar:1:1: error[version-conflict]: version 0.10.66 is given twice, with different bytes\n  = hint: add only one of this and `new/good.jar`\n",
+        "new/odd.jar:1:1: error[version-conflict]: version 0.10.66 is given twice, with different bytes\n  = \
+         hint: add only one of this and `new/good.jar`\n",
     );
     // The same bytes twice are one JAR.
     let project = project.file("new/copy.jar", make_jar("0.10.66", "good"));
@@ -144,6 +149,7 @@ fn a_published_version_keeps_its_bytes() {
     project.run("add new/other.jar").expect(
         1,
         "",
-        "new/other.jar:1:1: error[version-changed]: version 0.10.65 is published with other bytes\n  = hint: give the new JAR a new MIDlet-Version\n",
+        "new/other.jar:1:1: error[version-changed]: version 0.10.65 is already published with different \
+         content\n  = hint: give the new JAR a new MIDlet-Version\n",
     );
 }

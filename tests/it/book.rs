@@ -189,7 +189,8 @@ fn whole_fleets_are_good() {
     assert!(fleets >= 3, "{fleets}");
 }
 
-/// From nothing to a served fleet in the three commands of the README, with nothing but the program and a JAR.
+/// From nothing to a served fleet in the three commands of the README, with nothing but the program and a
+/// JAR.
 #[test]
 fn the_quickstart_is_three_commands() {
     let text = read(&repository().join("README.md"));

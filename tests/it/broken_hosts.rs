@@ -132,7 +132,8 @@ fn a_stale_cache() {
         "proxy_cache_path {tmp}/cache keys_zone=ota:1m;\n\
          server {{\n    listen {front};\n    gzip off;\n    location / {{\n\
          proxy_pass http://{address};\n    proxy_set_header Host $http_host;\n\
-         proxy_cache ota;\n    proxy_cache_valid 200 1h;\n    proxy_ignore_headers Cache-Control Expires;\n    }}\n}}\n"
+         proxy_cache ota;\n    proxy_cache_valid 200 1h;\n    proxy_ignore_headers Cache-Control \
+         Expires;\n    }}\n}}\n"
     );
     fs::write(&cache, text).unwrap();
     let _both = servers::nginx(&site, &[&printed, &cache]).listening(front);
@@ -296,7 +297,8 @@ fn former_uris() {
     let host = Host { site: &site, address };
     host.is_clean();
     let formerly = "  formerly:\n    otapURI: [http://ota.example.com/old/@/OwnTracks.jad]\n    \
-                    versionURI: [http://ota.example.com/vc]\n    notifyURI: [http://ota.example.com/result/@]\n";
+                    versionURI: [http://ota.example.com/vc]\n    notifyURI: \
+                    [http://ota.example.com/result/@]\n";
     change(&site.text("fleet.yaml"), "  apn: internet\n", &format!("{formerly}  apn: internet\n"));
     site.otapress(&["build"]);
     host.finds(&["jad-status", "notify-unpublished", "version-unpublished"]);

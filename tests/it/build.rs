@@ -32,7 +32,8 @@ fn a_build_says_what_it_wrote_and_the_second_writes_nothing() {
     let project = Project::example();
     project.run("build").expect_timed(
         0,
-        "published 9 devices: 3 JAR files, 8 JADs, 9 answers, 1 site file written, 0 files removed, 0 unchanged, in TIME\n",
+        "published 9 devices: 3 JAR files, 8 JADs, 9 answers, 1 site file written, 0 files removed, 0 \
+         unchanged, in TIME\n",
     );
     let before = stamps(&project.path("out"));
     project.run("build").expect_timed(0, "nothing to do: 21 files up to date for 9 devices, in TIME\n");
@@ -236,8 +237,10 @@ fn edits_that_do_not_matter_change_nothing() {
     project.edit("fleet.yaml", "comment: in the workshop", "comment: still in the workshop");
     project.edit(
         "fleet.yaml",
-        "  dev1: { imei: \"352099001761481\", group: couriers, tid: D1 }\n  dev2: { imei: \"352099001761499\", group: couriers, tid: D2 }\n",
-        "  dev2:\n    tid: D2\n    imei: 352099001761499\n    group: 'couriers'\n  dev1: { tid: D7, group: couriers, imei: \"352099001761481\" }\n",
+        "  dev1: { imei: \"352099001761481\", group: couriers, tid: D1 }\n  dev2: \
+         { imei: \"352099001761499\", group: couriers, tid: D2 }\n",
+        "  dev2:\n    tid: D2\n    imei: 352099001761499\n    group: 'couriers'\n  dev1: \
+         { tid: D7, group: couriers, imei: \"352099001761481\" }\n",
     );
     project.edit(
         "fleet.yaml",
@@ -279,7 +282,8 @@ fn a_directory_of_somebody_else_is_refused() {
     let project = Project::new(SMALL).file("out/index.html", "hello");
     let out = fs::canonicalize(project.path("out")).unwrap();
     let said = format!(
-        "error: `{}` is neither empty nor a directory that otapress has made: choose another with `--out`, or empty it\n",
+        "error: `{}` is neither empty nor a directory that otapress has made: choose another with `--out`, \
+         or empty it\n",
         out.display()
     );
     for args in ["build", "build --check", "build --allow-mass-removal"] {
@@ -368,8 +372,10 @@ fn a_published_version_keeps_its_bytes() {
     project.run("build").expect(
         1,
         "",
-        "jars/OwnTracks-0.10.66.jar:1:1: error[version-changed]: version 0.10.66 is published with other bytes\n  \
-         = hint: a published version never changes: give the new JAR a new MIDlet-Version\n1 error: nothing was published\n",
+        "jars/OwnTracks-0.10.66.jar:1:1: error[version-changed]: version 0.10.66 is already published with \
+         different content\n  \
+         = hint: a published version never changes: give the new JAR a new MIDlet-Version\n1 error: nothing \
+         was published\n",
     );
     assert_eq!(stamps(&project.path("out")), before);
 }
@@ -390,7 +396,8 @@ fn dropping_many_devices_needs_a_word() {
     project.run("build").expect(
         1,
         "",
-        "error: 2 of 18 devices would be dropped from out/, which is more than 10 %: if that is meant, build with `--allow-mass-removal`\n",
+        "error: 2 of 18 devices would be dropped from out/, which is more than 10 %: if that is meant, build \
+         with `--allow-mass-removal`\n",
     );
     assert_eq!(project.out(), before);
     assert_eq!(project.run("build --check -q").status, 3);

@@ -319,7 +319,7 @@ fn a_jar_that_does_not_come_is_notified() {
     let (missing, _) = otap(script(reply("404 Not Found", JAR, "")));
     assert_eq!(
         missing.outcome,
-        OtapOutcome::Finished { code: 907, why: "the JAR was answered with 404".into(), delivered: false }
+        OtapOutcome::Finished { code: 907, why: "the JAR came with status 404".into(), delivered: false }
     );
     let (wrong_type, _) = otap(script(reply("200 OK", "text/plain", "12345")));
     assert_eq!(wrong_type.outcome.code(), Some(907));

@@ -25,7 +25,8 @@ provisioning:
   notifyURI: http://ota.example.com{KEY}/notify?id=@
   versionURI: http://ota.example.com{KEY}/version
 midlet: {{ name: OwnTracks, vendor: Choral }}
-channels: {{ next: {{ release: 0.10.66, attempts: 3, rate: 4/h, brake: {{ artifactFaults: 3, failures: 1%, after: 1 }} }} }}
+channels: {{ next: {{ release: 0.10.66, attempts: 3, rate: 4/h, brake: {{ artifactFaults: 3, failures: 1%, \
+after: 1 }} }} }}
 default: {{ channel: next }}
 devices:
 "

@@ -387,13 +387,15 @@ fn what_is_hardly_http_is_answered_without_an_upgrade() {
         (
             "chunked, HTTP/1.0",
             format!(
-                "POST /otap/version HTTP/1.0\r\n{agent}Transfer-Encoding: chunked\r\n\r\n7\r\n0.10.65\r\n0\r\n\r\n"
+                "POST /otap/version HTTP/1.0\r\n{agent}Transfer-Encoding: \
+                 chunked\r\n\r\n7\r\n0.10.65\r\n0\r\n\r\n"
             ),
         ),
         (
             "bad chunks",
             format!(
-                "POST /otap/version HTTP/1.1\r\n{agent}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n0.10.65\r\n0\r\n\r\n"
+                "POST /otap/version HTTP/1.1\r\n{agent}Transfer-Encoding: chunked\r\nConnection: \
+                 close\r\n\r\nzz\r\n0.10.65\r\n0\r\n\r\n"
             ),
         ),
         (

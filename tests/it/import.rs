@@ -95,7 +95,8 @@ fn what_cannot_be_read_or_written_is_named() {
     project.run("import db.json --site https://ota.example.com").expect(
         1,
         "",
-        "error: `https://ota.example.com` cannot be the site: it must start with `http://`: the modem knows no other scheme\n",
+        "error: `https://ota.example.com` cannot be the site: it must start with `http://`: the modem knows \
+         no other scheme\n",
     );
 }
 

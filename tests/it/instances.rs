@@ -29,8 +29,10 @@ fn site(devices: usize, braked: usize) -> Site {
     Site::new(|yaml| {
         let (head, _) = yaml.split_once("channels:").unwrap();
         let mut yaml = format!(
-            "{head}channels:\n  next: {{ release: 0.10.66, unproven: unlimited, brake: {{ artifactFaults: 0, failures: 100% }} }}\n\
-             \x20 braked: {{ release: 0.10.66, unproven: unlimited, brake: {{ artifactFaults: 3 }} }}\ndevices:\n"
+            "{head}channels:\n  next: {{ release: 0.10.66, unproven: unlimited, brake: {{ artifactFaults: 0, \
+             failures: 100% }} }}\n\
+             \x20 braked: {{ release: 0.10.66, unproven: unlimited, brake: {{ artifactFaults: 3 }} \
+             }}\ndevices:\n"
         );
         for n in 0..devices + braked {
             let channel = if n < devices { "next" } else { "braked" };

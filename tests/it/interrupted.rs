@@ -388,7 +388,8 @@ fn an_interrupted_build_says_what_it_leaves() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(
         lines.next().unwrap().unwrap(),
-        "interrupted: what is published is complete, and the rest is as it was; `otapress build` goes on from there"
+        "interrupted: what is published is complete, and the rest is as it was; `otapress build` goes on \
+         from there"
     );
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(lock);

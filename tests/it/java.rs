@@ -103,13 +103,15 @@ fn manifest() -> impl Strategy<Value = Vec<u8>> {
         8 => "MIDlet-(Name|Version|Vendor|1|Jar-URL)|MicroEdition-Profile|Manifest-Version|Name|[A-Za-z0-9][A-Za-z0-9_-]{0,9}",
         1 => "[A-Za-z0-9_-]{60,80}|[a-z]{1,4}[ .:é][a-z]{0,3}|_x|-|",
     ];
-    let value = prop_oneof![8 => "[ -~]{0,30}", 1 => "\\PC{0,12}", 1 => "[ -~]{60,90}", 1 => "[a-z\t\u{0}\u{7f}]{0,8}", 1 => "[a-z]{500,530}"];
+    let value = prop_oneof![8 => "[ -~]{0,30}", 1 => "\\PC{0,12}", 1 => "[ \
+        -~]{60,90}", 1 => "[a-z\t\u{0}\u{7f}]{0,8}", 1 => "[a-z]{500,530}"];
     let separator =
         prop_oneof![9 => Just(": "), 1 => prop_oneof![Just(":"), Just(" : "), Just(""), Just(":  ")]];
     let end = prop_oneof![4 => Just("\r\n"), 4 => Just("\n"), 1 => Just("\r"), 2 => Just("\r\n\r\n"), 1 => Just("\n\n"), 1 => Just("\n "), 1 => Just("\r\n \t")];
     let line = (name, separator, value, end)
         .prop_map(|(name, separator, value, end)| format!("{name}{separator}{value}{end}"));
-    let head = prop_oneof![6 => Just("Manifest-Version: 1.0\r\n"), 2 => Just(""), 1 => Just("\u{feff}"), 1 => Just("\r\n")];
+    let head = prop_oneof![6 => Just("Manifest-Version: \
+        1.0\r\n"), 2 => Just(""), 1 => Just("\u{feff}"), 1 => Just("\r\n")];
     (head, prop::collection::vec(line, 0..8), any::<bool>()).prop_map(|(head, lines, folded)| {
         let text = (head.to_owned() + &lines.concat()).into_bytes();
         if folded { fold(&text) } else { text }

@@ -53,7 +53,8 @@ fn a_depfile_that_no_makefile_can_include_is_refused_before_anything_is_publishe
     project.run("build -q --depfile release.stamp").expect(
         1,
         "",
-        "error: the name of a depfile ends in `.d`, and its rule is for the name without it: `release.stamp` does not\n",
+        "error: the name of a depfile ends in `.d`, and its rule is for the name without it: `release.stamp` \
+         does not\n",
     );
     for name in ["a=b", "a;b", "a|b", "a%b", "a\\b", "a\tb"] {
         let jar = format!("jars/{name}.jar");
@@ -69,7 +70,8 @@ fn a_depfile_that_no_makefile_can_include_is_refused_before_anything_is_publishe
     project.run("build --check --depfile a.d").expect(
         2,
         "",
-        "error: the argument '--check' cannot be used with '--depfile <FILE>'\n\nUsage: otapress build --check\n\nFor more information, try '--help'.\n",
+        "error: the argument '--check' cannot be used with '--depfile <FILE>'\n\nUsage: otapress build \
+         --check\n\nFor more information, try '--help'.\n",
     );
 }
 
@@ -113,7 +115,8 @@ fn install_says_at_once_that_it_may_not_write() {
         .unwrap();
     let file = file.display();
     let said = format!(
-        "cannot install to {file}/below/bin: {file} is not a directory that you may write to; as root, or for \
+        "cannot install to {file}/below/bin: {file} is not a directory that you may write to; as root, or \
+         for \
          yourself: make install PREFIX=~/.local"
     );
     let ran = Ran::new(output);
@@ -190,7 +193,8 @@ fn a_release_is_taken_back_by_git_revert_and_a_build() {
     git(&["checkout", "-q", "HEAD", "--", "out"]);
     project.run("build").expect_timed(
         0,
-        "published 2 devices: 2 JADs, 2 answers, 1 site file written, 0 files removed, 3 unchanged, in TIME\n",
+        "published 2 devices: 2 JADs, 2 answers, 1 site file written, 0 files removed, 3 unchanged, in \
+         TIME\n",
     );
     assert_eq!(difference(&project.out(), &before), "");
     assert_eq!(jars(&project), published);

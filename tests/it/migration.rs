@@ -1,8 +1,8 @@
 //! Records and `out/` of otapress 0.1 under this responder, and an otapress 0.1 beside `out/` of today.
 //!
-//! `tests/migration/0.1` was made with the programs of 0.1: `fleet.yaml` was built into `published/`, `play.sh` let devices
-//! ask `otapress-cgi` at faked times, `state.sql` is what `sqlite3` dumps of its database, and `postgres.sql` what
-//! `pg_dump --inserts` says after `otapress state copy`.
+//! `tests/migration/0.1` was made with the programs of 0.1: `fleet.yaml` was built into `published/`,
+//! `play.sh` let devices ask `otapress-cgi` at faked times, `state.sql` is what `sqlite3` dumps of its
+//! database, and `postgres.sql` what `pg_dump --inserts` says after `otapress state copy`.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -41,8 +41,11 @@ fn former_paths_stay_published() {
 
 #[test]
 fn a_pushed_password_is_read_from_its_file_and_shown_nowhere() {
-    let auth = "  otapUser: ota\n  otapPasswordFile: secrets/new\n  formerly: { otapPasswordFile: [secrets/old] }\nmidlet:";
-    let set = "settings:\n  move: { values: { otapPassword: { file: secrets/new } }, allow: [otapPassword] }\ndefault: { settings: [move],";
+    let auth = "  otapUser: ota\n  otapPasswordFile: secrets/new\n  formerly: \
+        { otapPasswordFile: [secrets/old] }\nmidlet:";
+    let set = "settings:\n  move: \
+        { values: { otapPassword: { file: secrets/new } }, allow: [otapPassword] }\ndefault: \
+        { settings: [move],";
     let project = Project::new(&SMALL.replace("midlet:", auth).replace("default: {", set))
         .file("secrets/new", "swordfish\n")
         .file("secrets/old", "goldfish\n");

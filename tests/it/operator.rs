@@ -172,7 +172,8 @@ fn show_says_why_a_device_is_not_offered_its_target() {
     fleet.edit("fleet.yaml", "0.10.66,", "0.10.66, downgrade: deny,");
     assert_eq!(
         operated.now(),
-        "not offered an upgrade: downgrade-denied: it runs a higher version, and the channel says `downgrade: deny`"
+        "not offered an upgrade: downgrade-denied: it runs a higher version, and the channel says \
+         `downgrade: deny`"
     );
 }
 
@@ -199,7 +200,8 @@ fn used_attempts_are_shown_and_given_back() {
         "offers     3 of 0.10.66 in next/0.10.66, last ",
         ": failed\n",
         "result     903 Loss of service (loss of service), ",
-        "asked now  not offered an upgrade: attempts-used: it has used its attempts; `otapress retry` gives it new ones\n",
+        "asked now  not offered an upgrade: attempts-used: it has used its attempts; `otapress retry` gives \
+         it new ones\n",
     ] {
         assert!(text.contains(part), "no `{part}` in\n{text}");
     }
@@ -335,7 +337,7 @@ fn whom_retry_touches_is_said_and_asked() {
         assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("dev1 ") && said.contains(" exhausted ") && !said.contains("dev2"), "{said}");
-        assert!(said.contains("nobody is there to confirm it: say --yes"), "{said}");
+        assert!(said.contains("there is no terminal to confirm it on: say --yes"), "{said}");
     }
     assert_eq!(operated.attempts(IMEI), 3);
     for nobody in [&["--is", "silent"][..], &["--release", "0.10.65"]] {
@@ -368,7 +370,8 @@ fn a_wave_that_waits_for_success_is_closed_in_every_view() {
     assert!(wave(&status).contains(closed), "{status}");
     let shown = operated.shown(&["show", "dev2"]);
     let waits = "its wave   opens when 1 of 1 has a verdict: none so far\n\
-                 upgrade    this command by SMS, console or MQTT follows the JAD, which names 0.10.66 before the wave is open\n";
+                 upgrade    this command by SMS, console or MQTT follows the JAD, which names 0.10.66 before \
+                 the wave is open\n";
     assert!(shown.contains(waits), "{shown}");
     assert!(!operated.shown(&["show", "dev1"]).contains("its wave "));
     // None of its devices counts for a gate: there is nobody to judge by.

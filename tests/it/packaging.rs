@@ -275,8 +275,10 @@ END
         [ -e /proc/$pid ] || echo 'it has ended'
         dpkg --purge otapress
         "#,
-        "mkdir -p /run/lock; flock /run/lock/otapress-nspawn systemd-nspawn --quiet --register=no --keep-unit --private-network --console=pipe --directory=$over --machine=otapress-$$ \
-            /usr/lib/systemd/systemd --unit=commands.target < /dev/null > $0/console 2>&1 || cat $0/console >&2
+        "mkdir -p /run/lock; flock /run/lock/otapress-nspawn systemd-nspawn --quiet --register=no \
+         --keep-unit --private-network --console=pipe --directory=$over --machine=otapress-$$ \
+            /usr/lib/systemd/systemd --unit=commands.target < /dev/null > $0/console 2>&1 || cat $0/console \
+            >&2
             cat $over/output || { cat $0/console >&2; exit 1; }",
     );
     let expected = "\

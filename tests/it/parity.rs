@@ -100,7 +100,8 @@ commands! {
 
     "show" => fn show() {
         let text = shown(&fleet(), "show dev1");
-        assert!(text.starts_with("device     dev1\nIMEI       352099001761481\ntarget     0.10.65\n"), "{text}");
+        assert!(text.starts_with("device     dev1\nIMEI       352099001761481\ntarget     \
+            0.10.65\n"), "{text}");
     }
 
     "find" => fn find() {
@@ -230,7 +231,8 @@ commands! {
 
     "define" => fn define() {
         let project = Project::new(SMALL);
-        project.edit("fleet.yaml", "default: {", "settings:\n  quiet: { keepAlive: \"300\" }\ndefault: { settings: [quiet],");
+        project.edit("fleet.yaml", "default: {", "settings:\n  quiet: { keepAlive: \"300\" }\ndefault: \
+            { settings: [quiet],");
         project.run("check -q").expect(0, "", "");
         project.build();
         assert_has(&shown(&project, "show dev1"), "settings   keepAlive=300");

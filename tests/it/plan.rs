@@ -255,7 +255,12 @@ fn devices_are_where_the_records_say() {
     let json: Value = serde_json::from_str(&case.after.run("plan --json -s state").stdout).unwrap();
     let said = obstacles(&json);
     assert_eq!((said.len(), &*said[0]), (2, "stable/0.10.66 exhausted [v1]"), "{said:?}");
-    case.after.run("plan -s nowhere").expect(1, "", "error: there is no state in `nowhere`: no device has asked yet, or it is kept elsewhere (`--state`)\n");
+    case.after.run("plan -s nowhere").expect(
+        1,
+        "",
+        "error: there is no state in `nowhere`: no device has \
+        asked yet, or it is kept elsewhere (`--state`)\n",
+    );
 }
 
 /// As an otapress 0.1 spelled a release otherwise than its manifest does.
@@ -276,7 +281,7 @@ fn a_release_that_was_spelled_otherwise_changes_buckets_once() {
     let rules = "\
 Rules
   ~ spelling of next: next/0.10.065 → next/0.10.65: 3 devices (c4, c5, c6)
-      as in its manifest: their buckets change this once; attempts and failures are counted anew
+      as in its manifest: their buckets change this once; attempts and failures are counted from zero
 ";
     assert!(plan.contains(rules), "{plan}");
 }
@@ -291,7 +296,8 @@ fn a_build_refuses_a_plan_that_something_has_moved_from() {
     let out = fs::canonicalize(project.path("out")).unwrap();
     let refused = |why: &str| {
         let ran = project.run("build -q --plan plan.json");
-        let advice = "nothing was published: look at a new plan (`otapress plan -O plan.json`), or build without `--plan`";
+        let advice = "nothing was published: look at a new plan (`otapress plan -O plan.json`), or build \
+            without `--plan`";
         ran.expect(1, "", &format!("error: `plan.json` was made of something else: {why}; {advice}\n"));
     };
 
@@ -357,7 +363,7 @@ fn only_published_directories_are_compared() {
 
 Devices
   - 0.10.65 → removed: 1 device (352099001761499)
-      they are strangers to the responder, and keep what they run
+      the responder does not know them, and they keep what they run
 
 Files
     removed: 1 answer; 202 bytes

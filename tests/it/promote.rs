@@ -70,7 +70,8 @@ fleet.yaml:8: +   canary: 0.10.66 # few
 #[test]
 fn waves_begin_again_or_everyone_is_meant() {
     let refused = fleet_after(&["stable", "0.10.66"]).unwrap_err();
-    let why = "error: every wave of channel `stable` has opened, so that 0.10.66 would reach everyone at once: \
+    let why = "error: every wave of channel `stable` has opened, so that 0.10.66 would reach everyone at \
+        once: \
                `--start TIME` begins with the first wave again, `--everyone` says that this is meant\n";
     refused.expect(1, "", why);
 
@@ -173,7 +174,11 @@ fn the_gate_judges_the_devices_of_other_channels() {
 
 #[test]
 fn a_halted_release_is_taken_back_and_withdrawn_everywhere() {
-    let project = Project::new(&FLEET.replace("canary: 0.10.65 # few", "canary: { release: 0.10.65, otherwise: 0.10.64, brake: { artifactFaults: 0, failures: 10%, after: 1 } }"));
+    let project = Project::new(&FLEET.replace(
+        "canary: 0.10.65 # few",
+        "canary: \
+        { release: 0.10.65, otherwise: 0.10.64, brake: { artifactFaults: 0, failures: 10%, after: 1 } }",
+    ));
     let project = project.jar("0.10.64");
     for channel in ["canary", "slow"] {
         assert_eq!(promote(&project, &["-q", channel, "0.10.66"]).status, 0);

@@ -17,7 +17,8 @@ fn fleet(devices: &[u16], rollout: &str, otherwise: bool) -> String {
     let otherwise = if otherwise { ", otherwise: 0.10.65" } else { "" };
     let _ = write!(
         text,
-        "channels:\n  next: {{ release: 0.10.66, rollout: {rollout}{otherwise} }}\ndefault: {{ channel: next }}\ndevices:\n"
+        "channels:\n  next: {{ release: 0.10.66, rollout: {rollout}{otherwise} }}\ndefault: {{ channel: next \
+         }}\ndevices:\n"
     );
     for n in devices {
         let _ = writeln!(text, "  dev{n}: {{ imei: \"3520990{n:07}\" }}");

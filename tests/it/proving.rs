@@ -1,5 +1,5 @@
-//! The limit of unproven devices with real programs, which are killed at random: whichever of them answers, it
-//! is never exceeded by one device, and everybody who comes back gets the release.
+//! The limit of unproven devices with real programs, which are killed at random: whichever of them answers,
+//! it is never exceeded by one device, and everybody who comes back gets the release.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -55,7 +55,8 @@ struct Seen {
     finished: usize,
 }
 
-/// The responders: three that serve, and if the records are in a directory programs that live for one request.
+/// The responders: three that serve, and if the records are in a directory programs that live for one
+/// request.
 struct Responders<'a> {
     fleet: &'a Fleet,
     state: String,

@@ -22,18 +22,24 @@ mod faulty;
 /// Fleets that can follow each other.
 fn releases() -> Vec<(&'static str, Release)> {
     let devices = |lines: &str| SMALL.split("devices:").next().unwrap().to_owned() + "devices:\n" + lines;
-    let all = "  dev1: { imei: \"352099001761481\" }\n  dev2: { imei: \"352099001761499\" }\n  dev3: { imei: \"352099001761507\" }\n  a@b: { imei: \"352099001761515\" }\n";
+    let all = "  dev1: { imei: \"352099001761481\" }\n  dev2: { imei: \"352099001761499\" }\n  dev3: \
+        { imei: \"352099001761507\" }\n  a@b: { imei: \"352099001761515\" }\n";
     let uri = |text: &str, path: &str| text.replace("files/@/OwnTracks.jad", path);
     let base = devices(all);
     let next = base.replace("stable: 0.10.65", "stable: 0.10.66");
     let few = devices(
-        "  dev1: { imei: \"352099001761481\", hold: true }\n  dev3: { imei: \"352099001761507\" }\n  dev4: { imei: \"352099001761523\" }\n",
+        "  dev1: { imei: \"352099001761481\", hold: true }\n  dev3: { imei: \"352099001761507\" }\n  dev4: \
+         { imei: \"352099001761523\" }\n",
     )
     .replace("stable: 0.10.65", "stable: 0.10.67");
     let below = devices(
-        "  dev1: { imei: \"352099001761481\", hold: true }\n  dev2: { imei: \"352099001761499\" }\n  dev5: { imei: \"352099001761531\" }\n",
+        "  dev1: { imei: \"352099001761481\", hold: true }\n  dev2: { imei: \"352099001761499\" }\n  dev5: \
+         { imei: \"352099001761531\" }\n",
     );
-    let per_device = "MIDlet-1: {{ manifest[\"MIDlet-1\"] }}\nMIDlet-Jar-Size: {{ jar.size }}\nMIDlet-Jar-URL: {{ jar.url }}\nMIDlet-Name: OwnTracks\nMIDlet-Vendor: Choral\nMIDlet-Version: {{ release.version }}\nMicroEdition-Configuration: CLDC-1.1\nMicroEdition-Profile: IMP-NG\nX-Device: {{ device.clientID }}\n";
+    let per_device = "MIDlet-1: {{ manifest[\"MIDlet-1\"] }}\nMIDlet-Jar-Size: {{ jar.size \
+        }}\nMIDlet-Jar-URL: {{ jar.url }}\nMIDlet-Name: OwnTracks\nMIDlet-Vendor: Choral\nMIDlet-Version: {{ \
+        release.version }}\nMicroEdition-Configuration: CLDC-1.1\nMicroEdition-Profile: IMP-NG\nX-Device: {{ \
+        device.clientID }}\n";
     let project = |fleet: &str, versions: &[&str]| {
         versions
             .iter()

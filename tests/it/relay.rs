@@ -33,7 +33,8 @@ pub struct World(pub Fleet);
 impl World {
     pub fn new() -> World {
         let yaml = format!(
-            "{YAML}  dev2: {{ imei: \"{OTHER}\", group: acme }}\n  dev3: {{ imei: \"{THIRD}\", hold: true, group: acme }}\n\
+            "{YAML}  dev2: {{ imei: \"{OTHER}\", group: acme }}\n  dev3: {{ imei: \"{THIRD}\", hold: true, \
+             group: acme }}\n\
              groups: {{ acme: {{}} }}\n"
         );
         let fleet = Fleet::new(&yaml);
@@ -202,7 +203,8 @@ fn no_event_is_lost_whoever_is_stopped_killed_and_restarted() {
         let expected = json!({
             "seq": n + 1, "at": "2026-12-01T12:00:00Z", "unix": 1_796_126_400, "kind": kind,
             "imei": if n % 2 == 0 { IMEI } else { OTHER }, "clientID": null, "rollout": null, "code": code,
-            "meaning": if n % 3 == 0 { json!("JAR size mismatch") } else { Value::Null }, "detail": n.to_string(),
+            "meaning": if n % 3 == 0 { json!("JAR size \
+                mismatch") } else { Value::Null }, "detail": n.to_string(),
         });
         assert_eq!(serde_json::from_str::<Value>(&message.payload).unwrap(), expected);
         assert_eq!((message.topic.clone(), message.retained), (format!("events/otap/{kind}"), false));
@@ -243,8 +245,10 @@ fn of_two_on_one_postgresql_database_one_is_active() {
     busy.expect(1, "", "error: another relay of these records is active\n");
 
     // The server cuts the active one off: whoever has the lease then goes on.
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
-               WHERE locktype = 'advisory' AND datname = current_database() AND mode = 'ExclusiveLock' AND granted";
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database ON pg_database.oid = \
+        database \
+               WHERE locktype = 'advisory' AND datname = current_database() AND mode = 'ExclusiveLock' AND \
+               granted";
     assert_eq!(server.psql(&url, cut).trim(), "1");
     happen(100);
     wait_until(|| cursor() == "200", || format!("{}: {} {}", cursor(), first.log(), second.log()));
@@ -279,7 +283,8 @@ fn a_start_message_is_proof_if_it_is_younger_than_the_offer() {
     let ran = world.once(&broker);
     let logged = |ran: &Ran, what: &str| ran.stderr.lines().any(|line| line.ends_with(what));
     for what in [
-        "ignored a message on `owntracks/gw/dev5/start`: a start message has three fields, IMEI, version and time: \
+        "ignored a message on `owntracks/gw/dev5/start`: a start message has three fields, IMEI, version and \
+         time: \
          `nonsense\\u{7}`",
         "start message of dev6 (352099001769997): unknown-device",
     ] {
@@ -332,12 +337,13 @@ fn devices_are_told_to_upgrade_once_and_only_those_that_may() {
     world.check(1200, THIRD, "0.10.65");
     let all = ["--trigger", "--channel", "next", "--rate", "36000/h"];
     let announced = "dev1 is left out: current\ndev2: 0.10.65 → 0.10.66, attempt 2\ndev3 is left out: held\n\
-                     1 device to be told, at most 36000 in an hour: it takes 0 minutes; each one uses an attempt up, \
+                     1 device to be told, at most 36000 in an hour: it takes 0 minutes; each one uses an \
+                     attempt up, \
                      downloads its release (1 kB in all) and reboots\n";
     world.run(&broker, &all).expect(
         2,
         "",
-        &format!("{announced}error: nobody is there to confirm it: say --yes\n"),
+        &format!("{announced}error: there is no terminal to confirm it on: say --yes\n"),
     );
     let before = world.events().len();
     let told = "dev2 was told to upgrade: 0.10.65 → 0.10.66, attempt 2\n";
@@ -421,7 +427,8 @@ fn the_cursor_stays_before_the_first_event_that_is_not_acknowledged() {
     let ran = once();
     assert_eq!((ran.status, world.cursor()), (0, 4), "{}", ran.stderr);
     assert_eq!(*heard.lock().unwrap(), [1, 2, 3, 4, 2, 3, 4]);
-    let why = "the broker refuses the subscription to `owntracks/gw/+/start`: versions that devices report at their start \
+    let why = "the broker refuses the subscription to `owntracks/gw/+/start`: versions that devices report \
+        at their start \
                are not seen; allow it to `otapress-relay`";
     assert!(ran.stderr.lines().any(|line| line.ends_with(why)), "{}", ran.stderr);
 }
@@ -449,7 +456,7 @@ fn a_person_is_asked_first() {
     for no in ["\n", "n\n", "x\n"] {
         let (code, said) = answered(no);
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("Tell them? [y/N]") && said.contains("nobody was told"), "{said}");
+        assert!(said.contains("Tell them? [y/N]") && said.contains("no device was told"), "{said}");
     }
     assert_eq!(listener.messages(), []);
     let (code, said) = answered("y\n");
@@ -499,7 +506,8 @@ fn tls_passwords_and_certificates() {
         assert!(passwords.unwrap().success());
         let here = dir.display();
         format!(
-            "cafile {here}/ca.pem\ncertfile {here}/broker.pem\nkeyfile {here}/broker.key\nallow_anonymous false\n\
+            "cafile {here}/ca.pem\ncertfile {here}/broker.pem\nkeyfile {here}/broker.key\nallow_anonymous \
+             false\n\
              password_file {here}/passwords\n"
         )
     });

@@ -77,7 +77,8 @@ fn fill(browser: &Browser, id: &str, value: &str) {
 /// Texts that are too faint against what is behind them (less than 4.5 to 1, WCAG AA).
 const FAINT: &str = "
 const parse = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
-const light = ([r, g, b]) => [r, g, b].map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+const light = ([r, g, b]) => [r, g, b].map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) \
+** 2.4)
   .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
 const behind = (element) => {
   for (; element; element = element.parentElement) {
@@ -99,7 +100,8 @@ return [...faint];";
 const STICKS_OUT: &str = "
 const width = document.documentElement.clientWidth;
 if (document.documentElement.scrollWidth <= width) return [];
-return [...document.querySelectorAll('body *')].filter((element) => element.getBoundingClientRect().right > width)
+return [...document.querySelectorAll('body *')].filter((element) => element.getBoundingClientRect().right > \
+width)
   .map((element) => `${element.tagName}.${element.className}`);";
 
 #[test]
@@ -209,7 +211,8 @@ fn what_the_report_says_and_how_it_is_searched() {
     click(&browser, "[data-sort='8']");
     assert_eq!(shown(&browser)[..2], ["car-13", "car-05"], "those that were heard of last");
     click(&browser, "[data-sort='8']");
-    let sorted = "return document.querySelector('[aria-sort]').innerText + document.querySelector('[aria-sort]').ariaSort";
+    let sorted = "return document.querySelector('[aria-sort]').innerText + \
+        document.querySelector('[aria-sort]').ariaSort";
     assert_eq!(browser.run(sorted), "Hearddescending");
     assert_eq!(shown(&browser).last().unwrap(), "car-13");
 
@@ -352,7 +355,8 @@ fn a_hundred_thousand_devices_stay_usable() {
     for (what, script) in [
         (
             "to search",
-            "document.getElementById('search').value = 'comment of 777'; document.getElementById('state').dispatchEvent(new Event('change'))",
+            "document.getElementById('search').value = 'comment of 777'; \
+             document.getElementById('state').dispatchEvent(new Event('change'))",
         ),
         (
             "to sort",

@@ -61,7 +61,7 @@ fn a_fleet_with_errors_shows_them_instead() {
         1,
         "",
         "\
-fleet.yaml:8:11: error[unknown-release]: release `0.10.64` is not in jars/; there are 0.10.65 and 0.10.66
+fleet.yaml:8:11: error[unknown-release]: release `0.10.64` is not in jars/, which has 0.10.65 and 0.10.66
   |
 8 |   stable: 0.10.64
   |           ^^^^^^^
@@ -124,10 +124,10 @@ fn what_the_modem_may_not_take_is_warned_of() {
     assert_eq!(
         warnings,
         [
-            "otapURI has 39 characters, and modems may take only 30",
-            "notifyURI has 34 characters, and modems may take only 30",
-            "otapUser has 3 characters, and modems may take only 2",
-            "otapPassword has 10 characters, and modems may take only 8",
+            "otapURI has 39 characters, but modems may accept only 30",
+            "notifyURI has 34 characters, but modems may accept only 30",
+            "otapUser has 3 characters, but modems may accept only 2",
+            "otapPassword has 10 characters, but modems may accept only 8",
             "`ota.lan` is unlikely to be known to 8.8.8.8, which the modem asks",
         ]
     );
@@ -159,7 +159,8 @@ set versionInterval=10800
     let notes = "\
 note: send each line as a message of its own, in this order; `<secret>` is the device's `secret`
 note: the device answers a command that fails with `NACK`, and takes commands for `loginTimeout` seconds
-note: [?] not confirmed: that the modem hands on `@` and `_`, so look at the values with `set <key>` afterwards
+note: [?] not confirmed: that the modem hands on `@` and `_`, so look at the values with `set <key>` \
+afterwards
 ";
     project.run("show dev1 --provision=sms").expect(0, texts, notes);
     project.run("show dev1 --provision=sms -q").expect(0, texts, "");

@@ -27,12 +27,14 @@ fn certify(dir: &Path) {
     fs::write(dir.join("authority"), "basicConstraints=critical,CA:TRUE\n").unwrap();
     openssl(&format!("req {key} -keyout inter.key -out inter.csr -subj /CN=Intermediate"));
     openssl(
-        "x509 -req -in inter.csr -CA root.pem -CAkey root.key -CAcreateserial -days 3000 -extfile authority -out inter.pem",
+        "x509 -req -in inter.csr -CA root.pem -CAkey root.key -CAcreateserial -days 3000 -extfile authority \
+         -out inter.pem",
     );
     openssl(&format!("req {key} -keyout signer.key -out signer.csr -subj /CN=Signer"));
     for (name, days) in [("signer", 1000), ("soon", 30)] {
         openssl(&format!(
-            "x509 -req -in signer.csr -CA inter.pem -CAkey inter.key -CAcreateserial -days {days} -out {name}.pem"
+            "x509 -req -in signer.csr -CA inter.pem -CAkey inter.key -CAcreateserial -days {days} -out \
+             {name}.pem"
         ));
     }
     openssl("pkcs8 -topk8 -in signer.key -passout pass:geheim -out encrypted.key");

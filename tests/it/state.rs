@@ -159,7 +159,8 @@ fn old_events_are_forgotten_by_command_and_by_serve() {
     let pruned = said(&fleet.run(&["state", "prune"]), 0);
     assert_eq!(
         pruned,
-        "forgot 20 events and 0 unknown devices, older than 400 days; older ones that the relay has not sent are kept\n"
+        "forgot 20 events and 0 unknown devices, older than 400 days; older ones that the relay has not sent \
+         are kept\n"
     );
     assert_eq!(events(), 80);
     assert_eq!(devices(&fleet), "100", "they stay");

@@ -179,7 +179,8 @@ fn a_gate_says_which_condition_is_missed() {
         (
             "next",
             gate(Some("90%"), Some("2"), "40%"),
-            "misses the gate: too few succeed: 1 of 4 that finished (25%); 90% must; too many failed: 3; 2 may",
+            "misses the gate: too few succeed: 1 of 4 that finished (25%); 90% must; too many failed: 3; 2 \
+             may",
         ),
         ("next", gate(None, Some("75%"), "1"), "passes: 1 of 10 run it, 3 failed"),
         (
@@ -361,7 +362,13 @@ fn events_come_latest_first_and_filtered() {
     assert!(events(&["--events=2", "--is", "current"]).iter().all(|event| event.starts_with("dev1")));
     assert_eq!(events(&["--events", "--is", "held"]), [""; 0]);
     let lines = ran(&story, &["--events=1"], 0);
-    assert!(lines.ends_with("Z  failed              dev2 (352099001761499)  next/0.10.66  903 Loss of service (loss of service)\n"), "{lines}");
+    assert!(
+        lines.ends_with(
+            "Z  failed              dev2 (352099001761499)  next/0.10.66  903 Loss of \
+        service (loss of service)\n"
+        ),
+        "{lines}"
+    );
 }
 
 #[test]

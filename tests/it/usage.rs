@@ -43,13 +43,15 @@ fn shells_take_their_completions() {
         (
             "bash",
             "otapress",
-            ". ./otapress; COMP_WORDS=(otapress pla); COMP_CWORD=1; _otapress otapress pla otapress; echo ${COMPREPLY[@]}",
+            ". ./otapress; COMP_WORDS=(otapress pla); COMP_CWORD=1; _otapress otapress pla otapress; echo \
+             ${COMPREPLY[@]}",
             "plan",
         ),
         (
             "zsh",
             "_otapress",
-            "zsh -n _otapress; fpath=($PWD $fpath); autoload -U compinit; compinit -D -u; echo ${_comps[otapress]}",
+            "zsh -n _otapress; fpath=($PWD $fpath); autoload -U compinit; compinit -D -u; echo \
+             ${_comps[otapress]}",
             "_otapress",
         ),
         ("fish", "otapress.fish", "source otapress.fish; complete -C 'otapress pla' | cut -f 1", "plan"),
@@ -153,7 +155,8 @@ fn the_state_is_named_by_an_option_or_the_environment_and_its_password_is_never_
     run(&["retry", "--all"], "elsewhere").expect(
         1,
         "",
-        "error: there is no state in `elsewhere`: no device has asked yet, or it is kept elsewhere (`--state`)\n",
+        "error: there is no state in `elsewhere`: no device has asked yet, or it is kept elsewhere \
+         (`--state`)\n",
     );
 }
 

@@ -300,7 +300,7 @@ impl<'a> Reader<'_, 'a, '_> {
             match descriptor::field(&descriptor) {
                 Some(floats) => uses.floats |= floats,
                 None => self.notes.add(Code::Malformed, Some(DAMAGED), || {
-                    format!("field `{}` has the type `{}`, which is none", shown(&name), shown(&descriptor))
+                    format!("field `{}` has the invalid type `{}`", shown(&name), shown(&descriptor))
                 }),
             }
             if is_interface && !flags.contains(AccessFlags::PUBLIC | AccessFlags::STATIC | AccessFlags::FINAL)
@@ -328,7 +328,7 @@ impl<'a> Reader<'_, 'a, '_> {
                 }
                 None => {
                     self.notes.add(Code::Malformed, Some(DAMAGED), || {
-                        format!("method `{shown}` has a descriptor that is none")
+                        format!("method `{shown}` has an invalid descriptor")
                     });
                     0
                 }

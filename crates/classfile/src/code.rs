@@ -381,7 +381,10 @@ impl Walk<'_, '_, '_, '_> {
                 _ => {
                     let method = self.context.method;
                     self.notes.add(Code::BranchTarget, Some(DAMAGED), || {
-                        format!("handler {n} of method `{method}` ({from} to {to}, at {handler}) fits no instructions")
+                        format!(
+                            "handler {n} of method `{method}` ({from} to {to}, at {handler}) fits no \
+                            instructions"
+                        )
                     });
                 }
             }

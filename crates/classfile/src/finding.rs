@@ -68,8 +68,8 @@ otapress_core::codes! {
         Float = "class-float" Warning,
 
         // Relations of classes.
-        /// A method of an interface that is not public and abstract, or a field that is not public, static and
-        /// final.
+        /// A method of an interface that is not public and abstract, or a field that is not public, static
+        /// and final.
         InterfaceMember = "class-interface-member" Error,
         /// A superclass that is final or an interface, or one's own subclass.
         Superclass = "class-superclass" Error,

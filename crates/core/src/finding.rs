@@ -14,8 +14,8 @@ pub enum Severity {
     Warning,
 }
 
-/// Declares an enum of codes, each with its stable text and its severity. A last variant may hold the codes of
-/// another such enum: `…; Class(otapress_classfile::Code)`.
+/// Declares an enum of codes, each with its stable text and its severity. A last variant may hold the codes
+/// of another such enum: `…; Class(otapress_classfile::Code)`.
 #[macro_export]
 macro_rules! codes {
     (

@@ -1,8 +1,8 @@
 //! The layout of `out/`: where each file lies, what it is, when it is published, and who may fetch it.
 //!
 //! ```text
-//! files/dev1/OwnTracks.jad                              JADs lie where otapURI says: anywhere but below jars/ and vc/
-//! jars/0.10.66/<16 hexadecimal digits>/OwnTracks.jar    a directory for each content, so that caches may keep it for ever
+//! files/dev1/OwnTracks.jad                              JADs, where otapURI says: not below jars/ or vc/
+//! jars/0.10.66/<16 hexadecimal digits>/OwnTracks.jar    its path names its content: caches may keep it
 //! jars/SHA256SUMS
 //! vc/<IMEI>.json
 //! otapress.json                                         marks the directory as ours

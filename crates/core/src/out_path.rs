@@ -53,7 +53,7 @@ impl fmt::Display for OutPathError {
             OutPathError::Empty => f.write_str("the path has an empty component"),
             OutPathError::Dots => f.write_str("the path has a component `.` or `..`"),
             OutPathError::Character(c) => {
-                write!(f, "the path contains {c:?}, which cannot stand in a file's URL")
+                write!(f, "the path contains {c:?}, which a file's URL cannot contain")
             }
             OutPathError::TooLong => f.write_str("the path has a component of more than 255 bytes"),
         }

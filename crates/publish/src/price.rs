@@ -245,7 +245,8 @@ mod tests {
         assert_eq!(
             costs.lines(),
             [
-                "≈ 0.3 MB, 0.06 EUR of traffic for each device that downloads; 108 MB, 21.60 EUR in all if every \
+                "≈ 0.3 MB, 0.06 EUR of traffic for each device that downloads; 108 MB, 21.60 EUR in all if \
+                 every \
                  attempt fails",
                 "+1512 MB, 302.40 EUR a month by maxInterval for 120 devices together",
                 "≈ 14.4 MB, 2.88 EUR a month of version checks in all, 0.1 MB for each device",

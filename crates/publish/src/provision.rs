@@ -65,7 +65,8 @@ const LOGIN: &str = "login <secret>\n";
 pub const SMS_NOTES: &[&str] = &[
     "send each line as a message of its own, in this order; `<secret>` is the device's `secret`",
     "the device answers a command that fails with `NACK`, and takes commands for `loginTimeout` seconds",
-    "[?] not confirmed: that the modem hands on `@` and `_`, so look at the values with `set <key>` afterwards",
+    "[?] not confirmed: that the modem hands on `@` and `_`, so look at the values with `set <key>` \
+     afterwards",
 ];
 
 fn not_in_a_message(key: &str, value: &str) -> Option<String> {
@@ -129,7 +130,7 @@ pub fn warnings(fleet: &Fleet, device: &Device, notify_url: &str) -> Vec<String>
     let mut warnings = Vec::new();
     let mut too_long = |name: &str, len: usize, limit: usize| {
         if len > limit {
-            warnings.push(format!("{name} has {len} characters, and modems may take only {limit}"));
+            warnings.push(format!("{name} has {len} characters, but modems may accept only {limit}"));
         }
     };
     too_long("otapURI", otap.len(), limits.url);

@@ -20,9 +20,9 @@ pub fn regressions(published: &Site, catalog: &Catalog, midlet: &Midlet) -> Vec<
     entries.flat_map(|entry| of(published, entry.jar(), entry.shown_as(), midlet)).collect()
 }
 
-/// Releases without a signature for devices that were sent one with a signature: they answer 910. `unsigned` are
-/// the releases whose JADs have none, and `target` is what is published for a device. What devices outside a
-/// rollout get is theirs already.
+/// Releases without a signature for devices that were sent one with a signature: they answer 910. `unsigned`
+/// are the releases whose JADs have none, and `target` is what is published for a device. What devices
+/// outside a rollout get is theirs already.
 pub fn unsigned(
     published: &Site,
     fleet: &Fleet,
@@ -67,7 +67,8 @@ pub fn unsigned(
     found
 }
 
-/// What one JAR loses that the published release before it has; nothing of a version that is published itself.
+/// What one JAR loses that the published release before it has; nothing of a version that is published
+/// itself.
 pub fn of(published: &Site, jar: &Jar, place: &Path, midlet: &Midlet) -> Vec<Diagnostic> {
     let versions = |release: &Release| release.version.parse::<Version>().ok();
     let is_known = published.releases.iter().any(|release| versions(release) == Some(jar.version()));
@@ -91,7 +92,8 @@ pub fn of(published: &Site, jar: &Jar, place: &Path, midlet: &Midlet) -> Vec<Dia
                 add(
                     Code::SuiteRenamed,
                     format!("{attribute} is `{new}`, and `{old}` in release {version}, which is published"),
-                    "devices take it for another application and keep the old one: set `midlet.renamed: true` if you mean that",
+                    "devices take it for another application and keep the old one: set `midlet.renamed: \
+                     true` if you mean that",
                 );
             }
         }

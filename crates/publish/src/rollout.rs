@@ -41,7 +41,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn raising_a_percentage_only_adds_devices(salt in ".{0,20}", id in "[a-z0-9._@-]{1,30}", low in 0u16..=10_000, more in 0u16..=10_000) {
+        fn raising_a_percentage_only_adds_devices(
+            salt in ".{0,20}",
+            id in "[a-z0-9._@-]{1,30}",
+            low in 0u16..=10_000,
+            more in 0u16..=10_000,
+        ) {
             let Ok(id) = id.parse::<ClientId>() else { return Ok(()) };
             let high = low.saturating_add(more).min(10_000);
             let bucket = bucket(&salt, &id);

@@ -102,8 +102,8 @@ impl Outcome {
         }
     }
 
-    /// Does the housekeeping; to be called once nobody waits for the answer any more, and last of all. Returns
-    /// lines for the log.
+    /// Does the housekeeping; to be called once nobody waits for the answer any more, and last of all.
+    /// Returns lines for the log.
     pub fn finish(self) -> Vec<String> {
         let mut log: Vec<_> = self.said.into_iter().collect();
         if let Some(mut store) = self.store {

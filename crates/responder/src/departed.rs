@@ -2,8 +2,8 @@
 //!
 //! A device that was sent a release and is taken out of the fleet would keep its place for ever. It has left
 //! when its answer file is missing at two looks that are an hour apart, so that a copy of `out/` which is
-//! half made frees nothing. Every responder looks at its own copy of `out/`: where the copies differ, one that
-//! has the file takes back what another one has missed.
+//! half made frees nothing. Every responder looks at its own copy of `out/`: where the copies differ, one
+//! that has the file takes back what another one has missed.
 
 use super::outcome;
 use super::records::Keys;

@@ -200,9 +200,7 @@ fn left_out(span: i64) -> String {
     if span < 0 {
         format!("the clock was set back by {text}")
     } else {
-        format!(
-            "no device was heard for {text}, or the clock was set: what is awaited is awaited that much longer"
-        )
+        format!("no device was heard for {text}, or the clock was set: deadlines move by as much")
     }
 }
 

@@ -350,7 +350,10 @@ proptest! {
             prop::collection::vec(any::<u8>(), 0..40),
             "(GW|XAK|SIMU|TC65i)/[0-9]{13,17}.{0,4}".prop_map(String::into_bytes),
         ]),
-        body in prop_oneof![prop::collection::vec(any::<u8>(), 0..40), "9[0-9]{2}.{0,9}".prop_map(String::into_bytes)],
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..40),
+            "9[0-9]{2}.{0,9}".prop_map(String::into_bytes),
+        ],
         is_complete: bool,
     ) {
         let mut world = World::new();

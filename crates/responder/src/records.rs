@@ -19,7 +19,8 @@ pub const OVERDUE_LIMIT: u32 = 500;
 #[derive(Clone, Debug, Default)]
 pub struct Keys<'a> {
     /// Devices, each with the rollout of its target. They are loaded with that offer, with their latest one,
-    /// with those that take a place, carry an artifact's fault or are counted in a wave, and with the rollouts of all of these.
+    /// with those that take a place, carry an artifact's fault or are counted in a wave, and with the
+    /// rollouts of all of these.
     pub devices: Vec<(Imei, Option<&'a str>)>,
     /// The devices whose results named these clientIDs are loaded, too.
     pub clients: Vec<&'a ClientId>,

@@ -395,8 +395,8 @@ fn try_answer<S: Store + ?Sized>(
     replies: &mut [Option<Reply>],
 ) -> Result<(), StoreError> {
     // What changes nothing waits for nobody's lock. From the first that does on, all wait for it together: to
-    // tell them apart would cost as much again as to answer them. That mostly is the very first, so the others
-    // are loaded only after it.
+    // tell them apart would cost as much again as to answer them. That mostly is the very first, so the
+    // others are loaded only after it.
     store.read(&mut |tx| {
         let (first, others) = questions.split_at(questions.len().min(1));
         let mut done = 0;

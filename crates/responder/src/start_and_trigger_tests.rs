@@ -170,7 +170,8 @@ fn a_start_under_a_strange_name_is_recorded_and_not_believed() {
     notify(&world.out.responder(), &mut world.store, 1, "900 Success", NOW + 60);
     let since = world.happened(0).len();
     let reply = world.start_as("dev2", 1, "0.10.66", NOW + 90, NOW + 100);
-    let log = "start message of dev2 (123456789010001): the version is not believed: the IMEI 123456789010001 was \
+    let log = "start message of dev2 (123456789010001): the version is not believed: the IMEI \
+        123456789010001 was \
                `dev1`, now it is `dev2`";
     assert_eq!(reply, Reply::empty(200, Some(log.into())));
     assert_eq!(world.happened(since), [(EventKind::IdentityMismatch, NOW + 90)]);

@@ -251,7 +251,10 @@ mod edited_fleets {
 
         #[test]
         fn open_what_is_proven_and_close_nothing(
-            acts in prop::collection::vec((an_act(), prop::sample::select(vec![0, 60, HOUR, INTERVAL, 9 * HOUR])), 1..80),
+            acts in prop::collection::vec(
+            (an_act(), prop::sample::select(vec![0, 60, HOUR, INTERVAL, 9 * HOUR])),
+            1..80,
+        ),
         ) {
             let mut world = World::new();
             for (act, step) in acts {

@@ -1,9 +1,9 @@
 //! Waves that open by success: which devices have a verdict, and when these are enough.
 //!
-//! A device with a verdict runs the release, or has failed; it is counted in the wave that its answer named at
-//! its last check. A wave with `after` opens once the waves before it are open and, of their devices, enough
-//! have a verdict and enough of these run the release, for as long as it is to be. What opened stays open,
-//! whatever happens to the counts.
+//! A device with a verdict runs the release, or has failed; it is counted in the wave that its answer named
+//! at its last check. A wave with `after` opens once the waves before it are open and, of their devices,
+//! enough have a verdict and enough of these run the release, for as long as it is to be. What opened stays
+//! open, whatever happens to the counts.
 //!
 //! The number of the devices stands in `otapress.json`, and who left a wave is noticed only when it asks
 //! again. So a number that falls counts only after [`Managed::patience`]: until then those who left are still

@@ -28,7 +28,7 @@ pub(crate) fn start(global: &Global, address: SocketAddr) -> anyhow::Result<()> 
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         tracing::warn!(
-            "`--admin {address}` can be reached from other machines, and asks nobody who they are: it shows \
+            "`--admin {address}` can be reached from other machines and asks for no password: it shows \
              every clientID and IMEI"
         );
     }

@@ -127,8 +127,8 @@ fn first(fleet: &Fleet, text: &str, name: &str, release: &Release) -> Vec<Edit> 
     edits
 }
 
-/// The release of devices outside of the rollout, if that is to change: what has reached everyone is what they
-/// run.
+/// The release of devices outside of the rollout, if that is to change: what has reached everyone is what
+/// they run.
 fn otherwise(channel: &Channel, args: &Args, now: i64) -> anyhow::Result<Option<String>> {
     if let Some(release) = &args.otherwise {
         return Ok(Some(release.text.clone()));
@@ -138,8 +138,10 @@ fn otherwise(channel: &Channel, args: &Args, now: i64) -> anyhow::Result<Option<
         Some(reached) => reached,
         None if outside == channel.release.value => false,
         None => bail!(WrongUsage(format!(
-            "channel `{}` has waves that open by success, so that the fleet file does not tell which release its \
-             devices run: name that of devices outside of the rollout, with `--otherwise {}` if {0} has reached \
+            "channel `{}` has waves that open by success, so that the fleet file does not tell which release \
+             its \
+             devices run: name that of devices outside of the rollout, with `--otherwise {}` if {0} has \
+             reached \
              everyone, else with `--otherwise {outside}`",
             channel.name, channel.release.value
         ))),

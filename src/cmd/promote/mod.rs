@@ -59,7 +59,8 @@ pub(crate) struct Args {
     /// Make the channel, if the fleet has none of that name
     #[arg(long)]
     new: bool,
-    /// Take back the channel's release, which the responder has halted: devices return to `otherwise`, at once
+    /// Take back the channel's release, which the responder has halted: devices return to `otherwise`, at
+    /// once
     #[arg(long, conflicts_with_all = ["start", "everyone", "otherwise", "new", "gate"])]
     back: bool,
     /// Take back to this release
@@ -79,7 +80,8 @@ Examples:
   otapress promote stable 0.10.66 --gate --min-success 95% --start 2026-12-01T08:00:00Z --commit && git push
   otapress promote stable --back --commit && git push
 
-A channel whose waves have all opened would reach everyone at once: `--start` begins with the first wave again,
+A channel whose waves have all opened would reach everyone at once: `--start` begins with the first wave \
+again,
 and `--everyone` says that this is meant. The gate judges the devices of other channels that are to run the
 release; exit code 4 if there is none, or if they miss a condition.
 
@@ -132,7 +134,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         say(global, &format!("`{}` names it already\n", args.channel))?;
     }
     interrupt::end_with(
-        "interrupted: what is published is complete, and the rest is as it was; `otapress build` goes on from there",
+        "interrupted: what is published is complete, and the rest is as it was; `otapress build` goes on \
+         from there",
     )?;
     let mut planned = String::new();
     let texts = files.iter().map(|(path, Edited { new, .. })| (path.clone(), new.clone()));
@@ -188,7 +191,8 @@ fn commit(
     message: &str,
 ) -> anyhow::Result<Exit> {
     let done = target.commit(files.keys(), message).context(
-        "the files are changed and built, but not committed: `git diff HEAD` shows them, `git restore --staged --worktree .` takes them back",
+        "the files are changed and built, but not committed: `git diff HEAD` shows them, `git restore \
+         --staged --worktree .` takes them back",
     )?;
     say(global, &format!("{done}\n"))
 }

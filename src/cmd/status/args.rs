@@ -45,7 +45,9 @@ pub(crate) struct Selection {
 #[derive(Debug, clap::Args)]
 #[command(after_help = STATES)]
 #[command(group(ArgGroup::new("what").args(["device", "unknown", "gate", "prometheus", "html"])))]
-#[command(group(ArgGroup::new("filters").args(["group", "channel", "release", "is", "search"]).multiple(true)))]
+#[command(group(
+    ArgGroup::new("filters").args(["group", "channel", "release", "is", "search"]).multiple(true)
+))]
 pub(crate) struct Args {
     /// One device with its history, by clientID or IMEI
     #[arg(value_name = "DEVICE", conflicts_with = "filters")]

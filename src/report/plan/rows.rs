@@ -33,7 +33,7 @@ pub(super) fn transition(transition: &Transition) -> Row<'_> {
     row = match kind {
         Kind::Loses => row.note("they keep what they run"),
         Kind::Held => row.note("neither upgrades nor settings"),
-        Kind::Removed => row.note("they are strangers to the responder, and keep what they run"),
+        Kind::Removed => row.note("the responder does not know them, and they keep what they run"),
         _ => row,
     };
     if transition.denied > 0 {
@@ -73,9 +73,9 @@ pub(super) fn wave(wave: &Wave) -> Row<'_> {
     let row = Row::new(mark, what).of(&wave.devices);
     let row = if wave.added { row.note("a new wave") } else { row };
     match wave.new {
-        0 => row.note("nobody new in it"),
+        0 => row.note("no new devices"),
         n if n == wave.devices.count() => row,
-        n => row.note(format!("{n} of them new in it")),
+        n => row.note(format!("{n} of them new")),
     }
 }
 
@@ -89,14 +89,18 @@ pub(super) fn rule<'a>(plan: &Plan, change: &'a RuleChange) -> Row<'a> {
     let mark = if is_daring(&change.rule) { Mark::Danger } else { Mark::Changed };
     let row = Row::new(mark, of.then(before).becomes(after)).of(&change.devices);
     match &change.rule {
-        Rule::Channel(Some(old), Some(new)) if is_renamed(plan, old, new) => row
-            .note("with its rules; attempts and failures are counted anew")
-            .note("renamed: its devices fall into other buckets unless its `salt` is the old `<channel>/<release>`"),
-        Rule::Channel(_, Some(_)) => row.note("with its rules; attempts and failures are counted anew"),
-        Rule::Spelling(..) => {
-            row.note("as in its manifest: their buckets change this once; attempts and failures are counted anew")
+        Rule::Channel(Some(old), Some(new)) if is_renamed(plan, old, new) => {
+            row.note("with its rules; attempts and failures are counted from zero").note(
+                "renamed: its devices fall into other buckets unless its `salt` is the old \
+                `<channel>/<release>`",
+            )
         }
-        Rule::Channel(_, None) => row.note("attempts and failures are counted anew"),
+        Rule::Channel(_, Some(_)) => row.note("with its rules; attempts and failures are counted from zero"),
+        Rule::Spelling(..) => row.note(
+            "as in its manifest: their buckets change this once; attempts and failures are counted \
+                from zero",
+        ),
+        Rule::Channel(_, None) => row.note("attempts and failures are counted from zero"),
         Rule::Unproven(_, Limit::Unlimited) => {
             row.note("all of them may be sent the release before one of them has proven it")
         }
@@ -267,7 +271,7 @@ pub(super) fn jar<'a>(plan: &Plan, change: &'a Change<wire::Release>) -> Row<'a>
         Change::Withdrawn(old) => Row::new(Mark::Removed, told(old)).note("no way back to it"),
         Change::Changed(old, new) if (old.sha256, &old.path) != (new.sha256, &new.path) => {
             Row::new(Mark::Danger, told(old).becomes(told(new)))
-                .note("a published version has other bytes, or lies elsewhere")
+                .note("a published version has different content or another path")
         }
         Change::Changed(old, new) if old.withdrawn == new.withdrawn => match new.suite.signed {
             true => Row::new(Mark::Changed, Words::value(&new.version).and(" is signed now")),

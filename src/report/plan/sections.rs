@@ -59,7 +59,7 @@ pub(super) fn headline(plan: &Plan) -> String {
     let all = count(all, "device");
     let mut line = match (&plan.before.site, plan.changed) {
         (None, _) => format!("first publication, for {all}"),
-        (_, 0) => format!("{all} are told what they were told"),
+        (_, 0) => format!("{all} are told the same as before"),
         (_, changed) => format!("{changed} of {all} change: {}", parts.join(", ")),
     };
     let moved: usize = plan.moves.iter().map(|moved| moved.devices.count()).sum();
@@ -115,7 +115,7 @@ fn devices(plan: &Plan) -> Vec<Row<'_>> {
 
 fn site(plan: &Plan) -> Vec<Row<'_>> {
     let ask =
-        |what: &str| format!("devices go on asking where they were told to, until their {what} is set anew");
+        |what: &str| format!("devices go on asking where they were told to, until their {what} is set again");
     let mut rows = Vec::new();
     if let (Some(before), Some(after)) = (&plan.before.site, &plan.after.site) {
         if before.site != after.site {

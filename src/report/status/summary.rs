@@ -199,6 +199,9 @@ impl RolloutSummary {
 fn staged<'a>(fleet: &'a Fleet, rollout: &Rollout) -> Option<&'a Channel> {
     let name = rollout.rules.channel.as_ref()?;
     let channel = fleet.channels().iter().find(|channel| channel.name == *name)?;
-    let everyone_at_once = matches!(&channel.waves[..], [wave] if wave.at.is_none() && wave.after.is_none() && wave.percent == BasisPoints::ALL);
+    let everyone_at_once = match &channel.waves[..] {
+        [wave] => wave.at.is_none() && wave.after.is_none() && wave.percent == BasisPoints::ALL,
+        _ => false,
+    };
     (channel.release.value == rollout.rules.version && !everyone_at_once).then_some(channel)
 }

@@ -143,7 +143,8 @@ fn resume(record: &RolloutRecord) -> String {
 /// The remedies for a rollout whose places are taken.
 fn proving(record: &RolloutRecord) -> String {
     format!(
-        "see to those devices; one that comes back lets the rollout go on, as does `otapress retry DEVICE` for one that is \
+        "see to those devices; one that comes back lets the rollout go on, as does `otapress retry DEVICE` \
+         for one that is \
          parked, and `otapress resume {}` for all of them",
         record.id
     )
@@ -181,7 +182,7 @@ fn failed(
     };
     let artifact = device.failure.is_some_and(|failure| failure.fault() == "artifact");
     let remedy = if artifact {
-        "the release is at fault: build it anew under a higher version".to_owned()
+        "the release is at fault: build it again under a higher version".to_owned()
     } else {
         format!("see to the device, then `otapress retry {name}`")
     };

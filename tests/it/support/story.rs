@@ -284,7 +284,8 @@ pub fn of_a_rollout() -> Story {
     let yaml = |channels: &str| {
         let (head, _) = HEAD.split_once("channels:\n").unwrap();
         format!(
-            "{head}channels:\n{channels}groups:\n  couriers: {{ channel: next }}\n  vans: {{ channel: vans }}\n  \
+            "{head}channels:\n{channels}groups:\n  couriers: {{ channel: next }}\n  vans: {{ channel: vans \
+             }}\n  \
              trailers: {{ channel: stable }}\ndefault: {{ channel: stable }}\ndevices:\n{devices}"
         )
     };
@@ -302,7 +303,8 @@ pub fn of_a_rollout() -> Story {
         "fleet.yaml",
         yaml(
             "  next:\n    release: 0.10.66\n    otherwise: 0.10.65\n    rollout:\n      \
-             - { at: 2026-11-18T08:00:00Z, percent: 15% }\n      - { at: 2026-11-20T08:00:00Z, percent: 60% }\n      \
+             - { at: 2026-11-18T08:00:00Z, percent: 15% }\n      - \
+             { at: 2026-11-20T08:00:00Z, percent: 60% }\n      \
              - { at: 2026-11-25T08:00:00Z, percent: 100% }\n    rate: 500/h\n  \
              vans: { release: 0.10.66, window: { days: [mon, tue, wed, thu, fri], from: \"09:00\", minutes: 240 } }\n  \
              stable: 0.10.65\n",

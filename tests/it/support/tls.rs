@@ -31,7 +31,8 @@ pub fn certify(dir: &Path) {
             "req {key} -keyout {name}.key -out {name}.csr -subj /CN={name} -addext {extension}"
         ));
         openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out {name}.pem -copy_extensions copy"
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out {name}.pem \
+             -copy_extensions copy"
         ));
     }
 }

@@ -8,9 +8,8 @@ fn paths() {
     assert_says(suite().with("demo/Other.class", other.clone()), &[]);
     assert_says(
         suite().with("classes/demo/Other.class", other.clone()),
-        &[
-            "class-path-unused: `classes/demo/Other.class`: the class is named `demo.Other`, and devices look for it at `demo/Other.class`",
-        ],
+        &["class-path-unused: `classes/demo/Other.class`: the class is named `demo.Other`, and devices \
+             look for it at `demo/Other.class`"],
     );
     let used = code(|class| {
         let [a, b] = class.class("demo/Other").to_be_bytes();
@@ -18,9 +17,8 @@ fn paths() {
     });
     assert_says(
         used.with("Demo/Other.class", other),
-        &[
-            "class-path: `Demo/Other.class`: the class is named `demo.Other`, and devices look for it at `demo/Other.class`",
-        ],
+        &["class-path: `Demo/Other.class`: the class is named `demo.Other`, and devices look for it at \
+             `demo/Other.class`"],
     );
 }
 
@@ -157,14 +155,16 @@ fn classes_that_are_nowhere() {
         (
             "javax/swing/JFrame",
             Some(
-                "api-unknown: BY `javax.swing.JFrame`, which is neither in the JAR nor in an API that is known",
+                "api-unknown: BY `javax.swing.JFrame`, which is neither in the JAR nor in an API that is \
+                 known",
             ),
         ),
         ("Gone", Some("api-unknown: BY `Gone`, which is neither in the JAR nor in an API that is known")),
         (
             "choral/io/Can",
             Some(
-                "api-choral: BY `choral.io.Can`, which is not in the JAR: it does not start unless the modules have the library choral.io",
+                "api-choral: BY `choral.io.Can`, which is not in the JAR: it does not start unless the \
+                 modules have the library choral.io",
             ),
         ),
     ] {
@@ -245,7 +245,8 @@ fn only_what_a_midlet_reaches_is_an_error() {
     let mut other = ClassBuilder::new("demo/Other", "java/lang/Object");
     let [a, b] = other.class("java/lang/StringBuilder").to_be_bytes();
     let other = other.method(STATIC, "run", "()V", Code::new(&[0xbb, a, b, 0x57, 0xb1])).build();
-    let said = "api-missing-unreached: `demo/Other.class`: method `run()V` uses `java.lang.StringBuilder`, which CLDC 1.1 does not have";
+    let said = "api-missing-unreached: `demo/Other.class`: method `run()V` uses `java.lang.StringBuilder`, \
+        which CLDC 1.1 does not have";
     assert_says(suite().with("demo/Other.class", other.clone()), &[said]);
     let reached = said.replace("-unreached", "");
     assert_says(creates("demo/Other").with("demo/Other.class", other.clone()), &[&reached]);
@@ -268,8 +269,10 @@ fn a_missing_class_that_is_caught_comes_first() {
     assert_says(
         case,
         &[
-            "api-missing: `demo/Main.class`: method `run()V` catches `java.io.FileNotFoundException`, which CLDC 1.1 does not have: the class that catches cannot start",
-            "class-missing: `demo/Main.class`: method `run()V` uses `demo.Absent`, which is not in the JAR, although its package is",
+            "api-missing: `demo/Main.class`: method `run()V` catches `java.io.FileNotFoundException`, which \
+             CLDC 1.1 does not have: the class that catches cannot start",
+            "class-missing: `demo/Main.class`: method `run()V` uses `demo.Absent`, which is not in the JAR, \
+             although its package is",
         ],
     );
 }
@@ -330,7 +333,8 @@ fn members_of_the_device() {
     let findings = case.judge().findings;
     assert_eq!(
         findings[0].message,
-        "`demo/Main.class`: method `run()V` uses `valueOf(I)Ljava/lang/Integer;` of `java.lang.Integer`, which CLDC 1.1 and IMP-NG are not known to have"
+        "`demo/Main.class`: method `run()V` uses `valueOf(I)Ljava/lang/Integer;` of `java.lang.Integer`, \
+         which CLDC 1.1 and IMP-NG are not known to have"
     );
     assert_eq!(
         findings[0].hint.as_deref(),
@@ -378,8 +382,7 @@ fn the_same_fault_is_told_once_of_a_class() {
     });
     assert_says(
         case,
-        &[
-            "class-native-method: `demo/Main.class`: method `a()V` is native (and 2 more such places in this class)",
-        ],
+        &["class-native-method: `demo/Main.class`: method `a()V` is native (and 2 more such places in this \
+             class)"],
     );
 }

@@ -39,7 +39,8 @@ fn answers_are_ascii_and_strict_json() {
     assert!(body.is_ascii());
     assert_eq!(
         body,
-        "{\"upgrade\":1,\"settings\":[{\"key\":\"tid\",\"val\":\"\\u00e4\\ud83d\\ude00\\\"\\\\\u{7f}\"},{\"key\":\"keepAlive\",\"val\":\"300\"}]}"
+        "{\"upgrade\":1,\"settings\":[{\"key\":\"tid\",\"val\":\"\\u00e4\\ud83d\\ude00\\\"\\\\\u{7f}\"},\
+         {\"key\":\"keepAlive\",\"val\":\"300\"}]}"
     );
     let read: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(read["settings"][0]["val"], "ä\u{1F600}\"\\\u{7f}");

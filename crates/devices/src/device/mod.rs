@@ -1,8 +1,8 @@
 //! A simulated Greenwich tracker: its version check, its OTAP procedure and the state between them.
 //!
 //! It does what the firmware and the modem are known to do, mistakes included, over any [`Transport`], and
-//! hands back every [`Exchange`] so that tests, `probe` and `simulate` can look at what a server really sent. It is
-//! deterministic: the same server and the same faults give the same life.
+//! hands back every [`Exchange`] so that tests, `probe` and `simulate` can look at what a server really sent.
+//! It is deterministic: the same server and the same faults give the same life.
 
 mod check;
 pub mod http;

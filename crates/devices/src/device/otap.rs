@@ -216,10 +216,7 @@ impl Device {
             _ => Verdict::new(LOSS_OF_SERVICE, error.to_string()),
         })?;
         if reply.status != 200 {
-            return Err(Verdict::new(
-                jad::INVALID_JAR,
-                format!("the JAR was answered with {}", reply.status),
-            ));
+            return Err(Verdict::new(jad::INVALID_JAR, format!("the JAR came with status {}", reply.status)));
         }
         let content_type = media_type(reply.header("Content-Type").unwrap_or_default());
         if !JAR_TYPES.contains(&content_type.as_str()) {

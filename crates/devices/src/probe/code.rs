@@ -141,29 +141,35 @@ codes! {
         "let nothing between the responder and the device change its answers",
     /// The server answers by itself.
     ResponderDown Error
-        "see that fcgiwrap or `otapress serve` runs, that the server's user may use its socket, and what the server's \
+        "see that fcgiwrap or `otapress serve` runs, that the server's user may use its socket, and what the \
+         server's \
          error log says; a responder before otapress 0.2 is found so, too",
     /// The responder cannot read out/.
     ResponderOut Error
-        "let `OTAPRESS_OUT` (`serve --out`) name the directory that `otapress build` wrote, and let the responder's user \
+        "let `OTAPRESS_OUT` (`serve --out`) name the directory that `otapress build` wrote, and let the \
+         responder's user \
          read all of it",
     /// Nothing is remembered.
     ResponderState Error
-        "let `OTAPRESS_STATE` (`serve --state`) name a directory that the responder's user may write, on a disk that \
+        "let `OTAPRESS_STATE` (`serve --state`) name a directory that the responder's user may write, on a \
+         disk that \
          has room; the server's error log has the reason",
     /// The responder decides by other files.
     ResponderStale Error
         "publish out/ where the responder reads it (`OTAPRESS_OUT`), and see that its clock is right",
     /// Server and client have different times.
     ClockOff Warning
-        "let both machines keep their time (`timedatectl set-ntp true`): waves, windows and deadlines go by it",
+        "let both machines keep their time (`timedatectl set-ntp true`): waves, windows and deadlines go by \
+         it",
     /// The responder does not know the path.
     VersionUnpublished Error
-        "a proxy changes the path (`otapress serve --prefix` if it takes a part away), or the responder reads another \
+        "a proxy changes the path (`otapress serve --prefix` if it takes a part away), or the responder \
+         reads another \
          out/ than the fleet's: at a path that is not published no device gets an upgrade",
     /// The responder does not know the path.
     NotifyUnpublished Error
-        "a proxy changes the path (`otapress serve --prefix` if it takes a part away), or the responder reads another \
+        "a proxy changes the path (`otapress serve --prefix` if it takes a part away), or the responder \
+         reads another \
          out/ than the fleet's: results at a path that is not published are not recorded",
     /// A result answered with another status than 200.
     NotifyStatus Error

@@ -17,7 +17,7 @@ impl Walk<'_> {
         let Ok(reply) = &sent.reply else { return };
         if reply.status != 200 {
             if !is_redirect(reply) {
-                self.find(Code::JarStatus, &sent, format!("the JAR was answered with {}", reply.status));
+                self.find(Code::JarStatus, &sent, format!("the JAR came with status {}", reply.status));
             }
             return;
         }

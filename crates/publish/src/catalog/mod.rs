@@ -330,10 +330,10 @@ fn add(catalog: &mut Catalog, entry: Entry, midlet: Option<Suite<'_>>, diagnosti
         let before = diagnostics.len();
         for (attribute, has, wanted) in pairs.into_iter().filter(|(_, has, wanted)| has != wanted) {
             let message = format!("the JAR's `{attribute}` is `{has}`, but the fleet's is `{wanted}`");
-            diagnostics
-                .push(Diagnostic::new(Code::WrongMidlet, place, message).hint(
-                    "both stay the same for ever: devices take another suite for a second application",
-                ));
+            diagnostics.push(
+                Diagnostic::new(Code::WrongMidlet, place, message)
+                    .hint("both must never change: devices treat a different suite as a second application"),
+            );
         }
         if diagnostics.len() > before {
             return;
@@ -343,14 +343,14 @@ fn add(catalog: &mut Catalog, entry: Entry, midlet: Option<Suite<'_>>, diagnosti
         Some(other) if other.sha256() == entry.sha256() => {}
         Some(other) => {
             let message = format!(
-                "version `{}` is already that of `{}`, which has other bytes",
+                "version `{}` is already taken by `{}`, whose content differs",
                 entry.jar.version_text(),
                 other.shown.display()
             );
-            diagnostics.push(
-                Diagnostic::new(Code::VersionConflict, place, message)
-                    .hint("a version names one JAR for ever: remove one of them, or raise MIDlet-Version"),
-            );
+            diagnostics
+                .push(Diagnostic::new(Code::VersionConflict, place, message).hint(
+                    "a version always names the same JAR: remove one of them, or raise MIDlet-Version",
+                ));
         }
         None => {
             catalog.0.insert(entry.jar.version(), entry);

@@ -167,7 +167,7 @@ fn a_version_names_one_jar() {
     assert_eq!(loaded(&same), (vec!["1.1 jars/a.jar".into()], vec![]));
 
     let other = dir(&[("a.jar", &jar("1.1")), ("b.jar", &jar("1.1.0"))]);
-    let message = "version `1.1.0` is already that of `jars/a.jar`, which has other bytes";
+    let message = "version `1.1.0` is already taken by `jars/a.jar`, whose content differs";
     assert_eq!(
         loaded(&other),
         (vec!["1.1 jars/a.jar".into()], one(Code::VersionConflict, "jars/b.jar", message))

@@ -286,7 +286,7 @@ impl<'a> FleetFile<'a> {
         let Some((name, entry)) = self.entries.get(device) else {
             if is_home {
                 let at = devices.map_or(0, |(key, _)| key.range.start);
-                return Err(self.refuse(at, device, "stands there through an alias or `<<`"));
+                return Err(self.refuse(at, device, "comes from an alias or `<<`"));
             }
             return match value {
                 Some(value) => self.add(device, &[(key, value.to_owned())]).map(Some),

@@ -126,7 +126,8 @@ fn devices_are_added_wherever_there_is_room() {
 #[test]
 fn a_line_of_an_inventory_is_edited_in_its_cells() {
     let text = format!("{HEAD}inventory: [i.csv]\n");
-    let table = "# exported\r\nclientID,imei,group,hold,comment\r\na,352099001761481,vans,,\r\n\r\n\"b\",352099001761499,,true,\"x, y\"\r\n";
+    let table = "# exported\r\nclientID,imei,group,hold,comment\r\na,352099001761481,vans,,\r\n\r\n\
+                 \"b\",352099001761499,,true,\"x, y\"\r\n";
     let run = |edits: &[Edit]| {
         let mut new = edited(&[("fleet.yaml", &text), ("i.csv", table)], edits).unwrap();
         assert_eq!(new.len(), 1);
@@ -217,7 +218,8 @@ default: { channel: stable }
         (&[put("channels/beta", "0.10.65")], "    attempts: 2\n", "    attempts: 2\n  beta: 0.10.65\n"),
         (
             &[put("channels/next/rollout", "100%")],
-            "rollout: # in two days\n      - { percent: 5%, at: 2026-12-01T08:00:00Z } # few\n      # many\n      - percent: 100%\n        at: '2026-12-02T08:00:00Z'\n",
+            "rollout: # in two days\n      - { percent: 5%, at: 2026-12-01T08:00:00Z } # few\n      # \
+             many\n      - percent: 100%\n        at: '2026-12-02T08:00:00Z'\n",
             "rollout: 100% # in two days\n",
         ),
         (
@@ -253,11 +255,12 @@ fn the_first_channel_comes_with_the_default() {
 fn values_that_others_share_are_refused() {
     let head = HEAD.split_once("channels:").unwrap().0;
     let text = format!(
-        "{head}channels:\n  a: &a {{ release: 0.10.65 }}\n  b: *a\n  c: {{ <<: *a, attempts: 2 }}\n  d: {{ release: &v 0.10.65 }}\n  e: {{ release: *v }}\n"
+        "{head}channels:\n  a: &a {{ release: 0.10.65 }}\n  b: *a\n  c: {{ <<: *a, attempts: 2 }}\n  d: {{ \
+         release: &v 0.10.65 }}\n  e: {{ release: *v }}\n"
     );
     for (channel, line, why) in [
         ("a", 9, "is an anchor, which other entries refer to"),
-        ("b", 10, "stands there through an alias or `<<`"),
+        ("b", 10, "comes from an alias or `<<`"),
         ("c", 11, "may stand there through an alias or `<<`"),
         ("d", 12, "is an anchor, which other entries refer to"),
     ] {
@@ -279,10 +282,9 @@ devices:
   <<: { c: { imei: \"352099001761507\" } }
 ";
     let text = format!("{HEAD}{devices}");
-    for (device, line, why) in [
-        ("a", 12, "is an anchor, which other entries refer to"),
-        ("c", 11, "stands there through an alias or `<<`"),
-    ] {
+    for (device, line, why) in
+        [("a", 12, "is an anchor, which other entries refer to"), ("c", 11, "comes from an alias or `<<`")]
+    {
         let error = edited(&[("fleet.yaml", &text)], &[set(device, "hold", "true")]).unwrap_err().to_string();
         assert!(error.ends_with(&format!("fleet.yaml:{line}: `{device}` {why}: edit it by hand")), "{error}");
     }

@@ -15,7 +15,7 @@ impl FleetFile<'_> {
             let at = above.map_or(node.range.start, |key| key.range.start);
             let refuse = |why: &str| self.refuse(at, &name, why);
             match &node.value {
-                Value::Alias => return Err(refuse("stands there through an alias or `<<`")),
+                Value::Alias => return Err(refuse("comes from an alias or `<<`")),
                 _ if node.is_anchored => return Err(refuse("is an anchor, which other entries refer to")),
                 _ => {}
             }

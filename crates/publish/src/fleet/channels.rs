@@ -12,11 +12,7 @@ use otapress_core::wire::{Brake, Day, Limit, Window};
 
 pub(super) fn read(reader: &mut Reader, name: &Text, node: Node<'_>) -> Option<Channel> {
     if &*name.text == "pin" {
-        reader.bad_value(
-            name,
-            "the name of a channel",
-            "another name: rollouts of pinned devices are called `pin/…`",
-        );
+        reader.bad_value(name, "channel name", "another name: rollouts of pinned devices are called `pin/…`");
     }
     let short = matches!(node.value, Value::Scalar(_));
     let mut fields = if short {
@@ -88,7 +84,7 @@ fn window(reader: &mut Reader, node: Node<'_>) -> Option<Window> {
         for text in &texts {
             match Day::WEEK.into_iter().find(|day| day.as_str() == &*text.text) {
                 Some(day) => drop(days.insert(day)),
-                None => reader.bad_value(text, "a day", &format!("`{}`", names.join("`, `"))),
+                None => reader.bad_value(text, "day", &format!("`{}`", names.join("`, `"))),
             }
         }
         if texts.is_empty() {

@@ -200,7 +200,7 @@ fn imei(reader: &mut Reader, raw: &RawDevice) -> Option<Imei> {
                         id.span,
                         format!("device `{}` has no `imei`", id.text),
                     )
-                    .hint("add `imei: \"…\"`; only a clientID that is an IMEI itself may do without"),
+                    .hint("add `imei: \"…\"`; only a clientID that is itself an IMEI needs none"),
                 );
                 return None;
             }
@@ -230,7 +230,7 @@ fn unique<'a, K: Ord + Display + 'a>(
         let (line, _) = sources.line_column(one);
         let path = sources.get(one.source).path.display();
         reader.report(
-            Diagnostic::new(code, other, format!("another device has the {what} `{value}`, too"))
+            Diagnostic::new(code, other, format!("another device already has the {what} `{value}`"))
                 .hint(format!("it is declared at {path}:{line}")),
         );
     }

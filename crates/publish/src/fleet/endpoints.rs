@@ -41,9 +41,9 @@ fn report(reader: &mut Reader, name: &str, uri: &Spanned<HttpUri>, path: &str) {
     let diagnostic = Diagnostic::new(
         Code::PathCollision,
         uri.span,
-        format!("`{name}` has a path of published files: `{path}`"),
+        format!("the path of `{name}` is one of published files: `{path}`"),
     )
-    .hint("take another path, such as `/otap/…`: the responder answers there, whatever the host");
+    .hint("use another path, such as `/otap/…`: the responder answers there, whatever the host");
     if !reader.found.contains(&diagnostic) {
         reader.report(diagnostic);
     }

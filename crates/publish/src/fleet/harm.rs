@@ -61,20 +61,19 @@ fn interval(reader: &mut Reader, group: &Group) {
     let seconds = interval.value;
     if seconds < SHORT_INTERVAL {
         let message = format!(
-            "`versionInterval` {seconds} is {:.0} version checks a month and device, about {}",
+            "`versionInterval` {seconds} means {:.0} version checks a month per device, about {}",
             per_month(seconds),
             megabytes(traffic::checks(seconds))
         );
         warn(reader, Code::VersionInterval, interval.span, message, "a check every 3 hours (10800) is usual");
     } else if seconds > LONG_INTERVAL {
         let days = f64::from(seconds) / 86_400.0;
-        let message = format!(
-            "with `versionInterval` {seconds} there are {days:.1} days in which a device cannot be reached"
-        );
+        let message =
+            format!("with `versionInterval` {seconds} a device cannot be reached for up to {days:.1} days");
         let hint = if seconds.is_multiple_of(1000) && seconds / 1000 >= 60 {
             "it is in seconds: are these milliseconds?"
         } else {
-            "a mistake takes as long to be found and as long again to be mended"
+            "a mistake takes that long to be noticed, and that long again to be fixed"
         };
         warn(reader, Code::VersionInterval, interval.span, message, hint);
     }
@@ -87,7 +86,8 @@ fn flash(reader: &mut Reader, settings: &EffectiveSettings, origins: &Origins, i
     let writes = 365.0 * 86_400.0 / f64::from(interval) * keys as f64;
     if writes > FLASH_WRITES {
         let message = format!(
-            "`enforce: always` of {keys} settings at a `versionInterval` of {interval} writes the flash {writes:.0} times a year"
+            "`enforce: always` of {keys} settings at a `versionInterval` of {interval} writes the flash \
+             {writes:.0} times a year"
         );
         let hint = "flash wears out: enforce fewer settings, or let devices ask less often";
         warn(reader, Code::FlashWear, first.span, message, hint);
@@ -106,21 +106,21 @@ fn traffic_of(reader: &mut Reader, parts: &Parts<'_>, origins: &Origins) {
             "topicLogLevel" if matches!(value.text.as_str(), "N" | "I" | "D") => {
                 let message =
                     format!("`topicLogLevel` `{}` sends a message for each line of the log", value.text);
-                let hint = "`E` is usual; take `fileLogLevel` for more, and push it for a while only";
+                let hint = "`E` is usual; use `fileLogLevel` for more, and push it for a while only";
                 warn(reader, Code::Traffic, value.span, message, hint);
                 continue;
             }
             _ => continue,
         };
         if bytes > much {
-            let message = format!("`{key}` {seconds} is about {} a month and device", megabytes(bytes));
+            let message = format!("`{key}` {seconds} costs about {} a month per device", megabytes(bytes));
             let hint = match key.as_str() {
                 "maxInterval" => format!(
-                    "reckoned with {} bytes a message and {} driving hours a day: see `dataPlan`",
+                    "assuming {} bytes a message and {} driving hours a day: see `dataPlan`",
                     usage.message_bytes, usage.driving_hours
                 ),
-                "keepAlive" => "60 seconds are usual".into(),
-                _ => format!("reckoned with {} bytes a message: see `dataPlan`", usage.message_bytes),
+                "keepAlive" => "60 seconds is usual".into(),
+                _ => format!("assuming {} bytes a message: see `dataPlan`", usage.message_bytes),
             };
             warn(reader, Code::Traffic, value.span, message, &hint);
         }
@@ -135,13 +135,13 @@ pub(super) fn attempts(fleet: &Fleet, catalog: &Catalog) -> Vec<Diagnostic> {
         let bytes = traffic::download(jar, 0) as f64 * f64::from(channel.attempts);
         (bytes > much).then(|| {
             let message = format!(
-                "{} attempts of release `{}` are up to {} for a device on which it fails",
+                "{} attempts of release `{}` cost up to {} on a device where it fails",
                 channel.attempts,
                 channel.release.value,
                 megabytes(bytes)
             );
             Diagnostic::new(Code::CostlyAttempts, channel.release.span, message)
-                .hint("lower `attempts` of the channel: 3 are usual")
+                .hint("lower `attempts` of the channel: 3 is usual")
         })
     };
     fleet.channels().iter().filter_map(costly).collect()

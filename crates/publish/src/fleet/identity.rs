@@ -79,7 +79,7 @@ fn bent_client_ids(reader: &mut Reader, devices: &[Device]) {
         } else if is_dos_device(id) {
             "Windows and SMB keep this name for a device"
         } else if id.starts_with('-') {
-            "commands take a name that starts with `-` for an option"
+            "commands mistake a name that starts with `-` for an option"
         } else {
             continue;
         };
@@ -147,13 +147,13 @@ fn imeis_without_leading_zero(reader: &mut Reader, devices: &[Device]) {
         if is_likely {
             let imei = first.imei;
             let message = match count {
-                1 => format!("the IMEI `{imei}` may have lost a 0 in front"),
-                _ => format!(
-                    "the {count} IMEIs of 14 digits here may have lost a 0 in front, such as `{imei}`"
-                ),
+                1 => format!("the IMEI `{imei}` may have lost the leading 0"),
+                _ => {
+                    format!("the {count} IMEIs with 14 digits may have lost the leading 0, such as `{imei}`")
+                }
             };
             reader.report(Diagnostic::new(Code::ImeiLeadingZero, first.span, message).hint(format!(
-                "`0{imei}` has a right check digit; let the spreadsheet keep IMEIs as text, and compare with `AT+CGSN`"
+                "`0{imei}` has a correct check digit; format the column as text, and compare with `AT+CGSN`"
             )));
         }
     }

@@ -251,7 +251,10 @@ fn device(reader: &mut Reader, columns: &[Column], mut cells: Vec<Text>) -> Opti
                 span,
                 format!("the line has {}, but the header {}", fields(cells.len()), fields(columns.len())),
             )
-            .hint("every line has as many fields as the header; one with a comma in it is put in double quotes, of which both are needed"),
+            .hint(
+                "every line must have as many fields as the header; put a field with a comma between two \
+                double quotes",
+            ),
         );
         return None;
     }

@@ -204,7 +204,8 @@ pub const CHANNEL: &[Key] = &[
     optional(
         "unproven",
         Shape::Unproven,
-        "How many devices may have been sent the release without having proven it (default `{ least: 3, share: 10% }`).",
+        "How many devices may have been sent the release without having proven it (default \
+         `{ least: 3, share: 10% }`).",
     ),
     optional("window", Shape::Object(WINDOW), "When in the week upgrades are offered, in UTC."),
     optional("attempts", Shape::Number(1, 100), "Offers per device and release (default 3)."),

@@ -50,9 +50,9 @@ impl Loaded {
         let name = self.midlet.as_ref().map_or("FILE", |midlet| &midlet.name);
         let versions: Vec<_> = catalog.versions().map(|version| version.to_string()).collect();
         let there = match &versions[..] {
-            [] => "there is none".into(),
-            [one] => format!("there is {one}"),
-            [init @ .., last] => format!("there are {} and {last}", init.join(", ")),
+            [] => "which has none".into(),
+            [one] => format!("which has {one}"),
+            [init @ .., last] => format!("which has {} and {last}", init.join(", ")),
         };
         let missing: Vec<_> = self
             .releases
@@ -60,7 +60,7 @@ impl Loaded {
             .filter(|release| catalog.get(release.value).is_none())
             .map(|release| {
                 let version = release.value;
-                let message = format!("release `{version}` is not in {}/; {there}", jars.display());
+                let message = format!("release `{version}` is not in {}/, {there}", jars.display());
                 Diagnostic::new(Code::UnknownRelease, release.span, message)
                     .hint(format!("add its JAR with `otapress add {name}-{version}.jar`"))
             })
@@ -80,7 +80,7 @@ impl Loaded {
         let Withdrawal { reason, span } = self.withdrawn.get(&release.value)?;
         let (line, _) = self.sources.line_column(*span);
         let message = format!("release `{}` is withdrawn: {reason}", release.value);
-        let hint = format!("name another release, or take it out of `withdrawn` in line {line}");
+        let hint = format!("name another release, or remove it from `withdrawn` in line {line}");
         Some(Diagnostic::new(Code::WithdrawnRelease, release.span, message).hint(hint))
     }
 
@@ -166,7 +166,7 @@ fn read_text(
     secrets: Secrets<'_>,
     sources: &mut Sources,
     reader: &mut Reader,
-    read_inventories: impl FnOnce(&mut Inventories<'_>, &mut Reader, &mut Sources, Vec<Text>) -> Vec<RawDevice>,
+    read: impl FnOnce(&mut Inventories<'_>, &mut Reader, &mut Sources, Vec<Text>) -> Vec<RawDevice>,
 ) -> Option<Validated> {
     let source = sources.add(file, text);
     let text = Arc::clone(&sources.get(source).text);
@@ -183,7 +183,7 @@ fn read_text(
     let patterns = fields.take("inventory").map(|node| reader.texts(node, "file names"));
     let ignored = fields.take("ignore").map(|node| reader.texts(node, "columns")).unwrap_or_default();
     let mut inventories = Inventories::new(reader, &ignored);
-    let found = read_inventories(&mut inventories, reader, sources, patterns.unwrap_or_default());
+    let found = read(&mut inventories, reader, sources, patterns.unwrap_or_default());
     inventories.report_unused(reader);
     let devices = overrides::apply(entries.unwrap_or_default(), found);
     Some(validate::fleet(reader, sources, (file, reach), secrets, fields, devices))

@@ -71,7 +71,7 @@ pub(super) fn named<'a>(reader: &mut Reader, node: Option<Node<'a>>, what: &str)
     entries.retain(|(name, _)| {
         let good = is_name(&name.text);
         if !good {
-            reader.bad_value(name, &format!("the name of a {what}"), "1 to 64 of `A-Z a-z 0-9 . _ -`");
+            reader.bad_value(name, &format!("{what} name"), "1 to 64 of `A-Z a-z 0-9 . _ -`");
         }
         good
     });

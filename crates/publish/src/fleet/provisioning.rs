@@ -216,24 +216,34 @@ pub(super) fn too_long(span: Span, name: &str, value: &str, limit: usize) -> Dia
     Diagnostic::new(
         Code::ModemLength,
         span,
-        format!("`{name}` becomes `{value}`: {} characters, and modems may take only {limit}", value.len()),
+        format!("`{name}` becomes `{value}`: {} characters, but modems may accept only {limit}", value.len()),
     )
-    .hint("shorten it, or raise the bound under `limits` if your modems take more")
+    .hint("shorten it, or raise the limit under `limits` if your modems accept more")
 }
 
 /// The same without the value.
 pub(super) fn too_long_secret(span: Span, len: usize, limit: usize) -> Diagnostic {
-    let message = format!("`otapPassword` has {len} characters, and modems may take only {limit}");
+    let message = format!("`otapPassword` has {len} characters, but modems may accept only {limit}");
     Diagnostic::new(Code::ModemLength, span, message)
-        .hint("shorten it, or raise the bound under `limits` if your modems take more")
+        .hint("shorten it, or raise the limit under `limits` if your modems accept more")
 }
 
 /// The firmware puts these values unquoted into one `AT^SJOTAP` command.
 pub(super) fn check_modem_characters(reader: &mut Reader, name: &str, text: &Text) {
     if let Some(c) = breaks_command(&text.text) {
         reader.report(
-            Diagnostic::new(Code::ModemCharacter, text.span, format!("`{name}` contains {c:?}, which breaks the modem's command"))
-                .hint("the firmware quotes nothing: no comma, quote, semicolon, white space, control or non-ASCII character"),
+            Diagnostic::new(
+                Code::ModemCharacter,
+                text.span,
+                format!(
+                    "`{name}` contains {c:?}, which breaks \
+                the modem's command"
+                ),
+            )
+            .hint(
+                "the firmware quotes nothing: no comma, quote, semicolon, white space, control or \
+                    non-ASCII character",
+            ),
         );
     }
 }
@@ -264,7 +274,7 @@ fn parsed_uri(
         Ok(value) => Some(Spanned { value, span: text.span }),
         Err(error) => {
             reader.report(
-                Diagnostic::new(Code::BadUri, text.span, format!("`{}` is not good for `{name}`", text.text))
+                Diagnostic::new(Code::BadUri, text.span, format!("`{}` is not a valid `{name}`", text.text))
                     .hint(error.to_string()),
             );
             None
@@ -280,7 +290,7 @@ fn jad_path(reader: &mut Reader, uri: &Spanned<HttpUri>, site: &Site) -> Option<
                 uri.span,
                 "`otapURI` is not below `site`, where out/ is served",
             )
-            .hint(format!("let it start with `{}/`", site.as_str())),
+            .hint(format!("it must start with `{}/`", site.as_str())),
         );
         return None;
     };
@@ -294,7 +304,7 @@ pub(super) fn published_path(reader: &mut Reader, uri: &Spanned<HttpUri>, below:
             Diagnostic::new(
                 Code::BadUri,
                 uri.span,
-                format!("`{}` is not good for `otapURI`", uri.value.as_str()),
+                format!("`{}` is not a valid `otapURI`", uri.value.as_str()),
             )
             .hint(hint),
         );

@@ -65,7 +65,8 @@ fn by_provisioning(reader: &mut Reader, group: &Group, device: &Device, origins:
             device.client_id
         );
         reader.report(Diagnostic::new(Code::PushedValue, value.span, message).hint(
-            "to move devices, change their `provisioning`, put the old value into `formerly`, and push the new one",
+            "to move devices, change their `provisioning`, put the old value into `formerly`, and push the \
+             new one",
         ));
     }
 }

@@ -47,7 +47,7 @@ impl Value<'_> {
     pub(super) fn describe(&self) -> &'static str {
         match self {
             Value::Null => "nothing",
-            Value::Scalar(_) => "a text",
+            Value::Scalar(_) => "a string",
             Value::Seq(_) => "a list",
             Value::Map(_) => "a mapping",
         }
@@ -76,7 +76,8 @@ pub(super) fn read(source: SourceId, text: &str) -> Result<Node<'_>, Diagnostic>
         Value::Map(_) => Ok(top),
         Value::Null => Ok(Node { value: Value::Map(Vec::new()), ..top }),
         _ => Err(Diagnostic::new(Code::Yaml, top.span.at_start(), "the file is not a mapping").hint(
-            "start it with `site: http://…`; the other keys are `provisioning`, `midlet`, `channels`, `devices` …",
+            "start it with `site: http://…`; the other keys are `provisioning`, `midlet`, `channels`, \
+             `devices` …",
         )),
     }
 }
@@ -209,9 +210,9 @@ impl<'a> File<'a> {
             return Err(Diagnostic::new(
                 Code::Yaml,
                 span.at_start(),
-                "the alias stands in what it refers to",
+                "the alias refers to a value that contains it",
             )
-            .hint("write out what is meant"));
+            .hint("write out the value instead"));
         };
         match self.copies.checked_sub(size(node)) {
             Some(left) => self.copies = left,

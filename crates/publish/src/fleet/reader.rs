@@ -125,12 +125,8 @@ impl Reader {
     /// Notes that a key stands twice in its mapping.
     pub(super) fn duplicate_key(&mut self, key: &Text) {
         self.report(
-            Diagnostic::new(
-                Code::DuplicateKey,
-                key.span,
-                format!("the key `{}` stands here twice", key.text),
-            )
-            .hint("remove one of the two"),
+            Diagnostic::new(Code::DuplicateKey, key.span, format!("duplicate key `{}`", key.text))
+                .hint("remove one of the two"),
         );
     }
 
@@ -139,7 +135,7 @@ impl Reader {
         match node.value {
             Value::Scalar(text) => Some(Text { text: text.into(), span: node.span }),
             other => {
-                self.wrong_type(node.span, what, "a text", &other);
+                self.wrong_type(node.span, what, "a string", &other);
                 None
             }
         }
@@ -181,7 +177,7 @@ impl Reader {
                     Diagnostic::new(
                         Code::WrongType,
                         node.span,
-                        format!("a list of {what} is wanted, not {}", other.describe()),
+                        format!("expected a list of {what}, not {}", other.describe()),
                     )
                     .hint("write `[…]`"),
                 );
@@ -237,7 +233,7 @@ impl Reader {
     /// Notes that a text is not what it should be.
     pub(super) fn bad_value(&mut self, text: &Text, what: &str, wants: &str) {
         self.report(
-            Diagnostic::new(Code::BadValue, text.span, format!("`{}` is not good for {what}", text.text))
+            Diagnostic::new(Code::BadValue, text.span, format!("`{}` is not a valid {what}", text.text))
                 .hint(format!("write {wants}")),
         );
     }
@@ -260,12 +256,13 @@ fn spreadsheet_damage(text: &str) -> Option<&'static str> {
     };
     if is_number(mantissa) && exponent.strip_prefix('+').is_some_and(is_number) {
         Some(
-            "a spreadsheet has rounded this number, and the digits are lost: let it keep the column as text, and enter it again",
+            "a spreadsheet has rounded this number and its digits are lost: format the column as text and \
+             enter it again",
         )
     } else if text.strip_suffix(".0").is_some_and(is_number) {
-        Some("a program took it for a number: let it keep the column as text")
+        Some("a program treated it as a number: format the column as text")
     } else if text.starts_with(['\'', '=']) {
-        Some("a spreadsheet's sign for text stands in front: export the values, not the formulas")
+        Some("it starts with a spreadsheet's mark for text: export the values, not the formulas")
     } else {
         None
     }

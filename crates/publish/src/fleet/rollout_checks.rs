@@ -41,9 +41,8 @@ fn nobody_before(channel: &Channel, devices: impl Fn(usize) -> usize) -> Option<
     let n = (1..channel.waves.len()).find(|n| channel.waves[*n].after.is_some() && is_empty(n))?;
     let Wave { span, percent, .. } = channel.waves[n];
     let before = channel.waves[n - 1].percent;
-    let message = format!(
-        "nobody is in the {before} before this wave of {percent}, so nobody has to prove anything for it"
-    );
+    let message =
+        format!("no device is in the {before} before this wave of {percent}, so it opens without any proof");
     Some(
         Diagnostic::new(Code::EmptyWave, span, message)
             .hint("begin with a larger percentage, or with a pinned device"),
@@ -68,7 +67,8 @@ fn missed_window(channel: &Channel, intervals: Vec<(u32, usize)>) -> Option<Diag
     }
     let percent = (missing * 100).div_ceil(all);
     let message = format!(
-        "about {percent}% of the devices never ask inside this window of {} minutes: their versionInterval is up to {longest} s",
+        "about {percent}% of the devices never ask inside this window of {} minutes: their versionInterval \
+         is up to {longest} s",
         window.value.minutes
     );
     let minutes = longest.div_ceil(60);

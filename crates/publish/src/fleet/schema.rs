@@ -74,7 +74,9 @@ fn values() -> Value {
     json!({
         "type": "object",
         "properties": properties,
-        "not": { "anyOf": [{ "required": ["values"] }, { "required": ["allow"] }, { "required": ["enforce"] }] },
+        "not": {
+            "anyOf": [{ "required": ["values"] }, { "required": ["allow"] }, { "required": ["enforce"] }]
+        },
     })
 }
 

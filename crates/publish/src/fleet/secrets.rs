@@ -51,7 +51,8 @@ fn check(reader: &mut Reader, file: &Text, password: &str, limit: usize) {
         let message =
             format!("the password in `{}` has a character that breaks the modem's command", file.text);
         reader.report(bad(file, &message).hint(
-            "the firmware quotes nothing: no comma, quote, semicolon, white space, control or non-ASCII character",
+            "the firmware quotes nothing: no comma, quote, semicolon, white space, control or non-ASCII \
+             character",
         ));
     }
     if password.len() > limit {

@@ -124,7 +124,7 @@ fn values(
 fn password(reader: &mut Reader, passwords: Passwords<'_>, key: &Text, node: Node<'_>) -> Option<SetValue> {
     let Value::Map(_) = node.value else {
         reader.report(
-            Diagnostic::new(Code::SecretInFleet, key.span, "`otapPassword` stands in the fleet file")
+            Diagnostic::new(Code::SecretInFleet, key.span, "`otapPassword` is written in the fleet file")
                 .hint("write it into a file, and `otapPassword: { file: secrets/otap }`"),
         );
         return None;
@@ -147,7 +147,10 @@ fn lint(reader: &mut Reader, key: &Text, value: &Text, allow: &[Text]) {
     if let Some(why) = corrupting_text(&value.text) {
         reader.report(
             Diagnostic::new(Code::CorruptingSetting, value.span, format!("the value of `{name}` {why}"))
-                .hint("the device keeps its settings as `key=value` lines of ASCII; this would corrupt the file"),
+                .hint(
+                    "the device keeps its settings as `key=value` lines of ASCII; this would corrupt the \
+                    file",
+                ),
         );
     }
     if INTERNAL.contains(&name) {

@@ -45,9 +45,15 @@ impl fmt::Display for UriError {
         match self {
             UriError::Scheme => f.write_str("it must start with `http://`: the modem knows no other scheme"),
             UriError::WebScheme => f.write_str("it must start with `http://` or `https://`"),
-            UriError::Host => f.write_str("behind `http://` there must be a host name, and maybe a port: `http://ota.example.com:8080/…`"),
-            UriError::Character(c) => write!(f, "{c:?} cannot stand in a URI, and the device encodes nothing"),
-            UriError::Percent => f.write_str("behind `%` there must be the two hexadecimal digits of a visible character: servers answer anything else with 400, and the device then asks every second"),
+            UriError::Host => f.write_str(
+                "after `http://` there must be a host name, optionally with a \
+                port: `http://ota.example.com:8080/…`",
+            ),
+            UriError::Character(c) => write!(f, "a URI cannot contain {c:?}, and the device encodes nothing"),
+            UriError::Percent => f.write_str(
+                "after `%` there must be two hexadecimal digits of a visible \
+                character: servers answer anything else with 400, and the device then asks every second",
+            ),
             UriError::Fragment => f.write_str("a fragment (`#…`) is never sent to a server"),
         }
     }

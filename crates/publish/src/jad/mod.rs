@@ -119,7 +119,7 @@ pub fn parse(text: &[u8]) -> Result<Jad, Vec<Fault>> {
                             INVALID_DESCRIPTOR,
                             format!("`{first}` is given again as `{name}`"),
                         )
-                        .hint("readers differ in which of them they take: keep one"),
+                        .hint("readers differ in which one they use: keep one"),
                     );
                 }
                 jad.0.push((name.into(), value.into()));

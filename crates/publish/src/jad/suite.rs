@@ -31,8 +31,8 @@ pub fn against_modules(jad: &Jad, jar: &Jar, rules: &Rules) -> Vec<Concern> {
     found.filter(is_new).map(|(name, fault)| Concern { line: jad.line_of(name), fault }).collect()
 }
 
-/// The chains of certificates in a JAD that [`super::check_alone`] finds nothing wrong with, in their order, and
-/// what is wrong with them and with the signature over the bytes of the JAR. Nothing of a JAD without a
+/// The chains of certificates in a JAD that [`super::check_alone`] finds nothing wrong with, in their order,
+/// and what is wrong with them and with the signature over the bytes of the JAR. Nothing of a JAD without a
 /// signature.
 pub fn verify(jad: &Jad, jar: &[u8], rules: &Rules) -> (Vec<Chain>, Vec<Concern>) {
     let (mut chains, mut found) = (Vec::new(), Vec::new());
@@ -62,7 +62,8 @@ pub fn verify(jad: &Jad, jar: &[u8], rules: &Rules) -> (Vec<Chain>, Vec<Concern>
                         let hint = match mismatch {
                             Mismatch::Key => "sign with the key of that certificate",
                             _ => {
-                                "take the signature out of the template: one that `otapress sign` makes is put into \
+                                "take the signature out of the template: one that `otapress sign` makes is \
+                                 put into \
                                   every JAD of its release"
                             }
                         };

@@ -94,7 +94,7 @@ fn main_section(lines: &[(usize, Vec<u8>)], faults: &mut Vec<Fault>) -> Attribut
                     true => format!("attribute `{name}` is given twice"),
                     false => format!("attribute `{first}` is given again as `{name}`"),
                 })
-                .hint("readers differ in which of them they take: keep one"),
+                .hint("readers differ in which one they use: keep one"),
             );
         }
         match std::str::from_utf8(value) {
@@ -125,11 +125,12 @@ fn foreign_section(lines: &[(usize, Vec<u8>)], faults: &mut Vec<Fault>) {
     for (number, line) in lines {
         match attribute(*number, line) {
             Err(fault) => faults.push(fault),
-            Ok((name, _)) if is_of_the_suite(name) => faults.push(
-                Fault::manifest(format!("attribute `{name}` stands in the section `{about}`")).hint(
-                    "devices let it override the main section: move it before the manifest's first blank line",
-                ),
-            ),
+            Ok((name, _)) if is_of_the_suite(name) => {
+                faults.push(Fault::manifest(format!("attribute `{name}` is in the section `{about}`")).hint(
+                    "devices let it override the main section: move it before the manifest's first blank \
+                     line",
+                ))
+            }
             Ok(_) => {}
         }
     }
@@ -253,8 +254,8 @@ mod tests {
                 b"A: b\n\nName: x.class\nmidlet-name: y\nDigest: z\n\n\nName: y\nMicroEdition-Profile: z\n"
             ),
             [
-                "attribute `midlet-name` stands in the section `Name: x.class`",
-                "attribute `MicroEdition-Profile` stands in the section `Name: y`",
+                "attribute `midlet-name` is in the section `Name: x.class`",
+                "attribute `MicroEdition-Profile` is in the section `Name: y`",
             ]
         );
     }

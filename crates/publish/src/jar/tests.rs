@@ -404,7 +404,7 @@ fn the_form_of_the_manifest_is_checked() {
     );
     assert_eq!(
         messages(&builder().section("Name: x\nMIDlet-Vendor: y\n").build()),
-        ["attribute `MIDlet-Vendor` stands in the section `Name: x`"]
+        ["attribute `MIDlet-Vendor` is in the section `Name: x`"]
     );
     let folded = builder().attribute("MIDlet-Permissions", &"a.b.c, ".repeat(100)).build();
     assert_eq!(read(&folded).unwrap().permissions(), Some("a.b.c, ".repeat(100).trim()));
@@ -420,10 +420,10 @@ fn the_name_is_fit_for_a_file() {
         ("/etc/passwd", "it contains a `/`"),
         ("..", "it starts with a dot"),
         (".hidden", "it starts with a dot"),
-        ("a\\b", r"the path contains '\\', which cannot stand in a file's URL"),
-        ("a b", "the path contains ' ', which cannot stand in a file's URL"),
-        ("a%2fb", "the path contains '%', which cannot stand in a file's URL"),
-        ("a?b", "the path contains '?', which cannot stand in a file's URL"),
+        ("a\\b", r"the path contains '\\', which a file's URL cannot contain"),
+        ("a b", "the path contains ' ', which a file's URL cannot contain"),
+        ("a%2fb", "the path contains '%', which a file's URL cannot contain"),
+        ("a?b", "the path contains '?', which a file's URL cannot contain"),
     ] {
         let jar = builder().attribute("MIDlet-Name", name).build();
         assert_eq!(messages(&jar), [format!("`MIDlet-Name` is `{name}`, which cannot name a file: {why}")]);

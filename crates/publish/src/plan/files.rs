@@ -96,7 +96,8 @@ pub(super) fn jars(before: Option<&Site>, after: Option<&Site>) -> Vec<Change<Re
         let releases = site.map(|site| site.releases.clone()).unwrap_or_default().into_iter();
         releases
             .map(|release| {
-                // What the manifest says comes with the bytes; format 1 does not have it. A signature may come later.
+                // What the manifest says comes with the bytes; format 1 does not have it. A signature may
+                // come later.
                 let suite = Suite { signed: release.suite.signed, ..Suite::default() };
                 let release = Release { suite, ..release };
                 ((release.version.parse().ok(), release.version.clone()), release)

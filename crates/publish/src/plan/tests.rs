@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn downloads_are_those_of_the_devices_that_are_sent_elsewhere_or_sooner(old in answers(), new in answers()) {
+    fn downloads_are_those_of_devices_sent_elsewhere_or_sooner(old in answers(), new in answers()) {
         let plan = compare(&view(&old), &view(&new), &Names::default());
         let (mut sure, mut all, mut bytes) = (0, 0, 0);
         for transition in plan.transitions.iter().filter(|transition| transition.kind() != Kind::Stays) {
@@ -188,14 +188,16 @@ proptest! {
             let at = Some((wave.rollout.clone(), wave.opening));
             let all: BTreeSet<_> = (0..40).filter(|n| place(&new, *n) == at).collect();
             let is_new = all.iter().filter(|n| place(&old, **n) != at).count();
-            prop_assert_eq!(devices(&plan, &wave.devices), all.into_iter().map(imei).collect::<BTreeSet<_>>());
+            let all: BTreeSet<_> = all.into_iter().map(imei).collect();
+            prop_assert_eq!(devices(&plan, &wave.devices), all);
             prop_assert_eq!(wave.new, is_new);
         }
         // Who gets into a wave with a date is in one that is told of.
         for n in 0..40 {
             let (before, after) = (place(&old, n), place(&new, n));
             if let Some((rollout, opening)) = &after && before != after && *opening != Opening::OPEN {
-                prop_assert!(plan.waves.iter().any(|wave| wave.rollout == *rollout && wave.opening == *opening));
+                let is_it = |wave: &crate::plan::Wave| wave.rollout == *rollout && wave.opening == *opening;
+                prop_assert!(plan.waves.iter().any(is_it));
             }
         }
     }

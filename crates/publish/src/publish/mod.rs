@@ -22,10 +22,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The directory holds something, but not `otapress.json`.
-    #[error("`{}` is neither empty nor a directory that otapress has made: choose another with `--out`, or empty it", .0.display())]
+    #[error("`{}` is neither empty nor a directory that otapress has made: choose another with `--out`, or \
+        empty it", .0.display())]
     NotOurs(PathBuf),
     /// It is ours, but something in it is not.
-    #[error("`{}` is not a file that otapress would publish: move it out of `{}`, which otapress keeps exactly as the fleet says", .file.display(), .out.display())]
+    #[error("`{}` is not a file that otapress would publish: move it out of `{}`, which otapress keeps \
+        exactly as the fleet says", .file.display(), .out.display())]
     Foreign {
         /// The file.
         file: PathBuf,
@@ -33,7 +35,8 @@ pub enum PublishError {
         out: PathBuf,
     },
     /// The same, and it is hidden: a host may have put it there.
-    #[error("`{}` is not a file that otapress would publish: move it out of `{}`, or name it in `keep` of the fleet file if the host needs it", .file.display(), .out.display())]
+    #[error("`{}` is not a file that otapress would publish: move it out of `{}`, or name it in `keep` of \
+        the fleet file if the host needs it", .file.display(), .out.display())]
     Hidden {
         /// The file or directory.
         file: PathBuf,
@@ -44,7 +47,8 @@ pub enum PublishError {
     #[error("`{}` is a symbolic link: otapress neither follows nor replaces it; remove it", .0.display())]
     Symlink(PathBuf),
     /// It was made by another version of otapress.
-    #[error("`{}` cannot be understood ({reason}): it was made by another version of otapress, or changed by hand", .file.display())]
+    #[error("`{}` cannot be understood ({reason}): it was made by another version of otapress, or changed by \
+        hand", .file.display())]
     Format {
         /// `otapress.json`.
         file: PathBuf,

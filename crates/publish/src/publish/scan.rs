@@ -337,7 +337,10 @@ mod tests {
 
     use super::*;
 
-    const SITE: &str = r#"{"otapress":1,"site":"http://ota.example.com","versionPaths":[],"notifyPaths":[],"auth":false,"releases":[]}"#;
+    const SITE: &str = concat!(
+        r#"{"otapress":1,"site":"http://ota.example.com","versionPaths":[],"notifyPaths":[],"#,
+        r#""auth":false,"releases":[]}"#
+    );
 
     type Outcome = Result<(Vec<(OutPath, Stamp)>, Vec<PathBuf>), String>;
 

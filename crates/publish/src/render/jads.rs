@@ -140,15 +140,16 @@ impl<'a> Jads<'a> {
         let diagnostic =
             |code, message| Diagnostic::new(code, self.template.place_of(text, 1, self.sources), message);
         if size > limit {
-            let message = format!("the JAD has {size} bytes, and devices may take only {limit}");
+            let message = format!("the JAD has {size} bytes, but devices may accept only {limit}");
             return Err(vec![
                 diagnostic(Code::JadSize, message)
-                    .hint("shorten the template, or raise `jad` under `limits` if your devices take more"),
+                    .hint("shorten the template, or raise `jad` under `limits` if your devices accept more"),
             ]);
         }
         if whole > limit && !self.fleet.midlet().rules.allows(Code::JadSizeSigned) {
             let message = format!(
-                "the JAD has {whole} bytes with its signature and certificates, and devices may take only {limit}"
+                "the JAD has {whole} bytes with its signature and certificates, but devices may accept only \
+                 {limit}"
             );
             let hint = "see on one device that it installs; then raise `jad` under `limits`";
             let warning = diagnostic(Code::JadSizeSigned, message).hint(hint);
@@ -164,15 +165,12 @@ impl<'a> Jads<'a> {
         let message = match fault.code_on_device {
             jad::SUCCESS => {
                 format!(
-                    "the JAD of release {version} is not fit for every device of the fleet: {}",
+                    "the JAD of release {version} does not suit every device of the fleet: {}",
                     fault.message
                 )
             }
             code => {
-                format!(
-                    "the JAD of release {version} would be answered with {code} by a device: {}",
-                    fault.message
-                )
+                format!("a device would answer {code} to the JAD of release {version}: {}", fault.message)
             }
         };
         Diagnostic { hint: fault.hint, ..Diagnostic::new(Code::JadInvalid, place, message) }
@@ -211,7 +209,7 @@ impl<'a> Jads<'a> {
                         Code::SharedJad,
                         other.span,
                         format!(
-                            "devices `{}` and `{}` share `{path}`, but are to get different JADs",
+                            "devices `{}` and `{}` share `{path}`, but would get different JADs",
                             one.client_id, other.client_id
                         ),
                     )

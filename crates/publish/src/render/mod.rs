@@ -1,7 +1,7 @@
 //! From the fleet and its JARs to the files of out/.
 //!
-//! Everything that decides a byte of out/ is here or in what this module calls; nothing here reads a clock or a
-//! network, and of files only a JAR whose signature stands in the template.
+//! Everything that decides a byte of out/ is here or in what this module calls; nothing here reads a clock or
+//! a network, and of files only a JAR whose signature stands in the template.
 
 mod jads;
 mod rollouts;
@@ -220,11 +220,11 @@ fn too_long(answer: &AnswerFile, device: &Device, limit: u64) -> Option<Diagnost
     let size = r#"{"upgrade":1,"settings":[]}"#.len() + settings.saturating_sub(1);
     (size as u64 > limit).then(|| {
         let message = format!(
-            "the answer to device `{}` has {size} bytes, and devices may take only {limit}",
+            "the answer to device `{}` has {size} bytes, but devices may accept only {limit}",
             device.client_id
         );
         Diagnostic::new(Code::AnswerSize, device.span, message)
-            .hint("push fewer settings at once, or raise `answer` under `limits` if your devices take more")
+            .hint("push fewer settings at once, or raise `answer` under `limits` if your devices accept more")
     })
 }
 
@@ -341,7 +341,7 @@ pub fn changed_releases(published: &Site, catalog: &Catalog) -> Vec<Diagnostic> 
                 Diagnostic::new(
                     Code::VersionChanged,
                     entry.shown_as(),
-                    format!("version {} is published with other bytes", release.version),
+                    format!("version {} is already published with different content", release.version),
                 )
                 .hint("a published version never changes: give the new JAR a new MIDlet-Version")
             })

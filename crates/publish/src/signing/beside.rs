@@ -16,8 +16,8 @@ pub fn path(jar: &Path) -> PathBuf {
     path.into()
 }
 
-/// Judges the file beside a JAR: the signature, if it is one, and what is wrong. `file` are its bytes, and `shown`
-/// is how the operator would write the JAR's path.
+/// Judges the file beside a JAR: the signature, if it is one, and what is wrong. `file` are its bytes, and
+/// `shown` is how the operator would write the JAR's path.
 pub fn beside(
     file: Result<Vec<u8>, FileError>,
     shown: &Path,

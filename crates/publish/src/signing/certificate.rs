@@ -162,8 +162,8 @@ impl Certificate {
     }
 }
 
-/// What stands first in a DER sequence, with its header. It is taken from the bytes as they are: they are what
-/// was signed, even where an encoder of today would write them differently.
+/// What stands first in a DER sequence, with its header. It is taken from the bytes as they are: they are
+/// what was signed, even where an encoder of today would write them differently.
 fn first_element(der: &[u8]) -> x509_cert::der::Result<Vec<u8>> {
     let mut reader = SliceReader::new(der)?;
     Header::decode(&mut reader)?;

@@ -39,8 +39,8 @@ impl ChainFault {
 pub struct Chain(Vec<Named>);
 
 impl Chain {
-    /// Checks the order and the issuers of certificates, of which there is at least one; the second is what is
-    /// worth a warning.
+    /// Checks the order and the issuers of certificates, of which there is at least one; the second is what
+    /// is worth a warning.
     ///
     /// # Errors
     /// Why they are no chain.

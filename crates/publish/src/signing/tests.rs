@@ -67,7 +67,8 @@ fn a_chain_is_ordered_and_without_its_root() {
             "the certificate of `Self` in `self.pem` is signed by itself".into()
         )]
     );
-    let order = "the certificates are in a wrong order: the certificate of `Intermediate` in `inter.pem` must come \
+    let order = "the certificates are in a wrong order: the certificate of `Intermediate` in `inter.pem` \
+        must come \
                  right behind the certificate of `Acme Signing` in `signer.pem`";
     assert_eq!(told("inter signer"), chain_fault(1, order));
     let root =
@@ -75,10 +76,12 @@ fn a_chain_is_ordered_and_without_its_root() {
     assert_eq!(told("signer inter root"), chain_fault(2, root));
     assert_eq!(told("self signer")[0].1, Code::CertificateChain);
     assert_eq!(told("root self").len(), 2);
-    let renewed = "the certificate of `Acme Signing` in `signer.pem` was not signed with the key of the certificate \
+    let renewed = "the certificate of `Acme Signing` in `signer.pem` was not signed with the key of the \
+        certificate \
                    of `Intermediate` in `renewed.pem`, in spite of the name";
     assert_eq!(told("signer renewed"), chain_fault(0, renewed));
-    let leaf = "the certificate of `Intermediate` in `no-authority.pem` is not that of an authority (CA), and cannot \
+    let leaf = "the certificate of `Intermediate` in `no-authority.pem` is not that of an authority (CA), \
+        and cannot \
                 issue others";
     assert_eq!(told("signer no-authority"), chain_fault(1, leaf));
     let why = "it is signed with algorithm 1.2.840.10045.4.3.2; RSA with SHA-1 or SHA-2 can be verified";

@@ -22,9 +22,13 @@ pub fn validity(chain: &Chain, now: i64) -> Vec<ChainFault> {
         };
         let hint = match code {
             Code::CertificateExpires => {
-                "no device installs the suite after that: get a new certificate, for the same key or another one"
+                "no device installs the suite after that: get a new certificate, for the same key or another \
+                 one"
             }
-            _ => "devices answer 909: get a new certificate; releases that are signed with its key need no other signature",
+            _ => {
+                "devices answer 909: get a new certificate; releases that are signed with its key need no \
+                other signature"
+            }
         };
         Some(ChainFault::new(at, code, message, hint))
     });

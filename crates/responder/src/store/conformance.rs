@@ -52,15 +52,18 @@ macro_rules! conformance {
     };
     ($subject:ty) => {
         $crate::conformance! { $subject:
-            records_are_read_back, what_a_wave_counts_is_loaded, a_read_changes_nothing, a_failed_write_changes_nothing, rates_are_of_an_hour,
-            overdue_offers_are_found, events_are_numbered, events_are_found_backwards_and_by_kind, cursors_only_advance, one_has_a_lease,
-            unknown_devices_are_bounded, standings_are_counted, devices_come_in_pages, devices_come_with_all_their_offers,
-            attempts_hold_among_many, rates_hold_among_many, the_brake_holds_among_many,
-            a_result_is_recorded_once_among_many, settings_are_confirmed_once_among_many,
-            events_are_never_seen_before_lower_ones, what_was_put_is_read_in_the_same_transaction,
-            everything_is_copied_to_and_fro, places_come_in_pages, who_left_gives_one_place_back_among_many,
-            old_events_are_forgotten_in_their_time, what_a_reader_has_not_read_is_kept, numbers_are_never_given_twice,
-            unknown_devices_are_forgotten, a_fault_in_one_channel_stops_its_release_everywhere,
+            records_are_read_back, what_a_wave_counts_is_loaded, a_read_changes_nothing,
+            a_failed_write_changes_nothing, rates_are_of_an_hour, overdue_offers_are_found,
+            events_are_numbered, events_are_found_backwards_and_by_kind, cursors_only_advance,
+            one_has_a_lease, unknown_devices_are_bounded, standings_are_counted, devices_come_in_pages,
+            devices_come_with_all_their_offers, attempts_hold_among_many, rates_hold_among_many,
+            the_brake_holds_among_many, a_result_is_recorded_once_among_many,
+            settings_are_confirmed_once_among_many, events_are_never_seen_before_lower_ones,
+            what_was_put_is_read_in_the_same_transaction, everything_is_copied_to_and_fro,
+            places_come_in_pages, who_left_gives_one_place_back_among_many,
+            old_events_are_forgotten_in_their_time, what_a_reader_has_not_read_is_kept,
+            numbers_are_never_given_twice, unknown_devices_are_forgotten,
+            a_fault_in_one_channel_stops_its_release_everywhere,
             a_release_that_was_halted_a_month_ago_is_offered_at_once,
         }
     };

@@ -58,7 +58,8 @@ pub enum StoreError {
     },
     /// An older otapress wrote it, and it was only to be read.
     #[error(
-        "`{path}` has the schema {found} of an older otapress, this one reads {known}: the responder brings it up to \
+        "`{path}` has the schema {found} of an older otapress, this one reads {known}: the responder brings \
+         it up to \
          date (`otapress serve` when it starts, `otapress-cgi` at its next request)"
     )]
     Outdated {

@@ -16,8 +16,8 @@ use read::{Columns, channel, device, event, imei, offer, offer_of_device, parse,
 
 mod read;
 
-/// The columns of the tables, in the order in which they are read. Macros, so that statements are put together
-/// at compile time.
+/// The columns of the tables, in the order in which they are read. Macros, so that statements are put
+/// together at compile time.
 macro_rules! columns {
     (devices) => {
         "imei, client, first_seen, last_seen, reported, refusal, sent_generation, sent_whole, sent_at, \
@@ -429,8 +429,10 @@ impl Tx for Rows<'_> {
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {
-        let sql = "SELECT rollout, sum(verdict IS NULL OR verdict = 'installed'), sum(verdict IS 'installed'), \
-             sum(verdict IS 'succeeded'), sum(verdict IS 'failed') FROM offers WHERE target <> reported GROUP BY rollout \
+        let sql = "SELECT rollout, sum(verdict IS NULL OR verdict = 'installed'), sum(verdict IS \
+            'installed'), \
+             sum(verdict IS 'succeeded'), sum(verdict IS 'failed') FROM offers WHERE target <> reported \
+             GROUP BY rollout \
              ORDER BY rollout";
         self.all(sql, [], |row| {
             let standing = Standing {

@@ -135,7 +135,8 @@ const MIGRATIONS: &[&str] = &[
         AND EXISTS (SELECT 1 FROM devices d WHERE d.imei = offers.imei AND d.latest = offers.rollout
             AND (d.last_seen < offers.at + 60 OR d.last_seen = d.result_at));
     UPDATE rollouts SET
-        places = (SELECT count(*) FROM offers o WHERE o.rollout = id AND o.epoch = rollouts.epoch AND o.place),
+        places = (SELECT count(*) FROM offers o WHERE o.rollout = id AND o.epoch = rollouts.epoch AND \
+        o.place),
         installed = (SELECT count(*) FROM offers o WHERE o.rollout = id AND o.epoch = rollouts.epoch
             AND o.verdict = 'installed'),
         proven = (SELECT count(*) FROM offers o WHERE o.rollout = id AND o.proven IS NOT NULL);

@@ -359,8 +359,8 @@ fn create(path: &Path) -> Result<bool, StoreError> {
 }
 
 /// Links the draft to its name, unless another one has it. A log without its database, as the removal of
-/// the database alone leaves behind, would be taken for the log of the new one: it goes first. Returns whether
-/// it was linked.
+/// the database alone leaves behind, would be taken for the log of the new one: it goes first. Returns
+/// whether it was linked.
 #[expect(clippy::disallowed_methods, reason = "the database in state/")]
 fn publish(draft: &Path, path: &Path, state: &Path) -> io::Result<bool> {
     // Nobody may take away the log of one who has just made the database. The lock ends with the file.
@@ -388,7 +388,8 @@ fn unlinked(path: &Path, error: io::Error) -> StoreError {
         // What Linux says of FAT, of SMB and of FUSE.
         Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => StoreError::Unfit {
             path: path.into(),
-            why: "its file system has no hard links, as FAT, exFAT and shared folders have none: keep the records on a \
+            why: "its file system has no hard links, as FAT, exFAT and shared folders have none: keep the \
+                records on a \
                   local file system like ext4, XFS or Btrfs"
                 .into(),
         },
@@ -449,14 +450,15 @@ pub(super) fn failure(path: &Path, error: Error) -> StoreError {
         }
         Error::SqliteFailure(code, _) if has_no_locks(code.extended_code) => StoreError::Unfit {
             path,
-            why: "its file system has no locks or no shared memory, as network file systems have none: keep the records \
+            why: "its file system has no locks or no shared memory, as network file systems have none: keep \
+                the records \
                   on a local file system like ext4, XFS or Btrfs"
                 .into(),
         },
         Error::FromSqlConversionFailure(..)
         | Error::InvalidColumnType(..)
         | Error::IntegralValueOutOfRange(..) => {
-            StoreError::Value { path, what: format!("a value that is none of ours: {error}") }
+            StoreError::Value { path, what: format!("an unexpected value: {error}") }
         }
         error => StoreError::Engine { path, source: error.into() },
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! listener ─► connections ─► stream ─► hyper ─► handler ─ GET ──► content (auth)
-//!                                                  └──── POST ─► service::prepare ─► store_worker (one thread, one store)
+//!                                               └── POST ─► service::prepare ─► store_worker (one thread)
 //! ```
 //!
 //! Everything is bounded: connections, header and body sizes, the memory for all of them, the time that a

@@ -24,7 +24,8 @@ impl Strays {
             let (path, remedy) = (at.path, at.remedy(origin(site)));
             let devices = if count == 1 { "1 device".to_owned() } else { format!("{count} devices") };
             tracing::warn!(
-                "{devices} of the fleet posted to `{path}`, which is not published, and got no upgrade: if they are \
+                "{devices} of the fleet posted to `{path}`, which is not published, and got no upgrade: if \
+                 they are \
                  yours, put {remedy}; if a proxy takes a \
                  part of the path away, use `serve --prefix`"
             );

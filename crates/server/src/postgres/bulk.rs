@@ -24,12 +24,14 @@ impl<'a> Bulk<'a> {
 }
 
 /// Devices, without their offers.
-const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen, reported, refusal, sent_generation, \
+const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen, reported, refusal, \
+    sent_generation, \
      sent_whole, sent_at, confirmed_generation, confirmed_whole, latest, result_at, result_code, \
      result_text, result_rollout, sent_target, sent_checks, sent_checked, budget) SELECT * FROM \
      unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], \
      $8::boolean[], $9::bigint[], $10::text[], $11::boolean[], $12::text[], $13::bigint[], $14::bigint[], \
-     $15::text[], $16::text[], $17::text[], $18::bigint[], $19::bigint[], $20::text[]) ON CONFLICT (imei) DO UPDATE \
+     $15::text[], $16::text[], $17::text[], $18::bigint[], $19::bigint[], $20::text[]) ON CONFLICT (imei) DO \
+     UPDATE \
      SET client = excluded.client, first_seen = excluded.first_seen, last_seen = excluded.last_seen, \
      reported = excluded.reported, refusal = excluded.refusal, sent_generation = \
      excluded.sent_generation, sent_whole = excluded.sent_whole, sent_at = excluded.sent_at, \
@@ -40,11 +42,13 @@ const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen,
      budget = excluded.budget";
 
 /// Offers.
-const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, reported, deadline, until, answered, code, \
+const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, reported, deadline, until, \
+    answered, code, \
      verdict, artifact_fault, epoch, place, proven, since, blamed, missing, wave) SELECT * FROM \
      unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], \
      $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], \
-     $14::boolean[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[]) ON CONFLICT (imei, \
+     $14::boolean[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[]) ON CONFLICT \
+     (imei, \
      rollout) DO UPDATE SET target = excluded.target, attempts = excluded.attempts, at = excluded.at, \
      reported = excluded.reported, deadline = excluded.deadline, until = excluded.until, answered = \
      excluded.answered, code = excluded.code, verdict = excluded.verdict, artifact_fault = \
@@ -52,12 +56,14 @@ const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, r
      since = excluded.since, blamed = excluded.blamed, missing = excluded.missing, wave = excluded.wave";
 
 /// Rollouts.
-const ROLLOUTS: &str = "INSERT INTO rollouts (id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, \
+const ROLLOUTS: &str = "INSERT INTO rollouts (id, brake_artifact_faults, brake_failures_bp, brake_after, \
+    epoch, offered, \
      succeeded, failed, artifact_faults, halted_at, halted_reason, installed, places, proven, \
      proven_since, attempts_since, heard, lag, patience, judged, waves) SELECT * FROM unnest($1::text[], \
      $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
      $9::bigint[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], \
-     $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::text[]) ON \
+     $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::text[]) \
+     ON \
      CONFLICT (id) DO UPDATE SET brake_artifact_faults = excluded.brake_artifact_faults, \
      brake_failures_bp = excluded.brake_failures_bp, brake_after = excluded.brake_after, epoch = \
      excluded.epoch, offered = excluded.offered, succeeded = excluded.succeeded, failed = \
@@ -68,30 +74,38 @@ const ROLLOUTS: &str = "INSERT INTO rollouts (id, brake_artifact_faults, brake_f
      judged = excluded.judged, waves = excluded.waves";
 
 /// Releases.
-const RELEASES: &str = "INSERT INTO releases (version, epoch, faults, halted_at, halted_reason, judged) SELECT * FROM \
+const RELEASES: &str = "INSERT INTO releases (version, epoch, faults, halted_at, halted_reason, judged) \
+    SELECT * FROM \
      unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[]) ON CONFLICT \
      (version) DO UPDATE SET epoch = excluded.epoch, faults = excluded.faults, halted_at = \
      excluded.halted_at, halted_reason = excluded.halted_reason, judged = excluded.judged";
 
 /// Channels.
-const CHANNELS: &str = "INSERT INTO channels (name, heard, lag, patience) SELECT * FROM unnest($1::text[], $2::bigint[], \
+const CHANNELS: &str = "INSERT INTO channels (name, heard, lag, patience) SELECT * FROM unnest($1::text[], \
+    $2::bigint[], \
      $3::bigint[], $4::bigint[]) ON CONFLICT (name) DO UPDATE SET heard = excluded.heard, lag = \
      excluded.lag, patience = excluded.patience";
 
 /// Unknown devices.
-const UNKNOWN: &str = "INSERT INTO unknown (name, first_seen, last_seen, said) SELECT * FROM unnest($1::text[], \
+const UNKNOWN: &str = "INSERT INTO unknown (name, first_seen, last_seen, said) SELECT * FROM \
+    unnest($1::text[], \
      $2::bigint[], $3::bigint[], $4::text[]) ON CONFLICT (name) DO UPDATE SET first_seen = \
      excluded.first_seen, last_seen = excluded.last_seen, said = excluded.said";
 
 /// Offers counted. What is older than the hour before is of no use to anybody.
-const RATES: &str = "WITH counted AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS c (channel, minute, \
-     offers)), forgotten AS (DELETE FROM rates USING counted WHERE rates.channel = counted.channel AND rates.minute < \
-     counted.minute - 60) INSERT INTO rates SELECT * FROM counted ON CONFLICT (channel, minute) DO UPDATE SET offers = \
+const RATES: &str = "WITH counted AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS c \
+    (channel, minute, \
+     offers)), forgotten AS (DELETE FROM rates USING counted WHERE rates.channel = counted.channel AND \
+     rates.minute < \
+     counted.minute - 60) INSERT INTO rates SELECT * FROM counted ON CONFLICT (channel, minute) DO UPDATE \
+     SET offers = \
      rates.offers + excluded.offers";
 
 /// Events, numbered in their order.
-const EVENTS: &str = "INSERT INTO events (at, kind, imei, rollout, code, detail) SELECT at, kind, imei, rollout, code, \
-     detail FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[]) WITH ORDINALITY AS e \
+const EVENTS: &str = "INSERT INTO events (at, kind, imei, rollout, code, detail) SELECT at, kind, imei, \
+    rollout, code, \
+     detail FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[]) WITH \
+     ORDINALITY AS e \
      (at, kind, imei, rollout, code, detail, n) ORDER BY n";
 
 /// Events with numbers of their own.

@@ -44,7 +44,8 @@ impl SessionLease {
 impl Lease for SessionLease {
     fn holds(&mut self) -> bool {
         let (deadline, key) = (Instant::now() + self.patience, self.key);
-        let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted \
+        let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = \
+            pg_backend_pid() AND granted \
              AND (classid::bigint << 32 | objid::bigint) = $1)";
         let held = self.connector.run(&mut self.connection, deadline, async |connection| {
             connection.client().query_one(sql, &[&key]).await?.try_get::<_, bool>(0)

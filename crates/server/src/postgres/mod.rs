@@ -167,7 +167,8 @@ impl PostgresStore {
         let (encoding, namespace) = session.map_err(failed)?;
         if encoding != "UTF8" {
             let why = format!(
-                "its encoding is {encoding}, and texts of devices and fleets need UTF8: make another one with \
+                "its encoding is {encoding}, and texts of devices and fleets need UTF8: make another one \
+                 with \
                  CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
             );
             return Err(StoreError::Unfit { path: self.path.clone(), why });
@@ -210,10 +211,12 @@ impl PostgresStore {
     fn settings(&self) -> String {
         let patience = self.patience.as_millis();
         let mut settings = format!(
-            "{PLANS}; SET statement_timeout = {patience}; SET idle_in_transaction_session_timeout = {SILENCE}; \
+            "{PLANS}; SET statement_timeout = {patience}; SET idle_in_transaction_session_timeout = \
+             {SILENCE}; \
              SELECT set_config('client_connection_check_interval', '1s', false) FROM pg_settings \
              WHERE name = 'client_connection_check_interval'; \
-             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+             SELECT set_config('synchronous_commit', 'on', false) WHERE \
+             current_setting('synchronous_commit') = 'off'"
         );
         if self.access == Access::ReadOnly {
             settings += "; SET default_transaction_read_only = on";
@@ -258,7 +261,8 @@ impl PostgresStore {
         let number = self.connector.run(connection, self.limits().deadline(), async |connection| {
             let client = connection.client();
             // Not `to_regclass`: within a transaction that remembers what was not there when it began.
-            let sql = "SELECT FROM pg_class WHERE relname = 'otapress_schema' AND relnamespace = (SELECT oid FROM \
+            let sql = "SELECT FROM pg_class WHERE relname = 'otapress_schema' AND relnamespace = (SELECT oid \
+                FROM \
                  pg_namespace WHERE nspname = current_schema())";
             if client.query_opt(sql, &[]).await?.is_none() {
                 return Ok(0);

@@ -65,7 +65,8 @@ mod tests {
         let file = dir.path().join("pgpass");
         let find = |url: &str| password(&file, &url.parse().unwrap());
         assert_eq!(find("postgres://ota@db/ota").unwrap(), None);
-        let text = "# db:5432:ota:ota:comment\nother:*:*:*:no\ndb:5432:ota:ota:ge\\:h\\\\e:im\n*:6000:*:ota:second\nshort:line\n";
+        let text = "# db:5432:ota:ota:comment\nother:*:*:*:no\ndb:5432:ota:ota:ge\\:h\\\\e:im\n\
+             *:6000:*:ota:second\nshort:line\n";
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(find("postgres://ota@db/ota").unwrap_err().to_string().contains("chmod 600"));

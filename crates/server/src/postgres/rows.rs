@@ -18,7 +18,7 @@ use otapress_responder::waves::Waves;
 pub(super) type Read<T> = Result<T, String>;
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Read<T> {
-    row.try_get(column).map_err(|error| format!("a value that is none of ours: {column}: {error}"))
+    row.try_get(column).map_err(|error| format!("an unexpected value: {column}: {error}"))
 }
 
 /// A BIGINT that must fit a narrower type.
@@ -27,14 +27,14 @@ fn number<T: TryFrom<i64>>(row: &Row, column: &str) -> Read<T> {
 }
 
 fn optional<T: TryFrom<i64>>(row: &Row, column: &str) -> Read<Option<T>> {
-    let wrong = |number| format!("a value that is none of ours: {column} {number}");
+    let wrong = |number| format!("an unexpected value: {column} {number}");
     get::<Option<i64>>(row, column)?.map(|n| T::try_from(n).map_err(|_| wrong(n))).transpose()
 }
 
 /// A value that is stored as text.
 fn text<T>(row: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Read<Option<T>> {
     let Some(text) = get::<Option<&str>>(row, column)? else { return Ok(None) };
-    let wrong = || format!("a value that is none of ours: {column} `{text}`");
+    let wrong = || format!("an unexpected value: {column} `{text}`");
     parse(text).map(Some).ok_or_else(wrong)
 }
 

@@ -96,11 +96,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // A device that was offered a release and was not heard of since takes a place; who succeeded has proven
     // it.
     r#"
-    ALTER TABLE devices ADD COLUMN sent_target TEXT, ADD COLUMN sent_checks BIGINT, ADD COLUMN sent_checked BIGINT,
-        ADD COLUMN budget TEXT;
+    ALTER TABLE devices ADD COLUMN sent_target TEXT, ADD COLUMN sent_checks BIGINT,
+        ADD COLUMN sent_checked BIGINT, ADD COLUMN budget TEXT;
     ALTER TABLE offers ADD COLUMN place BOOLEAN NOT NULL DEFAULT false, ADD COLUMN proven BIGINT,
         ADD COLUMN since BIGINT, ADD COLUMN blamed BIGINT, ADD COLUMN missing BIGINT;
-    ALTER TABLE rollouts ADD COLUMN installed BIGINT NOT NULL DEFAULT 0, ADD COLUMN places BIGINT NOT NULL DEFAULT 0,
+    ALTER TABLE rollouts ADD COLUMN installed BIGINT NOT NULL DEFAULT 0,
+        ADD COLUMN places BIGINT NOT NULL DEFAULT 0,
         ADD COLUMN proven BIGINT NOT NULL DEFAULT 0, ADD COLUMN proven_since BIGINT NOT NULL DEFAULT 0,
         ADD COLUMN attempts_since BIGINT NOT NULL DEFAULT 0, ADD COLUMN heard BIGINT,
         ADD COLUMN lag BIGINT NOT NULL DEFAULT 0, ADD COLUMN patience BIGINT NOT NULL DEFAULT 0,
@@ -124,9 +125,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
     UPDATE offers SET verdict = 'installed' WHERE verdict IS NULL AND code = 900;
     UPDATE offers SET proven = epoch WHERE verdict = 'succeeded';
     UPDATE offers SET blamed = 0 WHERE artifact_fault;
-    UPDATE offers o SET place = true FROM devices d WHERE o.attempts > 0 AND o.verdict IS DISTINCT FROM 'succeeded'
+    UPDATE offers o SET place = true FROM devices d WHERE o.attempts > 0
+        AND o.verdict IS DISTINCT FROM 'succeeded'
         AND (o.code IS NULL OR o.code NOT BETWEEN 901 AND 913 OR o.code = 912)
-        AND d.imei = o.imei AND d.latest = o.rollout AND (d.last_seen < o.at + 60 OR d.last_seen = d.result_at);
+        AND d.imei = o.imei AND d.latest = o.rollout
+        AND (d.last_seen < o.at + 60 OR d.last_seen = d.result_at);
     UPDATE rollouts r SET
         places = (SELECT count(*) FROM offers o WHERE o.rollout = r.id AND o.epoch = r.epoch AND o.place),
         installed = (SELECT count(*) FROM offers o WHERE o.rollout = r.id AND o.epoch = r.epoch

@@ -182,8 +182,10 @@ fn a_commit_without_an_answer_is_in_doubt() {
     let database = Database::new();
     let mut store = database.store().unwrap();
     add(&mut store).unwrap();
-    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NULL; END'; \
-         CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON rates DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE \
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); \
+        RETURN NULL; END'; \
+         CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON rates DEFERRABLE INITIALLY DEFERRED FOR EACH ROW \
+         EXECUTE \
          FUNCTION slow()";
     Postgres::shared().psql(&database.url, slow);
     let error = in_time(&mut store, |store| add(store)).unwrap_err();

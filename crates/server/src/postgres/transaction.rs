@@ -25,9 +25,12 @@ const DEVICE: &str = "SELECT * FROM devices WHERE imei = $1";
 macro_rules! asked {
     ($rest:literal) => {
         concat!(
-            "WITH asked AS (SELECT unnest($1::text[]) AS imei UNION SELECT imei FROM devices WHERE client = ANY($2::text[]) \
-             UNION SELECT o.imei FROM unnest($3::text[]) AS r (id) LEFT JOIN rollouts c USING (id), LATERAL (SELECT imei \
-             FROM offers WHERE rollout = r.id AND deadline <= $4::bigint - coalesce(c.lag, 0) AND (c.heard IS NULL OR \
+            "WITH asked AS (SELECT unnest($1::text[]) AS imei UNION SELECT imei FROM devices WHERE client = \
+             ANY($2::text[]) \
+             UNION SELECT o.imei FROM unnest($3::text[]) AS r (id) LEFT JOIN rollouts c USING (id), LATERAL \
+             (SELECT imei \
+             FROM offers WHERE rollout = r.id AND deadline <= $4::bigint - coalesce(c.lag, 0) AND (c.heard \
+             IS NULL OR \
              abs($4 - c.heard) <= c.patience) ORDER BY deadline, imei LIMIT $5::bigint) o) ",
             $rest
         )
@@ -39,19 +42,24 @@ pub(super) const DEVICES: &str = asked!("SELECT d.* FROM asked JOIN devices d US
 
 /// Of each device the latest offer, and those of the rollouts that were asked for.
 pub(super) const OFFERS: &str = asked!(
-    "SELECT o.* FROM asked JOIN devices d USING (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR \
+    "SELECT o.* FROM asked JOIN devices d USING (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = \
+     d.latest OR \
      o.rollout = ANY($3) OR o.place OR o.blamed IS NOT NULL OR o.wave IS NOT NULL)"
 );
 
 /// The rollouts that were asked for, and those of these offers.
 pub(super) const ROLLOUTS: &str = asked!(
-    "SELECT * FROM rollouts WHERE id IN (SELECT unnest($3::text[]) UNION SELECT o.rollout FROM asked JOIN devices d USING \
-     (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR o.place OR o.blamed IS NOT NULL OR o.wave IS NOT NULL))"
+    "SELECT * FROM rollouts WHERE id IN (SELECT unnest($3::text[]) UNION SELECT o.rollout FROM asked JOIN \
+     devices d USING \
+     (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR o.place OR o.blamed IS NOT NULL OR \
+     o.wave IS NOT NULL))"
 );
 
 /// Which devices are overdue in the rollouts.
-pub(super) const OVERDUE: &str = "SELECT o.* FROM unnest($1::text[]) AS r (id) LEFT JOIN rollouts c USING (id), LATERAL \
-     (SELECT rollout, imei FROM offers WHERE rollout = r.id AND deadline <= $2::bigint - coalesce(c.lag, 0) AND (c.heard IS \
+pub(super) const OVERDUE: &str = "SELECT o.* FROM unnest($1::text[]) AS r (id) LEFT JOIN rollouts c USING \
+    (id), LATERAL \
+     (SELECT rollout, imei FROM offers WHERE rollout = r.id AND deadline <= $2::bigint - coalesce(c.lag, 0) \
+     AND (c.heard IS \
      NULL OR abs($2 - c.heard) <= c.patience) ORDER BY deadline, imei LIMIT $3) o";
 
 /// Every release with faults, or that had some.
@@ -64,11 +72,13 @@ const CHANNELS: &str = "SELECT * FROM channels WHERE name = ANY($1)";
 pub(super) const UNKNOWN: &str = "SELECT * FROM unknown WHERE name = ANY($1)";
 
 /// Offers by channel. The minute in which the hour began counts whole: rather too few offers than too many.
-const RECENT: &str = "SELECT channel, sum(offers)::bigint AS seq FROM rates WHERE channel = ANY($1) AND minute BETWEEN $2 AND $3 \
+const RECENT: &str = "SELECT channel, sum(offers)::bigint AS seq FROM rates WHERE channel = ANY($1) AND \
+    minute BETWEEN $2 AND $3 \
      GROUP BY channel";
 
 /// Forgets those that were not heard of for longest.
-const FORGET: &str = "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name LIMIT \
+const FORGET: &str = "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name \
+    LIMIT \
      greatest(0, (SELECT count(*) FROM unknown) - $1))";
 
 /// Lets events be numbered from the last number on.
@@ -274,7 +284,8 @@ impl Tx for Transaction<'_> {
     fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
         let mut records = self.page(after, limit)?;
         let imeis: Vec<_> = records.iter().map(|record| record.imei.to_string()).collect();
-        let sql = "SELECT o.* FROM unnest($1::text[]) AS asked (imei) JOIN devices d USING (imei) JOIN offers o ON \
+        let sql = "SELECT o.* FROM unnest($1::text[]) AS asked (imei) JOIN devices d USING (imei) JOIN \
+            offers o ON \
              o.imei = d.imei AND o.rollout = d.latest";
         let mut offers: BTreeMap<_, _> = self.all(sql, &[&imeis], rows::offer)?.into_iter().collect();
         for record in &mut records {
@@ -343,27 +354,33 @@ impl Tx for Transaction<'_> {
     }
 
     fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError> {
-        let sql = "INSERT INTO cursors VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET seq = greatest(cursors.seq, \
+        let sql = "INSERT INTO cursors VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET seq = \
+            greatest(cursors.seq, \
              excluded.seq) RETURNING seq";
         self.all(sql, &[&name, &seq], rows::seq).map(|_| ())
     }
 
     fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError> {
-        let sql = "WITH gone AS (DELETE FROM events WHERE seq = ANY($1) RETURNING seq) SELECT max(seq) AS seq FROM gone \
+        let sql = "WITH gone AS (DELETE FROM events WHERE seq = ANY($1) RETURNING seq) SELECT max(seq) AS \
+            seq FROM gone \
              HAVING count(*) > 0";
         self.all(sql, &[&numbers], rows::seq).map(|_| ())
     }
 
     fn forget_unknowns(&mut self, before: i64) -> Result<u32, StoreError> {
-        let sql = "WITH gone AS (DELETE FROM unknown WHERE last_seen < $1 RETURNING name) SELECT count(*) AS seq FROM gone";
+        let sql = "WITH gone AS (DELETE FROM unknown WHERE last_seen < $1 RETURNING name) SELECT count(*) AS \
+            seq FROM gone";
         let gone = self.all(sql, &[&before], rows::seq)?;
         Ok(gone.first().map_or(0, |&gone| u32::try_from(gone).unwrap_or(u32::MAX)))
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {
-        let sql = "SELECT rollout, count(*) FILTER (WHERE verdict IS NULL OR verdict = 'installed') AS open, count(*) \
-             FILTER (WHERE verdict = 'installed') AS installed, count(*) FILTER (WHERE verdict = 'succeeded') AS succeeded, count(*) \
-             FILTER (WHERE verdict = 'failed') AS failed FROM offers WHERE target <> reported GROUP BY rollout ORDER BY \
+        let sql = "SELECT rollout, count(*) FILTER (WHERE verdict IS NULL OR verdict = 'installed') AS open, \
+            count(*) \
+             FILTER (WHERE verdict = 'installed') AS installed, count(*) FILTER (WHERE verdict = \
+             'succeeded') AS succeeded, count(*) \
+             FILTER (WHERE verdict = 'failed') AS failed FROM offers WHERE target <> reported GROUP BY \
+             rollout ORDER BY \
              rollout";
         self.all(sql, &[], rows::standing)
     }

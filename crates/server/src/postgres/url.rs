@@ -183,11 +183,13 @@ mod tests {
             ("postgres://ota:geheim@db:x/ota", "invalid value for option `port`"),
             (
                 "postgres://db/ota?sslmode=no",
-                "sslmode=no: there is no such mode: use verify-full, which is the default, verify-ca, or disable for clear text",
+                "sslmode=no: there is no such mode: use verify-full, which is the default, verify-ca, or \
+                 disable for clear text",
             ),
             (
                 "postgres://db/ota?sslmode=require",
-                "sslmode=require: it would take any certificate: use verify-full, which is the default, verify-ca, or disable for clear text",
+                "sslmode=require: it would take any certificate: use verify-full, which is the default, \
+                 verify-ca, or disable for clear text",
             ),
             ("postgres://db/ota?colour=red", "unknown option `colour`"),
         ] {

@@ -234,7 +234,9 @@ fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
         "release": rollout.rules.version.to_string(),
         "pill": pill,
         "tone": tone,
-        "halted": record.halted.as_ref().map(|halt| json!({ "why": halt.reason, "at": moment(halt.at), "ago": span(now - halt.at) })),
+        "halted": record.halted.as_ref().map(|halt| json!({
+            "why": halt.reason, "at": moment(halt.at), "ago": span(now - halt.at),
+        })),
         "target": counts.target,
         "current": counts.current(),
         "share": share(counts.current(), counts.target),

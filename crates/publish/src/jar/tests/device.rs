@@ -21,23 +21,20 @@ fn warnings_do_not_refuse_a_jar() {
     let profile = builder().attribute("MicroEdition-Profile", "IMP-NG-2.0");
     assert_eq!(
         says(profile),
-        [
-            "jar-profile-doubtful: `MicroEdition-Profile` asks for `IMP-NG-2.0`, which some modules answer 908 to"
-        ]
+        ["jar-profile-doubtful: `MicroEdition-Profile` asks for `IMP-NG-2.0`, which some modules answer \
+             908 to"]
     );
     let permission = builder().attribute("MIDlet-Permissions", "javax.microedition.io.Connector.htp");
     assert_eq!(
         says(permission),
-        [
-            "jar-permission: `MIDlet-Permissions` asks for `javax.microedition.io.Connector.htp`, which no module is known to have: it keeps the suite from being installed"
-        ]
+        ["jar-permission: `MIDlet-Permissions` asks for `javax.microedition.io.Connector.htp`, which no \
+             module is known to have: it keeps the suite from being installed"]
     );
     let optional = builder().attribute("MIDlet-Permissions-Opt", "com.siemens.anything, no.such");
     assert_eq!(
         says(optional),
-        [
-            "jar-permission: `MIDlet-Permissions-Opt` asks for `no.such`, which no module is known to have: it is never granted"
-        ]
+        ["jar-permission: `MIDlet-Permissions-Opt` asks for `no.such`, which no module is known to have: \
+             it is never granted"]
     );
     let signed = builder().entry("META-INF/OTHER.SF", b"").entry("META-INF/sub/OTHER.SF", b"");
     assert_eq!(
@@ -49,7 +46,8 @@ fn warnings_do_not_refuse_a_jar() {
         says(nested),
         [
             "jar-nested: `lib/other.jar` is a JAR within the JAR; devices do not look into it",
-            "jar-multi-release: `Multi-Release` is true; devices know nothing of it and take the classes at the top",
+            "jar-multi-release: `Multi-Release` is true; devices know nothing of it and take the classes at \
+             the top",
         ]
     );
     let large = builder().entry("zeros", &[0; 4_000_001]).deflated();

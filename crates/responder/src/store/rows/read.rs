@@ -11,7 +11,8 @@ use crate::waves::Waves;
 use otapress_core::id::Imei;
 use otapress_core::wire::Brake;
 
-/// The columns of a row, one after the other: to look each of them up by its name takes longer than to read it.
+/// The columns of a row, one after the other: to look each of them up by its name takes longer than to read
+/// it.
 pub(super) struct Columns<'r> {
     row: &'r Row<'r>,
     next: usize,

@@ -119,7 +119,8 @@ pub(super) fn take_foreign_log_away(path: &Path) -> Result<(), StoreError> {
     let _ = fs::remove_file(beside(path, "-shm"));
     let _ = writeln!(
         io::stderr(),
-        "warning: `{}` was replaced, and the log beside it belongs to another database: it is now `{}`; put backups back with \
+        "warning: `{}` was replaced, and the log beside it belongs to another database: it is now `{}`; put \
+         backups back with \
          `otapress state restore`",
         path.display(),
         aside.display()

@@ -80,7 +80,8 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
 /// If there is a symbolic link in place of the file.
 pub(super) fn refuse_link(path: &Path) -> Result<(), StoreError> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
-        let why = "it is a symbolic link, and its log would lie beside the link: name the directory of the database \
+        let why = "it is a symbolic link, and its log would lie beside the link: name the directory of the \
+            database \
                    itself, or move the database here";
         return Err(StoreError::Unfit { path: path.to_owned(), why: why.into() });
     }
