@@ -5,7 +5,7 @@ OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
 TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX   ?= /usr/local
 
-.PHONY: help demo check test cases build release cgi install deb dist image book reproducible
+.PHONY: help demo check test cases soak build release cgi install deb dist image book reproducible
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: ## Everything that CI runs, 20 minutes; on Debian it installs what is miss
 cases: ## Try the inputs and situations that otapress had faults with; Debian's faketime, sqlite3, zip, exfat-fuse and more
 	$(CARGO) build --locked
 	tests/cases/run $(TARGET)/debug $(CASES)
+
+soak: ## Years of a fleet with everything that can go wrong: SEED=1 SECONDS_EACH=60 make soak
+	$(CARGO) run --quiet --locked --profile soak --package otapress-simulation --features testing --example soak
 
 cgi: ## Make otapress-cgi, linked statically, so that it starts faster
 	$(CARGO) cgi

@@ -13,6 +13,7 @@ use super::record::{
 };
 use super::records::Ledger;
 use super::waves;
+use super::weakened::{Rule, holds};
 use otapress_core::version::Version;
 use otapress_core::wire::{Answer, Setting, Target};
 
@@ -168,34 +169,36 @@ fn upgrade(
 ) -> Result<Option<String>, Refusal> {
     let target = managed.target.as_ref().ok_or(Refusal::NoTarget)?;
     suits(target, reported)?;
-    if managed.rules.is_withdrawn {
+    if managed.rules.is_withdrawn && holds(Rule::NothingWithdrawn) {
         return Err(Refusal::Withdrawn);
     }
     let is_closed = |(_, wave): (&str, &_)| !waves::has_opened(ledger.rollout, wave, now);
-    if target.from.is_some_and(|from| now < from) || managed.wave().is_some_and(is_closed) {
+    let is_early = target.from.is_some_and(|from| now < from) && holds(Rule::WavesByTime);
+    if is_early || managed.wave().is_some_and(is_closed) {
         return Err(Refusal::WaitingForWave);
     }
-    if target.window.as_ref().is_some_and(|window| !is_open(window, now)) {
+    if target.window.as_ref().is_some_and(|window| !is_open(window, now)) && holds(Rule::Windows) {
         return Err(Refusal::OutsideWindow);
     }
     let lost = answer_was_lost(target, reported, ledger.device, now);
     let made = ledger.device.offer(&target.rollout);
     let used = made.map_or(0, |offer| attempts_of(offer, ledger.rollout));
-    if !lost && used >= target.attempts {
+    if !lost && used >= target.attempts && holds(Rule::Attempts) {
         return Err(Refusal::AttemptsUsed);
     }
     ledger.rollout.brake = Some(target.brake);
     ledger.artifact_faults = managed.rules.artifact_faults;
     let has_place = made.is_some_and(|offer| offer.place && offer.epoch == ledger.rollout.epoch);
     outcome::pull_brakes(ledger, now);
-    if ledger.rollout.halted.is_some() {
+    if ledger.rollout.halted.is_some() && holds(Rule::HaltedIsHalted) {
         return Err(Refusal::Halted);
     }
     let places = managed.rules.unproven.places(ledger.rollout.proven.into());
-    if !lost && !has_place && places.is_some_and(|places| u64::from(ledger.rollout.places) >= places) {
+    let are_taken = places.is_some_and(|places| u64::from(ledger.rollout.places) >= places);
+    if !lost && !has_place && are_taken && holds(Rule::Places) {
         return Err(Refusal::Proving);
     }
-    if !lost && target.rate.is_some_and(|rate| ledger.recent >= rate) {
+    if !lost && target.rate.is_some_and(|rate| ledger.recent >= rate) && holds(Rule::Rates) {
         return Err(Refusal::RateLimited);
     }
     if !managed.rules.is_published {
@@ -214,8 +217,8 @@ fn upgrade(
 /// Why not.
 pub fn suits(target: &Target, reported: Version) -> Result<(), Refusal> {
     match reported.cmp(&target.version) {
-        Ordering::Equal => Err(Refusal::Current),
-        Ordering::Greater if target.no_downgrade => Err(Refusal::DowngradeDenied),
+        Ordering::Equal if holds(Rule::NothingForTheCurrent) => Err(Refusal::Current),
+        Ordering::Greater if target.no_downgrade && holds(Rule::NoDowngrade) => Err(Refusal::DowngradeDenied),
         _ => Ok(()),
     }
 }
@@ -280,7 +283,7 @@ fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut L
         wave: managed.wave().map(|(_, wave)| wave.wave),
     };
     rollout.offered += u32::from(counted.is_none());
-    rollout.places += u32::from(!counted.is_some_and(|offer| offer.place));
+    rollout.places += u32::from(holds(Rule::PlacesAreCounted) && !counted.is_some_and(|offer| offer.place));
     let detail = format!("{reported} → {}, attempt {}", target.version, record.attempts);
     match device.offer_mut(&target.rollout) {
         Some(offer) => *offer = record,
@@ -303,7 +306,9 @@ fn confirm(interval: u32, reported: Version, ledger: &mut Ledger<'_>, now: i64) 
     sent.checked = now;
     let is_confirmed = (now - sent.at) * 10 >= i64::from(interval) * 9
         || sent.checks >= CHECKS
-        || sent.target == Some(reported);
+        || sent.target == Some(reported)
+        || !holds(Rule::ConfirmedAfterAnInterval);
+    let is_confirmed = is_confirmed && holds(Rule::ConfirmedAtAll);
     if let Some(sent) = device.settings.sent.take_if(|_| is_confirmed) {
         let detail = sent.portion.to_string();
         device.settings.confirmed = Some(sent.portion);
@@ -319,7 +324,7 @@ fn settings(
     ledger: &mut Ledger<'_>,
     now: i64,
 ) -> Vec<Setting> {
-    let ones = with_upgrade || reads_json(reported);
+    let ones = with_upgrade || reads_json(reported) || !holds(Rule::NoOnesForOldFirmware);
     let record = &mut ledger.device.settings;
     let confirmed = record.confirmed.as_ref().filter(|c| Some(&c.generation) == managed.generation.as_ref());
     let (all_there, plain_there) = (confirmed.is_some_and(|c| c.is_complete), confirmed.is_some());

@@ -12,6 +12,7 @@ use super::question::{Kind, NoOffer, Notice, Question, Start};
 use super::record::{DeviceRecord, Event, EventKind, OfferRecord, Refusal, StrayPath, UnknownRecord};
 use super::records::{Keys, Records};
 use super::waves;
+use super::weakened::{Rule, holds};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::{Answer, Target};
@@ -156,7 +157,9 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
     // night.
     let time = clock.time(clock.heard.unwrap_or(now));
     let ledger = records.ledger(imei, &target.rollout, None, now);
-    if is_of_channel && ledger.rollout.judged.is_some_and(|judged| time - judged > managed.patience()) {
+    let is_away =
+        |judged| time - judged > if holds(Rule::AnewAfterPatience) { managed.patience() } else { 0 };
+    if is_of_channel && ledger.rollout.judged.is_some_and(is_away) {
         outcome::begin_anew(ledger.rollout, now, ledger.events);
         if is_long_ago {
             outcome::resume_release(ledger.release);

@@ -46,3 +46,4 @@ pub mod store;
 #[cfg(test)]
 mod wave_tests;
 pub mod waves;
+pub mod weakened;

@@ -19,6 +19,7 @@ use super::record::{
 };
 use super::records::Ledger;
 use super::waves;
+use super::weakened::{Rule, holds};
 use otapress_core::version::Version;
 use otapress_core::wire::Brake;
 
@@ -73,7 +74,7 @@ fn take_report(ledger: &mut Ledger<'_>, version: Option<Version>, now: i64) {
     }
     offer.since = None;
     let is_back = offer.verdict == Some(Verdict::Installed) && offer.code == Some(code::INSTALLED);
-    if is_back || now - offer.at >= LOST_SECONDS {
+    if is_back || now - offer.at >= LOST_SECONDS || !holds(Rule::PlaceOfALostAnswer) {
         free(offer, rollout);
     } else if now < offer.at {
         // The clock was set back. The minute begins anew, so that the place is not kept until the clock is
@@ -93,13 +94,15 @@ fn prove(ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { device, rollout, .. } = ledger;
     let Some(offer) = device.offer_mut(&rollout.id) else { return };
     free(offer, rollout);
-    if offer.proven.is_none_or(|epoch| epoch < rollout.proven_since) {
+    if offer.proven.is_none_or(|epoch| epoch < rollout.proven_since) || !holds(Rule::ProvenOnce) {
         offer.proven = Some(rollout.epoch);
         rollout.proven += 1;
     }
     let time = rollout.clock.time(now);
     let since = *offer.since.get_or_insert(time);
-    if offer.verdict == Some(Verdict::Succeeded) && time - since >= HELD_SECONDS {
+    if offer.verdict == Some(Verdict::Succeeded)
+        && (time - since >= HELD_SECONDS || !holds(Rule::AttemptsBackAfterADay))
+    {
         offer.attempts = 0;
     }
 }
@@ -189,12 +192,12 @@ fn end(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {
     let blamed = is_fault && !offer.artifact_fault;
     offer.artifact_fault |= blamed;
     let before = offer.verdict.replace(verdict);
-    if offer.epoch != rollout.epoch {
+    if offer.epoch != rollout.epoch && holds(Rule::EpochOfTheAttempt) {
         return;
     }
     recount(rollout, before, verdict);
     rollout.artifact_faults += u32::from(blamed);
-    if is_fault && !is_blamed_before {
+    if is_fault && !(is_blamed_before && holds(Rule::BlamedOnce)) {
         offer.blamed = Some(release.epoch);
         release.faults += 1;
         release.judged = now;
@@ -223,7 +226,8 @@ pub fn pull_brakes(ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { rollout, release, events, artifact_faults, .. } = ledger;
     let own = rollout.brake.map_or(0, |brake| brake.artifact_faults);
     let limit = [own, *artifact_faults].into_iter().filter(|&limit| limit > 0).min();
-    if release.halted.is_none() && limit.is_some_and(|limit| release.faults >= limit) {
+    let has_enough = limit.is_some_and(|limit| release.faults >= limit) && holds(Rule::BrakeOfFaults);
+    if release.halted.is_none() && has_enough {
         let reason = match release.faults {
             1 => "1 device reports a fault of the artifact".into(),
             n => format!("{n} devices report a fault of the artifact"),
@@ -233,7 +237,8 @@ pub fn pull_brakes(ledger: &mut Ledger<'_>, now: i64) {
     if rollout.halted.is_some() {
         return;
     }
-    let of_release = release.halted.as_ref().map(|halt| halt.reason.clone());
+    let of_release = release.halted.as_ref().filter(|_| holds(Rule::BrakeInEveryChannel));
+    let of_release = of_release.map(|halt| halt.reason.clone());
     let Some(reason) = of_release.or_else(|| rollout.brake.and_then(|brake| exceeded(brake, rollout))) else {
         return;
     };
@@ -250,7 +255,7 @@ fn exceeded(brake: Brake, rollout: &RolloutRecord) -> Option<String> {
     let failed = u64::from(rollout.failed);
     let finished = failed + u64::from(rollout.succeeded) + u64::from(rollout.installed);
     let too_many = failed * 10_000 > u64::from(brake.failures_bp) * finished;
-    (finished >= u64::from(brake.after) && too_many)
+    (finished >= u64::from(brake.after) && too_many && holds(Rule::BrakeOfFailures))
         .then(|| format!("{failed} of {finished} devices that finished failed"))
 }
 

@@ -18,6 +18,7 @@ use super::question::{Kind, Notice};
 pub use super::question::{NoOffer, Question, Start};
 use super::record::Refusal;
 use super::records::Keys;
+use super::weakened::{Rule, holds};
 use crate::store::{Durability, Store, StoreError};
 use otapress_core::id::Imei;
 use otapress_core::out;
@@ -299,6 +300,7 @@ impl Responder {
         rules.is_withdrawn = release.is_some_and(|release| release.withdrawn.is_some());
         // Nobody looks for the JAR of what is not offered.
         rules.is_published = reported.is_some_and(|reported| decide::suits(target, reported).is_err())
+            || !holds(Rule::OnlyWhatIsThere)
             || release
                 .is_some_and(|release| self.files.size(&self.out.join(&release.path)) == Some(release.size));
         let of_channel = target.channel.as_ref().zip(self.site.as_ref().ok());
@@ -440,7 +442,9 @@ fn try_answer<S: Store + ?Sized>(
                 return Err(error);
             }
             other => {
-                other?;
+                if holds(Rule::CommittedBeforeAnswered) {
+                    other?;
+                }
                 for (&i, exchanged) in open.iter().zip(&exchanged) {
                     replies[i] = Some(reply(&questions[i], exchanged));
                 }
@@ -467,7 +471,9 @@ pub fn answer_without_store(question: &Question, why: &str) -> Reply {
     let log = format!("{}: {}: {why}", question.name(), Refusal::NoState);
     let reply = match question.kind {
         Kind::Check { .. } | Kind::Stray { .. } => Reply::no(log),
-        Kind::Notify(_) if question.dry_run => Reply::empty(200, Some(log)),
+        Kind::Notify(_) if question.dry_run || !holds(Rule::RecordedBeforeAcknowledged) => {
+            Reply::empty(200, Some(log))
+        }
         Kind::Notify(_) | Kind::Start { .. } => Reply::empty(500, Some(log)),
     };
     let decision = question.dry_run.then(|| format!("{}; store=none", Refusal::NoState).into());

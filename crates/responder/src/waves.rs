@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::outcome::of_rollout;
 use super::record::{Event, EventKind, OfferRecord, RolloutRecord, Verdict};
 use super::records::Ledger;
+use super::weakened::{Rule, holds};
 use otapress_core::wire::{After, Wave};
 
 /// How far ahead of ours the clock of the host may be that opened a wave.
@@ -167,7 +168,7 @@ pub fn judge(
             && !has_opened(rollout, wave, now)
         {
             let shown = shown_before(rollout, published, n);
-            let is_enough = are_open && shown.is_enough(after);
+            let is_enough = are_open && (shown.is_enough(after) || !holds(Rule::WavesBySuccess));
             let record = rollout.waves.get_mut(wave.wave);
             // A clock that was set back must not make the time longer.
             let since = is_enough.then(|| record.good_since.map_or(time, |since| since.min(time)));

@@ -17,6 +17,8 @@ mod prng;
 pub mod published;
 pub mod rehearsal;
 mod report;
+#[cfg(any(test, feature = "testing"))]
+pub mod world;
 
 pub use agenda::Agenda;
 pub use play::{Checked, Play, Player, Servers, World, play, starts_with};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use otapress_core::id::Imei;
 use otapress_responder::exchange::{Exchanged, exchange};
 use otapress_responder::question::Question;
-use otapress_responder::record::{DeviceRecord, Event, RolloutRecord};
+use otapress_responder::record::{DeviceRecord, Event, OfferRecord, ReleaseRecord, RolloutRecord};
 use otapress_responder::records::Keys;
 use otapress_responder::store::{Durability, Lease, Place, Store, StoreError, Work};
 use tables::Tables;
@@ -52,6 +52,35 @@ impl Memory {
     /// A rollout; a new one if it was never recorded.
     pub fn rollout(&self, id: &str) -> RolloutRecord {
         self.tables().rollout(id).cloned().unwrap_or_else(|| RolloutRecord::new(id))
+    }
+
+    /// The offers of a rollout, of all devices.
+    pub fn offers_of(&self, rollout: &str) -> Vec<OfferRecord> {
+        let tables = self.tables();
+        let offers = tables.every_device().flat_map(|device| &device.offers);
+        offers.filter(|offer| offer.rollout == rollout).cloned().collect()
+    }
+
+    /// The brakes that are pulled: ids of rollouts, and versions.
+    pub fn halted(&self) -> BTreeSet<String> {
+        let tables = self.tables();
+        let rollouts = tables.rollouts().filter(|rollout| rollout.halted.is_some());
+        let releases = tables.releases().filter(|release| release.halted.is_some());
+        let versions = releases.map(|release| release.version.clone());
+        rollouts.map(|rollout| rollout.id.clone()).chain(versions).collect()
+    }
+
+    /// How many devices are counted among those with a fault of a release.
+    pub fn devices_blamed(&self, release: &ReleaseRecord) -> usize {
+        let is_blamed = |offer: &OfferRecord| {
+            offer.blamed == Some(release.epoch) && offer.target.to_string() == release.version
+        };
+        self.tables().every_device().filter(|device| device.offers.iter().any(is_blamed)).count()
+    }
+
+    /// Every release with faults, or that had some.
+    pub fn releases(&self) -> Vec<ReleaseRecord> {
+        self.tables().releases().cloned().collect()
     }
 
     /// The places that are taken, by rollout and IMEI.

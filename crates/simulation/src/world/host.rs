@@ -1,0 +1,122 @@
+//! A host: its copy of `out/`, its clock, and its handle on the records.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::store::FaultyStore;
+use crate::published::Published;
+use otapress_core::out::{Part, Tier};
+use otapress_core::out_path::OutPath;
+use otapress_responder::service::{Files, Responder};
+
+/// Files that change while a responder reads them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Copy(Arc<RwLock<Published>>);
+
+impl Copy {
+    pub(super) fn with<T>(&self, look: impl FnOnce(&Published) -> T) -> T {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Published)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Files for Copy {
+    fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
+        self.with(|files| files.read(file))
+    }
+
+    fn size(&self, file: &Path) -> Option<u64> {
+        self.with(|files| files.size(file))
+    }
+
+    fn is_missing(&self, file: &Path) -> bool {
+        self.with(|files| files.is_missing(file))
+    }
+
+    fn answers(&self, dir: &Path, most: usize) -> usize {
+        self.with(|files| files.answers(dir, most))
+    }
+}
+
+/// One step of publishing.
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    Put(String, Arc<[u8]>),
+    Remove(String),
+}
+
+impl Write {
+    pub(super) fn path(&self) -> &str {
+        match self {
+            Write::Put(path, _) | Write::Remove(path) => path,
+        }
+    }
+}
+
+/// What makes one directory of another, in the order in which a build writes.
+pub(super) fn writes(from: &Published, to: &Published) -> Vec<Write> {
+    let tier = |path: &str, bytes: &[u8]| -> Tier {
+        let part = path.parse::<OutPath>().ok().and_then(|path| Part::of(&path)).unwrap_or(Part::Jars);
+        let offers_nothing = || bytes.starts_with(br#"{"upgrade":0"#);
+        if part == Part::Answers && offers_nothing() { Tier::NoOffer } else { part.tier() }
+    };
+    let mut puts: Vec<_> = to
+        .files()
+        .filter(|(path, bytes)| from.get(path) != Some(bytes))
+        .map(|(path, bytes)| (tier(path, bytes), Write::Put(path.to_owned(), bytes.clone())))
+        .collect();
+    puts.sort_by_key(|(tier, _)| *tier);
+    let mut removals: Vec<_> = from
+        .files()
+        .filter(|(path, _)| to.get(path).is_none())
+        .map(|(path, bytes)| (tier(path, bytes), Write::Remove(path.to_owned())))
+        .collect();
+    removals.sort_by_key(|(tier, _)| std::cmp::Reverse(*tier));
+    puts.into_iter().chain(removals).map(|(_, write)| write).collect()
+}
+
+#[derive(Debug)]
+pub(super) struct Host {
+    pub copy: Copy,
+    pub responder: Responder,
+    pub store: FaultyStore,
+    /// How far its clock is off, in seconds.
+    pub offset: i64,
+    /// Seconds that its clock gains in a day.
+    pub drift: i64,
+}
+
+impl Host {
+    pub(super) fn new(store: FaultyStore, drift: i64) -> Self {
+        let copy = Copy::default();
+        let responder = Responder::over(Arc::new(copy.clone()), PathBuf::new());
+        Host { copy, responder, store, offset: 0, drift }
+    }
+
+    /// The time that it shows.
+    pub(super) fn clock(&self, now: i64, start: i64) -> i64 {
+        now + self.offset + self.drift * (now - start) / 86_400
+    }
+
+    /// Writes into its copy; the responder notices.
+    pub(super) fn write(&mut self, writes: &[Write]) {
+        self.copy.change(|files| writes.iter().for_each(|write| apply(files, write)));
+        self.restart();
+    }
+
+    /// A new process.
+    pub(super) fn restart(&mut self) {
+        self.responder = Responder::over(Arc::new(self.copy.clone()), PathBuf::new());
+    }
+}
+
+pub(super) fn apply(files: &mut Published, write: &Write) {
+    match write {
+        Write::Put(path, bytes) => files.put(path, bytes.clone()),
+        Write::Remove(path) => files.remove(path),
+    }
+}

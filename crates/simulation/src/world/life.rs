@@ -1,0 +1,337 @@
+//! The lives of devices, and the network between them and the hosts.
+
+use super::faults::Fault;
+use super::fleet::{INTERVAL, imei};
+use super::host::Host;
+use super::oracle::Checked;
+use super::tracker::{Nature, Step, Wire};
+use super::{Happening, Packet, World};
+use otapress_core::out_path::OutPath;
+use otapress_core::version::Version;
+use otapress_devices::device::http::Url;
+use otapress_devices::device::{CheckOutcome, Faults};
+use otapress_publish::jad;
+use otapress_responder::files::out_path;
+use otapress_responder::message::{Posted, Request};
+use otapress_responder::service::{self, Reply};
+use otapress_responder::store::Durability;
+
+impl World {
+    pub(super) fn device(&mut self, n: usize, life: u32, step: Step) -> Result<(), String> {
+        let tracker = &mut self.trackers[n];
+        if tracker.is_dead || tracker.life != life {
+            return Ok(());
+        }
+        if self.now < tracker.off_until {
+            let until = tracker.off_until;
+            return self.restart(n, until);
+        }
+        match step {
+            Step::Start | Step::Check => self.check(n),
+            Step::Install => self.install(n),
+        }
+    }
+
+    fn later(&mut self, n: usize, seconds: i64, step: Step) {
+        let life = self.trackers[n].life;
+        self.plan_at(self.now + seconds, Happening::Device { n, life, step });
+    }
+
+    /// What is under way ends, and the device starts at that time.
+    fn restart(&mut self, n: usize, at: i64) -> Result<(), String> {
+        let tracker = &mut self.trackers[n];
+        tracker.device.reboot();
+        tracker.life += 1;
+        tracker.posts = 0;
+        let life = tracker.life;
+        self.plan_at(at + 60, Happening::Device { n, life, step: Step::Start });
+        Ok(())
+    }
+
+    fn check(&mut self, n: usize) -> Result<(), String> {
+        if self.happens(Fault::Parked, 2) {
+            let days = 1 + self.prng.below(4) as i64;
+            self.trackers[n].off_until = self.now + days * 86_400;
+            self.trackers[n].mishaps += 1;
+            return self.restart(n, self.now + days * 86_400);
+        }
+        if self.happens(Fault::Reboot, 10) {
+            self.trackers[n].mishaps += 1;
+            let soon = self.prng.below(5400) as i64;
+            return self.restart(n, self.now + soon);
+        }
+        let device = &self.trackers[n].device;
+        let Some(url) = device.settings.get("versionURI").and_then(Url::parse) else {
+            return Err(format!("dev{n} has no versionURI"));
+        };
+        let packet = Packet { n, target: url.target, agent: device.agent(), body: device.version.clone() };
+        if self.now < self.outage_until || self.happens(Fault::LostRequest, 20) {
+            return self.not_answered(n);
+        }
+        if self.happens(Fault::LateRequest, 10) {
+            let late = self.prng.below(2 * INTERVAL as u64) as i64;
+            self.plan_at(self.now + late, Happening::Late(packet));
+            return self.not_answered(n);
+        }
+        if self.happens(Fault::DoubleRequest, 10) {
+            let late = self.prng.below(600) as i64;
+            self.plan_at(self.now + late, Happening::Late(packet.clone()));
+        }
+        let (host, reply) = self.deliver(&packet)?;
+        if self.happens(Fault::Restart, 5) {
+            self.hosts[host].restart();
+            return self.not_answered(n);
+        }
+        if self.happens(Fault::LostReply, 20) {
+            return self.not_answered(n);
+        }
+        self.answered(n, &reply)
+    }
+
+    /// A device without an answer asks every second; this one has no coverage, and comes back now and then.
+    fn not_answered(&mut self, n: usize) -> Result<(), String> {
+        let tracker = &mut self.trackers[n];
+        tracker.posts += 1;
+        tracker.mishaps += 1;
+        let posts = tracker.posts;
+        self.lived.storm = self.lived.storm.max(posts);
+        self.later(n, [1, 1, 1, 1, 70][posts.min(4) as usize].max(i64::from(posts / 5) * 300), Step::Check);
+        Ok(())
+    }
+
+    fn answered(&mut self, n: usize, reply: &Reply) -> Result<(), String> {
+        let tracker = &mut self.trackers[n];
+        tracker.posts = 0;
+        // In doubt whether an upgrade is recorded, firmware that reads no JSON is sent less than that.
+        let reads_json =
+            tracker.device.version.parse().is_ok_and(|version: Version| version >= Version::READS_JSON);
+        tracker.is_misjudged |= reply.log.as_ref().is_some_and(|log| log.contains("no-state")) && !reads_json;
+        let outcome = tracker.device.hear(reply.status, reply.reason(), reply.body.as_bytes());
+        let CheckOutcome::Checked(answered) = outcome else {
+            return Err(format!("dev{n} was answered {reply:?}: {outcome:?}"));
+        };
+        if !answered.corruptions.is_empty() || answered.garbage {
+            return Err(format!("dev{n} was sent {answered:?}"));
+        }
+        let confirmed = answered.settings.iter().filter(|setting| setting.key != "minDistance").count();
+        tracker.settings_heard += confirmed as u64;
+        let interval = tracker.device.version_interval();
+        let says_upgrade = reply.body.starts_with("{\"upgrade\":1");
+        if answered.upgrade != says_upgrade {
+            return Err(format!("dev{n} takes `{}` wrongly", reply.body));
+        }
+        if !answered.settings.is_empty() {
+            self.flash_is_spared(n)?;
+        }
+        if !answered.upgrade {
+            self.later(n, interval.max(1), Step::Check);
+            return Ok(());
+        }
+        self.jad_is_there(n)?;
+        self.later(n, 5, Step::Install);
+        Ok(())
+    }
+
+    /// Settings are written few times, unless something went wrong for the device.
+    fn flash_is_spared(&self, n: usize) -> Result<(), String> {
+        let edits = ["settings", "move", "group", "device", "hold"];
+        let of = |edit: &str| self.lived.tally.get(&format!("edit {edit}")).copied().unwrap_or(0);
+        let changes = 1 + edits.into_iter().map(of).sum::<u64>();
+        let failures: u64 = self.hosts.iter().map(|host| host.store.failures).sum();
+        let tracker = &self.trackers[n];
+        let mishaps = tracker.mishaps + failures / self.case.devices as u64;
+        // Up to five settings at up to three checks, and once more for each mishap.
+        let most = 10 + 15 * changes + 5 * mishaps;
+        if tracker.settings_heard > most {
+            return Err(format!("dev{n} wrote {} settings, and {most} are the most", tracker.settings_heard));
+        }
+        Ok(())
+    }
+
+    /// The device fetches its JAD after it has applied its settings: there must be one, with its JAR.
+    fn jad_is_there(&self, n: usize) -> Result<(), String> {
+        let Some(uri) = self.trackers[n].device.expanded("otapURI") else {
+            return Err(format!("dev{n} has no otapURI"));
+        };
+        let path = Url::parse(&uri).and_then(|url| out_path("", &url.target));
+        // Where copies differ, a host cannot know what the device was told by another one.
+        let has_jar = |host: &Host, path: &OutPath| {
+            host.copy.with(|files| {
+                let text = String::from_utf8_lossy(files.get(path.as_str())?).into_owned();
+                let url = text.lines().find_map(|line| line.strip_prefix("MIDlet-Jar-URL: "))?.to_owned();
+                files.get(url.strip_prefix("http://ota.example.com/")?).map(|_| ())
+            })
+        };
+        let is_there = path.is_some_and(|path| self.hosts.iter().any(|host| has_jar(host, &path).is_some()));
+        match is_there {
+            true => Ok(()),
+            false => Err(format!("dev{n} is told to upgrade, and {uri} leads to no JAR")),
+        }
+    }
+
+    fn install(&mut self, n: usize) -> Result<(), String> {
+        let runs = self.trackers[n].device.version.clone();
+        let is_transient = self.happens(Fault::Transient, 15);
+        let mut wire = Wire {
+            hosts: &self.hosts,
+            prng: &mut self.prng,
+            jars: &mut self.jars,
+            last: None,
+            posted: Vec::new(),
+        };
+        let pretend = is_transient.then_some(903);
+        let otap = self.trackers[n].device.otap_over(&mut wire, &Faults { pretend, ..Faults::default() });
+        let posted = std::mem::take(&mut wire.posted);
+        let mut code = otap.outcome.code();
+        let new = self.trackers[n].device.version.clone();
+        self.note(&format!("dev{n} {runs} {new} {code:?}"));
+        let mut dies = false;
+        if code == Some(jad::SUCCESS) {
+            match self.natures.get(&*new).copied().unwrap_or(Nature::Good) {
+                Nature::Good => {}
+                Nature::Deadly(share) => dies = self.prng.below(100) < share,
+                Nature::Faulty(share, fault) => {
+                    if self.prng.below(100) < share {
+                        self.trackers[n].device.version = runs;
+                        code = Some(fault);
+                    }
+                }
+                Nature::Fickle(share) => {
+                    if self.prng.below(100) < share {
+                        self.trackers[n].device.version = runs;
+                    }
+                }
+            }
+        }
+        for request in posted {
+            let Some(url) = Url::parse(&request.url) else { continue };
+            let agent = request.header_value("User-Agent").unwrap_or_default().to_owned();
+            let body = code.map_or_else(String::new, |code| format!("{code} said"));
+            self.post_result(&Packet { n, target: url.target, agent, body })?;
+        }
+        if dies {
+            self.trackers[n].is_dead = true;
+            self.count("device silenced");
+            return Ok(());
+        }
+        let seconds = 60 + self.prng.below(120) as i64;
+        self.restart(n, self.now + seconds)
+    }
+
+    fn post_result(&mut self, packet: &Packet) -> Result<(), String> {
+        if self.now < self.outage_until || self.happens(Fault::LostRequest, 50) {
+            return Ok(());
+        }
+        if self.happens(Fault::LateResult, 100) {
+            let late = self.prng.below(3 * INTERVAL as u64) as i64;
+            self.plan_at(self.now + late, Happening::Late(packet.clone()));
+            if self.prng.below(2) == 0 {
+                return Ok(());
+            }
+        }
+        self.deliver(packet).map(drop)
+    }
+
+    /// Nobody waits for the reply. Settings that are in it are taken to have arrived if the device asks an
+    /// interval later: that much the responder cannot know.
+    pub(super) fn deliver_late(&mut self, packet: &Packet) -> Result<(), String> {
+        let (_, reply) = self.deliver(packet)?;
+        if let Some(tracker) = self.trackers.get_mut(packet.n) {
+            tracker.is_misjudged |= reply.body.contains("settings");
+        }
+        Ok(())
+    }
+
+    /// A request reaches some host, which answers.
+    pub(super) fn deliver(&mut self, packet: &Packet) -> Result<(usize, Reply), String> {
+        let host = self.prng.below(self.hosts.len() as u64) as usize;
+        let halted = self.halted();
+        let at = &mut self.hosts[host];
+        let clock = at.clock(self.now, super::START);
+        let request = Request {
+            method: "POST",
+            target: &packet.target,
+            agent: Some(packet.agent.as_bytes()),
+            body: packet.body.as_bytes(),
+            is_complete: true,
+        };
+        let reply = match at.responder.prepare(&request) {
+            service::Step::Ask(question) => {
+                service::answer(&mut at.store, Durability::Process, &[question], clock).pop()
+            }
+            service::Step::Done(reply) => Some(reply),
+            service::Step::NotOurs => None,
+        };
+        let reply = reply.ok_or("a POST was nobody's")?;
+        self.note(&format!("{host} {packet:?} {} {}", reply.status, reply.body));
+        self.judge(packet, host, clock, &reply, &halted)?;
+        Ok((host, reply))
+    }
+
+    fn judge(
+        &mut self,
+        packet: &Packet,
+        host: usize,
+        clock: i64,
+        reply: &Reply,
+        halted: &std::collections::BTreeSet<String>,
+    ) -> Result<(), String> {
+        let is_time_right = self.now > self.clock_wrong_until;
+        let is_check = packet.agent.starts_with("GW/");
+        let mut oracle = std::mem::take(&mut self.oracle);
+        let mut judge = || -> Result<(), String> {
+            let is_device = packet.n < self.case.devices;
+            let is_elsewhere = reply.log_kind == "unpublished path";
+            let is_recorded = is_device && !is_check && !is_elsewhere && reply.status == 200;
+            oracle.read_events(&self.memory, self.now, is_time_right)?;
+            if is_recorded {
+                let posted = Posted::parse(packet.body.as_bytes());
+                oracle.result(packet.n, posted.code);
+                let device = self.memory.device(imei(packet.n));
+                let known = device.and_then(|device| device.result);
+                if known.is_some_and(|known| known.text != posted.text) {
+                    return Err(format!(
+                        "the result `{}` of dev{} was acknowledged and lost",
+                        packet.body, packet.n
+                    ));
+                }
+            }
+            if !is_check {
+                return Ok(());
+            }
+            if reply.status != 200 || reply.content_type != Some("application/json") {
+                return Err(format!("a check was answered {reply:?}"));
+            }
+            if !is_device {
+                return if reply.body == r#"{"upgrade":0}"# {
+                    Ok(())
+                } else {
+                    Err(format!("nobody was sent {}", reply.body))
+                };
+            }
+            // What a new epoch lets go was pulled before.
+            let checked = Checked {
+                n: packet.n,
+                imei: imei(packet.n),
+                reported: packet.body.parse::<Version>().ok(),
+                body: &reply.body,
+                kind: reply.log_kind,
+                now: self.now,
+                clock,
+                is_time_right,
+                halted,
+            };
+            oracle.check(&self.hosts[host], &checked)
+        };
+        let judged = judge();
+        self.oracle = oracle;
+        if is_check {
+            let kind = if reply.body.starts_with("{\"upgrade\":1") { "upgrade" } else { reply.log_kind };
+            self.count(&format!("answer {kind}"));
+            if let Some(refusal) = self.memory.device(imei(packet.n)).and_then(|device| device.refusal) {
+                self.count(&format!("refusal {refusal}"));
+            }
+        }
+        judged.map_err(|why| format!("day {}: {why}", (self.now - super::START) / 86_400))
+    }
+}

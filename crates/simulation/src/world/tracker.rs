@@ -1,0 +1,117 @@
+//! A device in a world of faults, and what becomes of its upgrades.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::host::Host;
+use super::jars::VERSIONS;
+use crate::Prng;
+use crate::published::reply;
+use otapress_core::out_path::OutPath;
+use otapress_devices::device::http::{Error, Reply, Request, Url};
+use otapress_devices::device::{Device, Transport};
+use otapress_publish::jar::{self, Fault as JarFault, Jar};
+use otapress_responder::files::out_path;
+
+/// What a release does to the devices that try it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    Good,
+    /// It installs on so many percent and never starts.
+    Deadly(u64),
+    /// So many percent answer with this code.
+    Faulty(u64, u16),
+    /// So many percent say 900 and come back as what they were.
+    Fickle(u64),
+}
+
+/// What the releases of a history are like; the first four are good.
+pub(super) fn natures(prng: &mut Prng, has_bad: bool) -> BTreeMap<&'static str, Nature> {
+    let mut nature = |n: usize| match prng.below(6) {
+        _ if n < 4 || !has_bad => Nature::Good,
+        0 => Nature::Deadly([100, 100, 20][prng.below(3) as usize]),
+        1 => Nature::Faulty(
+            60 + prng.below(40),
+            [904, 905, 906, 907, 908, 909, 910, 913][prng.below(8) as usize],
+        ),
+        2 => Nature::Fickle(100),
+        _ => Nature::Good,
+    };
+    VERSIONS.iter().enumerate().map(|(n, version)| (*version, nature(n))).collect()
+}
+
+/// What a device does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Check,
+    Install,
+    Start,
+}
+
+#[derive(Debug)]
+pub(super) struct Tracker {
+    pub device: Device,
+    /// Counts its restarts: what was planned before one does not happen.
+    pub life: u32,
+    pub is_dead: bool,
+    /// Posts in a row that were not answered.
+    pub posts: u32,
+    /// Until when it is switched off.
+    pub off_until: i64,
+    /// What the network and the hosts did to it: each may cost a repetition.
+    pub mishaps: u64,
+    /// It did not get settings that are taken to have arrived.
+    pub is_misjudged: bool,
+    /// Settings that it stored, but for those that are sent every time.
+    pub settings_heard: u64,
+}
+
+impl Tracker {
+    pub(super) fn new(device: Device) -> Self {
+        Tracker {
+            device,
+            life: 0,
+            is_dead: false,
+            posts: 0,
+            off_until: 0,
+            mishaps: 0,
+            is_misjudged: false,
+            settings_heard: 0,
+        }
+    }
+}
+
+/// The modem's way to the hosts: files come at once, and what it posts is taken down.
+pub(super) struct Wire<'a> {
+    pub hosts: &'a [Host],
+    pub prng: &'a mut Prng,
+    pub jars: &'a mut BTreeMap<OutPath, Arc<Jar>>,
+    pub last: Option<OutPath>,
+    pub posted: Vec<Request>,
+}
+
+impl Transport for Wire<'_> {
+    fn exchange(&mut self, request: &Request) -> Result<Reply, Error> {
+        if request.method == "POST" {
+            self.posted.push(request.clone());
+            return Ok(reply(200, "OK", vec![], b""));
+        }
+        let url = Url::parse(&request.url).ok_or_else(|| Error::Url(request.url.clone()))?;
+        let path = out_path("", &url.target);
+        let host = &self.hosts[self.prng.below(self.hosts.len() as u64) as usize];
+        self.last.clone_from(&path);
+        Ok(host.copy.with(|files| files.reply(path.as_ref(), false, false)))
+    }
+
+    fn read_jar(&mut self, bytes: &[u8]) -> Result<Arc<Jar>, Vec<JarFault>> {
+        let Some(path) = self.last.take() else { return jar::read(bytes).map(Arc::new) };
+        match self.jars.get(&path) {
+            Some(jar) if jar.size() == bytes.len() as u64 => Ok(jar.clone()),
+            _ => {
+                let jar = Arc::new(jar::read(bytes)?);
+                self.jars.insert(path, jar.clone());
+                Ok(jar)
+            }
+        }
+    }
+}
