@@ -5,7 +5,7 @@ OTAPRESS  = $(CARGO) run --quiet --locked --bin otapress --
 TARGET   ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX   ?= /usr/local
 
-.PHONY: help demo check test cases soak build release cgi install deb dist image book reproducible
+.PHONY: help demo check test cases soak siege build release cgi install deb dist image book reproducible
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ cases: ## Try the inputs and situations that otapress had faults with; Debian's 
 
 soak: ## Years of a fleet with everything that can go wrong: SEED=1 SECONDS_EACH=60 make soak
 	$(CARGO) run --quiet --locked --profile soak --package otapress-simulation --features testing --example soak
+
+siege: ## A million hostile requests against the release program, and ten minutes of attack while 500 devices upgrade
+	$(CARGO) build --release --locked --package otapress --bin otapress
+	OTAPRESS_SIEGE=full OTAPRESS_SIEGE_PROGRAM="$(abspath $(TARGET))/release/otapress" \
+		$(CARGO) test --locked --test it siege -- --nocapture --test-threads 1
 
 cgi: ## Make otapress-cgi, linked statically, so that it starts faster
 	$(CARGO) cgi

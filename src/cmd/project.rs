@@ -70,8 +70,9 @@ impl Project {
         Project { loaded, catalog, template, published: None }
     }
 
-    /// Notes JARs that have changed under a version that is published in out/, and certificates that are not
-    /// valid today: what depends on more than the fleet and is in no published byte.
+    /// Notes what depends on more than the fleet and is in no published byte: JARs that have changed under a
+    /// version that is published in out/, certificates that are not valid today, new rollouts without waves to
+    /// come.
     pub(crate) fn check_published(&mut self, global: &Global) {
         if let Some(midlet) = &self.loaded.midlet
             && let Some(signing) = &midlet.signing
@@ -80,7 +81,15 @@ impl Project {
             self.loaded.report(found);
         }
         // A fault of out/ itself is reported when it is written.
-        if let Ok(Some(site)) = read_site(&global.out()) {
+        let site = read_site(&global.out()).ok().flatten();
+        let past: Vec<_> = self
+            .loaded
+            .fleet
+            .iter()
+            .flat_map(|fleet| fleet::past_waves(fleet, site.as_ref(), now()))
+            .collect();
+        self.loaded.report(past);
+        if let Some(site) = site {
             self.loaded.report(render::changed_releases(&site, &self.catalog));
             if let Some(midlet) = &self.loaded.midlet {
                 let found = regression::regressions(&site, &self.catalog, midlet);

@@ -152,11 +152,16 @@ fn a_flood_of_requests_is_no_flood_of_log_lines() {
             assert_eq!(reply.text(), NO);
         }
     }
+    // Nor is what is hardly HTTP.
+    for _ in 0..50 {
+        let reply = serve.ask("POST", &format!("{KEY}/version"), "GW/1", "Content-Length: x\r\n", "0.10.65");
+        assert_eq!(reply.text(), NO);
+    }
     // Another kind is logged all the same.
     serve.ask("POST", "/elsewhere", &format!("GW/{}", IMEIS[0]), "", "0.10.65");
     serve.wait_for("posted to `/elsewhere`");
     let log = serve.log();
-    for kind in ["no-imei", "unknown-device"] {
+    for kind in ["no-imei", "unknown-device", "is not HTTP"] {
         assert_eq!(log.lines().filter(|line| line.contains(kind)).count(), 20, "{kind}");
     }
 }

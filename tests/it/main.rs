@@ -61,6 +61,7 @@ mod schema;
 mod secrets;
 mod serve;
 mod show;
+mod siege;
 mod signing;
 mod simulate;
 mod state;

@@ -94,7 +94,9 @@ otapress_core::codes! {
         /// A window in which some of the devices never ask.
         ShortWindow = "short-window" Warning,
 
-        /// A brake that nothing can pull.
+        /// Waves of a new rollout that are all over: everybody is offered the release at once.
+    PastWaves = "past-waves" Warning,
+    /// A brake that nothing can pull.
         NoBrake = "no-brake" Warning,
 
         // Harm by numbers.

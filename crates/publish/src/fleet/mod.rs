@@ -53,6 +53,7 @@ pub use limits::Limits;
 pub use load::{Loaded, load, load_within, parse};
 pub use overrides::Override;
 pub use provisioning::Provisioning;
+pub use rollout_checks::past_waves;
 pub use scalars::{BasisPoints, duration, per_hour};
 pub use signing::Signing;
 pub use withdrawn::Withdrawal;

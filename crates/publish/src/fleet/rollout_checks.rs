@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Channel, ChannelIndex, Fleet, Wave};
 use crate::diag::{Code, Diagnostic};
 use crate::resolve::{self, Rule};
-use otapress_core::wire::Window;
+use otapress_core::wire::{Brake, Site, Window};
 
 const WEEK: u64 = 7 * 86_400;
 
@@ -30,6 +30,7 @@ pub(super) fn check(fleet: &Fleet) -> Vec<Diagnostic> {
         let intervals =
             intervals.range((index, 0)..=(index, u32::MAX)).map(|((_, i), devices)| (*i, *devices));
         found.extend(nobody_before(channel, devices));
+        found.extend(stiff_brake(channel, (0..channel.waves.len()).map(devices).sum()));
         found.extend(missed_window(channel, intervals.collect()));
     }
     found
@@ -47,6 +48,46 @@ fn nobody_before(channel: &Channel, devices: impl Fn(usize) -> usize) -> Option<
         Diagnostic::new(Code::EmptyWave, span, message)
             .hint("begin with a larger percentage, or with a pinned device"),
     )
+}
+
+/// A brake that wants more devices than are in the rollout. The usual one is not meant for small channels, and
+/// nobody has written it.
+fn stiff_brake(channel: &Channel, devices: usize) -> Option<Diagnostic> {
+    let Brake { artifact_faults, failures_bp, after } = channel.brake;
+    let is_beyond = |n: u32| n as usize > devices;
+    let wrong = if devices == 0 {
+        return None;
+    } else if failures_bp < 10_000 && after != Channel::BRAKE.after && is_beyond(after) {
+        format!("the brake looks at failures when {after} devices are finished")
+    } else if artifact_faults != Channel::BRAKE.artifact_faults && is_beyond(artifact_faults) {
+        format!("the brake waits for {artifact_faults} devices with an artifact's fault")
+    } else {
+        return None;
+    };
+    let of = if devices == 1 { "is 1 device".to_owned() } else { format!("are {devices} devices") };
+    let message = format!("{wrong}, and in the rollout of channel `{}` there {of}", channel.name);
+    let hint = "lower `after` and `artifactFaults` of `brake`, or leave them out";
+    Some(Diagnostic::new(Code::NoBrake, channel.release.span, message).hint(hint))
+}
+
+/// Rollouts that are new in out/ and whose waves have all opened by `now`, so that nothing is staggered. One
+/// that is published may be finished.
+pub fn past_waves(fleet: &Fleet, published: Option<&Site>, now: i64) -> Vec<Diagnostic> {
+    let is_past = |channel: &&Channel| {
+        let is_new = published.is_none_or(|site| !site.rollouts.contains_key(&channel.rollout()));
+        let has_times = channel.waves.iter().any(|wave| wave.at.is_some());
+        let is_over = |wave: &Wave| wave.after.is_none() && wave.at.is_none_or(|at| at <= now);
+        is_new && has_times && channel.waves.iter().all(is_over)
+    };
+    let warning = |channel: &Channel| {
+        let message = format!(
+            "all waves of channel `{}` lie in the past, so its devices are offered `{}` at once",
+            channel.name, channel.spelling
+        );
+        Diagnostic::new(Code::PastWaves, channel.waves[0].span, message)
+            .hint("give the waves of a new release new times; leave them out if everybody is meant")
+    };
+    fleet.channels().iter().filter(is_past).map(warning).collect()
 }
 
 /// Devices ask at a fixed phase: those whose phase falls outside a window never ask inside it.

@@ -39,7 +39,7 @@ pub struct App {
     published: Published,
     out: PathBuf,
     prefix: String,
-    pub(super) log_limit: LogLimit,
+    pub(super) log_limit: Arc<LogLimit>,
     strays: Strays,
     pub(super) connections: Arc<Connections>,
     questions: Questions,
@@ -80,7 +80,7 @@ impl App {
             published: Published::new(&out),
             out,
             prefix,
-            log_limit: LogLimit::default(),
+            log_limit: Arc::default(),
             strays: Strays::default(),
             connections,
             questions,
@@ -223,7 +223,9 @@ impl App {
             ),
             Ok(None) => empty(StatusCode::NOT_FOUND),
             Err(error) => {
-                tracing::error!(%error, "cannot read `{path}`");
+                if self.log_limit.admits("unreadable file", Instant::now()) {
+                    tracing::error!(%error, "cannot read `{path}`");
+                }
                 empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }

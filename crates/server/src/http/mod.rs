@@ -136,11 +136,17 @@ pub async fn serve(
         match next {
             Ok((connection, place)) => {
                 let (app, closing) = (app.clone(), closing.subscribe());
-                tokio::spawn(serve_connection(Stream::new(connection, place), app, closing));
+                tokio::spawn(serve_connection(
+                    Stream::new(connection, place, app.log_limit.clone()),
+                    app,
+                    closing,
+                ));
             }
             // The peer gave up, or there is no file descriptor left: others go on, so wait for them.
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if app.log_limit.admits("cannot accept", std::time::Instant::now()) {
+                    tracing::warn!(%error, "cannot accept a connection");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

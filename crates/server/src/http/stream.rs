@@ -10,13 +10,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::connections::{Phase, Place};
+use super::log_limit::LogLimit;
 use otapress_core::wire::NO;
 
 /// How long the rest of a request that is not wanted is read before the connection is closed, and how
@@ -129,6 +130,7 @@ pub struct Stream {
     instead: Option<(Vec<u8>, usize)>,
     /// Hyper has refused a request, and so answered it.
     refused: bool,
+    log_limit: Arc<LogLimit>,
 }
 
 /// Tells whether a device may have sent what is read.
@@ -165,11 +167,11 @@ impl Asks {
 
 impl Stream {
     /// Watches a new connection.
-    pub fn new(inner: TcpStream, place: Place) -> Self {
+    pub fn new(inner: TcpStream, place: Place, log_limit: Arc<LogLimit>) -> Self {
         // Answers are small and written at once: waiting for more would only delay them.
         let _ = inner.set_nodelay(true);
         let progress = Arc::new(Progress::new(place));
-        Stream { inner, progress, asks: Asks::default(), instead: None, refused: false }
+        Stream { inner, progress, asks: Asks::default(), instead: None, refused: false, log_limit }
     }
 
     /// What is known of it.
@@ -227,7 +229,9 @@ impl Stream {
     /// Writes the answer that never hurts and says that `len` bytes were written.
     fn poll_instead(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<io::Result<usize>> {
         let (bytes, written) = self.instead.get_or_insert_with(|| {
-            tracing::warn!("a request that is not HTTP was answered without an upgrade");
+            if self.log_limit.admits("not HTTP", Instant::now()) {
+                tracing::warn!("a request that is not HTTP was answered without an upgrade");
+            }
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
             (format!("{head}Content-Length: {}\r\n\r\n{NO}", NO.len()).into_bytes(), 0)
         });
