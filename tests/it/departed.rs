@@ -96,7 +96,8 @@ fn otapress_cgi_looks_once_it_has_answered_a_device_that_waits() {
     for n in 0..3 {
         let agent = format!("GW/{}", imei(n));
         let (agent, body) = (Some(agent.as_bytes()), b"0.10.65".as_slice());
-        let request = Request { method: "POST", target: "/otap/version", agent, body, is_complete: true };
+        let request =
+            Request { method: "POST", target: "/otap/version", host: None, agent, body, is_complete: true };
         let Step::Ask(question) = responder.prepare(&request) else { panic!("{agent:?}") };
         answer(&mut store, Durability::Process, &[question], now - 2 * HOUR);
     }

@@ -74,6 +74,7 @@ impl World {
         let request = Request {
             method: "POST",
             target: "/otap/version",
+            host: None,
             agent: Some(agent.as_bytes()),
             body: reported.as_bytes(),
             is_complete: true,

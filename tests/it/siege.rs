@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use otapress_devices::device::http::Network;
 use otapress_devices::device::{Device, Exchange, Faults};
-use otapress_devices::simulate::Prng;
+use otapress_simulation::Prng;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 

@@ -141,10 +141,11 @@ pub fn run(env: &Environment<'_>, mut input: impl Read + AsFd, clock: impl FnOnc
             _ => path,
         }
     });
-    let agent = env("HTTP_USER_AGENT");
+    let (agent, host) = (env("HTTP_USER_AGENT"), text("HTTP_HOST"));
     let request = Request {
         method: &method,
         target: &target,
+        host: host.as_deref(),
         agent: agent.as_ref().map(|agent| agent.as_bytes()),
         body: &body,
         is_complete,

@@ -53,11 +53,19 @@ pub fn exchange(records: &mut Records, question: &Question, now: i64) -> Exchang
 }
 
 fn recorded(records: &mut Records, question: &Question, now: i64) -> Exchanged {
+    let exchanged = answered(records, question, now);
+    if let Some((imei, at)) = question.former_path().filter(|(imei, _)| records.device(*imei).is_some()) {
+        note(records, imei, at, now);
+    }
+    exchanged
+}
+
+fn answered(records: &mut Records, question: &Question, now: i64) -> Exchanged {
     match &question.kind {
         Kind::Check { imei, reported, offer } => check(records, *imei, reported, offer, now),
         Kind::Notify(notice) => notify(records, notice, now),
         Kind::Stray { imei, path, is_check } => {
-            stray(records, *imei, StrayPath { path, is_check: *is_check }, now)
+            stray(records, *imei, StrayPath { path, is_check: *is_check, is_former: false }, now)
         }
         Kind::Start { start, published } => started(records, start, *published, now),
     }
@@ -220,18 +228,26 @@ fn report(records: &mut Records, imei: Imei, version: Option<Version>, now: i64)
 
 /// A POST to an unpublished path: a note that it happened, once in a while, whatever it says.
 fn stray(records: &mut Records, imei: Imei, at: StrayPath<'_>, now: i64) -> Exchanged {
-    let name = imei.to_string();
+    // Noted once, and logged as seldom.
+    let is_news = note(records, imei, at, now);
+    Exchanged::nothing(is_news.then(|| format!("`{}` is not published", at.path)))
+}
+
+/// Notes a path that a device should not post to; false if that was done lately. Who knows an IMEI can make
+/// up any number of unpublished paths, so that these are one thing.
+fn note(records: &mut Records, imei: Imei, at: StrayPath<'_>, now: i64) -> bool {
+    let (name, said) = (at.note_name(imei), at.to_said());
     let known = records.unknown(&name);
     let is_noted = |known: &UnknownRecord| {
-        known.stray_path().is_some() && (now - known.last_seen).abs() < DeviceRecord::TOUCH_SECONDS
+        let is_same = if at.is_former { known.said == said } else { known.stray_path().is_some() };
+        is_same && (now - known.last_seen).abs() < DeviceRecord::TOUCH_SECONDS
     };
     let is_noted = known.is_some_and(is_noted);
     if !is_noted {
         let first_seen = known.map_or(now, |known| known.first_seen);
-        records.put_unknown(UnknownRecord { name, first_seen, last_seen: now, said: at.to_said() });
+        records.put_unknown(UnknownRecord { name, first_seen, last_seen: now, said });
     }
-    // Noted once, and logged as seldom.
-    Exchanged::nothing((!is_noted).then(|| format!("`{}` is not published", at.path)))
+    !is_noted
 }
 
 /// A check of somebody who never was in the fleet.

@@ -171,7 +171,14 @@ pub fn post(
     body: &[u8],
     now: i64,
 ) -> Reply {
-    let request = Request { method: "POST", target, agent: Some(agent.as_bytes()), body, is_complete: true };
+    let request = Request {
+        method: "POST",
+        target,
+        host: None,
+        agent: Some(agent.as_bytes()),
+        body,
+        is_complete: true,
+    };
     match responder.prepare(&request) {
         Step::NotOurs => panic!("a POST is the responder's"),
         Step::Done(reply) => reply,

@@ -17,6 +17,8 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// The path with its query, as sent.
     pub target: &'a str,
+    /// The host that is asked, from the target or the Host header.
+    pub host: Option<&'a str>,
     /// The User-Agent header.
     pub agent: Option<&'a [u8]>,
     /// At most [`BODY_LIMIT`] bytes of the body, decoded if it was chunked.
@@ -118,6 +120,25 @@ pub fn route(site: Option<&Site>, request: &Request<'_>) -> Route {
         None if site.is_some() => Route::Stray,
         None if is_result => Route::Notify(None),
         None => Route::Check,
+    }
+}
+
+/// The former path that a request is for, as it is published, and behind its host if that alone has moved;
+/// `None` if the client has moved.
+pub(super) fn former_path(site: &Site, request: &Request<'_>) -> Option<String> {
+    let target = origin_form(request.target).replace("%40", "@");
+    let of_check = |paths: &[String]| paths.iter().find(|path| same_path(path, &target)).cloned();
+    let of_result =
+        |patterns: &[String]| patterns.iter().find(|path| client_in(path, &target).is_some()).cloned();
+    let host = request.host.unwrap_or_default().to_ascii_lowercase();
+    let host = host.rsplit_once(':').map_or(&*host, |(host, _)| host);
+    let behind =
+        |hosts: &[String], path| hosts.iter().any(|known| known == host).then(|| format!("{host}{path}"));
+    let former = &site.formerly;
+    match (of_check(&site.version_paths), of_result(&site.notify_paths)) {
+        (Some(path), _) => behind(&former.version_hosts, path),
+        (None, Some(path)) => behind(&former.notify_hosts, path),
+        (None, None) => of_check(&former.version_paths).or_else(|| of_result(&former.notify_paths)),
     }
 }
 
@@ -301,6 +322,7 @@ mod tests {
             let request = Request {
                 method,
                 target,
+                host: None,
                 agent: Some(agent.as_bytes()),
                 body: body.as_bytes(),
                 is_complete: true,
@@ -310,10 +332,37 @@ mod tests {
     }
 
     #[test]
+    fn a_former_path_is_told_by_path_or_by_host() {
+        let mut site = site(&["/otap/version"], &["/notify?id=@"]);
+        site.formerly.version_paths.push("/vc".into());
+        site.formerly.notify_paths.push("/result/@".into());
+        site.formerly.notify_hosts.push("old.example.com".into());
+        let former = |target: &str, host| {
+            let (agent, body): (_, &[u8]) = (None, b"");
+            former_path(&site, &Request { method: "POST", target, host, agent, body, is_complete: true })
+        };
+        let old = Some("OLD.example.com:80");
+        for (target, host, at) in [
+            ("/vc", None, Some("/vc")),
+            ("/vc?x=1", old, Some("/vc")),
+            ("/result/dev1", None, Some("/result/@")),
+            // Results have moved to another host, version checks never were there.
+            ("/notify?id=dev1", old, Some("old.example.com/notify?id=@")),
+            ("/notify?id=dev1", Some("ota.example.com"), None),
+            ("/notify?id=dev1", None, None),
+            ("/otap/version", old, None),
+            ("/elsewhere", old, None),
+        ] {
+            assert_eq!(former(target, host).as_deref(), at, "{target} {host:?}");
+        }
+    }
+
+    #[test]
     fn without_a_site_results_are_known_by_their_sender() {
         let request = |agent: &'static str, body: &'static str| Request {
             method: "POST",
             target: "/otap/notify?id=dev1",
+            host: None,
             agent: Some(agent.as_bytes()),
             body: body.as_bytes(),
             is_complete: true,
@@ -326,8 +375,14 @@ mod tests {
     #[test]
     fn a_path_that_is_a_clientid_of_the_pattern_stays_the_version_path() {
         let site = site(&["/otap/version"], &["/otap/@"]);
-        let mut request =
-            Request { method: "POST", target: "/otap/version", agent: None, body: b"0.1", is_complete: true };
+        let mut request = Request {
+            method: "POST",
+            target: "/otap/version",
+            host: None,
+            agent: None,
+            body: b"0.1",
+            is_complete: true,
+        };
         assert_eq!(route(Some(&site), &request), Route::Check);
         request.target = "/otap/dev1";
         assert_eq!(route(Some(&site), &request), client("dev1"));
@@ -336,7 +391,7 @@ mod tests {
     #[test]
     fn bodies_of_checks() {
         let read = |body: &[u8], is_complete| {
-            reported(&Request { method: "POST", target: "/", agent: None, body, is_complete })
+            reported(&Request { method: "POST", target: "/", host: None, agent: None, body, is_complete })
         };
         assert_eq!(read(b"0.1.2", true), Ok("0.1.2".parse().unwrap()));
         assert_eq!(read(b" 0.1.2\r\n", true), Ok("0.1.2".parse().unwrap()));

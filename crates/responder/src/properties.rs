@@ -359,7 +359,7 @@ proptest! {
         let mut world = World::new();
         let responder = world.out.responder();
         let request = super::message::Request {
-            method: "POST", target: &target, agent: agent.as_deref(), body: &body, is_complete,
+            method: "POST", target: &target, host: None, agent: agent.as_deref(), body: &body, is_complete,
         };
         let reply = match responder.prepare(&request) {
             super::service::Step::NotOurs => panic!("a POST is ours"),

@@ -13,6 +13,8 @@ pub struct Question {
     pub(super) kind: Kind,
     /// A simulated device: it is answered as any, and nothing is recorded.
     pub(super) dry_run: bool,
+    /// The former path that it was asked at.
+    pub(super) former: Option<String>,
 }
 
 /// What the question is.
@@ -102,7 +104,7 @@ pub enum NoOffer {
 impl Question {
     /// A version check, for those who ask without HTTP.
     pub fn check(imei: Imei, reported: Version, offer: Result<Offer, NoOffer>) -> Question {
-        Question { kind: Kind::Check { imei, reported: Ok(reported), offer }, dry_run: false }
+        Question { kind: Kind::Check { imei, reported: Ok(reported), offer }, dry_run: false, former: None }
     }
 
     /// An OTAP result of a device of the fleet, for those who ask without HTTP.
@@ -111,19 +113,34 @@ impl Question {
         Question {
             kind: Kind::Notify(Notice { imei: Some(imei), client, published: true, posted }),
             dry_run: false,
+            former: None,
         }
     }
 
     /// Whose POST went to which unpublished path, if that is what it is.
     pub fn stray(&self) -> Option<(Imei, StrayPath<'_>)> {
         match &self.kind {
-            Kind::Stray { imei, path, is_check } => Some((*imei, StrayPath { path, is_check: *is_check })),
+            Kind::Stray { imei, path, is_check } => {
+                Some((*imei, StrayPath { path, is_check: *is_check, is_former: false }))
+            }
             _ => None,
         }
     }
 
+    /// The device and the former path, if it was asked at one.
+    pub(super) fn former_path(&self) -> Option<(Imei, StrayPath<'_>)> {
+        let path = self.former.as_deref()?;
+        let (imei, is_check) = match &self.kind {
+            Kind::Check { imei, .. } => (*imei, true),
+            Kind::Notify(notice) => (notice.imei.or(notice.client_as_imei())?, false),
+            Kind::Stray { .. } | Kind::Start { .. } => return None,
+        };
+        Some((imei, StrayPath { path, is_check, is_former: true }))
+    }
+
     /// Adds what it needs.
     pub fn add_keys<'a>(&'a self, keys: &mut Keys<'a>) {
+        keys.names.extend(self.former_path().map(|(imei, at)| at.note_name(imei)));
         match &self.kind {
             Kind::Check { imei, offer, .. } => {
                 let target = offer.as_ref().ok().and_then(Offer::target);

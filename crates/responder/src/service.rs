@@ -241,13 +241,14 @@ impl Responder {
                 Kind::Notify(Notice { imei: agent.imei, client, published, posted })
             }
         };
-        Step::Ask(Question { kind, dry_run: agent.program == Program::Simulator })
+        let former = self.site.as_ref().ok().and_then(|site| message::former_path(site, request));
+        Step::Ask(Question { kind, dry_run: agent.program == Program::Simulator, former })
     }
 
     /// A start message as a question, whose reply is 200 if it was recorded or has nothing new, else 500.
     pub fn started(&self, start: Start) -> Question {
         let published = self.is_in_fleet(start.imei);
-        Question { kind: Kind::Start { start, published }, dry_run: false }
+        Question { kind: Kind::Start { start, published }, dry_run: false, former: None }
     }
 
     fn answer_file(&self, imei: Imei) -> PathBuf {

@@ -98,7 +98,14 @@ impl InProcess {
 }
 
 fn post<'a>(target: &'a str, agent: &'a str, body: &'a [u8]) -> message::Request<'a> {
-    message::Request { method: "POST", target, agent: Some(agent.as_bytes()), body, is_complete: true }
+    message::Request {
+        method: "POST",
+        target,
+        host: None,
+        agent: Some(agent.as_bytes()),
+        body,
+        is_complete: true,
+    }
 }
 
 impl World for InProcess {

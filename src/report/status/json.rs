@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::summary::{RolloutSummary, Summary};
-use super::{DeviceStatus, Notice, State, Status, Stranger, Stray, gate, words};
+use super::{DeviceStatus, Former, Notice, State, Status, Stranger, Stray, gate, words};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
@@ -77,6 +77,8 @@ pub struct Overview<'a> {
     unpublished_paths: &'a [Stray],
     #[serde(skip_serializing_if = "<[Notice]>::is_empty")]
     notices: &'a [Notice],
+    #[serde(skip_serializing_if = "<[Former]>::is_empty")]
+    formerly: &'a [Former],
 }
 
 #[derive(Serialize)]
@@ -179,6 +181,7 @@ impl<'a> Overview<'a> {
             unknown: status.strangers.len(),
             unpublished_paths: &status.strays,
             notices: &status.notices,
+            formerly: &status.former,
         }
     }
 }

@@ -28,7 +28,8 @@ use serde::Serialize;
 
 use otapress_core::id::Imei;
 use otapress_core::wire::{self, AnswerFile, Target, Wave};
-use otapress_publish::fleet::Fleet;
+use otapress_publish::fleet::uri::HttpUri;
+use otapress_publish::fleet::{Device, Fleet};
 use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
 use otapress_responder::files::origin;
@@ -60,6 +61,20 @@ pub struct Status {
     pub notices: Vec<Notice>,
     /// Since when events are known, if earlier ones may have been forgotten.
     pub history_since: Option<i64>,
+    /// Who is still told by what `formerly` has, by setting and path.
+    pub former: Vec<Former>,
+}
+
+/// Devices that have not left a URI of `formerly`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Former {
+    /// The setting.
+    pub uri: &'static str,
+    /// The former path, behind its host if that alone has moved; none for otapURI, which no request tells.
+    pub at: Option<String>,
+    /// How many devices.
+    pub devices: usize,
 }
 
 /// Something that happened to the records, or to all devices of some rollouts.
@@ -157,7 +172,7 @@ impl Status {
     /// Makes the model. `records` are used up.
     pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
         let Records { mut devices, mut rollouts, releases, standings, mut unknowns, .. } = records;
-        let strays = strays(fleet, &devices, &mut unknowns);
+        let (strays, mut former) = strays(fleet, &devices, &mut unknowns);
         let (mut named, unknowns) = by_client_id(fleet, unknowns);
         judge_overdue(&mut devices, &mut rollouts, now);
         let mut published =
@@ -188,6 +203,7 @@ impl Status {
             })
             .collect();
         let blank = RolloutRecord::new("");
+        let mut former_otap_uris = 0;
         let judged =
             fleet.devices().iter().zip(classes).enumerate().map(|(index, (device, (assignment, place)))| {
                 let (offer, interval) = &published.offers[place];
@@ -197,6 +213,8 @@ impl Status {
                 };
                 let rollout = id.and_then(|id| rollouts_aimed.binary_search_by(|r| r.record.id.cmp(id)).ok());
                 let record = devices.remove(&device.imei);
+                former_otap_uris +=
+                    usize::from(may_have_former_otap_uri(fleet, device, offer, record.as_ref()));
                 let (of_rollout, recent) = match rollout.map(|at| &rollouts_aimed[at]) {
                     Some(rollout) => (&rollout.record, rollout.recent.unwrap_or(0)),
                     None => (&blank, 0),
@@ -219,6 +237,9 @@ impl Status {
                 }
             });
         let devices_judged = judged.collect();
+        if fleet.groups().iter().any(|group| !group.provisioning.formerly.otap_uris.is_empty()) {
+            former.push(Former { uri: "otapURI", at: None, devices: former_otap_uris });
+        }
         Status {
             now,
             devices: devices_judged,
@@ -228,6 +249,7 @@ impl Status {
             strays,
             notices: notices(records.notices, now),
             history_since: records.history_since,
+            former,
         }
     }
 }
@@ -352,24 +374,75 @@ fn by_client_id(
     (named.into_iter().map(|unknown| (unknown.name.clone(), unknown)).collect(), others)
 }
 
-/// Takes the devices of the fleet out of the unknown ones.
+/// Takes the devices of the fleet out of the unknown ones: those that post to unpublished paths, and those that
+/// use a former one.
 fn strays(
     fleet: &Fleet,
     devices: &BTreeMap<Imei, DeviceRecord>,
     unknowns: &mut Vec<UnknownRecord>,
-) -> Vec<Stray> {
+) -> (Vec<Stray>, Vec<Former>) {
     let ours: BTreeSet<Imei> = fleet.devices().iter().map(|device| device.imei).collect();
-    let mut counts = BTreeMap::new();
+    let (mut counts, mut former) = (BTreeMap::new(), former_uris(fleet));
     unknowns.retain(|unknown| {
-        let imei = unknown.name.parse().ok().filter(|imei| ours.contains(imei));
-        let (Some(imei), Some(at)) = (imei, unknown.stray_path()) else { return true };
-        if devices.get(&imei).is_none_or(|device| device.last_seen <= unknown.last_seen) {
+        let at = unknown.stray_path().filter(|(imei, _)| ours.contains(imei));
+        let Some((imei, at)) = at else { return true };
+        let last_seen = devices.get(&imei).map(|device| device.last_seen);
+        if at.is_former {
+            let uri = if at.is_check { "versionURI" } else { "notifyURI" };
+            // A result comes seldom: the device has left only if it asked long after. Both are noted with a lag.
+            let has_left =
+                last_seen.is_some_and(|seen| seen - unknown.last_seen >= 2 * DeviceRecord::TOUCH_SECONDS);
+            if let Some(devices) = former.get_mut(&(uri, at.path.to_owned()))
+                && !(has_left && at.is_check)
+            {
+                *devices += 1;
+            }
+        } else if last_seen.is_none_or(|seen| seen <= unknown.last_seen) {
             let key = (at.path.to_owned(), at.remedy(origin(fleet.site().as_str())));
             *counts.entry(key).or_default() += 1;
         }
         false
     });
-    counts.into_iter().map(|((path, remedy), devices)| Stray { path, devices, remedy }).collect()
+    let strays = counts.into_iter().map(|((path, remedy), devices)| Stray { path, devices, remedy });
+    let former = former.into_iter().map(|((uri, at), devices)| Former { uri, at: Some(at), devices });
+    (strays.collect(), former.collect())
+}
+
+/// The published former paths, with no device yet.
+fn former_uris(fleet: &Fleet) -> BTreeMap<(&'static str, String), usize> {
+    let published = render::formerly(fleet);
+    let now = fleet.groups().iter().map(|group| &group.provisioning);
+    let paths = |uri: &'static str, paths: &[String], hosts: &[String], now: Vec<&HttpUri>| -> Vec<_> {
+        let of_host = |host: &String| {
+            let path = now.iter().map(|now| now.path());
+            path.map(|path| format!("{host}{path}")).collect::<Vec<_>>()
+        };
+        paths.iter().cloned().chain(hosts.iter().flat_map(of_host)).map(|path| ((uri, path), 0)).collect()
+    };
+    let version = now.clone().map(|provisioning| &provisioning.version_uri.value).collect();
+    let notify = now.map(|provisioning| &provisioning.notify_uri.value).collect();
+    let version = paths("versionURI", &published.version_paths, &published.version_hosts, version);
+    let notify = paths("notifyURI", &published.notify_paths, &published.notify_hosts, notify);
+    version.into_iter().chain(notify).collect()
+}
+
+/// Whether a device may still have a former otapURI: today's was not pushed to it, or has not arrived.
+fn may_have_former_otap_uri(
+    fleet: &Fleet,
+    device: &Device,
+    offer: &Offer,
+    record: Option<&DeviceRecord>,
+) -> bool {
+    if fleet.group(device).provisioning.formerly.otap_uris.is_empty() {
+        return false;
+    }
+    let Offer::Managed(managed) = offer else { return true };
+    let is_pushed = managed.settings.iter().any(|push| push.setting.key == "otapURI");
+    let confirmed = record.and_then(|record| record.settings.confirmed.as_ref());
+    let has_arrived = confirmed.is_some_and(|portion| {
+        portion.is_complete && Some(&portion.generation) == managed.generation.as_ref()
+    });
+    !(is_pushed && has_arrived)
 }
 
 fn strangers(departed: BTreeMap<Imei, DeviceRecord>, unknowns: Vec<UnknownRecord>) -> Vec<Stranger> {

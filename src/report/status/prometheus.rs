@@ -30,6 +30,17 @@ pub fn metrics(status: &Status, summary: &Summary) -> String {
     }
     page.metric("otapress_devices_unknown", "Devices that ask and are not in the fleet.");
     page.sample(&[], status.strangers.len());
+    page.metric("otapress_devices_unpublished_path", "Devices of the fleet that post to unpublished paths.");
+    page.sample(&[], status.strays.iter().map(|stray| stray.devices).sum::<usize>());
+    if !status.former.is_empty() {
+        page.metric("otapress_devices_formerly", "Devices that use a URI of `formerly`, by the setting.");
+    }
+    for uri in ["otapURI", "notifyURI", "versionURI"] {
+        let of_uri = || status.former.iter().filter(|former| former.uri == uri);
+        if of_uri().next().is_some() {
+            page.sample(&[("uri", uri)], of_uri().map(|former| former.devices).sum::<usize>());
+        }
+    }
     if let Some(last) = summary.last_contact {
         page.metric("otapress_last_contact_timestamp_seconds", "When any device was last heard of.");
         page.sample(&[], last);

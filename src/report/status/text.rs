@@ -6,7 +6,7 @@ use super::gate::{self, share};
 use super::openings::named;
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
-use super::{DeviceStatus, Notice, State, Status, Stranger, Stray, words};
+use super::{DeviceStatus, Former, Notice, State, Status, Stranger, Stray, words};
 use crate::report::words::one_line;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -57,6 +57,14 @@ pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
             let who = devices(*count);
             let what = format!("{who} at `{path}`, which gets no upgrade: if they are yours, put {remedy}");
             row(&mut text, "unpublished path", &what);
+        }
+        for Former { uri, at, devices: count } in &status.former {
+            let who = devices(*count);
+            let what = match at {
+                Some(at) => format!("{who} at the former {uri} `{at}`"),
+                None => format!("{who} without a word that the pushed {uri} has arrived"),
+            };
+            row(&mut text, "formerly", &what);
         }
         if !status.strangers.is_empty() {
             let n = status.strangers.len();

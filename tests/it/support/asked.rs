@@ -16,6 +16,7 @@ pub fn ask(out: &Path, state: &Path, ago: i64, target: &str, agent: &str, body: 
     let request = Request {
         method: "POST",
         target,
+        host: None,
         agent: Some(agent.as_bytes()),
         body: body.as_bytes(),
         is_complete: true,

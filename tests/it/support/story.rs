@@ -207,6 +207,7 @@ impl Story {
         let request = Request {
             method: "POST",
             target,
+            host: None,
             agent: Some(agent.as_bytes()),
             body: body.as_bytes(),
             is_complete: true,

@@ -44,6 +44,12 @@ pub struct Formerly {
     /// As [`Site::notify_paths`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notify_paths: Vec<String>,
+    /// The hosts of former versionURIs whose path is today's, in lower case: who asks there has not moved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub version_hosts: Vec<String>,
+    /// The same of notifyURIs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify_hosts: Vec<String>,
 }
 
 /// A published JAR.

@@ -273,12 +273,8 @@ fn target(fleet: &Fleet, device: &Device, assignment: Assignment, version: Versi
     }
 }
 
-fn site(
-    fleet: &Fleet,
-    releases: &BTreeMap<Version, Release<'_>>,
-    is_signed: impl Fn(Version) -> bool,
-    census: rollouts::Census,
-) -> Site {
+/// The paths of today's and of former URIs.
+fn paths(fleet: &Fleet) -> (BTreeSet<String>, BTreeSet<String>, Formerly) {
     let groups = fleet.groups().iter().map(|group| &group.provisioning);
     let paths = |of: fn(&Provisioning) -> &[HttpUri]| -> BTreeSet<String> {
         groups.clone().flat_map(of).map(|uri| uri.path().into_owned()).collect()
@@ -286,17 +282,49 @@ fn site(
     let version_paths = paths(|provisioning| slice::from_ref(&provisioning.version_uri.value));
     let notify_paths = paths(|provisioning| slice::from_ref(&provisioning.notify_uri.value));
     let former = |of, now: &BTreeSet<String>| paths(of).difference(now).cloned().collect();
+    let hosts = |former: fn(&Provisioning) -> &[HttpUri], now: fn(&Provisioning) -> &[HttpUri]| {
+        let now: Vec<_> = groups.clone().flat_map(now).collect();
+        let is_there = |uri: &&HttpUri| now.iter().any(|now| now.path() == uri.path());
+        let is_todays = |host: &String| now.iter().any(|now| now.host().eq_ignore_ascii_case(host));
+        let former = groups.clone().flat_map(former).filter(is_there);
+        let hosts: BTreeSet<_> = former.map(|uri| uri.host().to_ascii_lowercase()).collect();
+        hosts.into_iter().filter(|host| !is_todays(host)).collect()
+    };
     let formerly = Formerly {
         version_paths: former(|provisioning| &provisioning.formerly.version_uris, &version_paths),
         notify_paths: former(|provisioning| &provisioning.formerly.notify_uris, &notify_paths),
+        version_hosts: hosts(
+            |provisioning| &provisioning.formerly.version_uris,
+            |provisioning| slice::from_ref(&provisioning.version_uri.value),
+        ),
+        notify_hosts: hosts(
+            |provisioning| &provisioning.formerly.notify_uris,
+            |provisioning| slice::from_ref(&provisioning.notify_uri.value),
+        ),
     };
+    (version_paths, notify_paths, formerly)
+}
+
+/// What `otapress.json` says of former paths.
+pub fn formerly(fleet: &Fleet) -> Formerly {
+    paths(fleet).2
+}
+
+fn site(
+    fleet: &Fleet,
+    releases: &BTreeMap<Version, Release<'_>>,
+    is_signed: impl Fn(Version) -> bool,
+    census: rollouts::Census,
+) -> Site {
+    let (version_paths, notify_paths, formerly) = paths(fleet);
+    let mut groups = fleet.groups().iter().map(|group| &group.provisioning);
     Site {
         otapress: wire::FORMAT,
         site: fleet.site().as_str().into(),
         version_paths: version_paths.into_iter().collect(),
         notify_paths: notify_paths.into_iter().collect(),
         formerly,
-        auth: groups.clone().any(|provisioning| provisioning.auth.is_some()),
+        auth: groups.any(|provisioning| provisioning.auth.is_some()),
         releases: releases
             .values()
             .map(|release| {

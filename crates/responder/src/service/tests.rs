@@ -409,11 +409,18 @@ fn other_methods_are_not_allowed_on_our_paths() {
     let out = Out::new();
     let responder = out.responder();
     for (method, target) in [("GET", "/otap/version"), ("DELETE", "/otap/notify?id=dev1")] {
-        let request = Request { method, target, agent: None, body: b"", is_complete: true };
+        let request = Request { method, target, host: None, agent: None, body: b"", is_complete: true };
         let Step::Done(reply) = responder.prepare(&request) else { panic!("{method}") };
         assert_eq!((reply.status, reply.allow, reply.reason()), (405, Some("POST"), "Method Not Allowed"));
     }
-    let request = Request { method: "GET", target: "/vc/x.json", agent: None, body: b"", is_complete: true };
+    let request = Request {
+        method: "GET",
+        target: "/vc/x.json",
+        host: None,
+        agent: None,
+        body: b"",
+        is_complete: true,
+    };
     assert!(matches!(responder.prepare(&request), Step::NotOurs));
 }
 
@@ -422,8 +429,14 @@ fn without_a_store_nothing_is_promised() {
     let out = Out::new();
     out.publish(1, &aimed(target("0.10.66")));
     let ask = |agent: String, target, body: &[u8]| {
-        let request =
-            Request { method: "POST", target, agent: Some(agent.as_bytes()), body, is_complete: true };
+        let request = Request {
+            method: "POST",
+            target,
+            host: None,
+            agent: Some(agent.as_bytes()),
+            body,
+            is_complete: true,
+        };
         let Step::Ask(question) = out.responder().prepare(&request) else { panic!() };
         answer_without_store(&question, "why")
     };
@@ -447,6 +460,7 @@ fn one_batch_is_like_one_after_the_other() {
         let request = Request {
             method: "POST",
             target: "/otap/version",
+            host: None,
             agent: Some(agent.as_bytes()),
             body: version.as_bytes(),
             is_complete: true,

@@ -106,9 +106,11 @@ impl App {
             && !head.headers.contains_key(header::TRANSFER_ENCODING);
         let now = self.published.current();
         let target = self.with_prefix(head.uri.path_and_query().map_or("/", |target| target.as_str()));
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let asked = message::Request {
             method: if posts { "POST" } else { head.method.as_str() },
             target: &target,
+            host: head.uri.host().or(host),
             agent: head.headers.get(header::USER_AGENT).map(HeaderValue::as_bytes),
             body: &kept.bytes,
             is_complete: kept.end == End::Whole,

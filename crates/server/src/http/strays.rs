@@ -54,10 +54,10 @@ mod tests {
     fn a_path_is_worth_a_word_when_its_devices_have_doubled() {
         let strays = Strays::default();
         let imei = |n: u64| format!("{:015}", 490_000_000_000_000 + n).parse().unwrap();
-        let check = |path| StrayPath { path, is_check: true };
+        let check = |path| StrayPath { path, is_check: true, is_former: false };
         let said: Vec<_> = (0..20).filter_map(|n| strays.count(imei(n / 2), check("/old"))).collect();
         assert_eq!(said, [1, 2, 4, 8]);
-        let result = StrayPath { path: "/old", is_check: false };
+        let result = StrayPath { path: "/old", is_check: false, is_former: false };
         assert_eq!(strays.count(imei(1), result), Some(1), "a result is another thing");
         // Made-up paths are forgotten, not remembered without end.
         let paths: Vec<_> = (0..1000).map(|n| format!("/{n}")).collect();

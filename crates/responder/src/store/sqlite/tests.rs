@@ -96,6 +96,7 @@ fn one_unreadable_record_does_not_take_the_others_answers() {
             let request = Request {
                 method: "POST",
                 target: "/otap/version",
+                host: None,
                 agent: Some(agent.as_bytes()),
                 body: b"0.10.65",
                 is_complete: true,
