@@ -71,8 +71,8 @@ impl Project {
     }
 
     /// Notes what depends on more than the fleet and is in no published byte: JARs that have changed under a
-    /// version that is published in out/, certificates that are not valid today, new rollouts without waves to
-    /// come.
+    /// version that is published in out/, certificates that are not valid today, and new rollouts without
+    /// waves to come.
     pub(crate) fn check_published(&mut self, global: &Global) {
         if let Some(midlet) = &self.loaded.midlet
             && let Some(signing) = &midlet.signing

@@ -41,7 +41,8 @@ fn imei(name: &str) -> String {
 fn check(responder: &Responder, store: &mut dyn Store, name: &str, version: &str) -> Reply {
     let agent = format!("GW/{}", imei(name));
     let (agent, body) = (Some(agent.as_bytes()), version.as_bytes());
-    let request = Request { method: "POST", target: "/otap/version", agent, body, is_complete: true };
+    let request =
+        Request { method: "POST", target: "/otap/version", host: None, agent, body, is_complete: true };
     let Step::Ask(question) = responder.prepare(&request) else { panic!("{name}") };
     answer(store, Durability::Process, &[question], NOW).swap_remove(0)
 }

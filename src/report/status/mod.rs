@@ -374,8 +374,8 @@ fn by_client_id(
     (named.into_iter().map(|unknown| (unknown.name.clone(), unknown)).collect(), others)
 }
 
-/// Takes the devices of the fleet out of the unknown ones: those that post to unpublished paths, and those that
-/// use a former one.
+/// Takes the devices of the fleet out of the unknown ones: those that post to unpublished paths, and those
+/// that use a former one.
 fn strays(
     fleet: &Fleet,
     devices: &BTreeMap<Imei, DeviceRecord>,
@@ -389,7 +389,7 @@ fn strays(
         let last_seen = devices.get(&imei).map(|device| device.last_seen);
         if at.is_former {
             let uri = if at.is_check { "versionURI" } else { "notifyURI" };
-            // A result comes seldom: the device has left only if it asked long after. Both are noted with a lag.
+            // Both are noted with a lag. Later checks say nothing of where its seldom results go.
             let has_left =
                 last_seen.is_some_and(|seen| seen - unknown.last_seen >= 2 * DeviceRecord::TOUCH_SECONDS);
             if let Some(devices) = former.get_mut(&(uri, at.path.to_owned()))

@@ -50,8 +50,8 @@ fn nobody_before(channel: &Channel, devices: impl Fn(usize) -> usize) -> Option<
     )
 }
 
-/// A brake that wants more devices than are in the rollout. The usual one is not meant for small channels, and
-/// nobody has written it.
+/// A brake that wants more devices than are in the rollout. The usual one is not meant for small channels,
+/// and nobody has written it.
 fn stiff_brake(channel: &Channel, devices: usize) -> Option<Diagnostic> {
     let Brake { artifact_faults, failures_bp, after } = channel.brake;
     let is_beyond = |n: u32| n as usize > devices;

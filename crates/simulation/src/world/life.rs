@@ -251,6 +251,7 @@ impl World {
         let request = Request {
             method: "POST",
             target: &packet.target,
+            host: None,
             agent: Some(packet.agent.as_bytes()),
             body: packet.body.as_bytes(),
             is_complete: true,
