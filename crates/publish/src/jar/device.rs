@@ -97,7 +97,7 @@ fn attribute<'a>(
             Fault::of(Code::JarEnvironment, format!("`{name}` is `{}`", shown(value.as_bytes())))
                 .hint("devices take MIDP.CLDC only and answer 908 to others: leave the attribute out"),
         ),
-        "MIDlet-Name" | "MIDlet-Vendor" if !value.is_ascii() => faults.push(
+        "MIDlet-Vendor" if !value.is_ascii() => faults.push(
             Fault::of(
                 Code::JarNonAscii,
                 format!("`{name}` is `{}`, which is not ASCII", shown(value.as_bytes())),

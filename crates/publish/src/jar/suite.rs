@@ -86,8 +86,8 @@ fn misspelled(attributes: &Attributes, faults: &mut Vec<Fault>) {
     }
 }
 
-/// A JAD repeats these values, and nobody needs more than ASCII in them. Name and vendor are the operator's:
-/// see [`super::device`].
+/// A JAD repeats these values, and nobody needs more than ASCII in them. The vendor is the operator's: see
+/// [`super::device`]. The name must be fit for a URL.
 fn not_for_a_jad(attributes: &Attributes, faults: &mut Vec<Fault>) {
     for (name, value) in attributes {
         let repeated = name == "MIDlet-Version" || REPEATED.contains(&&**name) || midlet::is_numbered(name);
@@ -100,7 +100,8 @@ fn not_for_a_jad(attributes: &Attributes, faults: &mut Vec<Fault>) {
     }
 }
 
-/// The JAR is published, and autostarted on the device, under the suite's name.
+/// The JAR is published, and autostarted on the device, under the suite's name. A module may name the file as
+/// the URL does, and nobody has seen one decode `%C3%B6`: a name that needs that may install and never start.
 fn file_name(name: &str) -> Result<(), Fault> {
     let refused = |why: String| {
         Fault::manifest(format!(
