@@ -137,7 +137,7 @@ fn attribute(number: usize, line: &[u8]) -> Result<(&str, &str), Fault> {
     let unusual = |what: &str| Fault::new(number, SUCCESS, what);
     let is_of = |names: &[&str]| names.iter().any(|name| line.starts_with(name.as_bytes()));
     let text = match std::str::from_utf8(line) {
-        // Sun's installer takes it where the manifest has the same; whether to publish it is the JAR's matter.
+        // Sun's installer takes it where the manifest has the same; publishing it is the JAR's matter.
         Ok(text) if text.is_ascii() || is_of(&["MIDlet-Name:", "MIDlet-Vendor:"]) => text,
         // Readers that take the bytes as Latin-1 get another name or vendor than the manifest's.
         _ => {
