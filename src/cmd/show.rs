@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::project::Project;
 use super::show_text;
+use super::plan::moment;
 use super::{find, look_at_store, now};
 use crate::context::{Exit, Global, print};
 use crate::report::status::openings::Wait;
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Say what would be decided at this moment, such as `2026-12-01T08:00:00Z` [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<i64>,
 }
 
 /// A [`Form`] on the command line.
@@ -132,7 +136,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let entry = assignment.target.and_then(|version| catalog.get(version));
-    let (wait, state) = state(global, fleet, device, assignment)?;
+    let (wait, state) = state(global, fleet, device, assignment, args.at.unwrap_or_else(now))?;
     let notify_url = expand(provisioning.notify_uri.value.as_str(), &device.client_id).into_owned();
     let view = View {
         fleet,
@@ -180,13 +184,14 @@ fn overridden(device: &Device, sources: &Sources) -> Option<String> {
     Some(format!("{} says {keys} over {}", place(*span), place(device.span)))
 }
 
-/// What is remembered, and what would be decided if the device asked now with the version that it reported
-/// last.
+/// What is remembered, and what would be decided if the device asked at `now` (Unix time) with the version
+/// that it reported last.
 fn state(
     global: &Global,
     fleet: &Fleet,
     device: &Device,
     assignment: Assignment,
+    now: i64,
 ) -> anyhow::Result<(Option<String>, Option<StateView>)> {
     let rollouts = rollouts(fleet);
     let offer = Offer::new(answer(fleet, device, assignment), &rollouts)
@@ -197,7 +202,6 @@ fn state(
     };
     let id = target.map_or("", |target| &*target.rollout);
     let published = rollouts.get(id).map_or(&[][..], |rollout| &rollout.waves);
-    let now = now();
     // The next check opens what is due.
     let judged = |mut rollout: RolloutRecord| {
         waves::judge(&mut rollout, published, patience, now, &mut Vec::new());

@@ -109,7 +109,7 @@ fn what_show_says_is_golden() {
                 Some((device, "provision")) => (device, "--provision"),
                 _ => panic!("{}", path.display()),
             };
-            let ran = golden.project.run(&format!("show {device} {option}"));
+            let ran = golden.project.run(&format!("show --at 2026-11-28T12:00:00Z {device} {option}"));
             assert_eq!((ran.status, &*ran.stderr), (0, ""), "{}", path.display());
             wrong += &against_golden(&ran.stdout, &path).unwrap_or_default();
             count += 1;
