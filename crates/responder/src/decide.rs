@@ -298,14 +298,18 @@ fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut L
 /// check about a versionInterval after the last sending proves that. A device that starts often never asks so
 /// late: the third check in a row that comes after a pause proves it, too. So does a report of the target of
 /// that very answer.
+///
+/// Of an upgrade answer only that report proves anything to firmware that takes any 1 for an upgrade: if its
+/// commit was in doubt, it went out as a "no", without the settings that hold a 1.
 fn confirm(interval: u32, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
     let device = &mut *ledger.device;
     let Some(sent) = &mut device.settings.sent else { return };
     let pause = now - sent.checked;
     sent.checks = if pause >= PAUSE_SECONDS { sent.checks + 1 } else { 0 };
     sent.checked = now;
-    let is_confirmed = (now - sent.at) * 10 >= i64::from(interval) * 9
-        || sent.checks >= CHECKS
+    let may_lack_ones = sent.target.is_some() && !device.reported.is_some_and(reads_json);
+    let is_confirmed = (!may_lack_ones
+        && ((now - sent.at) * 10 >= i64::from(interval) * 9 || sent.checks >= CHECKS))
         || sent.target == Some(reported)
         || !holds(Rule::ConfirmedAfterAnInterval);
     let is_confirmed = is_confirmed && holds(Rule::ConfirmedAtAll);

@@ -487,7 +487,15 @@ fn what_old_firmware_was_not_sent_follows_when_it_can() {
     assert_eq!(upgrade.device.settings.confirmed, Some(portion("g", false)));
     let failed = decide_at(&idle, "0.8.37", &upgrade.device, NOW + 32400);
     assert_eq!(keys(&failed), ["minSpeed"]);
-    assert_eq!(failed.device.settings.confirmed, Some(portion("g", true)));
+    assert_eq!(
+        failed.device.settings.confirmed,
+        Some(portion("g", false)),
+        "if the commit was in doubt, the answer went out as a no without the ones"
+    );
+    let recovered = decide_at(&idle, "0.10.65", &failed.device, NOW + 43200);
+    assert_eq!(keys(&recovered), ["maxInterval", "minSpeed"], "so they follow");
+    let proven = decide_at(&aimed, "0.10.66", &upgrade.device, NOW + 21900);
+    assert_eq!(proven.device.settings.confirmed, Some(portion("g", true)), "an upgrade carried them");
     let upgraded = decide_at(&idle, "0.10.66", &second.device, NOW + 21600);
     assert_eq!(keys(&upgraded), ["maxInterval", "minSpeed"], "new firmware takes them with a no");
 }
