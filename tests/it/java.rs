@@ -23,7 +23,7 @@ const STRICTER: &[&str] = &[
     "is given twice",
     "is given again as",
     // Sun's reader lets it override the main section.
-    "stands in the section",
+    "is in the section",
     // Java replaces what is not UTF-8, and so the name would not be the one of the JAD.
     "is not UTF-8",
     // No value of a JAD can have them.

@@ -171,7 +171,8 @@ fn nor_more_with_two_hosts_that_disagree_and_clocks_that_jump() {
 
 #[test]
 fn one_percent_of_silent_devices_does_not_stop_a_rollout() {
-    // A thousand, because one seed in three hundred does stop.
+    // A rollout stops for good if three of the first forty that are told are silent, or four of the first fifty,
+    // and so on: with 1 % silent devices that befalls about 13 rollouts in 1,000.
     let seeds = if cfg!(debug_assertions) { 20 } else { 1_000 };
     let ends = (0..seeds).filter(|&seed| {
         let mut fleet = Fleet::new(1_000, seed);
@@ -182,7 +183,7 @@ fn one_percent_of_silent_devices_does_not_stop_a_rollout() {
     });
     let ends = ends.count() as u64;
     println!("{ends} of {seeds} reach the end");
-    assert!(ends + seeds.div_ceil(100) >= seeds, "{ends} of {seeds} reach the end");
+    assert!(ends + seeds / 50 >= seeds, "{ends} of {seeds} reach the end");
 }
 
 #[test]
