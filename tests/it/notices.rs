@@ -87,7 +87,7 @@ fn status_says_that_the_clock_moved() {
             .lines()
             .filter_map(|line| Some(line.strip_prefix("  notice            ")?.to_owned()))
             .collect();
-        let answer = serde_json::to_value(json::Answer::of_summary(&status, &summary)).unwrap();
+        let answer = serde_json::to_value(json::Answer::of_summary(&fleet, &status, &summary)).unwrap();
         assert_eq!(answer["notices"].as_array().map_or(0, Vec::len), rows.len());
         rows
     };

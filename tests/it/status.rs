@@ -28,7 +28,8 @@ fn every_state_in_every_form() {
     let summary = Summary::of_all(&fleet, &status);
     let all: Vec<_> = status.devices.iter().collect();
     let devices = all.iter().map(|device| json::DeviceView::new(&fleet, &status, device)).collect();
-    let answer = json::Answer { devices: Some(devices), ..json::Answer::of_summary(&status, &summary) };
+    let answer =
+        json::Answer { devices: Some(devices), ..json::Answer::of_summary(&fleet, &status, &summary) };
     let mut value = serde_json::to_value(answer).unwrap();
     value["strangers"] = serde_json::to_value(&status.strangers).unwrap();
     let mut wrong = Vec::new();

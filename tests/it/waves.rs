@@ -46,9 +46,10 @@ fn said(story: &mut Story, stage: &str, now: i64) -> String {
     let waits = |index: usize| ["dev2", "dev4"].contains(&fleet.devices()[index].client_id.as_str());
     let waiting: Vec<_> = status.devices.iter().filter(|device| waits(device.index)).collect();
     said += &text::list(&fleet, &status, &waiting);
-    let answer = serde_json::to_value(json::Answer::of_summary(&status, &summary)).unwrap();
+    let answer = serde_json::to_value(json::Answer::of_summary(&fleet, &status, &summary)).unwrap();
     for wave in answer["rollouts"][0]["waves"].as_array().unwrap() {
-        let _ = write!(said, "\n{}", serde_json::json!([wave["open"], wave["opened"], wave["waits"]]));
+        let fields = ["open", "opened", "waits", "missing"].map(|field| &wave[field]);
+        let _ = write!(said, "\n{}", serde_json::json!(fields));
     }
     let metrics = prometheus::metrics(&status, &summary);
     let open = metrics.lines().filter(|line| line.starts_with("otapress_rollout_wave_open{"));

@@ -110,19 +110,22 @@ impl LiveStatus {
             (Ok(_), Some(why)) if wanted == Resource::Health => return Ok(Reply::Trouble(why.clone())),
             (Ok(seen), _) => seen,
         };
+        let fleet = || {
+            let fleet = self.project.fleet().map(|(fleet, _)| fleet);
+            fleet.ok_or_else(|| anyhow::anyhow!("there is no fleet"))
+        };
         let content = match wanted {
             Resource::Health => Bytes::from_static(b"ok\n"),
             Resource::Metrics => seen
                 .metrics
                 .get_or_insert_with(|| prometheus::metrics(&seen.status, &seen.summary).into())
                 .clone(),
-            Resource::Json => json::text(&Answer::of_summary(&seen.status, &seen.summary)).into(),
+            Resource::Json => json::text(&Answer::of_summary(fleet()?, &seen.status, &seen.summary)).into(),
             Resource::Page(name) => {
                 let pages = match &mut seen.pages {
                     Some(pages) => pages,
                     none => {
-                        let (fleet, _) =
-                            self.project.fleet().ok_or_else(|| anyhow::anyhow!("there is no fleet"))?;
+                        let fleet = fleet()?;
                         let pages = html::pages(fleet, &seen.status, &seen.summary, self.look.changes())?;
                         none.insert(pages.into_iter().map(|page| (page.name, page.content.into())).collect())
                     }

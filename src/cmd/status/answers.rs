@@ -38,7 +38,7 @@ impl<'a> Asked<'a> {
             let devices = || shown.iter().map(|device| DeviceView::new(fleet, status, device)).collect();
             return json::text(&Answer {
                 devices: lists.then(devices),
-                ..Answer::of_summary(status, summary)
+                ..Answer::of_summary(fleet, status, summary)
             });
         }
         let mut out = text::summary(fleet, status, summary);
@@ -53,7 +53,8 @@ impl<'a> Asked<'a> {
         if !self.json {
             return text::gate(judgements);
         }
-        json::text(&Answer { gate: Some(gate(judgements)), ..Answer::of_summary(self.status, summary) })
+        let answer = Answer::of_summary(self.fleet, self.status, summary);
+        json::text(&Answer { gate: Some(gate(judgements)), ..answer })
     }
 
     /// One device with its latest events, whether it is in the fleet or not.

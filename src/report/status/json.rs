@@ -60,8 +60,8 @@ impl<'a> Answer<'a> {
     }
 
     /// An answer with the counts of a selection.
-    pub fn of_summary(status: &'a Status, summary: &'a Summary) -> Self {
-        Answer { overview: Some(Overview::new(status, summary)), ..Answer::new(status) }
+    pub fn of_summary(fleet: &'a Fleet, status: &'a Status, summary: &'a Summary) -> Self {
+        Answer { overview: Some(Overview::new(fleet, status, summary)), ..Answer::new(status) }
     }
 }
 
@@ -112,7 +112,7 @@ struct RolloutView<'a> {
     states: BTreeMap<&'static str, usize>,
     failures: Vec<FailureView>,
     halted: Option<HaltView<'a>>,
-    waves: Vec<WaveView>,
+    waves: Vec<WaveView<'a>>,
     attempts: u32,
     rate: Option<u32>,
     offers_in_last_hour: Option<u32>,
@@ -133,7 +133,7 @@ struct HaltView<'a> {
 }
 
 #[derive(Serialize)]
-struct WaveView {
+struct WaveView<'a> {
     at: Option<i64>,
     percent: f64,
     devices: usize,
@@ -144,6 +144,8 @@ struct WaveView {
     opened: Option<i64>,
     /// What a closed one waits for.
     waits: Option<String>,
+    /// The devices without a verdict, if it waits for these.
+    missing: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -157,7 +159,7 @@ struct PastView<'a> {
 }
 
 impl<'a> Overview<'a> {
-    fn new(status: &'a Status, summary: &'a Summary) -> Self {
+    fn new(fleet: &'a Fleet, status: &'a Status, summary: &'a Summary) -> Self {
         let versions = summary.versions.iter();
         let past = status.past.iter().map(|past| PastView {
             id: &past.record.id,
@@ -167,6 +169,7 @@ impl<'a> Overview<'a> {
             failed: past.standing.failed,
             halted: past.record.halted.as_ref().map(|halt| &*halt.reason),
         });
+        let rollouts = summary.rollouts.iter().map(|counts| RolloutView::new(fleet, status, counts));
         Overview {
             summary: Counts {
                 devices: summary.devices,
@@ -176,7 +179,7 @@ impl<'a> Overview<'a> {
                 states: State::ALL.iter().map(|state| (state.as_str(), summary.in_state(*state))).collect(),
                 versions: versions.map(|(&version, &devices)| VersionView { version, devices }).collect(),
             },
-            rollouts: summary.rollouts.iter().map(|counts| RolloutView::new(status, counts)).collect(),
+            rollouts: rollouts.collect(),
             past: past.collect(),
             unknown: status.strangers.len(),
             unpublished_paths: &status.strays,
@@ -187,7 +190,7 @@ impl<'a> Overview<'a> {
 }
 
 impl<'a> RolloutView<'a> {
-    fn new(status: &'a Status, counts: &'a RolloutSummary) -> Self {
+    fn new(fleet: &'a Fleet, status: &'a Status, counts: &'a RolloutSummary) -> Self {
         let rollout = &status.rollouts[counts.place];
         let states = State::ALL.iter().filter(|state| state.has_target());
         let failures = counts.failures.iter().map(|(failure, devices)| FailureView {
@@ -196,7 +199,7 @@ impl<'a> RolloutView<'a> {
             fault: failure.fault(),
             devices: *devices,
         });
-        let waves = counts.waves.iter().map(|wave| WaveView {
+        let waves = counts.waves.iter().enumerate().map(|(n, wave)| WaveView {
             at: wave.at,
             percent: f64::from(wave.percent.get()) / 100.0,
             devices: wave.devices,
@@ -205,6 +208,7 @@ impl<'a> RolloutView<'a> {
             open: wave.is_open(),
             opened: wave.opened,
             waits: wave.wait.map(|wait| wait.text(status.now)),
+            missing: wave.wait.map_or_else(Vec::new, |wait| wait.missing(fleet, status, counts.place, n)),
         });
         let halted = rollout.record.halted.as_ref();
         RolloutView {
