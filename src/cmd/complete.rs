@@ -1,8 +1,8 @@
 //! `otapress complete`: the values that a word of a command line may have, for the scripts of `completions`.
 //!
 //! Hidden: shells call it with the words up to the one that is completed. Where that is a device, a group, a
-//! channel, a release or a state, it prints those that the fleet has; otherwise nothing, and the shell goes on
-//! with what it knows of commands and options.
+//! channel, a release or a state, it prints those that the fleet has; otherwise nothing, and the shell goes
+//! on with what it knows of commands and options.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -48,7 +48,10 @@ complete -F _otapress_or_values -o nosort -o bashdefault -o default otapress
 "#;
 
 const FISH: &str = r#"
-complete -c otapress -a '(command -q otapress; and otapress complete -- (commandline -opc)[2..-1] (commandline -ct) 2> /dev/null)'
+function __otapress_values
+    command -q otapress; and otapress complete -- (commandline -opc)[2..-1] (commandline -ct) 2> /dev/null
+end
+complete -c otapress -a '(__otapress_values)'
 "#;
 
 const ZSH: &str = r#"

@@ -6,9 +6,9 @@ use std::io::Write as _;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
+use super::plan::moment;
 use super::project::Project;
 use super::show_text;
-use super::plan::moment;
 use super::{find, look_at_store, now};
 use crate::context::{Exit, Global, print};
 use crate::report::status::openings::Wait;

@@ -16,6 +16,7 @@ fn exists(name: &str) -> bool {
         format!("{sources}/{below}.rs"),
         format!("{sources}/{outer}.rs"),
         format!("{sources}/{outer}/mod.rs"),
+        format!("crates/{first}/tests/{below}.rs"),
     ]
     .iter()
     .filter_map(|file| fs::read_to_string(repository().join(file)).ok())

@@ -1,10 +1,10 @@
 //! Years of a fleet with everything that can go wrong, from one seed.
 //!
 //! ```text
-//!  operator ─ edits, builds ─► out/ ─ copies ─► hosts (clocks, responders) ─► records (transactions that fail)
-//!                                                  ▲ │
-//!                                     network ─────┘ ▼ ───► oracle: what must hold, at every answer
-//!                                  devices (firmware, fates)
+//!  operator ─ edits, builds ─► out/ ─ copies ─► hosts (clocks, responders) ─► records (failing transactions)
+//!                                                 ▲ │
+//!                                    network ─────┘ ▼ ───► oracle: what must hold, at every answer
+//!                                 devices (firmware, fates)
 //! ```
 //!
 //! One seed is one history, byte for byte. [`Case`] names it, [`play`] plays it, [`shrink`] takes the faults

@@ -171,8 +171,8 @@ fn nor_more_with_two_hosts_that_disagree_and_clocks_that_jump() {
 
 #[test]
 fn one_percent_of_silent_devices_does_not_stop_a_rollout() {
-    // A rollout stops for good if three of the first forty that are told are silent, or four of the first fifty,
-    // and so on: with 1 % silent devices that befalls about 13 rollouts in 1,000.
+    // A rollout stops for good if three of the first forty that are told are silent, or four of the first
+    // fifty, and so on: with 1 % silent devices that befalls about 13 rollouts in 1,000.
     let seeds = if cfg!(debug_assertions) { 20 } else { 1_000 };
     let ends = (0..seeds).filter(|&seed| {
         let mut fleet = Fleet::new(1_000, seed);

@@ -54,8 +54,8 @@ pub(crate) struct Args {
     pub(super) device: Option<String>,
     #[command(flatten)]
     selection: Selection,
-    /// Only devices about which all of these words can be read: in clientID, IMEI, group, comment, tid, versions,
-    /// state or reason
+    /// Only devices about which all of these words can be read: in clientID, IMEI, group, comment, tid,
+    /// versions, state or reason
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
     /// List the devices, too; `--group`, `--is` and `--search` do so of themselves

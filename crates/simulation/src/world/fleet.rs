@@ -271,7 +271,8 @@ impl Plan {
             "  fast: {{ minInterval: \"7{:02}\", maxInterval: \"20\" }}",
             self.settings[1] % 100
         );
-        text += "  leash: { values: { minDistance: \"90\" }, enforce: always }\n  moved:\n    allow: [otapURI, versionURI, notifyURI]\n    values:\n";
+        text += "  leash: { values: { minDistance: \"90\" }, enforce: always }\n";
+        text += "  moved:\n    allow: [otapURI, versionURI, notifyURI]\n    values:\n";
         let _ =
             writeln!(text, "      otapURI: {otap}\n      notifyURI: {notify}\n      versionURI: {version}");
         text += "default: { channel: stable, settings: [moved] }\ngroups:\n";

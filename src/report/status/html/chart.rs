@@ -135,8 +135,8 @@ fn top(most: u32) -> u32 {
     most
 }
 
-/// Where the name of an area stands: in its thickest part, in percent, away from the edges; nowhere if the area
-/// is thinner than its name.
+/// Where the name of an area stands: in its thickest part, in percent, away from the edges; nowhere if the
+/// area is thinner than its name.
 fn place(below: &[u32], above: &[u32], most: u32) -> Option<Value> {
     let margin = below.len() / 12;
     let inner = margin..below.len().saturating_sub(margin);

@@ -22,7 +22,8 @@ pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Va
         needs.push(json!({
             "tone": "bad", "title": format!("{} lost", counted(lost.len())), "filter": "lost",
             "text": format!(
-                "{}: answered 900 (installed) and were not heard of again; the release may not start on such a device",
+                "{}: answered 900 (installed) and were not heard of again; the release may not start on such a \
+                 device",
                 named(&lost)
             ),
             "command": "otapress status --is lost",
@@ -32,7 +33,8 @@ pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Va
         let record = &status.rollouts[counts.place].record;
         let Some(halt) = &record.halted else { continue };
         needs.push(json!({
-            "tone": "stopped", "title": format!("{} is halted", record.id), "filter": "halted", "rollout": record.id,
+            "tone": "stopped", "title": format!("{} is halted", record.id), "filter": "halted",
+            "rollout": record.id,
             "at": moment(halt.at), "text": format!("{}. Find the cause first", halt.reason),
             "command": format!("otapress resume {}", record.id),
         }));
@@ -41,7 +43,8 @@ pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Va
     if !exhausted.is_empty() {
         let retry = format!("otapress retry {}", exhausted.join(" "));
         needs.push(json!({
-            "tone": "bad", "title": format!("{} failed for good", counted(exhausted.len())), "filter": "exhausted",
+            "tone": "bad", "title": format!("{} failed for good", counted(exhausted.len())),
+            "filter": "exhausted",
             "text": format!("{}: no attempts are left; see why, then give new ones", named(&exhausted)),
             "command": if exhausted.len() <= NAMED { retry } else { "otapress status --is exhausted".into() },
         }));
@@ -50,7 +53,8 @@ pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Va
     if !silent.is_empty() {
         needs.push(json!({
             "tone": "stopped", "title": format!("{} silent", counted(silent.len())), "filter": "silent",
-            "text": format!("{}: missed more than two checks; see to power, SIM and coverage", named(&silent)),
+            "text": format!("{}: missed more than two checks; see to power, SIM and coverage",
+                named(&silent)),
             "command": "otapress status --is silent",
         }));
     }
