@@ -189,31 +189,31 @@ fn whole_fleets_are_good() {
     assert!(fleets >= 3, "{fleets}");
 }
 
-/// From nothing to a served fleet in the three commands of the README, with nothing but the program and a
-/// JAR.
 #[test]
 fn the_quickstart_is_three_commands() {
+    follow_the_quickstart(process::otapress(["serve"]), &path());
+}
+
+/// From nothing to a served fleet in the three commands of the README, with nothing but the program, which is
+/// first in the path, and a JAR. The last command is `serve`.
+pub(crate) fn follow_the_quickstart(mut serve: Command, path: &str) {
     let text = read(&repository().join("README.md"));
     let (_, after) = text.split_once("## A first fleet\n").unwrap();
     let (_, block) = blocks(after).into_iter().next().unwrap();
     let lines: Vec<_> = block.lines().collect();
-    let [init, add, serve] = lines[..] else { panic!("{block}") };
-    assert!(init.ends_with(" && cd fleet") && serve.starts_with("otapress serve "), "{block}");
+    let [init, add, last] = lines[..] else { panic!("{block}") };
+    assert!(init.ends_with(" && cd fleet") && last.starts_with("otapress serve "), "{block}");
     let project = Project::empty().file("OwnTracks.jar", make_jar("0.10.65", "good"));
     for (line, dir) in [(init, ""), (add, "fleet")] {
-        let mut command = Command::new("sh");
-        command
-            .args(["-euc", line])
-            .current_dir(project.path(dir))
-            .env("PATH", path())
-            .env_remove("OTAPRESS_STATE");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-euc", line]).current_dir(project.path(dir)).env_clear().env("PATH", path);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{line}: {output:?}");
     }
-    let fleet = project.path("fleet/fleet.yaml");
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--fleet", fleet.to_str().unwrap()];
-    let serve = Serve::start(process::otapress(arguments)).unwrap();
+    serve.args(["--listen", "127.0.0.1:0"]).current_dir(project.path("fleet"));
+    let serve = Serve::start(serve).unwrap_or_else(|ended| panic!("{ended:?}"));
     assert_eq!(serve.get("/files/dev1/OwnTracks.jad").status, 200);
+    assert!(project.path("fleet/out/otapress.json").exists(), "it is published beside the fleet");
 }
 
 /// Where the programs under test come before all others.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use crate::book::follow_the_quickstart;
 use crate::support::process::{Serve, heavy};
 use crate::support::programs::{otapress, otapress_cgi};
 use crate::support::project::{files, repository};
@@ -122,6 +123,11 @@ fn the_package_is_installed_started_and_removed() {
     let serve = Serve::start(command).unwrap_or_else(|ended| panic!("{ended:?}"));
     assert_eq!(serve.check("999999999999999", "0.10.65").text(), r#"{"upgrade":0}"#);
     assert_eq!(serve.terminate().code, Some(0));
+
+    // The README's first fleet, with the package alone.
+    let mut serve = Command::new(&words[0]);
+    serve.arg("serve").env_clear();
+    follow_the_quickstart(serve, &format!("{}:/usr/bin:/bin", at("usr/bin")));
 
     dpkg(&root, &["--remove", "otapress"]);
     assert!(!root.join("usr/bin/otapress").exists() && root.join("var/lib/otapress/out").is_dir());

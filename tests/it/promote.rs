@@ -319,6 +319,18 @@ Devices
 }
 
 #[test]
+fn what_is_taken_back_is_taken_back_once() {
+    let repository = Repository::new("");
+    assert_eq!(repository.promote(&["-q", "canary", "0.10.66", "--commit"]).status, 0);
+    let back = ["canary", "0.10.66", "--back", "--force", "--to", "0.10.65", "--commit"];
+    let ran = repository.promote(&back);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let made = repository.git(&["rev-parse", "HEAD"]);
+    repository.promote(&back).expect(0, "`canary` is back on HEAD: nothing to commit\n", "");
+    assert_eq!(repository.git(&["rev-parse", "HEAD"]), made);
+}
+
+#[test]
 fn an_ignored_out_is_built_and_not_committed() {
     let repository = Repository::new("/out\n");
     assert_eq!(repository.promote(&["-q", "canary", "0.10.66", "--commit"]).status, 0);

@@ -105,7 +105,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if let Some(target) = &target {
         let already = |text: &str| changes::are_in(text, args);
         if let Some(place) = target.first_with(global, already)? {
-            return say(global, &format!("`{}` is promoted on {place}: nothing to commit\n", args.channel));
+            let done = if args.back { "back" } else { "promoted" };
+            return say(global, &format!("`{}` is {done} on {place}: nothing to commit\n", args.channel));
         }
         target.require_clean()?;
     }
