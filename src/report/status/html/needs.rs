@@ -22,8 +22,8 @@ pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Va
         needs.push(json!({
             "tone": "bad", "title": format!("{} lost", counted(lost.len())), "filter": "lost",
             "text": format!(
-                "{}: answered 900 (installed) and were not heard of again; the release may not start on such a \
-                 device",
+                "{}: answered 900 (installed) and were not heard of again; the release may not start on such \
+                 a device",
                 named(&lost)
             ),
             "command": "otapress status --is lost",
