@@ -183,7 +183,7 @@ fn one_percent_of_silent_devices_does_not_stop_a_rollout() {
     });
     let ends = ends.count() as u64;
     println!("{ends} of {seeds} reach the end");
-    assert!(ends + seeds / 50 >= seeds, "{ends} of {seeds} reach the end");
+    assert!(ends + seeds.div_ceil(50) >= seeds, "{ends} of {seeds} reach the end");
 }
 
 #[test]

@@ -145,8 +145,8 @@ pub fn edit(
     while !left.is_empty() {
         let mut busy = BTreeSet::new();
         let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|edit| busy.insert(edit.place()));
-        round(file, loaded, fleet, &now, &mut new)?;
-        left = later;
+        left = round(file, loaded, fleet, &now, &mut new)?;
+        left.extend(later);
     }
     let after = fleet::load_within(&reach.clone().with_texts(new.clone()), file);
     if after.has_errors() {
@@ -172,26 +172,34 @@ pub fn edit(
 }
 
 impl Edit {
-    /// Edits of different places can be made at once.
-    fn place(&self) -> (&str, &[Step]) {
+    /// Edits of different devices can be made at once. Others are few, and may be the first in one section.
+    fn place(&self) -> &str {
         match self {
-            Edit::Field { device, .. } | Edit::Add { device, .. } | Edit::Remove { device } => (device, &[]),
-            Edit::Set { place, .. } => ("", place),
+            Edit::Field { device, .. } | Edit::Add { device, .. } | Edit::Remove { device } => device,
+            Edit::Set { .. } => "",
         }
     }
 }
 
-/// Makes edits of different places.
-fn round(
+/// Makes edits of different places, and returns those that have to wait: the first entry below `devices` makes
+/// the place of the others.
+fn round<'e>(
     file: &Path,
     loaded: &Loaded,
     fleet: &Fleet,
-    edits: &[&Edit],
+    edits: &[&'e Edit],
     texts: &mut BTreeMap<PathBuf, String>,
-) -> Result<(), EditError> {
+) -> Result<Vec<&'e Edit>, EditError> {
+    let mut waiting = Vec::new();
     let mut replaced: BTreeMap<PathBuf, Vec<Replacement>> = BTreeMap::new();
     let top = parse(file, &texts[file])?;
     let yaml = FleetFile::new(file, &texts[file], &top);
+    let mut is_first = true;
+    let mut waits = |edit: &'e Edit| {
+        let waits = yaml.entries.is_empty() && !std::mem::take(&mut is_first);
+        waiting.extend(waits.then_some(edit));
+        waits
+    };
     let inventories = texts.iter().filter(|(path, _)| *path != file);
     let tables: BTreeMap<&Path, csv::Table<'_>> =
         inventories.map(|(path, text)| (path.as_path(), csv::Table::parse(text))).collect();
@@ -210,6 +218,7 @@ fn round(
                     table.and_then(|table| table.set(device, key, value.as_deref().unwrap_or_default()));
                 match in_table {
                     Some(replacement) => replaced.entry(home.to_owned()).or_default().push(replacement),
+                    None if value.is_some() && waits(edit) => {}
                     None => {
                         let replacement = yaml.set(device, key, value.as_deref(), home == file)?;
                         replaced.entry(file.to_owned()).or_default().extend(replacement);
@@ -225,6 +234,7 @@ fn round(
                 };
                 replaced.entry(path.clone()).or_default().push(table.append(value));
             }
+            Edit::Add { inventory: None, .. } if waits(edit) => {}
             Edit::Add { device, fields, inventory: None } => {
                 replaced.entry(file.to_owned()).or_default().push(yaml.add(device, fields)?);
             }
@@ -245,7 +255,7 @@ fn round(
             *text = yaml::apply(text, replacements);
         }
     }
-    Ok(())
+    Ok(waiting)
 }
 
 /// fleet.yaml as it is edited.

@@ -162,6 +162,28 @@ fn a_field_without_a_column_overrides_the_line() {
 }
 
 #[test]
+fn several_devices_get_their_first_entries_at_once() {
+    let table = "clientID,imei\na,352099001761481\nb,352099001761499\nc,352099001761507\n";
+    for devices in ["", "devices:\n", "devices: {}\n"] {
+        let text = format!("{HEAD}inventory: [i.csv]\n{devices}");
+        let edits = ["a", "b", "c"].map(|device| set(device, "hold", "true"));
+        let new = edited(&[("fleet.yaml", &text), ("i.csv", table)], &edits).unwrap();
+        let entries = ["a", "b", "c"].map(|device| format!("  {device}: {{ hold: true }}\n")).concat();
+        assert_eq!(
+            new["fleet.yaml"],
+            format!("{HEAD}inventory: [i.csv]\ndevices:\n{entries}"),
+            "{devices:?}"
+        );
+    }
+    let add = |device: &str, imei: &str| {
+        let fields = vec![("imei", imei.into())];
+        Edit::Add { device: device.into(), fields, inventory: None }
+    };
+    let added = in_yaml("", &[add("a", "352099001761481"), add("b", "352099001761499")]);
+    assert!(added.contains("\n  a: {") && added.contains("\n  b: {"), "{added}");
+}
+
+#[test]
 fn releases_are_withdrawn_with_a_reason() {
     let devices = "devices:\n  a: { imei: \"352099001761481\" }\n";
     let withdraw = |reason: &str| withdrawal("0.10.64", reason);
@@ -408,7 +430,7 @@ fn no_other_byte_changes() {
                     }
                 })
                 .collect();
-            let touched: BTreeSet<_> = edits.iter().map(|edit| edit.place().0.to_owned()).collect();
+            let touched: BTreeSet<_> = edits.iter().map(|edit| edit.place().to_owned()).collect();
             let new = match edited(&[("fleet.yaml", &text), ("i.csv", &table)], &edits) {
                 Ok(new) => new,
                 // Two devices with one IMEI.
