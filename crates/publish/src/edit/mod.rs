@@ -181,8 +181,8 @@ impl Edit {
     }
 }
 
-/// Makes edits of different places, and returns those that have to wait: the first entry below `devices` makes
-/// the place of the others.
+/// Makes edits of different places, and returns those that have to wait: the first entry below `devices`
+/// makes the place of the others.
 fn round<'e>(
     file: &Path,
     loaded: &Loaded,

@@ -71,10 +71,12 @@ fn stiff_brake(channel: &Channel, devices: usize) -> Option<Diagnostic> {
 }
 
 /// Rollouts that are new in out/ and whose waves have all opened by `now`, so that nothing is staggered. One
-/// that is published may be finished.
+/// that is published may be finished. So may one where nothing is published: who does not commit out/ checks
+/// without it.
 pub fn past_waves(fleet: &Fleet, published: Option<&Site>, now: i64) -> Vec<Diagnostic> {
     let is_past = |channel: &&Channel| {
-        let is_new = published.is_none_or(|site| !site.rollouts.contains_key(&channel.rollout()));
+        let is_new = published
+            .is_some_and(|site| !site.rollouts.is_empty() && !site.rollouts.contains_key(&channel.rollout()));
         let has_times = channel.waves.iter().any(|wave| wave.at.is_some());
         let is_over = |wave: &Wave| wave.after.is_none() && wave.at.is_none_or(|at| at <= now);
         is_new && has_times && channel.waves.iter().all(is_over)
