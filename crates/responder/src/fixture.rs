@@ -171,15 +171,7 @@ pub fn post(
     body: &[u8],
     now: i64,
 ) -> Reply {
-    let request = Request {
-        method: "POST",
-        target,
-        host: None,
-        agent: Some(agent.as_bytes()),
-        body,
-        is_complete: true,
-    };
-    match responder.prepare(&request) {
+    match responder.prepare(&Request::post(target, agent, body)) {
         Step::NotOurs => panic!("a POST is the responder's"),
         Step::Done(reply) => reply,
         Step::Ask(question) => service::answer(store, Durability::Process, &[question], now).pop().unwrap(),

@@ -27,6 +27,13 @@ pub struct Request<'a> {
     pub is_complete: bool,
 }
 
+impl<'a> Request<'a> {
+    /// A POST with all of its body, to no host in particular.
+    pub fn post(target: &'a str, agent: &'a str, body: &'a [u8]) -> Self {
+        Request { method: "POST", target, host: None, agent: Some(agent.as_bytes()), body, is_complete: true }
+    }
+}
+
 /// Who says that they send a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agent {
@@ -359,14 +366,8 @@ mod tests {
 
     #[test]
     fn without_a_site_results_are_known_by_their_sender() {
-        let request = |agent: &'static str, body: &'static str| Request {
-            method: "POST",
-            target: "/otap/notify?id=dev1",
-            host: None,
-            agent: Some(agent.as_bytes()),
-            body: body.as_bytes(),
-            is_complete: true,
-        };
+        let request =
+            |agent, body: &'static str| Request::post("/otap/notify?id=dev1", agent, body.as_bytes());
         assert_eq!(route(None, &request(MODEM, "900 Success")), Route::Notify(None));
         assert_eq!(route(None, &request(MODEM, "0.10.65")), Route::Check);
         assert_eq!(route(None, &request("", "900 Success")), Route::Check);

@@ -86,7 +86,7 @@ impl InProcess {
         if !self.questions.get(&index).is_some_and(is_same) {
             let url = Url::parse(uri).ok_or_else(|| NoAnswer::Http(Error::Url(uri.into())))?;
             let agent = device.agent();
-            let request = post(&url.target, &agent, device.version.as_bytes());
+            let request = message::Request::post(&url.target, &agent, device.version.as_bytes());
             let Step::Ask(question) = self.responder.prepare(&request) else {
                 return Err(NoAnswer::Status(404));
             };
@@ -94,17 +94,6 @@ impl InProcess {
             self.questions.insert(index, asked);
         }
         Ok(&self.questions[&index].question)
-    }
-}
-
-fn post<'a>(target: &'a str, agent: &'a str, body: &'a [u8]) -> message::Request<'a> {
-    message::Request {
-        method: "POST",
-        target,
-        host: None,
-        agent: Some(agent.as_bytes()),
-        body,
-        is_complete: true,
     }
 }
 
@@ -150,7 +139,8 @@ impl Transport for Wire<'_> {
         let url = Url::parse(&request.url).ok_or_else(|| Error::Url(request.url.clone()))?;
         if request.method == "POST" {
             let agent = request.header_value("User-Agent").unwrap_or_default();
-            let question = self.host.responder.prepare(&post(&url.target, agent, &request.body));
+            let question =
+                self.host.responder.prepare(&message::Request::post(&url.target, agent, &request.body));
             if let Step::Ask(question) = question {
                 self.host.memory.ask(&question, self.now);
                 return Ok(reply(200, "OK", vec![], b""));

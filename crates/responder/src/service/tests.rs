@@ -429,14 +429,7 @@ fn without_a_store_nothing_is_promised() {
     let out = Out::new();
     out.publish(1, &aimed(target("0.10.66")));
     let ask = |agent: String, target, body: &[u8]| {
-        let request = Request {
-            method: "POST",
-            target,
-            host: None,
-            agent: Some(agent.as_bytes()),
-            body,
-            is_complete: true,
-        };
+        let request = Request::post(target, &agent, body);
         let Step::Ask(question) = out.responder().prepare(&request) else { panic!() };
         answer_without_store(&question, "why")
     };
@@ -457,14 +450,7 @@ fn one_batch_is_like_one_after_the_other() {
     let responder = world.out.responder();
     let ask = |n: usize, version: &str| {
         let agent = format!("GW/{}", fixture::imei(n));
-        let request = Request {
-            method: "POST",
-            target: "/otap/version",
-            host: None,
-            agent: Some(agent.as_bytes()),
-            body: version.as_bytes(),
-            is_complete: true,
-        };
+        let request = Request::post("/otap/version", &agent, version.as_bytes());
         let Step::Ask(question) = responder.prepare(&request) else { panic!() };
         question
     };

@@ -248,14 +248,7 @@ impl World {
         let halted = self.halted();
         let at = &mut self.hosts[host];
         let clock = at.clock(self.now, super::START);
-        let request = Request {
-            method: "POST",
-            target: &packet.target,
-            host: None,
-            agent: Some(packet.agent.as_bytes()),
-            body: packet.body.as_bytes(),
-            is_complete: true,
-        };
+        let request = Request::post(&packet.target, &packet.agent, packet.body.as_bytes());
         let reply = match at.responder.prepare(&request) {
             service::Step::Ask(question) => {
                 service::answer(&mut at.store, Durability::Process, &[question], clock).pop()
