@@ -7,16 +7,14 @@ use serde_json::{Value, json};
 
 use super::json::value;
 use super::status::time::{moment, span};
-use super::words::count;
+use super::words::{NAMED, count, few};
 use otapress_core::id::Imei;
-use otapress_publish::fleet::{BasisPoints, DataPlan};
+use otapress_core::wire::percent;
+use otapress_publish::fleet::DataPlan;
 use otapress_publish::price::amount;
 use otapress_publish::traffic::megabytes;
 use otapress_simulation::Report;
 use otapress_simulation::rehearsal::{RolloutOutlook, WaveOutlook};
-
-/// Names in a line of text; JSON has all of them.
-const SHOWN: usize = 10;
 
 /// The bytes that were sent and received.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +55,7 @@ impl View<'_> {
         let mut row = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<22}{value}");
         };
-        let who = if self.lost.is_empty() { String::new() } else { format!(": {}", few(&self.lost)) };
+        let who = if self.lost.is_empty() { String::new() } else { format!(": {}", few(&self.lost, NAMED)) };
         row("lost", format!("{} of {}{who}", self.lost.len(), self.report.devices));
         row("data", self.data_to_text());
         text.push('\n');
@@ -69,7 +67,7 @@ impl View<'_> {
         let _ = writeln!(text, "{id}: {run} of {} run it, {told} were told", count(*devices, "device"));
         // A rollout of one wave is one that has none.
         for (n, wave) in waves.iter().enumerate().filter(|_| waves.len() > 1) {
-            let name = format!("wave {} (to {})", n + 1, percent(wave));
+            let name = format!("wave {} (to {})", n + 1, percent(wave.wave.wave));
             let run = format!("{} of {} run it", wave.run, wave.devices);
             let _ = writeln!(text, "  {name:<20}{}, {run}", opening(wave));
         }
@@ -79,7 +77,7 @@ impl View<'_> {
         if !unproven.is_empty() {
             let names: Vec<_> = unproven.iter().map(|imei| self.name(*imei)).collect();
             let devices = count(names.len(), "device");
-            let _ = writeln!(text, "  not heard of since they were told: {devices}: {}", few(&names));
+            let _ = writeln!(text, "  not heard of since they were told: {devices}: {}", few(&names, NAMED));
         }
         text.push('\n');
     }
@@ -104,7 +102,7 @@ impl View<'_> {
         let rollout = |rollout: &RolloutOutlook| {
             let wave = |wave: &WaveOutlook| {
                 json!({
-                    "to": percent(wave),
+                    "to": percent(wave.wave.wave),
                     "devices": wave.devices,
                     "run": wave.run,
                     "opened": wave.opened.map(moment),
@@ -149,11 +147,6 @@ fn cents(amount: f64) -> f64 {
     (amount * 100.0).round() / 100.0
 }
 
-fn percent(wave: &WaveOutlook) -> String {
-    let text = format!("{}bp", wave.wave.wave);
-    text.parse::<BasisPoints>().map_or(text, |share| share.to_string())
-}
-
 fn opening(wave: &WaveOutlook) -> String {
     match (wave.opened, wave.wave.at, wave.wave.after) {
         (Some(at), ..) => format!("opened {}", moment(at)),
@@ -161,12 +154,4 @@ fn opening(wave: &WaveOutlook) -> String {
         (None, Some(at), None) => format!("opens {}", moment(at)),
         (None, None, None) => "did not open".into(),
     }
-}
-
-fn few(names: &[String]) -> String {
-    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        let _ = write!(text, " and {} more", names.len() - SHOWN);
-    }
-    text
 }

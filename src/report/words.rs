@@ -5,6 +5,16 @@ pub(crate) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
+/// How many names fit into a line of text.
+pub(crate) const NAMED: usize = 10;
+
+/// `dev7, dev9`, and of more than `most` how many there are besides: `dev7, dev9 and 3 more`.
+pub(crate) fn few<T: AsRef<str>>(names: &[T], most: usize) -> String {
+    let (shown, others) = names.split_at(names.len().min(most));
+    let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if others.is_empty() { shown } else { format!("{shown} and {} more", others.len()) }
+}
+
 /// `999 bytes`, `1.0 kB`, `36.0 MB`.
 pub(crate) fn bytes(n: u64) -> String {
     if n < 1000 {
@@ -50,6 +60,15 @@ mod tests {
                 "36.0 MB",
                 "18446744.1 TB"
             ]
+        );
+    }
+
+    #[test]
+    fn few_names_are_shown() {
+        let names = ["a", "b", "c"];
+        assert_eq!(
+            [1, 2, 3, 4].map(|most| few(&names, most)),
+            ["a and 2 more", "a, b and 1 more", "a, b, c", "a, b, c"]
         );
     }
 

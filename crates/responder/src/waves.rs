@@ -6,8 +6,9 @@
 //! open, whatever happens to the counts.
 //!
 //! The number of the devices stands in `otapress.json`, and who left a wave is noticed only when it asks
-//! again. So a number that falls counts only after [`Managed::patience`]: until then those who left are still
-//! among the verdicts, and a wave would open too early.
+//! again, or gives its place back. So a number that falls counts only after [`Managed::patience`]: until then
+//! those who left are still among the verdicts, and a wave would open too early. Who proved the release, left
+//! the fleet and never asks again stays among them.
 //!
 //! [`Managed::patience`]: crate::offer::Managed::patience
 
@@ -20,7 +21,7 @@ use super::outcome::of_rollout;
 use super::record::{Event, EventKind, OfferRecord, RolloutRecord, Verdict};
 use super::records::Ledger;
 use super::weakened::{Rule, holds};
-use otapress_core::wire::{After, Wave};
+use otapress_core::wire::{After, Wave, percent};
 
 /// How far ahead of ours the clock of the host may be that opened a wave.
 const SKEW_SECONDS: i64 = 300;
@@ -196,10 +197,7 @@ fn take_number(record: &mut WaveRecord, published: u32, patience: i64, time: i64
 
 fn detail(n: usize, wave: &Wave, shown: Shown) -> String {
     let Shown { devices, good, .. } = shown;
-    let percent = match (wave.wave / 100, wave.wave % 100) {
-        (percent, 0) => format!("{percent}%"),
-        _ => format!("{}bp", wave.wave),
-    };
+    let percent = percent(wave.wave);
     let verdicts = shown.verdicts();
     format!(
         "wave {} (to {percent}): of {devices} devices before it {verdicts} have a verdict, {good} run it",

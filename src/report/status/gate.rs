@@ -15,8 +15,8 @@ use serde::Serialize;
 use otapress_publish::fleet::Fleet;
 
 use super::Status;
-use super::openings::named;
 use super::summary::{RolloutSummary, Summary};
+use crate::report::words::{NAMED, few};
 
 /// A share of devices, in basis points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Gate {
             let stands = match waits {
                 None => "is open".to_owned(),
                 Some((text, missing)) if missing.is_empty() => text,
-                Some((text, missing)) => format!("{text}; missing: {}", named(&missing)),
+                Some((text, missing)) => format!("{text}; missing: {}", few(&missing, NAMED)),
             };
             format!("wave {} (to {}) {stands}", n + 1, wave.percent)
         });

@@ -8,9 +8,6 @@ use otapress_publish::resolve::Rule;
 use otapress_responder::record::RolloutRecord;
 use otapress_responder::waves::{self, Shown};
 
-/// How many devices are named that others wait for.
-const NAMED: usize = 10;
-
 /// What a closed wave waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
@@ -130,13 +127,5 @@ impl Wait {
         };
         let missing = status.devices.iter().filter(is_before).filter(|device| !is_counted(device));
         missing.map(|device| fleet.devices()[device.index].client_id.as_str()).collect()
-    }
-}
-
-/// `dev7, dev9`, and how many more of many.
-pub(crate) fn named(names: &[&str]) -> String {
-    match names.len().checked_sub(NAMED) {
-        None | Some(0) => names.join(", "),
-        Some(more) => format!("{} and {more} more", names[..NAMED].join(", ")),
     }
 }

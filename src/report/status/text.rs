@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 
 use super::gate::{self, share};
-use super::openings::named;
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
 use super::{DeviceStatus, Former, Notice, State, Status, Stranger, Stray, words};
-use crate::report::words::one_line;
+use crate::report::words::{NAMED, count, few, one_line};
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
@@ -53,13 +52,13 @@ pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
             );
             row(&mut text, "past", &format!("{}: {counts}", past.record.id));
         }
-        for Stray { path, devices: count, remedy } in &status.strays {
-            let who = devices(*count);
+        for Stray { path, devices, remedy } in &status.strays {
+            let who = count(*devices, "device");
             let what = format!("{who} at `{path}`, which gets no upgrade: if they are yours, put {remedy}");
             row(&mut text, "unpublished path", &what);
         }
-        for Former { uri, at, devices: count } in &status.former {
-            let who = devices(*count);
+        for Former { uri, at, devices } in &status.former {
+            let who = count(*devices, "device");
             let what = match at {
                 Some(at) => format!("{who} at the former {uri} `{at}`"),
                 None => format!("{who} without a word that the pushed {uri} has arrived"),
@@ -79,7 +78,7 @@ fn headline(status: &Status, summary: &Summary) -> String {
     let mut text = format!(
         "{}: {}, {} on target, {failed} failed, {} silent; ",
         moment(status.now),
-        devices(summary.devices),
+        count(summary.devices, "device"),
         summary.in_state(State::Current),
         summary.silent
     );
@@ -104,7 +103,7 @@ fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> String {
     if record.places > 0 {
         row(&mut text, "proving", &unproven(fleet, status, record));
     }
-    row(&mut text, "target", &devices(counts.target));
+    row(&mut text, "target", &count(counts.target, "device"));
     row(&mut text, "on it", &format!("{} ({})", counts.current(), share(counts.current(), counts.target)));
     row(&mut text, "ever offered", &counts.offered.to_string());
     for state in State::ALL.iter().filter(|state| **state != State::Current) {
@@ -129,7 +128,7 @@ fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> String {
             row(&mut text, "", &wait.text(status.now));
             let missing = wait.missing(fleet, status, counts.place, n);
             if !missing.is_empty() {
-                row(&mut text, "", &format!("missing: {}", named(&missing)));
+                row(&mut text, "", &format!("missing: {}", few(&missing, NAMED)));
             }
         }
     }
@@ -155,7 +154,7 @@ fn unproven(fleet: &Fleet, status: &Status, record: &RolloutRecord) -> String {
     };
     let names = status.devices.iter().filter(takes_place);
     let names: Vec<_> = names.map(|device| fleet.devices()[device.index].client_id.as_str()).collect();
-    let names = if names.is_empty() { "no longer in the fleet".to_owned() } else { named(&names) };
+    let names = if names.is_empty() { "no longer in the fleet".to_owned() } else { few(&names, NAMED) };
     sent(record.places) + &names
 }
 
@@ -181,7 +180,7 @@ fn wave(wave: &WaveSummary, now: i64) -> String {
     format!(
         "to {}, {opens}: {}, {} on it, {} failed",
         wave.percent,
-        devices(wave.devices),
+        count(wave.devices, "device"),
         wave.current,
         wave.failed
     )
@@ -346,10 +345,6 @@ pub fn gate(verdicts: &[gate::Judgement]) -> String {
 
 fn row(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{}", format!("  {name:<17} {value}").trim_end());
-}
-
-fn devices(n: usize) -> String {
-    if n == 1 { "1 device".into() } else { format!("{n} devices") }
 }
 
 /// Columns as wide as their widest cell, but for the last one.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::version::Version;
 
-pub use site::{After, Formerly, Limit, Places, Release, Rollout, Site, Suite, Wave};
+pub use site::{After, Formerly, Limit, Places, Release, Rollout, Site, Suite, Wave, percent};
 
 /// The number of the format of `out/` that is written.
 pub const FORMAT: u32 = 2;

@@ -106,6 +106,14 @@ pub struct Rollout {
     pub brake: Brake,
 }
 
+/// Basis points as fleet.yaml has them: `5%`, or `1250bp` where that is no whole number of percent.
+pub fn percent(points: u16) -> String {
+    match (points / 100, points % 100) {
+        (percent, 0) => format!("{percent}%"),
+        _ => format!("{points}bp"),
+    }
+}
+
 /// Devices that are offered the release from the same moment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use otapress_core::wire::percent;
+
 /// Hundredths of a percent, 0–10000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BasisPoints(u16);
@@ -19,11 +21,7 @@ impl BasisPoints {
 
 impl fmt::Display for BasisPoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match (self.0 / 100, self.0 % 100) {
-            (percent, 0) => format!("{percent}%"),
-            _ => format!("{}bp", self.0),
-        };
-        f.pad(&text)
+        f.pad(&percent(self.0))
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::moment;
 use crate::report::status::summary::Summary;
 use crate::report::status::{DeviceStatus, State, Status};
+use crate::report::words::{count, few};
 use otapress_publish::fleet::Fleet;
 
 /// This many devices are named.
@@ -20,11 +21,11 @@ pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Va
     let lost = of(&|device| device.lost);
     if !lost.is_empty() {
         needs.push(json!({
-            "tone": "bad", "title": format!("{} lost", counted(lost.len())), "filter": "lost",
+            "tone": "bad", "title": format!("{} lost", count(lost.len(), "device")), "filter": "lost",
             "text": format!(
                 "{}: answered 900 (installed) and were not heard of again; the release may not start on such \
                  a device",
-                named(&lost)
+                few(&lost, NAMED)
             ),
             "command": "otapress status --is lost",
         }));
@@ -43,36 +44,27 @@ pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Va
     if !exhausted.is_empty() {
         let retry = format!("otapress retry {}", exhausted.join(" "));
         needs.push(json!({
-            "tone": "bad", "title": format!("{} failed for good", counted(exhausted.len())),
+            "tone": "bad", "title": format!("{} failed for good", count(exhausted.len(), "device")),
             "filter": "exhausted",
-            "text": format!("{}: no attempts are left; see why, then give new ones", named(&exhausted)),
+            "text": format!("{}: no attempts are left; see why, then give new ones", few(&exhausted, NAMED)),
             "command": if exhausted.len() <= NAMED { retry } else { "otapress status --is exhausted".into() },
         }));
     }
     let silent = of(&|device| device.silent && !device.lost);
     if !silent.is_empty() {
         needs.push(json!({
-            "tone": "stopped", "title": format!("{} silent", counted(silent.len())), "filter": "silent",
+            "tone": "stopped", "title": format!("{} silent", count(silent.len(), "device")),
+            "filter": "silent",
             "text": format!("{}: missed more than two checks; see to power, SIM and coverage",
-                named(&silent)),
+                few(&silent, NAMED)),
             "command": "otapress status --is silent",
         }));
     }
     for stray in &status.strays {
         needs.push(json!({
-            "tone": "stopped", "title": format!("{} at an unpublished path", counted(stray.devices)),
+            "tone": "stopped", "title": format!("{} at an unpublished path", count(stray.devices, "device")),
             "text": format!("they post to {}; {}", stray.path, stray.remedy),
         }));
     }
     needs
-}
-
-fn counted(n: usize) -> String {
-    if n == 1 { "1 device".into() } else { format!("{n} devices") }
-}
-
-fn named(names: &[&str]) -> String {
-    let (first, others) = names.split_at(names.len().min(NAMED));
-    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-    first.join(", ") + &more
 }
