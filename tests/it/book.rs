@@ -10,7 +10,7 @@ use crate::support::process::{self, Serve};
 use crate::support::project::{Project, make_jar, repository};
 
 /// Every text that people read on their way through the repository, by its path.
-fn texts() -> Vec<PathBuf> {
+pub(crate) fn texts() -> Vec<PathBuf> {
     let dirs = [
         ".",
         "docs",
@@ -32,7 +32,7 @@ fn texts() -> Vec<PathBuf> {
     paths
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
@@ -111,7 +111,7 @@ fn the_readme_is_short() {
 }
 
 /// The fenced blocks of a text, by their language.
-fn blocks(text: &str) -> Vec<(&str, String)> {
+pub(crate) fn blocks(text: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -130,7 +130,7 @@ fn blocks(text: &str) -> Vec<(&str, String)> {
 }
 
 /// The words of every call of otapress in a block of shell commands, up to the first word of the shell.
-fn calls(block: &str) -> Vec<Vec<String>> {
+pub(crate) fn calls(block: &str) -> Vec<Vec<String>> {
     let joined = block.replace("\\\n", " ");
     let mut calls = Vec::new();
     for line in joined.lines() {

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_types, reason = "what a template sees; nobody reads it back")]
 
 mod busybox;
+mod check;
 mod htpasswd;
 mod reach;
 mod systemd;
@@ -16,7 +17,6 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::probe;
 use super::project::Project;
 use crate::context::{Exit, Global, print};
 use otapress_publish::fleet::Fleet;
@@ -90,22 +90,34 @@ struct PlaceArgs {
     /// The program for the devices' POSTs [default: otapress-cgi beside otapress]
     #[arg(long, value_name = "FILE")]
     cgi: Option<PathBuf>,
-    /// Print nothing, but verify the server as it is configured now: probe it there, or where it listens, or
-    /// at the site
-    #[arg(long, value_name = "URL", num_args = 0..=1)]
-    check: Option<Option<String>>,
+    /// The user that the server runs programs as, for --check
+    #[arg(long, value_name = "NAME", default_value = "www-data")]
+    user: String,
+    #[command(flatten)]
+    check: check::CheckArgs,
 }
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let project = Project::load(global);
-    if let Some(url) = args.host.to_check() {
-        return probe::walk(global, &project, &probe::Args::whole_site(url));
+    if args.host.check().is_some_and(check::CheckArgs::is_wanted) {
+        return check::run(global, &project, &args.host);
     }
     let Some((fleet, _)) = project.fleet() else {
         project.show_diagnostics(global)?;
         return Ok(Exit::Failed);
     };
-    let text = match &args.host {
+    let text = text(global, fleet, &args.host)?;
+    if !global.quiet {
+        for warning in reach::warnings(&args.host.reached(global)) {
+            writeln!(io::stderr(), "warning: {warning}")?;
+        }
+    }
+    print(text)
+}
+
+/// The configuration.
+fn text(global: &Global, fleet: &Fleet, host: &Host) -> anyhow::Result<String> {
+    Ok(match host {
         Host::Nginx { site, upstream, fcgiwrap, error_log } => {
             #[derive(Serialize)]
             struct Nginx {
@@ -128,13 +140,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         Host::Busybox(args) => busybox::text(global, fleet, args)?,
         Host::Systemd(args) => systemd::text(global, fleet, args)?,
         Host::Htpasswd => htpasswd::lines(fleet)?,
-    };
-    if !global.quiet {
-        for warning in reach::warnings(&args.host.reached(global)) {
-            writeln!(io::stderr(), "warning: {warning}")?;
-        }
-    }
-    print(text)
+    })
 }
 
 impl Host {
@@ -152,16 +158,29 @@ impl Host {
         [Some(global.out()), program].into_iter().flatten().filter_map(absolute).collect()
     }
 
-    /// The URL to probe, if `--check` is given; `Some(None)` is the site itself.
-    fn to_check(&self) -> Option<Option<String>> {
+    /// What is to be verified; `None` if there is no server.
+    fn check(&self) -> Option<&check::CheckArgs> {
         match self {
             Host::Nginx { site, .. } | Host::Apache { site, .. } | Host::Lighttpd { site, .. } => {
-                site.place.to_check()
+                Some(&site.place.check)
             }
-            Host::Busybox(args) => args.place.to_check(),
-            Host::Systemd(args) => args.to_check(),
+            Host::Busybox(args) => Some(&args.place.check),
+            Host::Systemd(args) => Some(&args.check),
             Host::Htpasswd => None,
         }
+    }
+
+    /// Where the server listens, if that is given.
+    fn address(&self) -> Option<String> {
+        let listen = match self {
+            Host::Nginx { site, .. } | Host::Apache { site, .. } | Host::Lighttpd { site, .. } => {
+                site.place.listen
+            }
+            Host::Busybox(args) => args.place.listen,
+            Host::Systemd(args) => return Some(args.address()),
+            Host::Htpasswd => None,
+        };
+        listen.map(Listen::url)
     }
 }
 
@@ -175,16 +194,18 @@ impl PlaceArgs {
             }
         }
     }
-
-    fn to_check(&self) -> Option<Option<String>> {
-        let url = self.check.as_ref()?;
-        Some(url.clone().or_else(|| Some(self.listen?.url())))
-    }
 }
 
 impl SiteArgs {
     fn read(&self, global: &Global, fleet: &Fleet, backend: Backend) -> anyhow::Result<SiteValues> {
-        SiteValues::new(global, fleet, &self.place, backend, self.htpasswd.as_deref())
+        SiteValues::new(global, fleet, &self.place, backend, self.htpasswd(fleet).as_deref())
+    }
+
+    /// The password file, if the fleet needs one.
+    fn htpasswd(&self, fleet: &Fleet) -> Option<PathBuf> {
+        let asks = fleet.groups().iter().any(|group| group.provisioning.auth.is_some());
+        let usual = || fleet.file().with_file_name("secrets").join("htpasswd");
+        asks.then(|| self.htpasswd.clone().unwrap_or_else(usual))
     }
 }
 

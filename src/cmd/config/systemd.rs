@@ -8,8 +8,7 @@ use std::net::SocketAddr;
 use anyhow::bail;
 use serde::Serialize;
 
-use super::templates;
-use super::values;
+use super::{check, templates, values};
 use crate::context::{Global, listen_address};
 use otapress_publish::fleet::Fleet;
 
@@ -27,9 +26,8 @@ pub(crate) struct Args {
     /// The broker that the relay publishes to
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     mqtt: String,
-    /// Print nothing, but verify the daemon that runs now: probe it there, or where it listens
-    #[arg(long, value_name = "URL", num_args = 0..=1)]
-    check: Option<Option<String>>,
+    #[command(flatten)]
+    pub(super) check: check::CheckArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -43,9 +41,25 @@ enum Unit {
 }
 
 impl Args {
-    pub(super) fn to_check(&self) -> Option<Option<String>> {
-        let url = self.check.as_ref()?;
-        Some(Some(url.clone().unwrap_or_else(|| format!("http://{}", self.listen))))
+    pub(super) fn address(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The name of the unit's file.
+    pub(super) fn unit(&self) -> &'static str {
+        self.units()[0]
+    }
+
+    pub(super) fn units(&self) -> &'static [&'static str] {
+        match self.unit {
+            Unit::Serve => &["otapress.service"],
+            Unit::Socket => &["otapress.socket"],
+            Unit::Relay => &["otapress-relay.service"],
+        }
     }
 }
 

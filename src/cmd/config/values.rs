@@ -119,13 +119,6 @@ impl SiteValues {
         let listen = place.listen.unwrap_or(Listen { address: None, port: own_port });
         let cgi = place.program()?;
         let groups = || fleet.groups().iter().map(|group| &group.provisioning);
-        let htpasswd = match groups().any(|provisioning| provisioning.auth.is_some()) {
-            false => None,
-            true => Some(path(
-                &htpasswd
-                    .map_or_else(|| fleet.file().with_file_name("secrets").join("htpasswd"), Path::to_owned),
-            )?),
-        };
         let responder: BTreeSet<_> = groups()
             .flat_map(|provisioning| [&provisioning.version_uri, &provisioning.notify_uri])
             .map(|uri| pattern(uri.value.path().split('?').next().unwrap_or_default()))
@@ -153,7 +146,7 @@ impl SiteValues {
             cgi_dir: path(parent)?,
             cgi_name: name.to_string_lossy().into_owned(),
             cgi: path(&cgi)?,
-            htpasswd,
+            htpasswd: htpasswd.map(path).transpose()?,
             responder: format!("^(?:{})$", responder.join("|")),
         })
     }
@@ -180,7 +173,7 @@ fn directory(state: &Location) -> anyhow::Result<String> {
     path(state.directory().with_context(|| format!("`{state}` is no directory: {hint}"))?)
 }
 
-fn real(path: &Path) -> Option<PathBuf> {
+pub(super) fn real(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().or_else(|| Some(real(path.parent()?)?.join(path.file_name()?)))
 }
 

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod browser;
 pub mod canned;
 pub mod git;
+pub mod host_check;
 pub mod hosted;
 pub mod hosts;
 pub mod jar;

@@ -183,7 +183,8 @@ impl Finding {
         let Evidence { sent, got } = evidence;
         let _ = writeln!(text, "{}[{code}]: {message}", code.severity());
         let more = if self.devices.len() == NAMED && self.count > NAMED { " …" } else { "" };
-        let _ = writeln!(text, "  found {} times: {}{more}", self.count, self.devices.join(", "));
+        let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };
+        let _ = writeln!(text, "  found {times}: {}{more}", self.devices.join(", "));
         let _ = writeln!(text, "  sent: {}", sent.request);
         for (name, value) in &sent.headers {
             let _ = writeln!(text, "        {name}: {value}");
