@@ -281,6 +281,7 @@ fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut L
         blamed: before.and_then(|offer| offer.blamed),
         missing: None,
         wave: managed.wave().map(|(_, wave)| wave.wave),
+        outside: None,
     };
     rollout.offered += u32::from(counted.is_none());
     rollout.places += u32::from(holds(Rule::PlacesAreCounted) && !counted.is_some_and(|offer| offer.place));

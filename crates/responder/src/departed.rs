@@ -5,14 +5,14 @@
 //! half made frees nothing. Every responder looks at its own copy of `out/`: where the copies differ, one
 //! that has the file takes back what another one has missed.
 
+use super::moved;
 use super::outcome;
 use super::records::Keys;
 use super::service::Responder;
-use super::waves;
 use crate::store::{Durability, Store, StoreError};
 use otapress_core::id::Imei;
 
-/// How many places are looked at in a minute.
+/// How many devices are looked at in a minute; of more than can have their turn within an hour so, more.
 pub const LOOKS: u32 = 1_000;
 
 /// The cursor that keeps the minute of the last look of [`look_in_passing`].
@@ -21,8 +21,9 @@ pub(super) const CURSOR: &str = "looks";
 /// How far clocks of hosts may differ, in minutes.
 const SKEW_MINUTES: i64 = 5;
 
-/// Looks whether the devices that take a place are still in the fleet: at all of them, or, of more than
-/// [`LOOKS`], in every minute at others. Returns the rollouts and the devices that gave their place back.
+/// Looks whether the devices that take a place are still in the fleet, and whether those that are counted in a
+/// wave belong there: at all of them, or, of more than [`LOOKS`], in every minute at others. Returns the
+/// rollouts and the devices that gave their place back.
 ///
 /// # Errors
 /// If the store fails; nothing was changed then.
@@ -31,15 +32,15 @@ pub fn look(
     responder: &Responder,
     now: i64,
 ) -> Result<Vec<(String, Imei)>, StoreError> {
+    moved::look(store, responder, now)?;
     if responder.site().is_err() {
         return Ok(Vec::new());
     }
     let mut places = Vec::new();
     store.read(&mut |tx| {
         let taken: u32 = tx.rollouts()?.iter().map(|rollout| rollout.places).sum();
-        let pages = i64::from(taken.div_ceil(LOOKS)).max(1);
-        let page = now.div_euclid(60).rem_euclid(pages);
-        places = tx.places(LOOKS * u32::try_from(page).unwrap_or(0), LOOKS)?;
+        let (offset, limit) = turn(taken, now);
+        places = tx.places(offset, limit)?;
         Ok(())
     })?;
     let (mut missing, mut there): (Vec<_>, Vec<_>) =
@@ -62,14 +63,20 @@ pub fn look(
         for (place, is_missing) in &looks {
             let mut ledger = records.ledger(place.imei, &place.rollout, None, now);
             if outcome::looked_for(&mut ledger, *is_missing, now) {
-                // Nor does it keep a wave closed that it failed in.
-                waves::join(&mut ledger, None);
                 freed.push((place.rollout.clone(), place.imei));
             }
         }
         tx.put(&records.changes())
     })?;
     Ok(freed)
+}
+
+/// Which of that many devices have their turn in this minute: how many come before them, and how many they are.
+pub(super) fn turn(count: u32, now: i64) -> (u32, u32) {
+    let turns = count.div_ceil(LOOKS).clamp(1, 60);
+    let size = count.div_ceil(turns);
+    let turn = now.div_euclid(60).rem_euclid(turns.into());
+    (size * u32::try_from(turn).unwrap_or(0), size)
 }
 
 /// The same for processes that live for one request each: the first one in a minute looks.

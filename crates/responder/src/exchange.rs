@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::decide::{self, Attempt, Skipped, decide};
+use super::moved;
 use super::offer::{Managed, Offer};
 use super::outcome::{self, Ending};
 use super::question::{Kind, NoOffer, Notice, Question, Start};
@@ -188,6 +189,7 @@ fn take_waves(records: &mut Records, imei: Imei, managed: Option<&Managed>, now:
     }
     let (waves, patience) =
         managed.map(|managed| (&*managed.rules.waves, managed.patience())).unwrap_or_default();
+    let patience = patience + moved::NOTICED_SECONDS;
     let ledger = records.ledger(imei, rollout, None, now);
     waves::judge(ledger.rollout, waves, patience, now, ledger.events);
 }
@@ -198,7 +200,7 @@ fn join_wave(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: 
     let Some(device) = records.device(imei) else { return };
     let moves = device.offers.iter().filter_map(|offer| {
         let wave = named.filter(|(rollout, _)| *rollout == offer.rollout).map(|(_, wave)| wave.wave);
-        (offer.wave != wave).then(|| (offer.rollout.clone(), wave))
+        (offer.wave != wave || offer.outside.is_some()).then(|| (offer.rollout.clone(), wave))
     });
     for (rollout, wave) in moves.collect::<Vec<_>>() {
         waves::join(&mut records.ledger(imei, &rollout, None, now), wave);

@@ -26,6 +26,7 @@ pub mod files;
 pub mod fixture;
 
 pub mod message;
+mod moved;
 pub mod offer;
 pub mod operate;
 pub mod outcome;

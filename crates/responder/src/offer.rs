@@ -146,12 +146,11 @@ impl Rules {
         let of_release = rollouts.values().filter(is_same).map(|rollout| rollout.brake);
         let limits = of_release.chain([target.brake]).map(|brake| brake.artifact_faults);
         let own = rollouts.get(&target.rollout);
-        let has_several = |rollout: &&Rollout| {
-            rollout.waves.len() > 1 || rollout.waves.iter().any(|wave| wave.after.is_some())
-        };
         Rules {
             unproven: own.map_or(Limit::DEFAULT, |rollout| rollout.unproven),
-            waves: own.filter(has_several).map_or_else(Vec::new, |rollout| rollout.waves.clone()),
+            waves: own
+                .filter(|own| own.has_several_waves())
+                .map_or_else(Vec::new, |rollout| rollout.waves.clone()),
             artifact_faults: limits.filter(|&limit| limit > 0).min().unwrap_or(0),
             ..Rules::default()
         }

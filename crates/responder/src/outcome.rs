@@ -130,9 +130,6 @@ pub fn free(offer: &mut OfferRecord, rollout: &mut RolloutRecord) {
     (offer.place, offer.missing) = (false, None);
 }
 
-/// How far apart two looks are at which the answer file of a device is missing that has left the fleet.
-const APART_SECONDS: i64 = 3600;
-
 /// Writes down that the answer file of a device which takes a place in the ledger's rollout is there or not.
 /// Returns whether the place was given back.
 pub(super) fn looked_for(ledger: &mut Ledger<'_>, is_missing: bool, now: i64) -> bool {
@@ -143,11 +140,7 @@ pub(super) fn looked_for(ledger: &mut Ledger<'_>, is_missing: bool, now: i64) ->
         offer.missing = None;
         return false;
     }
-    // A step of the clock is no hour.
-    let Some(time) = rollout.clock.steady(now) else { return false };
-    let first = *offer.missing.get_or_insert(time);
-    offer.missing = Some(first.min(time));
-    if time - first < APART_SECONDS {
+    if !rollout.clock.is_seen_again(&mut offer.missing, now) {
         return false;
     }
     free(offer, rollout);

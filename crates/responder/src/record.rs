@@ -158,6 +158,8 @@ pub struct OfferRecord {
     pub missing: Option<i64>,
     /// The wave in which the device is counted: of this rollout only while its answer names it.
     pub wave: Option<u16>,
+    /// When its answer was first seen to name no wave while it was counted in one, in the rollout's time.
+    pub outside: Option<i64>,
 }
 
 impl OfferRecord {
@@ -182,6 +184,7 @@ impl OfferRecord {
             blamed: None,
             missing: None,
             wave: None,
+            outside: None,
         }
     }
 
@@ -301,6 +304,19 @@ impl Clock {
         let heard = self.heard.unwrap_or(now);
         ((now - heard).abs() <= self.patience).then(|| self.time(now))
     }
+
+    /// Keeps in `first` when something was first seen, and says whether it is seen again an hour or more later,
+    /// so that a copy of `out/` which is half made is no reason for anything.
+    pub(super) fn is_seen_again(&self, first: &mut Option<i64>, now: i64) -> bool {
+        // A step of the clock is no hour.
+        let Some(time) = self.steady(now) else { return false };
+        let since = *first.get_or_insert(time);
+        *first = Some(since.min(time));
+        time - since >= Clock::APART_SECONDS
+    }
+
+    /// How far apart two looks are that count as two.
+    const APART_SECONDS: i64 = 3600;
 
     /// Somebody is heard, who asks once in a versionInterval or whose interval is not known. Returns the span
     /// that is left out, if one is.

@@ -6,11 +6,8 @@
 //! open, whatever happens to the counts.
 //!
 //! The number of the devices stands in `otapress.json`, and who left a wave is noticed only when it asks
-//! again, or gives its place back. So a number that falls counts only after [`Managed::patience`]: until then
-//! those who left are still among the verdicts, and a wave would open too early. Who proved the release, left
-//! the fleet and never asks again stays among them.
-//!
-//! [`Managed::patience`]: crate::offer::Managed::patience
+//! again, or when its answer file is looked at ([`crate::moved`]). So a number that falls counts only after a
+//! while: until then those who left are still among the verdicts, and a wave would open too early.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +56,16 @@ impl Waves {
 
     fn get_mut(&mut self, wave: u16) -> &mut WaveRecord {
         self.0.entry(wave).or_default()
+    }
+
+    /// The devices with a verdict in the waves above one wave and up to another. Also in those that are
+    /// published no more: a device that is silent is not moved into the wave that takes their place until its
+    /// answer is looked at.
+    fn verdicts(&self, above: u16, up_to: u16) -> (u32, u32) {
+        let within = self.0.iter().filter(|(name, _)| above < **name && **name <= up_to);
+        within.fold((0, 0), |(good, bad), (_, wave)| {
+            (wave.good.saturating_add(good), wave.bad.saturating_add(bad))
+        })
     }
 
     /// As in a database; `None` if there is nothing to remember.
@@ -120,19 +127,22 @@ impl Shown {
         self.verdicts() >= self.needed(after) && runs
     }
 
-    fn add(&mut self, wave: &WaveRecord) {
-        self.good = self.good.saturating_add(wave.good);
-        self.bad = self.bad.saturating_add(wave.bad);
+    fn add(&mut self, devices: u32, (good, bad): (u32, u32)) {
+        self.good = self.good.saturating_add(good);
+        self.bad = self.bad.saturating_add(bad);
         // Who left is among the verdicts until that is noticed.
-        let devices = wave.devices.max(wave.good.saturating_add(wave.bad));
+        let devices = devices.max(good.saturating_add(bad));
         self.devices = self.devices.saturating_add(devices);
     }
 }
 
 /// What the waves before the `n`th of these have shown.
 pub fn shown_before(rollout: &RolloutRecord, published: &[Wave], n: usize) -> Shown {
-    let mut shown = Shown::default();
-    published.iter().take(n).for_each(|wave| shown.add(&rollout.waves.get(wave.wave)));
+    let (mut shown, mut above) = (Shown::default(), 0);
+    for wave in published.iter().take(n) {
+        shown.add(rollout.waves.get(wave.wave).devices, rollout.waves.verdicts(above, wave.wave));
+        above = wave.wave;
+    }
     shown
 }
 
@@ -240,11 +250,22 @@ pub(super) fn counted<'a, T>(ledger: &mut Ledger<'a>, change: impl FnOnce(&mut L
     value
 }
 
+/// Writes down which wave of the ledger's rollout the device's answer names, where it is counted in one.
+pub(super) fn looked_for(ledger: &mut Ledger<'_>, named: Option<u16>, now: i64) {
+    let clock = ledger.rollout.clock;
+    let Some(offer) = ledger.device.offer_mut(&ledger.rollout.id).filter(|o| o.wave.is_some()) else {
+        return;
+    };
+    if named.is_some() || clock.is_seen_again(&mut offer.outside, now) {
+        join(ledger, named);
+    }
+}
+
 /// Counts the device in that wave of the ledger's rollout, or in none.
 pub(super) fn join(ledger: &mut Ledger<'_>, wave: Option<u16>) {
     counted(ledger, |ledger| {
         let offer = ledger.device.offer_mut(&ledger.rollout.id);
-        offer.into_iter().for_each(|offer| offer.wave = wave);
+        offer.into_iter().for_each(|offer| (offer.wave, offer.outside) = (wave, None));
     });
 }
 

@@ -203,6 +203,11 @@ impl Rollout {
     pub fn wave(&self, name: u16) -> Option<&Wave> {
         self.waves.iter().find(|wave| wave.wave == name)
     }
+
+    /// Whether there is a wave for which others, or their success, are waited for.
+    pub fn has_several_waves(&self) -> bool {
+        self.waves.len() > 1 || self.waves.iter().any(|wave| wave.after.is_some())
+    }
 }
 
 impl Site {

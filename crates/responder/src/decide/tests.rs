@@ -203,6 +203,7 @@ fn an_offer_is_recorded() {
             blamed: None,
             missing: None,
             wave: None,
+            outside: None,
         })
     );
     assert_eq!(kinds(&decision), [EventKind::Offered]);

@@ -35,6 +35,7 @@ fn offered() -> DeviceRecord {
         blamed: None,
         missing: None,
         wave: None,
+        outside: None,
     });
     device
 }

@@ -26,7 +26,10 @@ pub use forgetting::{
     numbers_are_never_given_twice, old_events_are_forgotten_in_their_time, unknown_devices_are_bounded,
     unknown_devices_are_forgotten, what_a_reader_has_not_read_is_kept,
 };
-pub use places::{places_come_in_pages, who_left_gives_one_place_back_among_many};
+pub use places::{
+    members_of_waves_come_in_pages, places_come_in_pages, who_left_a_wave_is_counted_there_no_more,
+    who_left_gives_one_place_back_among_many,
+};
 pub use rollouts::{
     a_fault_in_one_channel_stops_its_release_everywhere,
     a_release_that_was_halted_a_month_ago_is_offered_at_once,
@@ -60,7 +63,8 @@ macro_rules! conformance {
             the_brake_holds_among_many, a_result_is_recorded_once_among_many,
             settings_are_confirmed_once_among_many, events_are_never_seen_before_lower_ones,
             what_was_put_is_read_in_the_same_transaction, everything_is_copied_to_and_fro,
-            places_come_in_pages, who_left_gives_one_place_back_among_many,
+            members_of_waves_come_in_pages, places_come_in_pages, who_left_a_wave_is_counted_there_no_more,
+            who_left_gives_one_place_back_among_many,
             old_events_are_forgotten_in_their_time, what_a_reader_has_not_read_is_kept,
             numbers_are_never_given_twice, unknown_devices_are_forgotten,
             a_fault_in_one_channel_stops_its_release_everywhere,
@@ -106,6 +110,7 @@ fn offer(rollout: &str, at: i64) -> OfferRecord {
         blamed: Some(2),
         missing: Some(at + 400),
         wave: Some(500),
+        outside: Some(at + 500),
     }
 }
 
@@ -141,6 +146,7 @@ fn full_device(n: usize) -> DeviceRecord {
                 blamed: None,
                 missing: None,
                 wave: None,
+                outside: None,
                 ..offer("old/0.9.1", NOW - 3)
             },
         ],

@@ -244,6 +244,12 @@ pub trait Tx {
     /// The places that rollouts count, by rollout and IMEI: up to `limit`, without the first `offset`.
     fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<Place>, StoreError>;
 
+    /// How many devices are counted in waves of a rollout.
+    fn member_count(&mut self, rollout: &str) -> Result<u32, StoreError>;
+
+    /// The devices that are counted in waves of a rollout, by IMEI: up to `limit`, without the first `offset`.
+    fn members(&mut self, rollout: &str, offset: u32, limit: u32) -> Result<Vec<Member>, StoreError>;
+
     /// Up to `limit` unknown devices, the last heard of first.
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError>;
 
@@ -307,6 +313,17 @@ pub struct Place {
     pub imei: Imei,
     /// When its answer file was first missed, in the rollout's time.
     pub missing: Option<i64>,
+}
+
+/// A device that is counted in a wave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The device.
+    pub imei: Imei,
+    /// The wave.
+    pub wave: u16,
+    /// When its answer was first seen to name none, in the rollout's time.
+    pub outside: Option<i64>,
 }
 
 /// How many offers a channel made in a minute.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
+use super::{Member, Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
 use crate::record::{
     ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, Refusal, ReleaseRecord, RolloutRecord,
     UnknownRecord, Verdict,
@@ -26,7 +26,7 @@ macro_rules! columns {
     };
     (offers) => {
         "rollout, target, attempts, at, reported, deadline, until, answered, code, verdict, artifact_fault, \
-         epoch, place, proven, since, blamed, missing, wave"
+         epoch, place, proven, since, blamed, missing, wave, outside"
     };
     (rollouts) => {
         "id, brake_artifact_faults, brake_failures_bp, brake_after, epoch, offered, succeeded, failed, \
@@ -138,7 +138,7 @@ impl Rows<'_> {
 
     fn put_offer(&self, imei: Imei, o: &OfferRecord) -> Result<(), StoreError> {
         self.execute(
-            "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             params![
                 imei.to_string(),
                 o.rollout,
@@ -159,6 +159,7 @@ impl Rows<'_> {
                 o.blamed,
                 o.missing,
                 o.wave,
+                o.outside,
             ],
         )
     }
@@ -373,6 +374,20 @@ impl Tx for Rows<'_> {
         self.all(sql, [limit, offset], |row| {
             let row = &mut Columns::of(row);
             Ok(Place { rollout: row.get()?, imei: row.text_there(parse)?, missing: row.get()? })
+        })
+    }
+
+    fn member_count(&mut self, rollout: &str) -> Result<u32, StoreError> {
+        let sql = "SELECT count(*) FROM offers WHERE rollout = ? AND wave IS NOT NULL";
+        Ok(self.one(sql, [rollout], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    fn members(&mut self, rollout: &str, offset: u32, limit: u32) -> Result<Vec<Member>, StoreError> {
+        let sql = "SELECT imei, wave, outside FROM offers WHERE rollout = ? AND wave IS NOT NULL \
+             ORDER BY imei LIMIT ? OFFSET ?";
+        self.all(sql, params![rollout, limit, offset], |row| {
+            let row = &mut Columns::of(row);
+            Ok(Member { imei: row.text_there(parse)?, wave: row.get()?, outside: row.get()? })
         })
     }
 

@@ -145,6 +145,8 @@ const MIGRATIONS: &[&str] = &[
 ",
     "
     ALTER TABLE offers ADD COLUMN wave INTEGER;
+    ALTER TABLE offers ADD COLUMN outside INTEGER;
+    CREATE INDEX offers_wave ON offers (rollout, imei) WHERE wave IS NOT NULL;
     ALTER TABLE rollouts ADD COLUMN waves TEXT;
 ",
 ];

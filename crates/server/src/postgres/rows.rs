@@ -11,7 +11,7 @@ use otapress_responder::record::{
     ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
     ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
-use otapress_responder::store::{Place, Rate, Standing};
+use otapress_responder::store::{Member, Place, Rate, Standing};
 use otapress_responder::waves::Waves;
 
 /// What was read, or which value is none of ours.
@@ -22,7 +22,7 @@ fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Read<T> {
 }
 
 /// A BIGINT that must fit a narrower type.
-fn number<T: TryFrom<i64>>(row: &Row, column: &str) -> Read<T> {
+pub(super) fn number<T: TryFrom<i64>>(row: &Row, column: &str) -> Read<T> {
     optional(row, column)?.ok_or_else(|| format!("no {column}"))
 }
 
@@ -55,6 +55,11 @@ pub(super) fn imei(row: &Row) -> Read<Imei> {
 /// A place that a device takes.
 pub(super) fn place(row: &Row) -> Read<Place> {
     Ok(Place { rollout: get(row, "rollout")?, imei: imei(row)?, missing: get(row, "missing")? })
+}
+
+/// A device that is counted in a wave.
+pub(super) fn member(row: &Row) -> Read<Member> {
+    Ok(Member { imei: imei(row)?, wave: number(row, "wave")?, outside: get(row, "outside")? })
 }
 
 /// A rollout and a device that is overdue in it.
@@ -134,6 +139,7 @@ pub(super) fn offer(row: &Row) -> Read<(Imei, OfferRecord)> {
         blamed: optional(row, "blamed")?,
         missing: get(row, "missing")?,
         wave: optional(row, "wave")?,
+        outside: get(row, "outside")?,
     };
     Ok((imei(row)?, offer))
 }

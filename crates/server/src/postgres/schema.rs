@@ -139,7 +139,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
         JOIN rollouts r ON r.id = o.rollout AND r.epoch = o.epoch WHERE o.artifact_fault GROUP BY o.target;
 "#,
     r#"
-    ALTER TABLE offers ADD COLUMN wave BIGINT;
+    ALTER TABLE offers ADD COLUMN wave BIGINT, ADD COLUMN outside BIGINT;
+    CREATE INDEX offers_wave ON offers (rollout, imei) WHERE wave IS NOT NULL;
     ALTER TABLE rollouts ADD COLUMN waves TEXT;
 "#,
 ];

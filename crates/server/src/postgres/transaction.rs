@@ -15,7 +15,9 @@ use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
 use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
-use otapress_responder::store::{Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
+use otapress_responder::store::{
+    Member, Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour,
+};
 
 /// A device by its IMEI.
 const DEVICE: &str = "SELECT * FROM devices WHERE imei = $1";
@@ -315,6 +317,17 @@ impl Tx for Transaction<'_> {
         let sql = "SELECT o.rollout, o.imei, o.missing FROM rollouts r JOIN offers o ON o.rollout = r.id \
              AND o.epoch = r.epoch WHERE o.place ORDER BY o.rollout, o.imei LIMIT $1 OFFSET $2";
         self.all(sql, &[&i64::from(limit), &i64::from(offset)], rows::place)
+    }
+
+    fn member_count(&mut self, rollout: &str) -> Result<u32, StoreError> {
+        let sql = "SELECT count(*) AS members FROM offers WHERE rollout = $1 AND wave IS NOT NULL";
+        Ok(self.all(sql, &[&rollout], |row| rows::number(row, "members"))?.pop().unwrap_or(0))
+    }
+
+    fn members(&mut self, rollout: &str, offset: u32, limit: u32) -> Result<Vec<Member>, StoreError> {
+        let sql = "SELECT imei, wave, outside FROM offers WHERE rollout = $1 AND wave IS NOT NULL \
+             ORDER BY imei LIMIT $2 OFFSET $3";
+        self.all(sql, &[&rollout, &i64::from(limit), &i64::from(offset)], rows::member)
     }
 
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError> {

@@ -7,7 +7,7 @@ use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
 use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
-use otapress_responder::store::{Place, Rate, UNKNOWN_LIMIT, minutes_of_hour};
+use otapress_responder::store::{Member, Place, Rate, UNKNOWN_LIMIT, minutes_of_hour};
 
 /// All records.
 #[derive(Clone, Debug, Default)]
@@ -295,6 +295,17 @@ impl Tables {
             .collect();
         places.sort_by_cached_key(|place| (place.rollout.clone(), place.imei.to_string()));
         places
+    }
+
+    /// The devices that are counted in waves of a rollout, by IMEI.
+    pub(super) fn members(&self, rollout: &str) -> Vec<Member> {
+        let member = |device: &DeviceRecord| {
+            let offer = device.offer(rollout)?;
+            Some(Member { imei: device.imei, wave: offer.wave?, outside: offer.outside })
+        };
+        let mut members: Vec<_> = self.devices.values().filter_map(member).collect();
+        members.sort_by_cached_key(|member| member.imei.to_string());
+        members
     }
 
     pub(super) fn offers_in_hour(&self, channel: &str, now: i64) -> u32 {

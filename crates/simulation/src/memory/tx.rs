@@ -9,7 +9,7 @@ use otapress_responder::record::{
     Verdict,
 };
 use otapress_responder::records::{Changes, Keys, Records};
-use otapress_responder::store::{Place, Rate, Standing, StoreError, Tx};
+use otapress_responder::store::{Member, Place, Rate, Standing, StoreError, Tx};
 
 pub(super) struct Rows<'a> {
     tables: &'a mut Tables,
@@ -85,6 +85,15 @@ impl Tx for Rows<'_> {
 
     fn places(&mut self, offset: u32, limit: u32) -> Result<Vec<Place>, StoreError> {
         Ok(self.tables.places().into_iter().skip(offset as usize).take(limit as usize).collect())
+    }
+
+    fn member_count(&mut self, rollout: &str) -> Result<u32, StoreError> {
+        Ok(u32::try_from(self.tables.members(rollout).len()).unwrap_or(u32::MAX))
+    }
+
+    fn members(&mut self, rollout: &str, offset: u32, limit: u32) -> Result<Vec<Member>, StoreError> {
+        let members = self.tables.members(rollout).into_iter();
+        Ok(members.skip(offset as usize).take(limit as usize).collect())
     }
 
     fn unknowns(&mut self, limit: u32) -> Result<Vec<UnknownRecord>, StoreError> {

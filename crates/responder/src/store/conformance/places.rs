@@ -4,7 +4,8 @@ use super::{Subject, full_device, id, many, read, write};
 use crate::departed::look;
 use crate::fixture::{NOW, OneByOne as _, Out, aimed, check, is_upgrade, target};
 use crate::record::{EventKind, RolloutRecord};
-use crate::store::Place;
+use crate::store::{Member, Place};
+use otapress_core::wire::{Limit, Target, Wave};
 
 pub fn places_come_in_pages<S: Subject>() {
     let subject = S::new();
@@ -21,6 +22,38 @@ pub fn places_come_in_pages<S: Subject>() {
     assert_eq!(read(&mut *store, |tx| tx.places(0, 9)), [place(0), place(1), place(2)]);
     assert_eq!(read(&mut *store, |tx| tx.places(1, 1)), [place(1)]);
     assert_eq!(read(&mut *store, |tx| tx.places(3, 9)), []);
+}
+
+pub fn members_of_waves_come_in_pages<S: Subject>() {
+    let subject = S::new();
+    let mut store = subject.open();
+    write(&mut *store, |tx| (0..3).try_for_each(|n| tx.put_device(&full_device(n))));
+    let outside = full_device(0).offers[0].outside;
+    let member = |n| Member { imei: id(n), wave: 500, outside };
+    assert_eq!(read(&mut *store, |tx| tx.member_count("next/0.10.66")), 3);
+    assert_eq!(read(&mut *store, |tx| tx.members("next/0.10.66", 0, 9)), [member(0), member(1), member(2)]);
+    assert_eq!(read(&mut *store, |tx| tx.members("next/0.10.66", 1, 1)), [member(1)]);
+    assert_eq!(read(&mut *store, |tx| tx.members("next/0.10.66", 3, 9)), []);
+    assert_eq!(
+        read(&mut *store, |tx| Ok((tx.member_count("old/0.9.1")?, tx.members("x/1", 0, 9)?))),
+        (0, vec![])
+    );
+}
+
+pub fn who_left_a_wave_is_counted_there_no_more<S: Subject>() {
+    let (subject, out) = (S::new(), Out::new());
+    let mut store = subject.open();
+    let wave = |wave, devices| Wave { wave, devices, at: None, after: None };
+    out.expect_waves("next/0.10.66", vec![wave(500, 2), wave(10_000, 0)], Limit::DEFAULT);
+    (0..3).for_each(|n| out.publish(n, &aimed(Target { wave: Some(500), ..target("0.10.66") })));
+    let responder = out.responder();
+    (0..3).for_each(|n| assert!(!is_upgrade(&check(&responder, &mut *store, n, "0.10.66", NOW))));
+    std::fs::remove_file(out.answer(1)).unwrap();
+    let mut good = |at| {
+        many(&subject, |_, store| look(store, &responder, at).unwrap());
+        read(&mut *store, |tx| tx.rollout("next/0.10.66")).waves.get(500).good
+    };
+    assert_eq!([good(NOW + 60), good(NOW + 3659), good(NOW + 3660), good(NOW + 9000)], [3, 3, 2, 2]);
 }
 
 pub fn who_left_gives_one_place_back_among_many<S: Subject>() {

@@ -127,6 +127,7 @@ fn offer_in(row: &mut Columns<'_>) -> rusqlite::Result<OfferRecord> {
         blamed: row.get()?,
         missing: row.get()?,
         wave: row.get()?,
+        outside: row.get()?,
     })
 }
 
