@@ -1,5 +1,6 @@
-//! The limit of unproven devices with real programs, which are killed at random: whichever of them answers,
-//! it is never exceeded by one device, and everybody who comes back gets the release.
+//! The limit of unproven devices, and waves that open by success, with real programs that are killed at random:
+//! whichever of them answers, the limit is never exceeded by one device, no wave opens early or twice, and
+//! everybody who comes back gets the release.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,9 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use otapress_responder::record::RolloutRecord;
-use otapress_responder::store::Store;
+use otapress_core::id::Imei;
+use otapress_core::out;
+use otapress_core::wire::AnswerFile;
+use otapress_responder::record::{EventKind, RolloutRecord};
 use otapress_responder::store::sqlite::SqliteStore;
+use otapress_responder::store::{Store, StoreError, Tx};
 use otapress_server::location::Location;
 use otapress_server::postgres::{PostgresStore, Server};
 
@@ -32,9 +36,16 @@ fn imei(n: usize) -> String {
     format!("35209900176{n:04}")
 }
 
-fn fleet() -> Fleet {
+/// Each wave waits until six of ten devices before it have proven the release.
+const WAVES: &str = "{
+    release: 0.10.66, unproven: unlimited,
+    rollout: [{ percent: 30% }, { percent: 60%, after: { success: 100%, reached: 60% } },
+      { percent: 100%, after: { success: 100%, reached: 60% } }] }";
+
+fn fleet(next: &str) -> Fleet {
     let devices: String = (0..DEVICES).map(|n| format!("  d{n}: {{ imei: \"{}\" }}\n", imei(n))).collect();
-    let fleet = Fleet::new(&YAML.replace("  dev1: { imei: \"352099001761481\" }\n", &devices));
+    let yaml = YAML.replace("  dev1: { imei: \"352099001761481\" }\n", &devices);
+    let fleet = Fleet::new(&yaml.replace("{ next: 0.10.66 }", &format!("{{ next: {next} }}")));
     assert!(fleet.run(&["build"]).status.success());
     fleet
 }
@@ -52,7 +63,36 @@ fn chance(below: u64) -> u64 {
 struct Seen {
     /// They were told, and have not reported since.
     waiting: BTreeSet<usize>,
+    /// Those that may have been heard to run the release.
+    proven: BTreeSet<usize>,
     finished: usize,
+}
+
+impl Seen {
+    /// What must hold whenever a device is told.
+    fn hold(&self, n: usize, promise: &Promise) {
+        match promise {
+            Promise::Limit => {
+                let waiting = &self.waiting;
+                assert!(waiting.len() <= PLACES, "{waiting:?} were told, and only {PLACES} may be");
+            }
+            Promise::Waves(waves) => {
+                for wave in waves.iter().filter(|wave| **wave < waves[n]) {
+                    let before: BTreeSet<_> = (0..DEVICES).filter(|n| waves[*n] <= *wave).collect();
+                    let proven = before.intersection(&self.proven).count();
+                    assert!(proven * 10 >= before.len() * 6, "{n} was told; {proven} of {before:?} run it");
+                }
+            }
+        }
+    }
+}
+
+/// What the responders promise together.
+enum Promise {
+    /// So many are unproven at most.
+    Limit,
+    /// The wave of each device, none of which opens before those before it have shown enough.
+    Waves(Vec<u16>),
 }
 
 /// The responders: three that serve, and if the records are in a directory programs that live for one
@@ -61,6 +101,7 @@ struct Responders<'a> {
     fleet: &'a Fleet,
     state: String,
     with_cgi: bool,
+    promise: Promise,
     addresses: Mutex<Vec<SocketAddr>>,
     lost: AtomicUsize,
 }
@@ -136,13 +177,15 @@ impl Responders<'_> {
                 }
                 let mut known = seen.lock().unwrap();
                 known.waiting.insert(n);
-                let waiting = &known.waiting;
-                assert!(waiting.len() <= PLACES, "{waiting:?} were told, and only {PLACES} may be");
+                known.hold(n, &self.promise);
                 drop(known);
                 if n >= SILENT {
                     thread::sleep(Duration::from_millis(20 + chance(60)));
                     // From now on it may have been heard.
-                    seen.lock().unwrap().waiting.remove(&n);
+                    let mut known = seen.lock().unwrap();
+                    known.waiting.remove(&n);
+                    known.proven.insert(n);
+                    drop(known);
                     while self.check(n, "0.10.66").is_none() {}
                 }
                 seen.lock().unwrap().finished += 1;
@@ -153,7 +196,7 @@ impl Responders<'_> {
     }
 }
 
-fn rollout(state: &str) -> RolloutRecord {
+fn read<T>(state: &str, work: impl Fn(&mut dyn Tx) -> Result<T, StoreError>) -> T {
     let mut store: Box<dyn Store> = match Location::parse(state.into()).unwrap() {
         Location::Directory(state) => Box::new(SqliteStore::open_read_only(&state, PATIENCE).unwrap()),
         Location::Postgres(url) => {
@@ -161,20 +204,20 @@ fn rollout(state: &str) -> RolloutRecord {
             Box::new(PostgresStore::open_read_only(&server).unwrap().unwrap())
         }
     };
-    let mut rollout = None;
-    store
-        .read(&mut |tx| {
-            rollout = Some(tx.rollout("next/0.10.66")?);
-            Ok(())
-        })
-        .unwrap();
-    rollout.unwrap()
+    let mut found = None;
+    store.read(&mut |tx| work(tx).map(|value| found = Some(value))).unwrap();
+    found.unwrap()
 }
 
-fn the_limit_holds(fleet: &Fleet, state: String, with_cgi: bool) {
+fn rollout(state: &str) -> RolloutRecord {
+    read(state, |tx| tx.rollout("next/0.10.66"))
+}
+
+/// Lets all devices upgrade while the responders are killed.
+fn promise_is_kept(promise: Promise, fleet: &Fleet, state: String, with_cgi: bool) {
     let _heavy = heavy();
     let (addresses, lost) = (Mutex::default(), AtomicUsize::new(0));
-    let responders = Responders { fleet, state, with_cgi, addresses, lost };
+    let responders = Responders { fleet, state, with_cgi, promise, addresses, lost };
     let instances: Vec<_> = (0..3).map(|_| responders.serve()).collect();
     *responders.addresses.lock().unwrap() = instances.iter().map(|instance| instance.address).collect();
     let (seen, is_over, begin) = (Mutex::new(Seen::default()), AtomicBool::new(false), Instant::now());
@@ -205,15 +248,41 @@ fn the_limit_holds(fleet: &Fleet, state: String, with_cgi: bool) {
 
 #[test]
 fn three_responders_on_one_postgresql_keep_the_limit_while_they_are_killed() {
-    let fleet = fleet();
-    the_limit_holds(&fleet, Postgres::shared().database(), false);
+    let fleet = fleet("0.10.66");
+    promise_is_kept(Promise::Limit, &fleet, Postgres::shared().database(), false);
 }
 
 #[test]
 fn responders_and_cgi_programs_on_one_sqlite_keep_the_limit_while_they_are_killed() {
-    let fleet = fleet();
+    let fleet = fleet("0.10.66");
     let state = fleet.path("state").to_str().unwrap().to_owned();
-    the_limit_holds(&fleet, state, true);
+    promise_is_kept(Promise::Limit, &fleet, state, true);
+}
+
+fn waves_open_once(fleet: &Fleet, state: String, with_cgi: bool) {
+    let wave = |n: usize| {
+        let imei: Imei = imei(n).parse().unwrap();
+        let answer = std::fs::read(out::answer_file(&fleet.path("out"), imei)).unwrap();
+        AnswerFile::parse(&answer).unwrap().offer.target.unwrap().wave.unwrap()
+    };
+    let waves: Vec<_> = (0..DEVICES).map(wave).collect();
+    let several: BTreeSet<_> = waves.iter().copied().collect();
+    assert_eq!(several, BTreeSet::from([3_000, 6_000, 10_000]));
+    promise_is_kept(Promise::Waves(waves), fleet, state.clone(), with_cgi);
+    let opened = read(&state, |tx| tx.events_of_kinds(&[EventKind::WaveOpened], 0, 9));
+    assert_eq!(opened.len(), 2, "each once: {opened:?}");
+}
+
+#[test]
+fn three_responders_on_one_postgresql_open_each_wave_once_while_they_are_killed() {
+    waves_open_once(&fleet(WAVES), Postgres::shared().database(), false);
+}
+
+#[test]
+fn responders_and_cgi_programs_on_one_sqlite_open_each_wave_once_while_they_are_killed() {
+    let fleet = fleet(WAVES);
+    let state = fleet.path("state").to_str().unwrap().to_owned();
+    waves_open_once(&fleet, state, true);
 }
 
 /// A fault in one channel stops the release in all of them, and for pinned devices, on every responder.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use otapress::report::status::gate::Gate;
 use otapress::report::status::summary::Summary;
-use otapress::report::status::{json, prometheus, text};
+use otapress::report::status::{html, json, prometheus, text};
 use otapress_responder::record::EventKind;
 
 use crate::support::process::YAML;
@@ -34,7 +34,7 @@ fn story() -> Story {
 
 /// What is said at a stage.
 fn said(story: &mut Story, stage: &str, now: i64) -> String {
-    let (fleet, status, _) = story.at(now);
+    let (fleet, status, changes) = story.at(now);
     let summary = Summary::of_all(&fleet, &status);
     let mut said = format!("## {stage}\n\n{}", text::summary(&fleet, &status, &summary));
     let gate = Gate {
@@ -50,6 +50,11 @@ fn said(story: &mut Story, stage: &str, now: i64) -> String {
     for wave in answer["rollouts"][0]["waves"].as_array().unwrap() {
         let fields = ["open", "opened", "waits", "missing"].map(|field| &wave[field]);
         let _ = write!(said, "\n{}", serde_json::json!(fields));
+    }
+    let pages = html::pages(&fleet, &status, &summary, changes.all()).unwrap();
+    let page = String::from_utf8(pages.into_iter().find(|page| page.name == html::INDEX).unwrap().content);
+    for cell in page.unwrap().split("<td>").filter(|cell| cell.contains("missing: ")) {
+        let _ = write!(said, "\non the page: {}", cell.split("</td>").next().unwrap());
     }
     let metrics = prometheus::metrics(&status, &summary);
     let open = metrics.lines().filter(|line| line.starts_with("otapress_rollout_wave_open{"));

@@ -12,7 +12,7 @@ use super::service::Responder;
 use crate::store::{Durability, Store, StoreError};
 use otapress_core::id::Imei;
 
-/// How many devices are looked at in a minute; of more than can have their turn within an hour so, more.
+/// How many devices are looked at in a minute; more, where not all would have their turn within an hour.
 pub const LOOKS: u32 = 1_000;
 
 /// The cursor that keeps the minute of the last look of [`look_in_passing`].
@@ -21,8 +21,8 @@ pub(super) const CURSOR: &str = "looks";
 /// How far clocks of hosts may differ, in minutes.
 const SKEW_MINUTES: i64 = 5;
 
-/// Looks whether the devices that take a place are still in the fleet, and whether those that are counted in a
-/// wave belong there: at all of them, or, of more than [`LOOKS`], in every minute at others. Returns the
+/// Looks whether the devices that take a place are still in the fleet, and whether those that are counted in
+/// a wave belong there: at all of them, or, of more than [`LOOKS`], in every minute at others. Returns the
 /// rollouts and the devices that gave their place back.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub fn look(
     Ok(freed)
 }
 
-/// Which of that many devices have their turn in this minute: how many come before them, and how many they are.
+/// The devices of that many that have their turn in this minute: how many come before them, and their number.
 pub(super) fn turn(count: u32, now: i64) -> (u32, u32) {
     let turns = count.div_ceil(LOOKS).clamp(1, 60);
     let size = count.div_ceil(turns);

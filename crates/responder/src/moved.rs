@@ -13,7 +13,7 @@ use super::service::Responder;
 use super::waves;
 use crate::store::{Durability, Store, StoreError};
 
-/// The longest time until a device that left its wave is counted there no more, in which the rollout's devices
+/// The longest time until a device that left its wave is counted there no more, while others of its rollout
 /// ask: all have their turn within an hour, and twice.
 pub(super) const NOTICED_SECONDS: i64 = 2 * 3600;
 

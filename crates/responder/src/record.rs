@@ -305,8 +305,8 @@ impl Clock {
         ((now - heard).abs() <= self.patience).then(|| self.time(now))
     }
 
-    /// Keeps in `first` when something was first seen, and says whether it is seen again an hour or more later,
-    /// so that a copy of `out/` which is half made is no reason for anything.
+    /// Keeps in `first` when something was first seen, and says whether it is seen again an hour or more
+    /// later, so that a copy of `out/` which is half made is no reason for anything.
     pub(super) fn is_seen_again(&self, first: &mut Option<i64>, now: i64) -> bool {
         // A step of the clock is no hour.
         let Some(time) = self.steady(now) else { return false };

@@ -119,7 +119,7 @@ impl Wait {
         let is_counted = |device: &DeviceStatus| {
             let offer = device.record.as_ref().and_then(|device| device.offer(&record.id));
             let wave = offer.and_then(|offer| waves::has_verdict(offer, record));
-            wave.is_some_and(|wave| before.iter().any(|before| before.wave == wave))
+            wave.zip(before.last()).is_some_and(|(wave, last)| wave <= last.wave)
         };
         let is_before = |device: &&DeviceStatus| match device.assignment.rule {
             Rule::Inside { wave, .. } => device.rollout == Some(place) && wave < n,

@@ -247,7 +247,8 @@ pub trait Tx {
     /// How many devices are counted in waves of a rollout.
     fn member_count(&mut self, rollout: &str) -> Result<u32, StoreError>;
 
-    /// The devices that are counted in waves of a rollout, by IMEI: up to `limit`, without the first `offset`.
+    /// The devices that are counted in waves of a rollout, by IMEI: up to `limit`, without the first
+    /// `offset`.
     fn members(&mut self, rollout: &str, offset: u32, limit: u32) -> Result<Vec<Member>, StoreError>;
 
     /// Up to `limit` unknown devices, the last heard of first.

@@ -45,14 +45,15 @@ const DEVICES: &str = "INSERT INTO devices (imei, client, first_seen, last_seen,
 const OFFERS: &str = "INSERT INTO offers (imei, rollout, target, attempts, at, reported, deadline, until, \
     answered, code, \
      verdict, artifact_fault, epoch, place, proven, since, blamed, missing, wave, outside) SELECT * \
-     FROM      unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], \
+     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], \
      $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], \
      $14::boolean[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], \
-     $20::bigint[]) ON CONFLICT (imei, rollout) DO UPDATE SET target = excluded.target, attempts = excluded.attempts, at = excluded.at, \
-     reported = excluded.reported, deadline = excluded.deadline, until = excluded.until, answered = \
-     excluded.answered, code = excluded.code, verdict = excluded.verdict, artifact_fault = \
-     excluded.artifact_fault, epoch = excluded.epoch, place = excluded.place, proven = excluded.proven, \
-     since = excluded.since, blamed = excluded.blamed, missing = excluded.missing, wave = excluded.wave, \
+     $20::bigint[]) ON CONFLICT (imei, rollout) DO UPDATE SET target = excluded.target, \
+     attempts = excluded.attempts, at = excluded.at, reported = excluded.reported, \
+     deadline = excluded.deadline, until = excluded.until, answered = excluded.answered, \
+     code = excluded.code, verdict = excluded.verdict, artifact_fault = excluded.artifact_fault, \
+     epoch = excluded.epoch, place = excluded.place, proven = excluded.proven, since = excluded.since, \
+     blamed = excluded.blamed, missing = excluded.missing, wave = excluded.wave, \
      outside = excluded.outside";
 
 /// Rollouts.

@@ -19,6 +19,7 @@ use super::records::Change;
 use super::summary::{RolloutSummary, Summary};
 use super::time::{moment, span};
 use super::{State, Status, history};
+use crate::report::words::{NAMED, few};
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
 use otapress_responder::offer::{is_open, opens_at};
@@ -104,7 +105,7 @@ fn values(fleet: &Fleet, status: &Status, summary: &Summary, changes: &[Change])
         "contact": summary.last_contact.map(|last| span(status.now - last)),
         "tiles": tiles(summary),
         "bar": bar(&|state| summary.in_state(state), summary.devices),
-        "rollouts": summary.rollouts.iter().map(|counts| rollout(status, counts)).collect::<Vec<_>>(),
+        "rollouts": summary.rollouts.iter().map(|counts| rollout(fleet, status, counts)).collect::<Vec<_>>(),
         "failures": failures(status, summary),
         "charts": chart::charts(fleet, status, changes, &history::beginning(status), &versions, &marks),
         "versions": chart::shares(summary, &versions),
@@ -178,7 +179,7 @@ fn tiles(summary: &Summary) -> Vec<Value> {
     ]
 }
 
-fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
+fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> Value {
     let rollout = &status.rollouts[counts.place];
     let record = &rollout.record;
     let now = status.now;
@@ -208,7 +209,10 @@ fn rollout(status: &Status, counts: &RolloutSummary) -> Value {
                 (None, Some(at)) => format!("open for {}", span(now - at)),
                 (None, None) => "open".into(),
             };
+            let missing =
+                wave.wait.map_or_else(Vec::new, |wait| wait.missing(fleet, status, counts.place, n));
             json!({
+                "missing": few(&missing, NAMED),
                 "n": n + 1, "percent": wave.percent.to_string(), "open": wave.is_open(), "opens": opens,
                 "at": at.map(moment), "devices": wave.devices, "current": wave.current, "failed": wave.failed,
                 "good": percent(wave.current, wave.devices), "bad": percent(wave.failed, wave.devices),
