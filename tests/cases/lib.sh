@@ -1,6 +1,6 @@
 # Sourced by each run.sh, which shows a fault that otapress had. B is the folder with otapress and otapress-cgi, JARS that with the two
 # sample JARs of the repository. A run.sh exits with 0 while the fault is there, with 1 when it is gone, and with 2 where it cannot be
-# tried. `make cases` runs them all.
+# tried. `make cases` runs them all. The tests of the project that hold the same are named behind `Held by`.
 set -u
 : "${B:?folder with otapress and otapress-cgi}" "${JARS:?folder with the sample JARs}"
 export PATH=$B:$PATH TZ=UTC LC_ALL=C.UTF-8

@@ -1,6 +1,7 @@
 #!/bin/bash
 . "$(dirname "$0")/../lib.sh"
 # A PostgreSQL database in LATIN1 (the default of an old cluster): accepted at start, then no offer can be recorded.
+# Held by `server::postgres::tests::a_database_of_another_encoding_is_refused_by_its_name`.
 PGB=${PGB:-$(ls -d /usr/lib/postgresql/*/bin | tail -1)}; [ -x $PGB/initdb ] && [ $(id -u) = 0 ] || skip "needs postgresql and root"
 chmod 755 "$W"; install -d -o postgres pg; as() { setpriv --reuid=postgres --regid=postgres --clear-groups env LC_ALL=C "$@"; }
 as $PGB/initdb -D pg/d -A trust -E UTF8 --no-locale -N >pg.log || exit 2

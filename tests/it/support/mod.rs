@@ -10,6 +10,7 @@ pub mod host_check;
 pub mod hosted;
 pub mod hosts;
 pub mod jar;
+pub mod json_schema;
 pub mod mosquitto;
 pub mod ports;
 pub mod postgres;

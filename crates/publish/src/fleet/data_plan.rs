@@ -23,7 +23,9 @@ pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> (Option<DataPlan>, Us
     let Some(mut fields) = reader.fields(node, keys::DATA_PLAN, "`dataPlan`", at) else {
         return (None, usage);
     };
-    let per_megabyte = fields.take("perMegabyte").and_then(|node| reader.decimal(node, "perMegabyte"));
+    let mut decimal = |name, max, wants| reader.decimal(fields.take(name)?, name, max, wants);
+    let per_megabyte = decimal("perMegabyte", u32::MAX, "a number, such as `0.20`");
+    let hours = decimal("drivingHours", 24, "hours a day, up to 24");
     let currency = fields.take("currency").and_then(|node| {
         let text = reader.text(node, "`currency`")?;
         let is_code = text.text.len() == 3 && text.text.bytes().all(|b| b.is_ascii_uppercase());
@@ -33,15 +35,7 @@ pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> (Option<DataPlan>, Us
         is_code.then_some(text.text)
     });
     let per_device = fields.take("perDevice").and_then(|node| reader.size(node, "perDevice"));
-    if let Some(node) = fields.take("drivingHours") {
-        let span = node.span;
-        let hours = reader.decimal(node, "drivingHours").unwrap_or(usage.driving_hours);
-        if hours > 24.0 {
-            let text = super::raw::Text { text: hours.to_string().into(), span };
-            reader.bad_value(&text, "`drivingHours`", "hours a day, up to 24");
-        }
-        usage.driving_hours = hours;
-    }
+    usage.driving_hours = hours.unwrap_or(usage.driving_hours);
     if let Some(node) = fields.take("messageBytes") {
         let bytes = reader.number(node, "`messageBytes`", 1, 100_000);
         usage.message_bytes = bytes.unwrap_or(usage.message_bytes);

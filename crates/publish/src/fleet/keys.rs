@@ -8,22 +8,28 @@
 pub enum Shape {
     /// Any text.
     Text,
-    /// A text of this form (a regular expression of JSON Schema).
+    /// A text of this form (a regular expression of JSON Schema), which no number has.
     Pattern(&'static str),
-    /// A text of digits or a version, which YAML may read as a number.
-    Digits(&'static str),
+    /// A text of this form, if YAML does not read it as a number or a truth value.
+    Form(&'static str),
+    /// A version, which YAML may read as a number.
+    Version,
+    /// The digits of an IMEI.
+    Imei,
     /// `true` or `false`.
     Bool,
     /// A whole number from the first to the second, both included.
     Number(u32, u32),
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A number of any kind that is not negative.
-    Decimal,
-    /// A list of texts.
-    Texts,
-    /// A list of days of the week.
-    Days,
+    /// A number of any kind that is not negative and at most this.
+    Decimal(u32),
+    /// A list.
+    List(&'static Shape),
+    /// A list with something in it.
+    Some(&'static Shape),
+    /// A day of the week.
+    Day,
     /// A mapping with the keys of a table.
     Object(&'static [Key]),
     /// A mapping from names to what the shape says.
@@ -61,13 +67,22 @@ const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     Key { name, required: true, shape, doc }
 }
 
-const VERSION: Shape = Shape::Digits(r"^[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9})?$");
-const IMEI: Shape = Shape::Digits("^[0-9]{14,16}$");
-const NAME: Shape = Shape::Pattern("^[A-Za-z0-9._-]{1,64}$");
-const PERCENT: Shape = Shape::Pattern("^([0-9]+%|[0-9]+bp)$");
+const TEXTS: Shape = Shape::List(&Shape::Text);
+const WORDS: Shape = Shape::List(&Shape::Form("."));
+const NAME: Shape = Shape::Form("^[A-Za-z0-9._-]{1,64}$");
+const NAMES: Shape = Shape::List(&NAME);
+pub(super) const PERCENT: Shape = Shape::Pattern("^0*((100|[0-9]{1,2})%|(10000|[0-9]{1,4})bp)$");
 const SIZE: Shape = Shape::Pattern("^[1-9][0-9]{0,8}(B|kB|MB)$");
 const HTTP: Shape = Shape::Pattern("^http://");
-const WEB: Shape = Shape::Pattern("^https?://");
+const FORMER_WEB: Shape = Shape::Pattern("^https?://");
+const WEB: Shape = Shape::Pattern("^https?://[^@]+$");
+/// What the modem's command takes, which quotes nothing.
+const MODEM: Shape = Shape::Form(r"^[!#-&(-+\--:<-~]+$");
+/// The same without a colon, at which basic auth ends a user's name.
+const USER: Shape = Shape::Form(r"^[!#-&(-+\--9<-~]+$");
+const ASCII: Shape = Shape::Form("^[ -~]*$");
+const AT: Shape =
+    Shape::Pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})$");
 const JAD_URI: Shape = Shape::Pattern(r"^http://.*\.jad$");
 
 /// The top of the file.
@@ -89,16 +104,20 @@ pub const TOP: &[Key] = &[
         "Devices that have something in common, by name.",
     ),
     optional("devices", Shape::MapOf(&Shape::Object(DEVICE)), "The devices, by clientID."),
-    optional("inventory", Shape::Texts, "CSV files with more devices; `*` and `?` stand for any characters."),
-    optional("ignore", Shape::Texts, "Columns of the inventories that are the fleet's own."),
+    optional("inventory", TEXTS, "CSV files with more devices; `*` and `?` stand for any characters."),
+    optional("ignore", TEXTS, "Columns of the inventories that are the fleet's own."),
     optional("name", Shape::Text, "Heading of reports (default: the host of `site`)."),
     optional(
         "dataPlan",
         Shape::Object(DATA_PLAN),
         "What the devices' traffic costs; `show` and `plan` reckon with it.",
     ),
-    optional("limits", Shape::Object(LIMITS), "How long what the modem is told may be before `check` warns."),
-    optional("keep", Shape::Texts, "Hidden files and directories that a host may put into out/, by name."),
+    optional("limits", Shape::Object(LIMITS), "How long what a device is told may be."),
+    optional(
+        "keep",
+        Shape::List(&Shape::Pattern(r"^\.[A-Za-z0-9._~@+=-]+$")),
+        "Hidden files and directories that a host may put into out/, by name.",
+    ),
 ];
 
 /// `provisioning`, and the same in a group.
@@ -115,8 +134,8 @@ pub const PROVISIONING: &[Key] = &[
         Shape::Number(60, i32::MAX as u32),
         "Seconds between version checks (default 10800).",
     ),
-    optional("apn", Shape::Text, "The access point (default `internet`)."),
-    optional("otapUser", Shape::Text, "User of the basic auth on JAD and JAR."),
+    optional("apn", MODEM, "The access point (default `internet`)."),
+    optional("otapUser", USER, "User of the basic auth on JAD and JAR."),
     optional("otapPasswordFile", Shape::Text, "A file with its password; never the password itself."),
     optional(
         "formerly",
@@ -127,11 +146,15 @@ pub const PROVISIONING: &[Key] = &[
 
 /// `formerly` of `provisioning`.
 pub const FORMERLY: &[Key] = &[
-    optional("otapURI", Shape::Texts, "Former otapURIs: the JADs stay published at their paths."),
-    optional("notifyURI", Shape::Texts, "Former notifyURIs: the responder answers at their paths."),
-    optional("versionURI", Shape::Texts, "Former versionURIs: the responder answers at their paths."),
-    optional("otapUser", Shape::Texts, "Former users of the basic auth, who are still let in."),
-    optional("otapPasswordFile", Shape::Texts, "Files with former passwords."),
+    optional("otapURI", Shape::List(&JAD_URI), "Former otapURIs: the JADs stay published at their paths."),
+    optional("notifyURI", Shape::List(&HTTP), "Former notifyURIs: the responder answers at their paths."),
+    optional(
+        "versionURI",
+        Shape::List(&FORMER_WEB),
+        "Former versionURIs: the responder answers at their paths.",
+    ),
+    optional("otapUser", Shape::List(&USER), "Former users of the basic auth, who are still let in."),
+    optional("otapPasswordFile", TEXTS, "Files with former passwords."),
 ];
 
 /// The keys of [`PROVISIONING`] that must be there at the top of the file.
@@ -141,24 +164,20 @@ pub const PROVISIONING_REQUIRED: &[&str] = &["otapURI", "notifyURI", "versionURI
 pub const MIDLET: &[Key] = &[
     required(
         "name",
-        Shape::Text,
+        Shape::Form("^[A-Za-z0-9_~@+=-][A-Za-z0-9._~@+=-]*$"),
         "MIDlet-Name of every JAR. Never changes: the firmware starts `a:/app/<name>.jar`.",
     ),
     required("vendor", Shape::Text, "MIDlet-Vendor of every JAR."),
     optional("jars", Shape::Text, "The directory with the JARs, beside this file (default `jars`)."),
     optional(
         "template",
-        Shape::Text,
+        Shape::Form("^[^/]+$"),
         "The template of the JADs in templates/ (default `OwnTracks.jad`, which is built in).",
     ),
-    optional(
-        "profiles",
-        Shape::Texts,
-        "Values of MicroEdition-Profile that the modules have (default `[IMP-NG]`).",
-    ),
+    optional("profiles", WORDS, "Values of MicroEdition-Profile that the modules have (default `[IMP-NG]`)."),
     optional(
         "configurations",
-        Shape::Texts,
+        WORDS,
         "Values of MicroEdition-Configuration that the modules have (default `[CLDC-1.0, CLDC-1.1]`).",
     ),
     optional(
@@ -169,10 +188,10 @@ pub const MIDLET: &[Key] = &[
     optional("maxSize", SIZE, "The largest JAR, such as `300kB` (default 1MB)."),
     optional(
         "api",
-        Shape::Texts,
+        WORDS,
         "Packages, with all below them, and classes that the modules have besides CLDC 1.1 and IMP-NG.",
     ),
-    optional("allow", Shape::Texts, "Codes of errors and warnings about JARs that are accepted."),
+    optional("allow", TEXTS, "Codes of errors and warnings about JARs that are accepted."),
     optional(
         "renamed",
         Shape::Bool,
@@ -185,7 +204,7 @@ pub const MIDLET: &[Key] = &[
 pub const SIGNING: &[Key] = &[
     required(
         "certificates",
-        Shape::Texts,
+        Shape::Some(&Shape::Text),
         "PEM files with the certificates: the signer's, then its issuer's and so on, without the root.",
     ),
     optional("required", Shape::Bool, "Whether a JAR without a signature is an error (default false)."),
@@ -193,10 +212,10 @@ pub const SIGNING: &[Key] = &[
 
 /// A channel, where it is more than a version.
 pub const CHANNEL: &[Key] = &[
-    required("release", VERSION, "The version that devices of the channel are to run."),
+    required("release", Shape::Version, "The version that devices of the channel are to run."),
     optional(
         "otherwise",
-        VERSION,
+        Shape::Version,
         "The version for devices outside the rollout; without it they keep what they run.",
     ),
     optional("rollout", Shape::Rollout, "How the release spreads; without it: to everyone, at once."),
@@ -209,18 +228,26 @@ pub const CHANNEL: &[Key] = &[
     ),
     optional("window", Shape::Object(WINDOW), "When in the week upgrades are offered, in UTC."),
     optional("attempts", Shape::Number(1, 100), "Offers per device and release (default 3)."),
-    optional("brake", Shape::Object(BRAKE), "When the rollout stops by itself."),
+    optional(
+        "brake",
+        Shape::Object(BRAKE),
+        "When the rollout stops by itself (default `{ artifactFaults: 3, failures: 20%, after: 10 }`).",
+    ),
     optional(
         "downgrade",
         Shape::OneOf(&["allow", "deny"]),
         "Whether devices may be sent back to a lower version (default allow).",
     ),
-    optional("rate", Shape::Pattern("^[1-9][0-9]*/h$"), "Offers per hour over the channel, such as `500/h`."),
+    optional(
+        "rate",
+        Shape::Pattern("^0*[1-9][0-9]{0,8}/h$"),
+        "Offers per hour over the channel, such as `500/h`.",
+    ),
 ];
 
 /// A wave of a rollout.
 pub const WAVE: &[Key] = &[
-    optional("at", Shape::Text, "When it opens at the earliest, such as `2026-12-01T08:00:00Z`."),
+    optional("at", AT, "When it opens at the earliest, such as `2026-12-01T08:00:00Z`."),
     optional("after", Shape::Object(AFTER), "What the devices of the waves before it must have shown."),
     required("percent", PERCENT, "How many devices are in from then on: `5%` or `500bp`."),
 ];
@@ -248,7 +275,7 @@ pub const UNPROVEN: &[Key] = &[
 
 /// `window` of a channel.
 pub const WINDOW: &[Key] = &[
-    optional("days", Shape::Days, "The days on which it opens (default: all)."),
+    optional("days", Shape::Some(&Shape::Day), "The days on which it opens (default: all)."),
     required(
         "from",
         Shape::Pattern("^([01][0-9]|2[0-3]):[0-5][0-9]$"),
@@ -276,7 +303,7 @@ pub const SET: &[Key] = &[
         Shape::OneOf(&["until-confirmed", "always"]),
         "Send until the device has them (default), or at every check.",
     ),
-    optional("allow", Shape::Texts, "Dangerous keys that this set may hold."),
+    optional("allow", TEXTS, "Dangerous keys that this set may hold."),
 ];
 
 /// `otapPassword` of a settings set.
@@ -286,26 +313,26 @@ pub const PASSWORD: &[Key] = &[required("file", Shape::Text, "A file with the pa
 pub const DEFAULT: &[Key] = &[
     optional("channel", NAME, "The channel."),
     optional("group", NAME, "The group of devices that name none."),
-    optional("settings", Shape::Texts, "Settings sets for every device."),
+    optional("settings", NAMES, "Settings sets for every device."),
 ];
 
 /// A group.
 pub const GROUP: &[Key] = &[
     optional("channel", NAME, "The channel of its devices."),
-    optional("settings", Shape::Texts, "Settings sets for its devices, after those of `default`."),
+    optional("settings", NAMES, "Settings sets for its devices, after those of `default`."),
     optional("provisioning", Shape::Object(PROVISIONING), "What is set differently on its devices."),
     optional("comment", Shape::Text, "For people."),
 ];
 
 /// A device; the columns of an inventory are these and `clientID`.
 pub const DEVICE: &[Key] = &[
-    optional("imei", IMEI, "The modem's IMEI; may be left out if the clientID is the IMEI."),
+    optional("imei", Shape::Imei, "The modem's IMEI; may be left out if the clientID is the IMEI."),
     optional("group", NAME, "Its group."),
     optional("channel", NAME, "Its channel, before the group's."),
-    optional("release", VERSION, "The version that it is to run, whatever its channel says."),
+    optional("release", Shape::Version, "The version that it is to run, whatever its channel says."),
     optional("hold", Shape::Bool, "Leave it alone: no upgrade and no settings."),
-    optional("settings", Shape::Texts, "Settings sets, after those of its group."),
-    optional("tid", Shape::Text, "Its tracker ID, for provisioning."),
+    optional("settings", NAMES, "Settings sets, after those of its group."),
+    optional("tid", ASCII, "Its tracker ID, for provisioning."),
     optional("comment", Shape::Text, "For people."),
 ];
 
@@ -321,9 +348,9 @@ pub const LIMITS: &[Key] = &[
 
 /// `dataPlan`: what the devices' traffic costs. Months have 30 days, megabytes 1,000,000 bytes.
 pub const DATA_PLAN: &[Key] = &[
-    required("perMegabyte", Shape::Decimal, "The price of a megabyte."),
+    required("perMegabyte", Shape::Decimal(u32::MAX), "The price of a megabyte."),
     required("currency", Shape::Pattern("^[A-Z]{3}$"), "Its currency, such as `EUR`."),
     optional("perDevice", SIZE, "What a device may use in a month, such as `10MB`."),
-    optional("drivingHours", Shape::Decimal, "Hours a day in which a vehicle drives (default 2)."),
+    optional("drivingHours", Shape::Decimal(24), "Hours a day in which a vehicle drives (default 2)."),
     optional("messageBytes", Shape::Number(1, 100_000), "Bytes of a published location (default 350)."),
 ];

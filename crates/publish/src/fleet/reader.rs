@@ -209,13 +209,13 @@ impl Reader {
         size
     }
 
-    /// The node as a number that is not negative.
-    pub(super) fn decimal(&mut self, node: Node<'_>, name: &str) -> Option<f64> {
+    /// The node as a number that is not negative and at most `max`; `wants` says so.
+    pub(super) fn decimal(&mut self, node: Node<'_>, name: &str, max: u32, wants: &str) -> Option<f64> {
         let text = self.text(node, &format!("`{name}`"))?;
         let plain = text.text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let number = text.text.parse::<f64>().ok().filter(|number| plain && number.is_finite());
+        let number = text.text.parse::<f64>().ok().filter(|number| plain && *number <= f64::from(max));
         if number.is_none() {
-            self.bad_value(&text, &format!("`{name}`"), "a number, such as `0.20`");
+            self.bad_value(&text, &format!("`{name}`"), wants);
         }
         number
     }

@@ -79,11 +79,11 @@ pub fn minute_of_day(text: &str) -> Option<u16> {
     Some(number(hours, 24)? * 60 + number(minutes, 60)?)
 }
 
-/// `500/h` as offers per hour, at least one.
+/// `500/h` as offers per hour, at least one and less than a billion.
 pub fn per_hour(text: &str) -> Option<u32> {
     let number = text.strip_suffix("/h")?;
     let digits = number.bytes().all(|b| b.is_ascii_digit());
-    number.parse().ok().filter(|&n: &u32| digits && n > 0)
+    number.parse().ok().filter(|&n: &u32| digits && (1..1_000_000_000).contains(&n))
 }
 
 /// `30m`, `24h` or `7d` in seconds.
@@ -143,7 +143,7 @@ mod tests {
             assert_eq!(minute_of_day(bad), None, "{bad}");
         }
         assert_eq!(per_hour("500/h"), Some(500));
-        for bad in ["0/h", "/h", "5", "5/d", "+5/h", "-1/h"] {
+        for bad in ["0/h", "/h", "5", "5/d", "+5/h", "-1/h", "1000000000/h"] {
             assert_eq!(per_hour(bad), None, "{bad}");
         }
         assert_eq!(

@@ -337,3 +337,12 @@ fn a_lease_ends_with_its_state_directory() {
     let mut next = directory.open().lease("relay").unwrap().unwrap();
     assert!(next.holds() && !lease.holds());
 }
+
+#[test]
+fn a_file_system_without_links_is_named() {
+    let told = |errno: Errno| unlinked(Path::new("state/otapress.db"), errno.into()).to_string();
+    for errno in [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS] {
+        assert!(told(errno).contains("its file system has no hard links"), "{}", told(errno));
+    }
+    assert!(!told(Errno::NOSPC).contains("hard links"), "{}", told(Errno::NOSPC));
+}
