@@ -10,10 +10,14 @@ use super::keep::Keep;
 use super::now;
 use super::store::{existing_store, look_at, make};
 use crate::context::{Discreet, Exit, Global, print, visible_location};
+use crate::relay::webhook::Address;
+use crate::report::status::time::moment;
+use crate::report::status::{self, LateReader};
 use crate::report::words;
-use otapress_responder::retention;
+use otapress_responder::retention::{self, Reader};
 use otapress_responder::store::copy::{CopyError, Sum, copy, count};
 use otapress_responder::store::sqlite::{FILE, SqliteStore, backup};
+use otapress_responder::store::{Durability, Store};
 use otapress_server::location::Location;
 
 /// Operations on the records as a whole.
@@ -37,6 +41,10 @@ pub(crate) enum State {
         /// For how long they are remembered, as 400d
         #[arg(long, value_name = "TIME", default_value = Keep::DEFAULT, value_parser = Keep::parse)]
         keep: Keep,
+        /// Forget a relay that is gone for good: `relay`, or the URL or the name of a webhook's receiver;
+        /// if it comes back it sends all that is remembered once more
+        #[arg(long, value_name = "NAME")]
+        forget_reader: Option<String>,
     },
     /// Copy all records into an empty place and compare; nothing may use the records meanwhile
     Copy {
@@ -54,7 +62,7 @@ pub(crate) fn run(global: &Global, state: &State) -> anyhow::Result<Exit> {
         State::Backup { file } => back_up(global, file),
         State::Restore { file } => restore(global, file),
         State::Check => check(global),
-        State::Prune { keep } => prune(global, *keep),
+        State::Prune { keep, forget_reader } => prune(global, *keep, forget_reader.as_deref()),
         State::Copy { from, to } => copy_all(global, from, to),
     }
 }
@@ -125,22 +133,65 @@ fn check(global: &Global) -> anyhow::Result<Exit> {
     }
     let mut store = look_at(&place)?.with_context(|| format!("there is no state in `{place}`"))?;
     let sums = count(&mut *store).map_err(|error| anyhow!("{error}"))?;
-    print(format!("nothing is wrong with `{place}`:\n{}", table(&sums)))
+    let late: String =
+        late_readers(&mut *store)?.iter().map(|reader| format!("reader {}\n", reader.text())).collect();
+    print(format!("nothing is wrong with `{place}`:\n{}{late}", table(&sums)))
 }
 
-fn prune(global: &Global, keep: Keep) -> anyhow::Result<Exit> {
+fn late_readers(store: &mut dyn Store) -> anyhow::Result<Vec<LateReader>> {
+    Ok(status::late_readers(&all_readers(store)?, now()))
+}
+
+fn all_readers(store: &mut dyn Store) -> anyhow::Result<Vec<Reader>> {
+    let mut found = Vec::new();
+    store
+        .read(&mut |tx| {
+            found = retention::readers(tx)?;
+            Ok(())
+        })
+        .map_err(|error| anyhow!("{error}"))?;
+    Ok(found)
+}
+
+/// Takes the name of a reader, or the URL of a receiver of webhooks.
+fn forget_reader(store: &mut dyn Store, named: &str) -> anyhow::Result<String> {
+    let name = named.parse::<Address>().map_or_else(|_| named.to_owned(), |address| address.name());
+    let readers = all_readers(store)?;
+    let Some(reader) = readers.iter().find(|reader| reader.name == name) else {
+        let each = |reader: &Reader| match reader.waits_since {
+            Some(since) => format!("`{}`, for which events wait since {}", reader.name, moment(since)),
+            None => format!("`{}`, which has read all", reader.name),
+        };
+        match &readers[..] {
+            [] => bail!("nobody has read events, so no reader is called `{name}`"),
+            _ => bail!(
+                "no reader is called `{name}`: there are {}",
+                readers.iter().map(each).collect::<Vec<_>>().join(" and ")
+            ),
+        }
+    };
+    let Some(_lease) = store.lease(&name).map_err(|error| anyhow!("{error}"))? else {
+        bail!("a relay that reads as `{name}` is active: stop it first");
+    };
+    store.write(Durability::Power, &mut |tx| tx.forget_cursor(&name)).map_err(|error| anyhow!("{error}"))?;
+    Ok(format!("forgot the reader `{name}`, which had read up to event {}\n", reader.seq))
+}
+
+fn prune(global: &Global, keep: Keep, gone: Option<&str>) -> anyhow::Result<Exit> {
     let mut store = existing_store(global)?;
-    let Some(days) = keep.days() else { return print("nothing is forgotten") };
+    let mut text = gone.map(|name| forget_reader(&mut *store, name)).transpose()?.unwrap_or_default();
+    let Some(days) = keep.days() else { return print(text + "nothing is forgotten") };
     let forgotten = retention::prune(&mut *store, days, now()).map_err(|error| anyhow!("{error}"))?;
     store.maintain().map_err(|error| anyhow!("{error}"))?;
-    let mut text = format!(
+    text += &format!(
         "forgot {} and {}, older than {}",
         words::count(forgotten.events, "event"),
         words::count(forgotten.unknowns as usize, "unknown device"),
         words::count(days as usize, "day")
     );
     if forgotten.is_held_up {
-        text += "; older ones that the relay has not sent are kept";
+        text += "; older ones that a relay has not sent are kept";
+        text.extend(late_readers(&mut *store)?.iter().map(|reader| format!("\nreader {}", reader.text())));
     }
     print(text + "\n")
 }

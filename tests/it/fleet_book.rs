@@ -153,14 +153,17 @@ fn facts_with(place: &str, text: &str) -> String {
     facts(&loaded.fleet.unwrap_or_else(|| panic!("{text}: {:?}", loaded.diagnostics)))
 }
 
+/// A place of the fleet, what stands around a key there, where the schema has the keys, and other values than the
+/// defaults.
+type Row<'a> = (&'a str, [&'a str; 2], &'a str, &'a [(&'a str, &'a str)]);
+
 #[test]
 fn the_reader_has_the_defaults_of_the_book() {
     let schema = schema();
     let channel = "/properties/channels/additionalProperties/anyOf/1";
     let wave = format!("{channel}/properties/rollout/anyOf/1/items/properties/after");
     let unproven = format!("{channel}/properties/unproven/anyOf/1");
-    // A place of the fleet, what stands around a key there, the keys, and other values than the defaults.
-    let rows: [(&str, [&str; 2], &str, &[(&str, &str)]); 9] = [
+    let rows: [Row<'_>; 9] = [
         ("PROVISIONING", ["", ""], "/properties/provisioning", &[("versionInterval", "900"), ("apn", "m2m")]),
         (
             "MIDLET",

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use otapress_responder::store::sqlite::FILE;
+use otapress_responder::store::Store as _;
+use otapress_responder::store::sqlite::{FILE, SqliteStore};
 
 use crate::support::postgres::Postgres;
-use crate::support::process::{Fleet, Serve, YAML, wait_until};
+use crate::support::process::{Fleet, PATIENCE, Serve, YAML, wait_until};
 
 const DEVICES: usize = 400;
 
@@ -157,11 +158,9 @@ fn old_events_are_forgotten_by_command_and_by_serve() {
     let pruned = said(&fleet.run(&["state", "prune", "--keep", "500d"]), 0);
     assert_eq!(pruned, "forgot 0 events and 0 unknown devices, older than 500 days\n");
     let pruned = said(&fleet.run(&["state", "prune"]), 0);
-    assert_eq!(
-        pruned,
-        "forgot 20 events and 0 unknown devices, older than 400 days; older ones that the relay has not sent \
-         are kept\n"
-    );
+    let kept = "forgot 20 events and 0 unknown devices, older than 400 days; older ones that a relay has not sent are \
+                kept\nreader `relay` has read no event since ";
+    assert!(pruned.starts_with(kept), "{pruned}");
     assert_eq!(events(), 80);
     assert_eq!(devices(&fleet), "100", "they stay");
     change("UPDATE cursors SET seq = 50");
@@ -174,6 +173,56 @@ fn old_events_are_forgotten_by_command_and_by_serve() {
     drop(serve);
     let wrong = said(&fleet.run(&["state", "prune", "--keep", "400"]), 2);
     assert!(wrong.contains("it is no number of days: write 400d, or forever"), "{wrong}");
+}
+
+/// A relay that was given up keeps its events for ever unless somebody says so.
+#[test]
+fn a_reader_that_is_gone_is_named_and_forgotten() {
+    let fleet = fleet();
+    ask(&fleet.serve(&[]), 0..100);
+    let file = fleet.path("state").join(FILE);
+    let change = |sql: &str| rusqlite::Connection::open(&file).unwrap().execute(sql, []).unwrap();
+    let forget = |name: &str| fleet.run(&["state", "prune", "--forget-reader", name]);
+    let told = said(&forget("relay"), 1);
+    assert_eq!(told, "error: nobody has read events, so no reader is called `relay`\n");
+    change("UPDATE events SET at = 1732968000 WHERE seq <= 60");
+    change("INSERT INTO cursors VALUES ('webhook-0123456789abcdef', 20), ('relay', 100), ('looks', 1)");
+    let late = "`webhook-0123456789abcdef` has read no event since 2024-11-30T12:00:00Z, and they are kept for it: run that \
+                relay, or `otapress state prune --forget-reader webhook-0123456789abcdef`";
+    for command in [&["status"][..], &["state", "check"], &["state", "prune", "--keep", "300d"]] {
+        let told = said(&fleet.run(command), 0);
+        assert!(told.contains(late) && !told.contains("`relay` has read"), "{command:?}: {told}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&said(&fleet.run(&["status", "--json"]), 0)).unwrap();
+    assert_eq!(
+        json["lateReaders"],
+        serde_json::json!([{ "name": "webhook-0123456789abcdef", "since": 1_732_968_000 }])
+    );
+    let told = said(&forget("https://hooks.example.com/"), 1);
+    assert!(told.starts_with("error: no reader is called `webhook-"), "{told}");
+    assert!(
+        told.ends_with(
+            "`: there are `relay`, which has read all and `webhook-0123456789abcdef`, for which events wait since \
+             2024-11-30T12:00:00Z\n"
+        ),
+        "{told}"
+    );
+    // One that works is not taken its place.
+    let mut store = SqliteStore::open(&fleet.path("state"), PATIENCE).unwrap();
+    let lease = store.lease("webhook-0123456789abcdef").unwrap().unwrap();
+    let told = said(&forget("webhook-0123456789abcdef"), 1);
+    assert!(
+        told.contains("a relay that reads as `webhook-0123456789abcdef` is active: stop it first"),
+        "{told}"
+    );
+    drop(lease);
+    let told = said(&forget("webhook-0123456789abcdef"), 0);
+    assert_eq!(
+        told,
+        "forgot the reader `webhook-0123456789abcdef`, which had read up to event 20\nforgot 40 events and 0 unknown \
+         devices, older than 400 days\n"
+    );
+    assert!(!said(&fleet.run(&["status"]), 0).contains("reader"));
 }
 
 #[test]

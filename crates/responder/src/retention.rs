@@ -5,13 +5,54 @@
 //! also in a copy.
 
 use super::departed;
-use crate::store::{Durability, Store, StoreError};
+use crate::store::{Durability, Store, StoreError, Tx};
 
 /// For how many days events are kept by default.
 pub const DAYS: u32 = 400;
 
 /// How many events are looked at in one transaction, so that a device which asks meanwhile does not wait.
 const PAGE: u32 = 500;
+
+/// After how many seconds a reader that has not read is worth a word: a week.
+const LATE: i64 = 7 * 86_400;
+
+/// A reader of the events, as the relay: what it has not read is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The name of its cursor.
+    pub name: String,
+    /// The number of the last event that it has read.
+    pub seq: i64,
+    /// The time of the first one that it has not read.
+    pub waits_since: Option<i64>,
+}
+
+impl Reader {
+    /// Whether an event has waited for it for long: it may be gone for good.
+    pub fn is_late(&self, now: i64) -> bool {
+        self.waits_since.is_some_and(|since| now.saturating_sub(LATE) >= since)
+    }
+}
+
+/// Every reader, by name.
+///
+/// # Errors
+/// If the store fails.
+pub fn readers(tx: &mut dyn Tx) -> Result<Vec<Reader>, StoreError> {
+    let mut readers = Vec::new();
+    for (name, seq) in cursors(tx)? {
+        let waits_since = tx.events(seq, 1)?.first().map(|(_, event)| event.at);
+        readers.push(Reader { name, seq, waits_since });
+    }
+    Ok(readers)
+}
+
+/// The cursors of readers.
+fn cursors(tx: &mut dyn Tx) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut cursors = tx.cursors()?;
+    cursors.retain(|(name, _)| name != departed::CURSOR);
+    Ok(cursors)
+}
 
 /// A pass over the old events.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +93,7 @@ impl Pass {
         store.read(&mut |tx| {
             let page = tx.events(after, PAGE)?;
             let last = tx.events_before(i64::MAX, 1)?.first().map_or(0, |(seq, _)| *seq);
-            let cursors = tx.cursors()?;
-            let readers = cursors.iter().filter(|(name, _)| name != departed::CURSOR);
-            let sent = readers.map(|(_, seq)| *seq).min().unwrap_or(i64::MAX);
+            let sent = cursors(tx)?.iter().map(|(_, seq)| *seq).min().unwrap_or(i64::MAX);
             let is_old = |at: i64| at < before;
             let numbers = page.iter().filter(|(_, event)| is_old(event.at)).map(|(seq, _)| *seq);
             forgotten.is_held_up = numbers.clone().any(|seq| seq > sent);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::summary::{RolloutSummary, Summary};
-use super::{DeviceStatus, Former, Notice, State, Status, Stranger, Stray, gate, words};
+use super::{DeviceStatus, Former, LateReader, Notice, State, Status, Stranger, Stray, gate, words};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
@@ -79,6 +79,8 @@ pub struct Overview<'a> {
     notices: &'a [Notice],
     #[serde(skip_serializing_if = "<[Former]>::is_empty")]
     formerly: &'a [Former],
+    #[serde(skip_serializing_if = "<[LateReader]>::is_empty")]
+    late_readers: &'a [LateReader],
 }
 
 #[derive(Serialize)]
@@ -185,6 +187,7 @@ impl<'a> Overview<'a> {
             unpublished_paths: &status.strays,
             notices: &status.notices,
             formerly: &status.former,
+            late_readers: &status.late_readers,
         }
     }
 }

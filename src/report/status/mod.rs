@@ -36,11 +36,13 @@ use otapress_responder::files::origin;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, Event, ReleaseRecord, RolloutRecord, UnknownRecord};
 use otapress_responder::records::Ledger;
+use otapress_responder::retention::Reader;
 use otapress_responder::store::Standing;
 use otapress_responder::{code, outcome, waves};
 
 pub use judge::{Failure, State};
 use records::Records;
+use time::moment;
 
 /// The state of a fleet at one moment.
 #[derive(Clone, Debug)]
@@ -63,6 +65,30 @@ pub struct Status {
     pub history_since: Option<i64>,
     /// Who is still told by what `formerly` has, by setting and path.
     pub former: Vec<Former>,
+    /// Readers of the events that have not read for long, for whom they are kept.
+    pub late_readers: Vec<LateReader>,
+}
+
+/// A reader of the events that may be gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LateReader {
+    /// Its name.
+    pub name: String,
+    /// Since when an event has waited for it.
+    pub since: i64,
+}
+
+impl LateReader {
+    /// The words for an operator.
+    pub fn text(&self) -> String {
+        format!(
+            "`{name}` has read no event since {}, and they are kept for it: run that relay, or `otapress \
+             state prune --forget-reader {name}`",
+            moment(self.since),
+            name = self.name
+        )
+    }
 }
 
 /// Devices that have not left a URI of `formerly`.
@@ -250,8 +276,16 @@ impl Status {
             notices: notices(records.notices, now),
             history_since: records.history_since,
             former,
+            late_readers: late_readers(&records.readers, now),
         }
     }
+}
+
+/// The readers that have not read for long.
+pub(crate) fn late_readers(readers: &[Reader], now: i64) -> Vec<LateReader> {
+    let late = readers.iter().filter(|reader| reader.is_late(now));
+    late.filter_map(|reader| Some(LateReader { name: reader.name.clone(), since: reader.waits_since? }))
+        .collect()
 }
 
 /// The published answers, one for each class of devices.

@@ -8,6 +8,7 @@ use otapress_publish::fleet::Fleet;
 use otapress_responder::record::{
     DeviceRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
+use otapress_responder::retention::{Reader, readers};
 use otapress_responder::store::{Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
 
 /// Rows read per page.
@@ -30,6 +31,8 @@ pub struct Records {
     pub recent: BTreeMap<String, u32>,
     /// The last events of each kind that concern the records as a whole, and of each rollout.
     pub notices: Vec<Event>,
+    /// Who reads the events.
+    pub readers: Vec<Reader>,
     /// The time of the first event that is kept, if earlier ones may have been forgotten.
     pub history_since: Option<i64>,
 }
@@ -61,8 +64,18 @@ impl Records {
             let notices = later.notices.values().cloned().collect();
             let first = tx.events(0, 1)?.pop();
             let history_since = first.filter(|(seq, _)| *seq > 1).map(|(_, event)| event.at);
-            let records =
-                Records { devices, rollouts, releases, standings, unknowns, recent, notices, history_since };
+            let readers = readers(tx)?;
+            let records = Records {
+                devices,
+                rollouts,
+                releases,
+                standings,
+                unknowns,
+                recent,
+                notices,
+                readers,
+                history_since,
+            };
             read = Some((records, later));
             Ok(())
         })?;

@@ -65,6 +65,9 @@ pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
             };
             row(&mut text, "formerly", &what);
         }
+        for reader in &status.late_readers {
+            row(&mut text, "reader", &reader.text());
+        }
         if !status.strangers.is_empty() {
             let n = status.strangers.len();
             row(&mut text, "unknown", &format!("{n} not in the fleet: `otapress status --unknown`"));

@@ -23,8 +23,9 @@ mod rollouts;
 mod whole;
 
 pub use forgetting::{
-    numbers_are_never_given_twice, old_events_are_forgotten_in_their_time, unknown_devices_are_bounded,
-    unknown_devices_are_forgotten, what_a_reader_has_not_read_is_kept,
+    a_reader_that_is_gone_is_forgotten, numbers_are_never_given_twice,
+    old_events_are_forgotten_in_their_time, unknown_devices_are_bounded, unknown_devices_are_forgotten,
+    what_a_reader_has_not_read_is_kept,
 };
 pub use places::{
     members_of_waves_come_in_pages, places_come_in_pages, who_left_a_wave_is_counted_there_no_more,

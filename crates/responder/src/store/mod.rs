@@ -281,6 +281,9 @@ pub trait Tx {
     /// nothing.
     fn put_cursor(&mut self, name: &str, seq: i64) -> Result<(), StoreError>;
 
+    /// Forgets a reader of the events: what it has not read is kept for it no longer.
+    fn forget_cursor(&mut self, name: &str) -> Result<(), StoreError>;
+
     /// Forgets the events with these numbers.
     fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError>;
 

@@ -434,6 +434,10 @@ impl Tx for Rows<'_> {
         self.execute(sql, params![name, seq])
     }
 
+    fn forget_cursor(&mut self, name: &str) -> Result<(), StoreError> {
+        self.execute("DELETE FROM cursors WHERE name = ?", [name])
+    }
+
     fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError> {
         numbers.iter().try_for_each(|seq| self.execute("DELETE FROM events WHERE seq = ?", [seq]))
     }

@@ -373,6 +373,10 @@ impl Tx for Transaction<'_> {
         self.all(sql, &[&name, &seq], rows::seq).map(|_| ())
     }
 
+    fn forget_cursor(&mut self, name: &str) -> Result<(), StoreError> {
+        self.all("DELETE FROM cursors WHERE name = $1 RETURNING seq", &[&name], rows::seq).map(|_| ())
+    }
+
     fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError> {
         let sql = "WITH gone AS (DELETE FROM events WHERE seq = ANY($1) RETURNING seq) SELECT max(seq) AS \
             seq FROM gone \

@@ -192,6 +192,11 @@ impl Tables {
         note(journal, || Undo::Cursor(name.to_owned(), before));
     }
 
+    pub(super) fn forget_cursor(&mut self, name: &str, journal: &mut Journal) {
+        let before = self.cursors.remove(name);
+        note(journal, || Undo::Cursor(name.to_owned(), before));
+    }
+
     pub(super) fn forget_events(&mut self, numbers: &[i64], journal: &mut Journal) {
         let forgotten = self.events.extract_if(.., |(seq, _)| numbers.contains(seq)).collect();
         note(journal, || Undo::Forgotten(forgotten));

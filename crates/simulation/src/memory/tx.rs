@@ -139,6 +139,11 @@ impl Tx for Rows<'_> {
         Ok(())
     }
 
+    fn forget_cursor(&mut self, name: &str) -> Result<(), StoreError> {
+        self.tables.forget_cursor(name, &mut self.journal);
+        Ok(())
+    }
+
     fn forget_events(&mut self, numbers: &[i64]) -> Result<(), StoreError> {
         self.tables.forget_events(numbers, &mut self.journal);
         Ok(())

@@ -66,5 +66,8 @@ pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Va
             "text": format!("they post to {}; {}", stray.path, stray.remedy),
         }));
     }
+    for reader in &status.late_readers {
+        needs.push(json!({ "tone": "stopped", "title": "events wait for a reader", "text": reader.text() }));
+    }
     needs
 }

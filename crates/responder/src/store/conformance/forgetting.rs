@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{Subject, full_device, id, read, write};
 use crate::fixture::{NOW, OneByOne as _};
 use crate::record::{Event, EventKind, UnknownRecord};
-use crate::retention::{Forgotten, prune};
-use crate::store::UNKNOWN_LIMIT;
+use crate::retention::{Forgotten, Reader, prune, readers};
 use crate::store::copy::copy;
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Durability, Store as _, StoreError, UNKNOWN_LIMIT};
 
 const DAY: i64 = 86_400;
 
@@ -58,6 +58,38 @@ pub fn what_a_reader_has_not_read_is_kept<S: Subject>() {
     write(&mut *store, |tx| tx.put_cursor("relay", numbers[1_199]));
     let all = prune(&mut *store, 400, now).unwrap();
     assert_eq!((all.events, all.is_held_up), (499, false), "all but the last");
+}
+
+pub fn a_reader_that_is_gone_is_forgotten<S: Subject>() {
+    let subject = S::new();
+    let mut store = subject.open();
+    write(&mut *store, |tx| (0..20).try_for_each(|n| tx.put_event(&event(NOW + n * DAY))));
+    let numbers: Vec<i64> = read(&mut *store, |tx| tx.events(0, 99)).iter().map(|(seq, _)| *seq).collect();
+    write(&mut *store, |tx| {
+        tx.put_cursor("looks", 1)?;
+        tx.put_cursor("gone", numbers[4])?;
+        tx.put_cursor("relay", numbers[19])
+    });
+    let reader = |name: &str, seq: i64, waits_since| Reader { name: name.into(), seq, waits_since };
+    let gone = reader("gone", numbers[4], Some(NOW + 5 * DAY));
+    let relay = reader("relay", numbers[19], None);
+    assert_eq!(read(&mut *store, readers), [gone.clone(), relay.clone()]);
+    assert!(gone.is_late(NOW + 13 * DAY) && !gone.is_late(NOW + 12 * DAY) && !relay.is_late(i64::MAX));
+    let now = NOW + 500 * DAY;
+    assert!(prune(&mut *store, 400, now).unwrap().is_held_up);
+    // What fails changes nothing.
+    let failed = store.write(Durability::Process, &mut |tx| {
+        tx.forget_cursor("gone")?;
+        assert_eq!(tx.cursor("gone")?, 0, "a transaction sees what it has forgotten");
+        Err(StoreError::Abandoned)
+    });
+    assert!(failed.is_err());
+    assert_eq!(read(&mut *store, |tx| tx.cursor("gone")), numbers[4]);
+    write(&mut *store, |tx| tx.forget_cursor("gone"));
+    write(&mut *store, |tx| tx.forget_cursor("who never read"));
+    assert_eq!(read(&mut *store, readers), [relay]);
+    let all = prune(&mut *store, 400, now).unwrap();
+    assert_eq!((all.events, all.is_held_up), (14, false), "all but the last");
 }
 
 pub fn numbers_are_never_given_twice<S: Subject>() {
