@@ -27,7 +27,7 @@ cases: ## Try the inputs and situations that otapress had faults with; Debian's 
 	tests/cases/run $(TARGET)/debug $(CASES)
 
 soak: ## Years of a fleet with everything that can go wrong: SEED=1 SECONDS_EACH=60 make soak
-	$(CARGO) run --quiet --locked --profile soak --package otapress-simulation --features testing --example soak
+	$(CARGO) run --quiet --locked --config crates/simulation/soak.toml --features otapress-simulation/testing --example soak
 
 siege: ## A million hostile requests against the release program, and ten minutes of attack while 500 devices upgrade
 	$(CARGO) build --release --locked --package otapress --bin otapress

@@ -233,6 +233,7 @@ fn packages_hold_what_they_need() {
             assert!(file.symlink_metadata().is_ok_and(|found| found.is_file()), "{name} lacks {path}");
             assert!(fs::read(file).unwrap() == fs::read(member.join(&path)).unwrap(), "{name}: {path}");
         }
+        assert!(!unpacked.join("proptest-regressions").exists(), "{name}: what tests remember is packaged");
         assert!(!package["keywords"].as_array().unwrap().is_empty(), "{name} has no keywords");
         assert!(!package["categories"].as_array().unwrap().is_empty(), "{name} has no categories");
     }

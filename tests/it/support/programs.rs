@@ -15,15 +15,8 @@ pub fn otapress_cgi() -> &'static Path {
         let profile = otapress().parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
         build.current_dir(super::project::repository());
-        build.args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--package",
-            "otapress-responder",
-            "--bin",
-            "otapress-cgi",
-        ]);
+        // With a test of the workspace beside it, its dependencies have the features that they are built with.
+        build.args(["build", "--quiet", "--locked", "--workspace", "--bin", "otapress-cgi", "--test", "it"]);
         build.arg("--target-dir").arg(profile.parent().unwrap());
         if profile.ends_with("release") {
             build.arg("--release");
