@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 
 use super::project::Project;
 use crate::context::{Exit, Global, print};
+use crate::report::words::{NAMED, few};
 use crate::report::{json, suite_diff};
 use otapress_core::version::Version;
 use otapress_publish::catalog::MAX_JAR;
@@ -34,7 +35,12 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             Ok(version) if !Path::new(name).exists() => {
                 let project = project.get_or_insert_with(|| Project::load(global));
                 let entry = project.catalog().get(version);
-                Ok(entry.with_context(|| format!("release {name} is not in the catalog"))?.jar().clone())
+                let unknown = || {
+                    let versions: Vec<_> =
+                        project.catalog().versions().map(|known| known.to_string()).collect();
+                    format!("release {name} is not in the catalog, which has {}", few(&versions, NAMED))
+                };
+                Ok(entry.with_context(unknown)?.jar().clone())
             }
             _ => read(Path::new(name)),
         }

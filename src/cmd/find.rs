@@ -1,16 +1,40 @@
 //! Devices by the names that an operator gives.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
+use crate::report::words::known;
 use otapress_core::id::Imei;
 use otapress_publish::fleet::{Device, Fleet};
 
 /// A device by clientID or IMEI; the error suggests the nearest name.
 pub(crate) fn device<'a>(fleet: &'a Fleet, name: &str) -> anyhow::Result<&'a Device> {
-    fleet.find(name).with_context(|| {
-        let hint = nearest(fleet, name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        format!("no device `{name}` in `{}`{hint}", fleet.file().display())
-    })
+    fleet.find(name).with_context(|| no_device(fleet, name))
+}
+
+pub(crate) fn no_device(fleet: &Fleet, name: &str) -> String {
+    let hint = nearest(fleet, name).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+    format!("no device `{name}` in `{}`{hint}", fleet.file().display())
+}
+
+pub(crate) fn no_channel(fleet: &Fleet, name: &str) -> String {
+    let known = known(name, fleet.channels().iter().map(|channel| &*channel.name));
+    format!("no channel `{name}` in `{}`{known}", fleet.file().display())
+}
+
+/// # Errors
+/// If a group or a channel is named that the fleet does not have.
+pub(crate) fn check_names(fleet: &Fleet, group: Option<&str>, channel: Option<&str>) -> anyhow::Result<()> {
+    let mut groups = fleet.groups().iter().filter_map(|group| group.name.as_deref());
+    if let Some(wanted) = group.filter(|wanted| !groups.clone().any(|name| name == *wanted)) {
+        let known = known(wanted, &mut groups);
+        bail!("no group `{wanted}` in `{}`{known}", fleet.file().display());
+    }
+    match channel {
+        Some(wanted) if !fleet.channels().iter().any(|channel| channel.name == wanted) => {
+            bail!(no_channel(fleet, wanted))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn nearest(fleet: &Fleet, name: &str) -> Option<String> {

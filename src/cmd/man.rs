@@ -8,6 +8,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::context::{Exit, print};
+use crate::report::words::known;
 
 /// `== COMMAND`, then lines of an example, each followed by what it does.
 const EXAMPLES: &str = include_str!("examples.txt");
@@ -36,7 +37,10 @@ pub(crate) fn run(args: &Args, mut cli: clap::Command) -> anyhow::Result<Exit> {
         None => print(page(&cli, "")?),
         Some(name) => match commands.iter().find(|command| command.get_name() == name) {
             Some(command) => print(page(command, name)?),
-            None => bail!("there is no command `{name}`"),
+            None => {
+                let known = known(name, commands.iter().map(|command| command.get_name()));
+                bail!("there is no command `{name}`{known}")
+            }
         },
     }
 }

@@ -13,6 +13,7 @@ use super::project::{Project, progress_bar};
 use super::simulated_devices::{self, Selection, SimulatedDevice, SimulatedFleet};
 use crate::context::{Exit, Global, print};
 use crate::report::json;
+use crate::report::words::known;
 use otapress_core::out_path::OutPath;
 use otapress_devices::probe::{Code, FormerUris, PublishedJad, Subject, probe};
 
@@ -76,8 +77,8 @@ pub(super) fn walk(global: &Global, project: &Project, args: &Args) -> anyhow::R
 }
 
 fn code(text: &str) -> Result<Code, String> {
-    let known = || Code::VARIANTS.iter().map(Code::to_string).collect::<Vec<_>>().join(", ");
-    text.parse().map_err(|_| format!("the codes are {}", known()))
+    let codes = Code::VARIANTS.iter().map(Into::into);
+    text.parse().map_err(|_| format!("no finding has that code{}", known(text, codes)))
 }
 
 fn subject(tracker: SimulatedDevice, out: &Path) -> anyhow::Result<Subject> {

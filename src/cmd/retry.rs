@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use super::project::Project;
 use super::status::{Look, Selection};
-use super::{confirmed, count, existing_store, now};
+use super::{confirmed, count, existing_store, find, now};
 use crate::context::{Exit, Global, print};
 use crate::report::status::{DeviceStatus, State, Status, text};
 use otapress_core::id::Imei;
@@ -84,7 +84,7 @@ fn devices(global: &Global, project: &Project, names: &[String]) -> anyhow::Resu
                 Ok(Named { imei: device.imei, in_fleet: Some(true), rollout })
             }
             (None, Ok(imei), fleet) => Ok(Named { imei, in_fleet: fleet.map(|_| false), rollout: None }),
-            (None, Err(_), Some(_)) => bail!("no device `{name}` in the fleet"),
+            (None, Err(_), Some(fleet)) => bail!(find::no_device(fleet, name)),
             (None, Err(_), None) => {
                 project.show_diagnostics(global)?;
                 bail!("clientIDs are known only from a fleet without errors: mend it, or name IMEIs")

@@ -61,16 +61,7 @@ impl Selection {
     fn devices<'a>(&self, fleet: &'a Fleet) -> anyhow::Result<Vec<&'a Device>> {
         let names = self.trigger.as_deref().unwrap_or_default();
         let named = names.iter().map(|name| find::device(fleet, name)).collect::<anyhow::Result<Vec<_>>>()?;
-        if let Some(channel) = &self.channel
-            && !fleet.channels().iter().any(|known| known.name == *channel)
-        {
-            bail!("no channel `{channel}` in `{}`", fleet.file().display());
-        }
-        if let Some(group) = &self.group
-            && !fleet.groups().iter().any(|known| known.name.as_ref() == Some(group))
-        {
-            bail!("no group `{group}` in `{}`", fleet.file().display());
-        }
+        find::check_names(fleet, self.group.as_deref(), self.channel.as_deref())?;
         let is_meant = |device: &&Device| {
             let channel = fleet.channel(device).map(|channel| &channel.name);
             (named.is_empty() || named.iter().any(|named| named.imei == device.imei))

@@ -1,5 +1,7 @@
 //! Numbers and texts as people are shown them.
 
+use otapress_publish::diag::did_you_mean;
+
 /// `1 device`, `2 devices`.
 pub(crate) fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
@@ -13,6 +15,16 @@ pub(crate) fn few<T: AsRef<str>>(names: &[T], most: usize) -> String {
     let (shown, others) = names.split_at(names.len().min(most));
     let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     if others.is_empty() { shown } else { format!("{shown} and {} more", others.len()) }
+}
+
+/// `: did you mean `next`?`, or else which names there are, if they are few.
+pub(crate) fn known<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    match did_you_mean(name, names.iter().copied()) {
+        Some(near) => format!(": {near}"),
+        None if names.is_empty() => ": there is none".into(),
+        None => format!(": there is {}", few(&names, NAMED)),
+    }
 }
 
 /// `999 bytes`, `1.0 kB`, `36.0 MB`.
@@ -70,6 +82,14 @@ mod tests {
             [1, 2, 3, 4].map(|most| few(&names, most)),
             ["a and 2 more", "a, b and 1 more", "a, b, c", "a, b, c"]
         );
+    }
+
+    #[test]
+    fn an_unknown_name_leads_to_the_known_ones() {
+        let names = ["next", "stable"];
+        assert_eq!(known("nxt", names), ": did you mean `next`?");
+        assert_eq!(known("x", names), ": there is next, stable");
+        assert_eq!(known("x", []), ": there is none");
     }
 
     #[test]

@@ -112,7 +112,10 @@ fn every_form_is_golden() {
 fn what_cannot_be_compared() {
     let project = Project::empty().file("fleet.yaml", SMALL).jar("0.10.65").file("page.jar", "a page");
     let ran = project.run("diff 0.10.65 0.10.99");
-    assert_eq!((ran.status, &*ran.stderr), (1, "error: release 0.10.99 is not in the catalog\n"));
+    assert_eq!(
+        (ran.status, &*ran.stderr),
+        (1, "error: release 0.10.99 is not in the catalog, which has 0.10.65\n")
+    );
     let ran = project.run("diff 0.10.65 page.jar");
     assert_eq!(
         (ran.status, &*ran.stderr),

@@ -68,6 +68,7 @@ mod show;
 mod siege;
 mod signing;
 mod simulate;
+mod single_mistakes;
 mod state;
 mod status;
 mod supply;

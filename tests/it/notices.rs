@@ -89,6 +89,18 @@ fn status_says_that_the_clock_moved() {
             .collect();
         let answer = serde_json::to_value(json::Answer::of_summary(&fleet, &status, &summary)).unwrap();
         assert_eq!(answer["notices"].as_array().map_or(0, Vec::len), rows.len());
+        // The report has them, too, each time in a form of its own.
+        let pages = html::pages(&fleet, &status, &summary, &[]).unwrap();
+        let index = String::from_utf8(pages.last().unwrap().content.clone()).unwrap();
+        assert_eq!(index.matches("<li class=\"notice\">").count(), rows.len());
+        for row in &rows {
+            let (at, rest) = row.split_once(", ").unwrap();
+            let shown = format!("<b>Notice</b> of <time datetime=\"{at}\">{at}</time>, {rest}</p>");
+            assert!(
+                index.contains(&shown.replace("next/", "next&#x2F;")) || index.contains(&shown),
+                "{shown}"
+            );
+        }
         rows
     };
     let set_back = "2026-11-23T16:00:00Z, next/0.10.66: the clock was set back by 69 h 00 min";

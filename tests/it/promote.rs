@@ -104,7 +104,7 @@ fn waves_begin_again_or_everyone_is_meant() {
         .expect_usage("has an `at`");
     fleet_after(&["canry", "0.10.66"])
         .unwrap_err()
-        .expect_usage("there is canary, slow, stable; `--new` makes one");
+        .expect_usage("did you mean `canary`? (`--new` makes one)");
     let new = fleet_after(&["beta", "0.10.66", "--new"]).unwrap();
     assert!(new.contains("00:00:00Z }] }\n  beta: 0.10.66\ndefault:"), "{new}");
     let unknown = fleet_after(&["canary", "0.10.99"]).unwrap_err();
@@ -211,6 +211,12 @@ fn a_halted_release_is_taken_back_and_withdrawn_everywhere() {
     );
     project.run("build -q --check").expect(0, "", "");
     assert_eq!(project.run("status").status, 0);
+    // A timer may say so again: what it returned to stays.
+    for again in [&["canary", "--back"][..], &["canary", "--back", "--force"]] {
+        let said = "`canary` is back from 0.10.66 already; another release must be named\n";
+        promote(&project, again).expect(0, said, "");
+    }
+    assert_eq!(project.read("fleet.yaml"), after);
     // Pins are an operator's own word.
     assert_eq!(promote(&project, &["-q", "canary", "0.10.64"]).status, 0);
     project.edit("fleet.yaml", "761507\" }", "761507\", release: 0.10.64 }");

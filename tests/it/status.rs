@@ -308,11 +308,14 @@ fn what_is_not_there_is_said() {
     let story = two();
     let file = story.path("fleet.yaml").display().to_string();
     let said = ran(&story, &["nobody"], 1);
-    assert_eq!(said, format!("error: no device `nobody` in `{file}`, nor was one heard of\n"));
+    assert_eq!(
+        said,
+        format!("error: no device `nobody` in `{file}`; none of that name was heard of, either\n")
+    );
     let said = ran(&story, &["--group", "x"], 1);
-    assert_eq!(said, format!("error: no group `x` in `{file}`; there is none\n"));
+    assert_eq!(said, format!("error: no group `x` in `{file}`: there is none\n"));
     let said = ran(&story, &["--channel", "x"], 1);
-    assert_eq!(said, format!("error: no channel `x` in `{file}`; there is next\n"));
+    assert_eq!(said, format!("error: no channel `x` in `{file}`: there is next\n"));
 }
 
 #[test]

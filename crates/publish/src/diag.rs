@@ -15,11 +15,16 @@ pub use otapress_core::finding::Severity;
 
 /// `` did you mean `…`? `` if one of the names is close to `word`.
 pub fn did_you_mean<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    nearest(word, names).map(|name| format!("did you mean `{name}`?"))
+}
+
+/// The name that is close to `word`, if one is.
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (strsim::jaro_winkler(&word.to_lowercase(), &name.to_lowercase()), name))
         .filter(|&(score, _)| score > 0.85)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| format!("did you mean `{name}`?"))
+        .map(|(_, name)| name)
 }
 
 /// A text that diagnostics can point into.

@@ -18,7 +18,7 @@ use anyhow::{Context as _, bail};
 use super::build::{self, Ready};
 use super::gate::GateArgs;
 use super::project::Project;
-use super::{edit, interrupt, now};
+use super::{edit, find, interrupt, now};
 use crate::context::{Exit, Global, WrongUsage, print};
 use crate::report::plan::{Style, text::text};
 use changes::Changes;
@@ -120,6 +120,14 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     {
         return Ok(Exit::MissesGate);
     }
+    if args.back
+        && let Some(from) = proof::is_back(global, fleet, args)?
+    {
+        return say(
+            global,
+            &format!("`{}` is back from {from} already; another release must be named\n", args.channel),
+        );
+    }
     // The files alone, without JARs and template, which no edit reads.
     let loaded = fleet::load_within(&global.reach(), &global.fleet);
     let text = fleet_text(&loaded, global)?;
@@ -200,9 +208,5 @@ fn commit(
 
 /// A channel that the fleet does not have.
 fn no_channel(fleet: &Fleet, name: &str) -> anyhow::Error {
-    let names: Vec<_> = fleet.channels().iter().map(|channel| &*channel.name).collect();
-    let there = if names.is_empty() { "none".into() } else { names.join(", ") };
-    let hint = "`--new` makes one";
-    WrongUsage(format!("no channel `{name}` in `{}`; there is {there}; {hint}", fleet.file().display()))
-        .into()
+    WrongUsage(format!("{} (`--new` makes one)", find::no_channel(fleet, name))).into()
 }

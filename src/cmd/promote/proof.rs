@@ -61,6 +61,20 @@ pub(super) fn to_take_back(global: &Global, fleet: &Fleet, args: &Args) -> anyho
     }
 }
 
+/// The release that a channel was taken back from, if it is not named and nothing is left to do: so that the
+/// same command may be repeated. What the channel names now is taken back only if it is halted, or named.
+pub(super) fn is_back(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Result<Option<Version>> {
+    let channel = channel(fleet, &args.channel)?;
+    let release = channel.release.value;
+    let withdrawn = fleet.withdrawn().last_key_value().map(|(version, _)| *version);
+    let asks_for_more = args.release.is_some() || args.to.as_ref().is_some_and(|to| to.version != release);
+    let Some(from) = withdrawn.filter(|from| *from > release && !asks_for_more) else {
+        return Ok(None);
+    };
+    let halted = if args.force { None } else { halted(&status(global, fleet)?, channel) };
+    Ok(halted.is_none().then_some(from))
+}
+
 /// Why a channel's release is halted: its rollout is, or the release in any channel.
 fn halted(status: &Status, channel: &Channel) -> Option<String> {
     let id = channel.rollout();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::bail;
 
 use super::look::{Opened, events_of, latest_events};
+use crate::cmd::find;
 use crate::report::json;
 use crate::report::status::filter::{Filter, keeps_event};
 use crate::report::status::gate::Judgement;
@@ -66,7 +67,7 @@ impl<'a> Asked<'a> {
         };
         let Some(declared) = fleet.find(name) else { return self.stranger(name, history) };
         let is_it = |device: &&DeviceStatus| fleet.devices()[device.index].imei == declared.imei;
-        let Some(device) = status.devices.iter().find(is_it) else { bail!("no device `{name}`") };
+        let Some(device) = status.devices.iter().find(is_it) else { bail!(find::no_device(fleet, name)) };
         let events = history(declared.imei)?;
         if self.json {
             let mut view = DeviceView::new(fleet, status, device);
@@ -83,7 +84,7 @@ impl<'a> Asked<'a> {
         history: impl FnOnce(Imei) -> Result<Vec<Event>, StoreError>,
     ) -> anyhow::Result<String> {
         let Some(stranger) = self.status.strangers.iter().find(|stranger| stranger.name == name) else {
-            bail!("no device `{name}` in `{}`, nor was one heard of", self.fleet.file().display());
+            bail!("{}; none of that name was heard of, either", find::no_device(self.fleet, name));
         };
         let events = name.parse().map_or_else(|_| Ok(Vec::new()), history)?;
         let stranger = std::slice::from_ref(stranger);

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::ArgGroup;
 
+use crate::cmd::find;
 use crate::cmd::gate::GateArgs;
 use crate::report::status::filter::{Filter, StateFilter};
 use otapress_core::version::Version;
@@ -96,14 +96,7 @@ impl Args {
 
 impl Selection {
     pub(crate) fn filter(&self, fleet: &Fleet) -> anyhow::Result<Filter> {
-        let groups: Vec<_> = fleet.groups().iter().filter_map(|group| group.name.as_deref()).collect();
-        let channels: Vec<_> = fleet.channels().iter().map(|channel| &*channel.name).collect();
-        for (what, wanted, there) in [("group", &self.group, groups), ("channel", &self.channel, channels)] {
-            if let Some(wanted) = wanted.as_deref().filter(|wanted| !there.contains(wanted)) {
-                let there = if there.is_empty() { "none".into() } else { there.join(", ") };
-                bail!("no {what} `{wanted}` in `{}`; there is {there}", fleet.file().display());
-            }
-        }
+        find::check_names(fleet, self.group.as_deref(), self.channel.as_deref())?;
         Ok(Filter {
             group: self.group.clone(),
             channel: self.channel.clone(),

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::{DeviceStatus, State, Status, words};
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
+use otapress_publish::diag::did_you_mean;
 use otapress_publish::fleet::Fleet;
 use otapress_responder::record::Event;
 
@@ -66,9 +67,12 @@ impl FromStr for StateFilter {
             "pending" => Ok(StateFilter::Pending),
             "silent" => Ok(StateFilter::Silent),
             "lost" => Ok(StateFilter::Lost),
-            _ => state()
-                .map(|state| StateFilter::State(*state))
-                .ok_or_else(|| format!("the states are {}", StateFilter::names().join(", "))),
+            _ => state().map(|state| StateFilter::State(*state)).ok_or_else(|| {
+                match did_you_mean(name, StateFilter::names().into_iter()) {
+                    Some(near) => near,
+                    None => format!("the states are {}", StateFilter::names().join(", ")),
+                }
+            }),
         }
     }
 }

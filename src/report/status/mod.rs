@@ -116,6 +116,13 @@ pub struct Notice {
     pub detail: String,
 }
 
+impl Notice {
+    /// What it is about.
+    pub(crate) fn about(&self) -> String {
+        if self.rollouts.is_empty() { "all".to_owned() } else { self.rollouts.join(", ") }
+    }
+}
+
 /// For how long something is noticed, in seconds: a week.
 const NOTICED_SECONDS: i64 = 7 * 86_400;
 

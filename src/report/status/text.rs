@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::gate::{self, share};
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
-use super::{DeviceStatus, Former, Notice, State, Status, Stranger, Stray, words};
+use super::{DeviceStatus, Former, State, Status, Stranger, Stray, words};
 use crate::report::words::{NAMED, count, few, one_line};
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -17,9 +17,8 @@ use otapress_responder::record::{Event, RolloutRecord, Verdict};
 /// The whole summary.
 pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
     let mut text = headline(status, summary);
-    for Notice { at, rollouts, detail, .. } in &status.notices {
-        let about = if rollouts.is_empty() { "all".to_owned() } else { rollouts.join(", ") };
-        row(&mut text, "notice", &format!("{}, {about}: {detail}", moment(*at)));
+    for notice in &status.notices {
+        row(&mut text, "notice", &format!("{}, {}: {}", moment(notice.at), notice.about(), notice.detail));
     }
     for rollout in &summary.rollouts {
         text.push('\n');

@@ -3,7 +3,9 @@
 //! The directory may hold anything, and nothing in it may hang a build or lead it elsewhere: see
 //! [`crate::files`].
 
-use std::collections::BTreeMap;
+mod other_suites;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use crate::jar::{self, Jar, Rules};
 use crate::signing::{self, Signature};
 use otapress_core::digest::Sha256;
 use otapress_core::version::Version;
+use other_suites::OtherSuites;
 
 /// The largest file that is read as a JAR, in bytes. No module in the field has flash for more.
 pub const MAX_JAR: u64 = 16 << 20;
@@ -33,7 +36,13 @@ const ADD: &str = "`otapress add FILE.jar` makes the directory and copies a rele
 
 /// Valid JARs of one suite, one for each version.
 #[derive(Clone, Debug, Default)]
-pub struct Catalog(BTreeMap<Version, Entry>);
+pub struct Catalog {
+    entries: BTreeMap<Version, Entry>,
+    /// Versions of JARs that are there and were refused, by their manifest or else their file name.
+    refused: BTreeSet<Version>,
+    /// Whether the directory could be read and has JARs.
+    is_read: bool,
+}
 
 /// A release. Its bytes are not kept: [`Entry::bytes`] reads them again.
 #[derive(Clone, Debug)]
@@ -47,22 +56,28 @@ pub struct Entry {
 impl Catalog {
     /// The JAR of a version, compared numerically.
     pub fn get(&self, version: Version) -> Option<&Entry> {
-        self.0.get(&version)
+        self.entries.get(&version)
+    }
+
+    /// Whether a release is missing here, and not only refused, or lost with the whole directory: that is
+    /// told already.
+    pub fn misses(&self, version: Version) -> bool {
+        self.is_read && !self.entries.contains_key(&version) && !self.refused.contains(&version)
     }
 
     /// Every version in ascending order.
     pub fn versions(&self) -> impl DoubleEndedIterator<Item = Version> {
-        self.0.keys().copied()
+        self.entries.keys().copied()
     }
 
     /// Every release in ascending order of version.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.0.values()
+        self.entries.values()
     }
 
     /// Whether there is no release.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 }
 
@@ -129,11 +144,15 @@ pub fn load(
         let message = format!("`{}` holds no file that ends in `.jar`", shown_as.display());
         diagnostics.push(Diagnostic::new(Code::EmptyCatalog, shown_as, message).hint(ADD));
     }
+    catalog.is_read = !files.is_empty();
+    let mut other_suites = OtherSuites::default();
     for (path, shown) in files {
+        let named = version_in_name(&path);
         let bytes = match reach.read(&path, MAX_JAR) {
             Ok(bytes) => bytes,
             Err(error) => {
                 diagnostics.push(unreadable(&shown, &error.kind));
+                catalog.refused.extend(named);
                 continue;
             }
         };
@@ -151,14 +170,22 @@ pub fn load(
             },
         };
         diagnostics.extend(faults.into_iter().map(|fault| fault.at(shown.as_path())));
-        if let Some(jar) = jar {
-            let (signature, wrong) =
-                midlet.map(|midlet| signature(reach, (&path, &shown), &bytes, midlet)).unwrap_or_default();
-            diagnostics.extend(wrong);
-            add(&mut catalog, Entry { jar, path, shown, signature }, midlet, &mut diagnostics);
+        let Some(jar) = jar else {
+            catalog.refused.extend(named);
+            continue;
+        };
+        let (signature, wrong) =
+            midlet.map(|midlet| signature(reach, (&path, &shown), &bytes, midlet)).unwrap_or_default();
+        diagnostics.extend(wrong);
+        let entry = Entry { jar, path, shown, signature };
+        if midlet.is_some_and(|midlet| other_suites.note(&entry, midlet)) {
+            catalog.refused.insert(entry.jar.version());
+        } else {
+            add(&mut catalog, entry, &mut diagnostics);
         }
     }
     if let Some(midlet) = midlet {
+        diagnostics.extend(other_suites.diagnostics(midlet, catalog.is_empty()));
         diagnostics.extend(growth(&catalog, midlet.rules));
     }
     diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
@@ -323,23 +350,14 @@ fn is_dangling(path: &Path) -> bool {
     path.is_symlink() && path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn add(catalog: &mut Catalog, entry: Entry, midlet: Option<Suite<'_>>, diagnostics: &mut Vec<Diagnostic>) {
+/// The version in the name of a file, as `otapress add` makes it: `OwnTracks-0.10.66.jar`.
+fn version_in_name(path: &Path) -> Option<Version> {
+    path.file_stem()?.to_str()?.rsplit_once('-')?.1.parse().ok()
+}
+
+fn add(catalog: &mut Catalog, entry: Entry, diagnostics: &mut Vec<Diagnostic>) {
     let place = entry.shown.as_path();
-    if let Some(Suite { name, vendor, .. }) = midlet {
-        let pairs = [("MIDlet-Name", entry.jar.name(), name), ("MIDlet-Vendor", entry.jar.vendor(), vendor)];
-        let before = diagnostics.len();
-        for (attribute, has, wanted) in pairs.into_iter().filter(|(_, has, wanted)| has != wanted) {
-            let message = format!("the JAR's `{attribute}` is `{has}`, but the fleet's is `{wanted}`");
-            diagnostics.push(
-                Diagnostic::new(Code::WrongMidlet, place, message)
-                    .hint("both must never change: devices treat a different suite as a second application"),
-            );
-        }
-        if diagnostics.len() > before {
-            return;
-        }
-    }
-    match catalog.0.get(&entry.jar.version()) {
+    match catalog.entries.get(&entry.jar.version()) {
         Some(other) if other.sha256() == entry.sha256() => {}
         Some(other) => {
             let message = format!(
@@ -353,7 +371,7 @@ fn add(catalog: &mut Catalog, entry: Entry, midlet: Option<Suite<'_>>, diagnosti
                 ));
         }
         None => {
-            catalog.0.insert(entry.jar.version(), entry);
+            catalog.entries.insert(entry.jar.version(), entry);
         }
     }
 }

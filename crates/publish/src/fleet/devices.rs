@@ -192,6 +192,7 @@ fn imei(reader: &mut Reader, raw: &RawDevice) -> Option<Imei> {
         Some(text) => (reader.parse(text, "an IMEI", Code::BadImei)?, text.span),
         None => match raw.client_id.text.parse() {
             Ok(imei) => (imei, raw.client_id.span),
+            Err(_) if reader.is_misspelt("imei", raw.client_id.span) => return None,
             Err(_) => {
                 let id = &raw.client_id;
                 reader.report(

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::keys;
 use super::raw::Text;
 use super::raw_device::RawDevice;
-use super::reader::{Reader, did_you_mean};
-use crate::diag::{Code, Diagnostic, SourceId, Sources, Span};
+use super::reader::Reader;
+use crate::diag::{Code, Diagnostic, SourceId, Sources, Span, nearest};
 
 /// Reads inventories; columns whose names `ignored` holds are the fleet's own.
 #[derive(Debug)]
@@ -53,6 +53,10 @@ impl<'a> Inventories<'a> {
 
     /// Notes names to ignore that no inventory has.
     pub(super) fn report_unused(&self, reader: &mut Reader) {
+        // The column may be in an inventory that was not read.
+        if reader.has_errors() {
+            return;
+        }
         let unused = self.ignored.iter().zip(&self.found).filter(|(_, found)| !**found);
         for (name, _) in unused.filter(|(name, _)| known_columns().all(|known| known != &*name.text)) {
             reader.report(
@@ -73,6 +77,7 @@ impl<'a> Inventories<'a> {
             header.pop();
         }
         let mut columns = Vec::with_capacity(header.len());
+        let mut misspelt = false;
         for cell in &header {
             if let Some(name) = known_columns().find(|name| *name == &*cell.text) {
                 if columns.contains(&Column::Known(name)) {
@@ -83,17 +88,20 @@ impl<'a> Inventories<'a> {
                 self.found[i] = true;
                 columns.push(Column::Ignored);
             } else {
-                let hint = did_you_mean(&cell.text, known_columns()).unwrap_or_else(|| {
+                let meant = nearest(&cell.text, known_columns());
+                misspelt |= meant == Some(CLIENT_ID);
+                let known = || {
                     format!(
                         "known columns are `{}`; put a column of your own under `ignore`",
                         known_columns().collect::<Vec<_>>().join("`, `")
                     )
-                });
+                };
+                let hint = meant.map_or_else(known, |name| format!("did you mean `{name}`?"));
                 let message = format!("unknown column `{}`", cell.text);
                 reader.report(Diagnostic::new(Code::UnknownKey, cell.span, message).hint(hint));
             }
         }
-        if !header.iter().any(|cell| &*cell.text == CLIENT_ID) {
+        if !misspelt && !header.iter().any(|cell| &*cell.text == CLIENT_ID) {
             let at = header.first().map_or(at, |cell| cell.span);
             reader.report(
                 Diagnostic::new(Code::MissingKey, at, "there is no column `clientID`")

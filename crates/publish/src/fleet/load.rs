@@ -48,20 +48,24 @@ impl Loaded {
     pub fn check_releases(&mut self, catalog: &Catalog) {
         let Some(jars) = &self.jars else { return };
         let name = self.midlet.as_ref().map_or("FILE", |midlet| &midlet.name);
-        let versions: Vec<_> = catalog.versions().map(|version| version.to_string()).collect();
-        let there = match &versions[..] {
-            [] => "which has none".into(),
-            [one] => format!("which has {one}"),
-            [init @ .., last] => format!("which has {} and {last}", init.join(", ")),
-        };
-        let missing: Vec<_> = self
-            .releases
-            .iter()
-            .filter(|release| catalog.get(release.value).is_none())
-            .map(|release| {
-                let version = release.value;
-                let message = format!("release `{version}` is not in {}/, {there}", jars.display());
-                Diagnostic::new(Code::UnknownRelease, release.span, message)
+        // A release that is missing is one mistake, however often it is named.
+        let mut missing: BTreeMap<Version, (Span, usize)> = BTreeMap::new();
+        for release in self.releases.iter().filter(|release| catalog.misses(release.value)) {
+            let (first, times) = missing.entry(release.value).or_insert((release.span, 0));
+            *first = release.span.min(*first);
+            *times += 1;
+        }
+        let missing: Vec<_> = missing
+            .into_iter()
+            .map(|(version, (span, times))| {
+                let there = neighbours(version, &catalog.versions().collect::<Vec<_>>());
+                let also = match times {
+                    1 => String::new(),
+                    2 => "; it is named in another place, too".into(),
+                    n => format!("; it is named in {} more places", n - 1),
+                };
+                let message = format!("release `{version}` is not in {}/, {there}{also}", jars.display());
+                Diagnostic::new(Code::UnknownRelease, span, message)
                     .hint(format!("add its JAR with `otapress add {name}-{version}.jar`"))
             })
             .collect();
@@ -87,6 +91,21 @@ impl Loaded {
     /// Whether something is wrong that stops a build.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// What a catalog has instead of a version: all of it, or of many the nearest ones.
+fn neighbours(version: Version, has: &[Version]) -> String {
+    let at = has.partition_point(|other| *other < version);
+    let (near, of) = match has.len() {
+        0..=6 => (has, String::new()),
+        n => (&has[at.saturating_sub(2)..n.min(at + 2)], format!(" among its {n}")),
+    };
+    let near: Vec<_> = near.iter().map(Version::to_string).collect();
+    match &near[..] {
+        [] => "which has none".into(),
+        [one] => format!("which has {one}{of}"),
+        [init @ .., last] => format!("which has {} and {last}{of}", init.join(", ")),
     }
 }
 

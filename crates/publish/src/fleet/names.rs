@@ -44,7 +44,12 @@ fn look_up<'a, T>(
     code: Code,
 ) -> Option<&'a T> {
     let found = map.get(&*name.text);
-    if found.is_none() {
+    let section = match code {
+        Code::UnknownChannel => "channels",
+        Code::UnknownGroup => "groups",
+        _ => "settings",
+    };
+    if found.is_none() && !reader.is_section_misspelt(section) {
         let known = || map.keys().map(String::as_str);
         let hint = did_you_mean(&name.text, known()).unwrap_or_else(|| match map.len() {
             0 => format!("there is no {what} at all"),

@@ -9,7 +9,7 @@ use super::reader::{Fields, Reader};
 use super::secrets::Secrets;
 use super::uri::{HttpUri, JadPath, Site, UriError};
 use super::{Spanned, keys};
-use crate::diag::{Code, Diagnostic, Span};
+use crate::diag::{Code, Diagnostic, Place, Span};
 use crate::provision::breaks_command;
 use otapress_core::out::{ANSWERS, JAD_SUFFIX, JARS};
 
@@ -192,6 +192,12 @@ impl Draft {
 
     /// User and password file; both or none.
     fn auth(&self, reader: &mut Reader, limits: Limits, secrets: Secrets<'_>) -> Option<Option<Auth>> {
+        let other = |reader: &mut Reader, missing: &'static str, there: &str, text: &Text| {
+            if !reader.misspells(missing) {
+                reader.missing(missing, there, text.span);
+            }
+            None
+        };
         match (&self.otap_user, &self.otap_password_file) {
             (None, None) => Some(None),
             (Some(user), Some(file)) => {
@@ -199,14 +205,8 @@ impl Draft {
                 secrets.check(reader, file, limits.password);
                 Some(Some(Auth { user: user.text.to_string(), password_file: PathBuf::from(&*file.text) }))
             }
-            (Some(text), None) => {
-                reader.missing("otapPasswordFile", "`otapUser`", text.span);
-                None
-            }
-            (None, Some(text)) => {
-                reader.missing("otapUser", "`otapPasswordFile`", text.span);
-                None
-            }
+            (Some(text), None) => other(reader, "otapPasswordFile", "`otapUser`", text),
+            (None, Some(text)) => other(reader, "otapUser", "`otapPasswordFile`", text),
         }
     }
 }
@@ -273,10 +273,13 @@ fn parsed_uri(
     match parse(&text.text) {
         Ok(value) => Some(Spanned { value, span: text.span }),
         Err(error) => {
-            reader.report(
-                Diagnostic::new(Code::BadUri, text.span, format!("`{}` is not a valid `{name}`", text.text))
-                    .hint(error.to_string()),
-            );
+            // A character that breaks the modem's command is told, and is mostly what is wrong with the URI.
+            let is_told =
+                |told: &Diagnostic| told.code == Code::ModemCharacter && told.place == Place::Span(text.span);
+            if !reader.found.iter().any(is_told) {
+                let message = format!("`{}` is not a valid `{name}`", text.text);
+                reader.report(Diagnostic::new(Code::BadUri, text.span, message).hint(error.to_string()));
+            }
             None
         }
     }

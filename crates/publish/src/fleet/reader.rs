@@ -8,13 +8,16 @@ use super::keys::Key;
 use super::raw::{Entry, Node, Text, Value};
 use super::scalars;
 pub(super) use crate::diag::did_you_mean;
-use crate::diag::{Code, Diagnostic, Span};
+use crate::diag::{Code, Diagnostic, Span, nearest};
 
 /// Collects what is wrong while the tree is read.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     /// What was found so far.
     pub(super) found: Vec<Diagnostic>,
+    /// Keys that are there under a misspelt name: the key in front of their mapping, and the name that is
+    /// meant. They are not missing besides.
+    misspelt: BTreeSet<(Span, &'static str)>,
 }
 
 /// The fields of one mapping, by name; every name is in the mapping's table.
@@ -58,16 +61,14 @@ impl Reader {
                 Some(known) => {
                     fields.insert(known.name, (key.span, value));
                 }
-                None => self.report(
-                    Diagnostic::new(
-                        Code::UnknownKey,
-                        key.span,
-                        format!("unknown key `{}` in {what}", key.text),
-                    )
-                    .hint(did_you_mean(&key.text, names()).unwrap_or_else(|| {
-                        format!("known keys are `{}`", names().collect::<Vec<_>>().join("`, `"))
-                    })),
-                ),
+                None => {
+                    let meant = nearest(&key.text, names());
+                    self.misspelt.extend(meant.map(|name| (at, name)));
+                    let known = || format!("known keys are `{}`", names().collect::<Vec<_>>().join("`, `"));
+                    let hint = meant.map_or_else(known, |name| format!("did you mean `{name}`?"));
+                    let message = format!("unknown key `{}` in {what}", key.text);
+                    self.report(Diagnostic::new(Code::UnknownKey, key.span, message).hint(hint));
+                }
             }
         }
         for key in table.iter().filter(|key| key.required && !fields.contains_key(key.name)) {
@@ -76,8 +77,26 @@ impl Reader {
         Some(Fields { fields })
     }
 
+    /// Whether the mapping behind the key at `at` has a misspelt key that means `name`.
+    pub(super) fn is_misspelt(&self, name: &'static str, at: Span) -> bool {
+        self.misspelt.contains(&(at, name))
+    }
+
+    /// Whether a misspelt key means `name`, wherever it is.
+    pub(super) fn misspells(&self, name: &str) -> bool {
+        self.misspelt.iter().any(|(_, meant)| *meant == name)
+    }
+
+    /// Whether a section of the fleet file is there under a misspelt name. What refers into it is right.
+    pub(super) fn is_section_misspelt(&self, name: &str) -> bool {
+        self.misspelt.iter().any(|(at, meant)| at.end == 0 && *meant == name)
+    }
+
     /// Notes that a key is missing.
-    pub(super) fn missing(&mut self, name: &str, what: &str, at: Span) {
+    pub(super) fn missing(&mut self, name: &'static str, what: &str, at: Span) {
+        if self.is_misspelt(name, at) {
+            return;
+        }
         self.report(
             Diagnostic::new(Code::MissingKey, at, format!("{what} has no `{name}`"))
                 .hint(format!("add `{name}: …`")),

@@ -42,6 +42,10 @@ impl Used {
         names: &Names,
         channels: &[(Text, Option<Channel>)],
     ) {
+        // What is wrong elsewhere may be the use.
+        if reader.has_errors() {
+            return;
+        }
         for (i, (name, _)) in channels.iter().enumerate() {
             if !self.channels.contains(&ChannelIndex(index(i))) && !self.channel_names.contains(&*name.text) {
                 reader.report(

@@ -101,6 +101,7 @@ fn values(fleet: &Fleet, status: &Status, summary: &Summary, changes: &[Change])
         "site": fleet.site().uri().as_str(),
         "name": fleet.name(),
         "needs": needs::needs(fleet, status, summary),
+        "notices": needs::notices(status),
         "now": moment(status.now),
         "contact": summary.last_contact.map(|last| span(status.now - last)),
         "tiles": tiles(summary),

@@ -4,12 +4,19 @@ use serde_json::{Value, json};
 
 use super::moment;
 use crate::report::status::summary::Summary;
-use crate::report::status::{DeviceStatus, State, Status};
+use crate::report::status::{DeviceStatus, Notice, State, Status};
 use crate::report::words::{count, few};
 use otapress_publish::fleet::Fleet;
 
 /// This many devices are named.
 const NAMED: usize = 3;
+
+/// What happened to the records as a whole: nothing to do, but to know.
+pub(super) fn notices(status: &Status) -> Vec<Value> {
+    let notice =
+        |notice: &Notice| json!({ "at": moment(notice.at), "about": notice.about(), "text": notice.detail });
+    status.notices.iter().map(notice).collect()
+}
 
 /// The most urgent first.
 pub(super) fn needs(fleet: &Fleet, status: &Status, summary: &Summary) -> Vec<Value> {
