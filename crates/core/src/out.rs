@@ -44,7 +44,13 @@ pub fn answer_path(imei: Imei) -> OutPath {
 
 /// The same file below a directory.
 pub fn answer_file(out: &Path, imei: Imei) -> PathBuf {
-    out.join(format!("{ANSWERS}/{imei}.json"))
+    // A responder makes one for every check.
+    let mut file =
+        PathBuf::with_capacity(out.as_os_str().len() + ANSWERS.len() + "/352090000000005.json/".len());
+    file.push(out);
+    file.push(ANSWERS);
+    file.push(format!("{imei}.json"));
+    file
 }
 
 /// The device that a file is the answer of.

@@ -63,11 +63,23 @@ fn part(text: &str) -> Result<u8, VersionError> {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.micro {
-            Some(micro) => format!("{}.{}.{micro}", self.major, self.minor),
-            None => format!("{}.{}", self.major, self.minor),
+        // Every check writes several.
+        let mut text = [0; "99.99.99".len()];
+        let mut len = 0;
+        let mut push = |byte| {
+            text[len] = byte;
+            len += 1;
         };
-        f.pad(&text)
+        for (n, part) in [Some(self.major), Some(self.minor), self.micro].into_iter().flatten().enumerate() {
+            if n > 0 {
+                push(b'.');
+            }
+            if part >= 10 {
+                push(b'0' + part / 10);
+            }
+            push(b'0' + part % 10);
+        }
+        f.pad(std::str::from_utf8(&text[..len]).unwrap_or_default())
     }
 }
 

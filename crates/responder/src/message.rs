@@ -2,7 +2,7 @@
 
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
-use otapress_core::wire::Site;
+use otapress_core::wire::{Formerly, Site};
 
 /// How many bytes of a body are looked at. Adapters read on to its end, keep this many and drop the rest.
 pub const BODY_LIMIT: usize = 4096;
@@ -133,6 +133,10 @@ pub fn route(site: Option<&Site>, request: &Request<'_>) -> Route {
 /// The former path that a request is for, as it is published, and behind its host if that alone has moved;
 /// `None` if the client has moved.
 pub(super) fn former_path(site: &Site, request: &Request<'_>) -> Option<String> {
+    let former = &site.formerly;
+    if *former == Formerly::default() {
+        return None;
+    }
     let target = origin_form(request.target).replace("%40", "@");
     let of_check = |paths: &[String]| paths.iter().find(|path| same_path(path, &target)).cloned();
     let of_result =
@@ -141,7 +145,6 @@ pub(super) fn former_path(site: &Site, request: &Request<'_>) -> Option<String> 
     let host = host.rsplit_once(':').map_or(&*host, |(host, _)| host);
     let behind =
         |hosts: &[String], path| hosts.iter().any(|known| known == host).then(|| format!("{host}{path}"));
-    let former = &site.formerly;
     match (of_check(&site.version_paths), of_result(&site.notify_paths)) {
         (Some(path), _) => behind(&former.version_hosts, path),
         (None, Some(path)) => behind(&former.notify_hosts, path),

@@ -142,16 +142,13 @@ impl Offer {
 
 impl Rules {
     fn of(target: &Target, rollouts: &BTreeMap<String, Rollout>) -> Self {
-        let is_same = |rollout: &&Rollout| rollout.release.parse() == Ok(target.version);
-        let of_release = rollouts.values().filter(is_same).map(|rollout| rollout.brake);
-        let limits = of_release.chain([target.brake]).map(|brake| brake.artifact_faults);
         let own = rollouts.get(&target.rollout);
         Rules {
             unproven: own.map_or(Limit::DEFAULT, |rollout| rollout.unproven),
             waves: own
                 .filter(|own| own.has_several_waves())
                 .map_or_else(Vec::new, |rollout| rollout.waves.clone()),
-            artifact_faults: limits.filter(|&limit| limit > 0).min().unwrap_or(0),
+            artifact_faults: target.brake.artifact_faults,
             ..Rules::default()
         }
     }

@@ -58,6 +58,8 @@ impl<T: Clone + PartialEq> Slot<T> {
 pub struct Records {
     devices: BTreeMap<Imei, Slot<DeviceRecord>>,
     rollouts: BTreeMap<String, Slot<RolloutRecord>>,
+    /// The release of each rollout that was asked for: working it out takes longer than to look it up.
+    versions: BTreeMap<String, String>,
     /// All that are recorded.
     releases: BTreeMap<String, Slot<ReleaseRecord>>,
     channels: BTreeMap<String, Slot<ChannelRecord>>,
@@ -204,21 +206,24 @@ impl Records {
         now: i64,
     ) -> Ledger<'_> {
         let recent = channel.and_then(|channel| self.recent.get(channel)).copied().unwrap_or(0);
-        let version = RolloutRecord::release(rollout);
         // Unchanged, what is new is not written.
-        if !self.rollouts.contains_key(rollout) {
-            self.load_rollout(RolloutRecord::new(rollout));
+        if !self.versions.contains_key(rollout) {
+            let version = RolloutRecord::release(rollout);
+            if !self.releases.contains_key(&version) {
+                self.load_release(ReleaseRecord::new(&*version));
+            }
+            if !self.rollouts.contains_key(rollout) {
+                self.load_rollout(RolloutRecord::new(rollout));
+            }
+            self.versions.insert(rollout.to_owned(), version);
         }
-        if !self.releases.contains_key(&version) {
-            self.load_release(ReleaseRecord::new(&*version));
-        }
-        let Self { rollouts, releases, devices, events, touched, .. } = self;
+        let Self { rollouts, versions, releases, devices, events, touched, .. } = self;
         touched.push(imei);
         let device = devices
             .entry(imei)
             .or_insert_with(|| Slot { loaded: None, record: DeviceRecord::new(imei, now) });
+        let release = releases.get_mut(&versions[rollout]).expect("was inserted above");
         let rollout = rollouts.get_mut(rollout).expect("was inserted above");
-        let release = releases.get_mut(&version).expect("was inserted above");
         Ledger {
             device: &mut device.record,
             rollout: &mut rollout.record,

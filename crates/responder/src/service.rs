@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,9 +47,20 @@ pub trait Files: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 struct Disk;
 
+/// Answer files are shorter than this, in bytes.
+const USUAL_SIZE: usize = 1024;
+
 impl Files for Disk {
     fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
-        fs::read(file)
+        let mut file = File::open(file)?;
+        let mut bytes = vec![0; USUAL_SIZE];
+        let read = file.read(&mut bytes)?;
+        bytes.truncate(read);
+        // Otherwise this was all of it: neither its size nor its end is asked for.
+        if read == USUAL_SIZE {
+            file.read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
     }
 
     fn size(&self, file: &Path) -> Option<u64> {
@@ -78,6 +89,8 @@ pub struct Responder {
     files: Arc<dyn Files>,
     site: Result<Site, String>,
     releases: BTreeMap<Version, Release>,
+    /// The strictest brake among the rollouts of each release: so many artifact's faults stop all of them.
+    strictest: BTreeMap<Version, u32>,
 }
 
 /// What is sent back.
@@ -187,7 +200,14 @@ impl Responder {
             });
         let of_version = |release: &Release| Some((release.version.parse().ok()?, release.clone()));
         let releases = site.iter().flat_map(|site| &site.releases).filter_map(of_version).collect();
-        Responder { out, files, site, releases }
+        let mut strictest = BTreeMap::new();
+        for rollout in site.iter().flat_map(|site| site.rollouts.values()) {
+            if let (Ok(version), 1..) = (rollout.release.parse(), rollout.brake.artifact_faults) {
+                let limit = strictest.entry(version).or_insert(u32::MAX);
+                *limit = rollout.brake.artifact_faults.min(*limit);
+            }
+        }
+        Responder { out, files, site, releases, strictest }
     }
 
     /// What `otapress.json` says.
@@ -297,6 +317,9 @@ impl Responder {
 
     /// Whether the target may be sent to anybody: half a copy of `out/` offers nothing.
     fn judge_target(&self, target: &Target, rules: &mut Rules, reported: Option<Version>) {
+        let own = Some(target.brake.artifact_faults).filter(|&limit| limit > 0);
+        let of_release = self.strictest.get(&target.version).copied();
+        rules.artifact_faults = own.into_iter().chain(of_release).min().unwrap_or(0);
         let release = self.releases.get(&target.version);
         rules.is_withdrawn = release.is_some_and(|release| release.withdrawn.is_some());
         // Nobody looks for the JAR of what is not offered.

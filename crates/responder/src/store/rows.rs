@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::{Member, Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
 use crate::record::{
@@ -87,31 +87,35 @@ impl Rows<'_> {
         run().map(|_| ()).map_err(|error| super::sqlite::failure(self.path, error))
     }
 
-    /// A device with its latest offer, that of `rollout`, and those that other records count.
-    fn one_device(&self, imei: &str, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
-        let sql = select!(devices, "WHERE imei = ?");
-        let Some(mut record) = self.one(sql, [imei], device)? else { return Ok(None) };
-        let sql = select!(
-            offers,
-            "WHERE imei = ?1 AND (rollout IN (?2, ?3) OR place OR blamed IS NOT NULL \
-              OR wave IS NOT NULL) \
-             ORDER BY rollout"
-        );
-        record.offers = self.all(sql, params![imei, record.latest, rollout], offer)?;
-        Ok(Some(record))
+    /// Runs a statement for each item, and looks it up only once.
+    fn for_each<T>(
+        &self,
+        sql: &str,
+        items: &[T],
+        run: impl Fn(&mut CachedStatement<'_>, &T) -> rusqlite::Result<usize>,
+    ) -> Result<(), StoreError> {
+        let all = || {
+            let mut statement = self.db.prepare_cached(sql)?;
+            items.iter().try_for_each(|item| run(&mut statement, item).map(|_| ()))
+        };
+        if items.is_empty() {
+            Ok(())
+        } else {
+            all().map_err(|error| super::sqlite::failure(self.path, error))
+        }
     }
 
     fn one_rollout(&self, id: &str) -> Result<Option<RolloutRecord>, StoreError> {
         self.one(select!(rollouts, "WHERE id = ?"), [id], rollout)
     }
 
-    fn put_device(&self, d: &DeviceRecord) -> Result<(), StoreError> {
-        let sent = d.settings.sent.as_ref();
-        let confirmed = d.settings.confirmed.as_ref();
-        let result = d.result.as_ref();
-        self.execute(
-            "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            params![
+    fn put_devices(&self, devices: &[&DeviceRecord]) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        self.for_each(sql, devices, |statement, d| {
+            let sent = d.settings.sent.as_ref();
+            let confirmed = d.settings.confirmed.as_ref();
+            let result = d.result.as_ref();
+            statement.execute(params![
                 d.imei.to_string(),
                 d.client.as_ref().map(ClientId::as_str),
                 d.first_seen,
@@ -132,14 +136,14 @@ impl Rows<'_> {
                 sent.map(|sent| sent.checks),
                 sent.map(|sent| sent.checked),
                 d.budget.to_string(),
-            ],
-        )
+            ])
+        })
     }
 
-    fn put_offer(&self, imei: Imei, o: &OfferRecord) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            params![
+    fn put_offers(&self, offers: &[(Imei, &OfferRecord)]) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        self.for_each(sql, offers, |statement, (imei, o)| {
+            statement.execute(params![
                 imei.to_string(),
                 o.rollout,
                 o.target.to_string(),
@@ -160,8 +164,8 @@ impl Rows<'_> {
                 o.missing,
                 o.wave,
                 o.outside,
-            ],
-        )
+            ])
+        })
     }
 
     fn put_rollout(&self, r: &RolloutRecord) -> Result<(), StoreError> {
@@ -215,12 +219,12 @@ impl Rows<'_> {
         self.execute(sql, params![channel, minute, offers])
     }
 
-    fn put_event(&self, seq: Option<i64>, e: &Event) -> Result<(), StoreError> {
-        let imei = e.imei.map(|imei| imei.to_string());
-        self.execute(
-            "INSERT INTO events (seq, at, kind, imei, rollout, code, detail) VALUES (?,?,?,?,?,?,?)",
-            params![seq, e.at, e.kind.as_str(), imei, e.rollout, e.code, e.detail],
-        )
+    fn put_events(&self, events: &[(Option<i64>, &Event)]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO events (seq, at, kind, imei, rollout, code, detail) VALUES (?,?,?,?,?,?,?)";
+        self.for_each(sql, events, |statement, (seq, e)| {
+            let imei = e.imei.map(|imei| imei.to_string());
+            statement.execute(params![seq, e.at, e.kind.as_str(), imei, e.rollout, e.code, e.detail])
+        })
     }
 
     fn put_unknown(&self, u: &UnknownRecord) -> Result<(), StoreError> {
@@ -231,13 +235,63 @@ impl Rows<'_> {
     }
 }
 
+/// Reads devices, with statements that are looked up once for all of them.
+struct DeviceReader<'a> {
+    rows: &'a Rows<'a>,
+    device: Option<CachedStatement<'a>>,
+    offers: Option<CachedStatement<'a>>,
+}
+
+impl<'a> DeviceReader<'a> {
+    fn new(rows: &'a Rows<'a>) -> Self {
+        DeviceReader { rows, device: None, offers: None }
+    }
+
+    /// A device with its latest offer, that of `rollout`, and those that other records count.
+    fn read(&mut self, imei: &str, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
+        self.try_read(imei, rollout).map_err(|error| super::sqlite::failure(self.rows.path, error))
+    }
+
+    fn try_read(&mut self, imei: &str, rollout: Option<&str>) -> rusqlite::Result<Option<DeviceRecord>> {
+        let of_device = prepared(&mut self.device, self.rows.db, select!(devices, "WHERE imei = ?"))?;
+        let Some(mut record) = of_device.query_row([imei], device).optional()? else { return Ok(None) };
+        let sql = select!(
+            offers,
+            "WHERE imei = ?1 AND (rollout IN (?2, ?3) OR place OR blamed IS NOT NULL \
+              OR wave IS NOT NULL) \
+             ORDER BY rollout"
+        );
+        // A process of CGI that finds no device never needs this one.
+        let of_offers = prepared(&mut self.offers, self.rows.db, sql)?;
+        let offers = of_offers.query_map(params![imei, record.latest, rollout], offer)?;
+        record.offers = offers.collect::<rusqlite::Result<_>>()?;
+        Ok(Some(record))
+    }
+}
+
+fn prepared<'a, 's>(
+    statement: &'s mut Option<CachedStatement<'a>>,
+    db: &'a Connection,
+    sql: &str,
+) -> rusqlite::Result<&'s mut CachedStatement<'a>> {
+    match statement {
+        Some(statement) => Ok(statement),
+        none => Ok(none.insert(db.prepare_cached(sql)?)),
+    }
+}
+
 impl Tx for Rows<'_> {
     fn load(&mut self, keys: &Keys<'_>, now: i64) -> Result<Records, StoreError> {
         let mut records = Records::default();
         let mut rollouts: BTreeSet<String> = keys.rollouts.iter().map(|&id| id.to_owned()).collect();
+        let mut of_device = DeviceReader::new(self);
         let mut load = |records: &mut Records, imei: &str, rollout| -> Result<(), StoreError> {
-            if let Some(device) = self.one_device(imei, rollout)? {
-                rollouts.extend(device.offers.iter().map(|offer| offer.rollout.clone()));
+            if let Some(device) = of_device.read(imei, rollout)? {
+                for offer in &device.offers {
+                    if !rollouts.contains(&offer.rollout) {
+                        rollouts.insert(offer.rollout.clone());
+                    }
+                }
                 records.load_device(device);
             }
             Ok(())
@@ -262,6 +316,7 @@ impl Tx for Rows<'_> {
                 load(&mut records, &imei.to_string(), Some(rollout))?;
             }
         }
+        drop(of_device);
         for id in &rollouts {
             self.one_rollout(id)?.into_iter().for_each(|rollout| records.load_rollout(rollout));
         }
@@ -281,15 +336,16 @@ impl Tx for Rows<'_> {
     }
 
     fn put(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
-        changes.devices.iter().try_for_each(|device| self.put_device(device))?;
-        changes.offers.iter().try_for_each(|(imei, offer)| self.put_offer(*imei, offer))?;
+        self.put_devices(&changes.devices)?;
+        self.put_offers(&changes.offers)?;
         changes.rollouts.iter().try_for_each(|rollout| self.put_rollout(rollout))?;
         changes.releases.iter().try_for_each(|release| self.put_release(release))?;
         changes.channels.iter().try_for_each(|channel| self.put_channel(channel))?;
         let mut rates = changes.rates.iter();
         rates.try_for_each(|(channel, minute, offers)| self.add_to_rate(channel, *minute, *offers))?;
-        changes.events.iter().try_for_each(|event| self.put_event(None, event))?;
-        changes.numbered.iter().try_for_each(|(seq, event)| self.put_event(Some(*seq), event))?;
+        let events = changes.events.iter().map(|&event| (None, event));
+        let numbered = changes.numbered.iter().map(|&(seq, event)| (Some(seq), event));
+        self.put_events(&events.chain(numbered).collect::<Vec<_>>())?;
         changes.unknown.iter().try_for_each(|unknown| self.put_unknown(unknown))?;
         if changes.unknown.is_empty() {
             return Ok(());
