@@ -2,12 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use otapress_core::out::SITE_FILE;
 use otapress_core::stamp::Stamp;
 use otapress_responder::files::site_prefix;
 use otapress_responder::service::Responder;
+
+/// For how long the file is taken to be as it was looked at, in microseconds: requests that come so close to
+/// each other may as well have come at once.
+const MOMENT: u64 = 250;
 
 /// The published directory at one moment.
 #[derive(Debug)]
@@ -24,6 +30,9 @@ pub struct Snapshot {
 pub struct Published {
     out: PathBuf,
     current: RwLock<Arc<Snapshot>>,
+    start: Instant,
+    /// When it was looked at last, in microseconds since `start`.
+    looked: AtomicU64,
 }
 
 impl Published {
@@ -31,13 +40,20 @@ impl Published {
     pub fn new(out: impl Into<PathBuf>) -> Self {
         let out = out.into();
         let current = RwLock::new(Arc::new(Snapshot::read(&out, stamp(&out))));
-        Published { out, current }
+        Published { out, current, start: Instant::now(), looked: AtomicU64::new(0) }
     }
 
-    /// The directory as it is now. Costs one look at the file's metadata.
+    /// The directory as it is now. Costs one look at the file's metadata in each moment.
     pub fn current(&self) -> Arc<Snapshot> {
-        let now = stamp(&self.out);
+        // Before the look: the file may change after it.
+        let moment = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let is_fresh = moment - self.looked.load(Ordering::Relaxed).min(moment) < MOMENT;
         let known = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if is_fresh {
+            return known;
+        }
+        self.looked.store(moment, Ordering::Relaxed);
+        let now = stamp(&self.out);
         if known.stamp == now {
             return known;
         }
