@@ -291,9 +291,10 @@ impl PostgresStore {
                 connection: &mut connection,
                 limits: self.limits(),
                 path: &self.path,
+                begin: Some(begin),
                 trouble: None,
             };
-            let done = tx.batch(begin).and_then(|()| work(&mut tx));
+            let done = work(&mut tx).and_then(|()| tx.begun());
             let trouble = tx.trouble.take();
             let lost = matches!(trouble, Some(Trouble::Lost(_) | Trouble::Slow));
             match done {

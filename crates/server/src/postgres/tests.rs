@@ -113,7 +113,9 @@ fn a_lock_is_waited_for_but_not_for_ever() {
             .unwrap();
     let mut other = database.store().unwrap();
     other
-        .write(Durability::Power, &mut |_| {
+        .write(Durability::Power, &mut |tx| {
+            // The lock is taken with the first look.
+            tx.rollouts()?;
             let error = add(&mut store).unwrap_err();
             assert!(matches!(error, StoreError::Busy { .. }), "{error}");
             assert_eq!(count(&mut store).unwrap(), 0, "who reads waits for nobody");

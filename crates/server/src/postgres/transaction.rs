@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
 use super::bulk;
 use super::connection::{Connection, Connector, Trouble};
@@ -109,6 +109,8 @@ pub(super) struct Transaction<'a> {
     pub connection: &'a mut Connection,
     pub limits: Limits,
     pub path: &'a Path,
+    /// What begins it, until that is sent: with the first questions, to save a round trip.
+    pub begin: Option<&'a str>,
     /// What went wrong with the server.
     pub trouble: Option<Trouble>,
 }
@@ -121,11 +123,23 @@ pub(super) fn failure(path: &Path, trouble: &Trouble) -> StoreError {
     }
 }
 
+async fn begin(client: &Client, begin: Option<&str>) -> Result<(), tokio_postgres::Error> {
+    match begin {
+        Some(begin) => client.batch_execute(begin).await,
+        None => Ok(()),
+    }
+}
+
 impl Transaction<'_> {
     fn failed(&mut self, trouble: Trouble) -> StoreError {
         let error = failure(self.path, &trouble);
         self.trouble = Some(trouble);
         error
+    }
+
+    /// Begins, if that has not happened yet.
+    pub(super) fn begun(&mut self) -> Result<(), StoreError> {
+        self.begin.take().map_or(Ok(()), |begin| self.batch(begin))
     }
 
     /// Sends text that gives no rows.
@@ -148,6 +162,7 @@ impl Transaction<'_> {
         parameters: &[&(dyn ToSql + Sync)],
         read: impl Fn(&Row) -> Read<T>,
     ) -> Result<Vec<T>, StoreError> {
+        self.begun()?;
         let deadline = self.limits.deadline();
         let found = self.connector.run(self.connection, deadline, async |connection| {
             let [statement] = connection.prepare([sql]).await?;
@@ -188,7 +203,7 @@ impl Tx for Transaction<'_> {
         let channels: Vec<_> = keys.channels.iter().collect::<BTreeSet<_>>().into_iter().collect();
         let limit = i64::from(OVERDUE_LIMIT);
         let (first, last) = minutes_of_hour(now);
-        let deadline = self.limits.deadline();
+        let (start, deadline) = (self.begin.take(), self.limits.deadline());
         let found = self.connector.run(self.connection, deadline, async |connection| {
             let statements = connection
                 .prepare([DEVICES, OFFERS, ROLLOUTS, OVERDUE, UNKNOWN, RECENT, RELEASES, CHANNELS])
@@ -200,8 +215,10 @@ impl Tx for Transaction<'_> {
             let by_name: [&(dyn ToSql + Sync); 1] = [&keys.names];
             let of_channels: [&(dyn ToSql + Sync); 3] = [&channels, &first, &last];
             let by_channel: [&(dyn ToSql + Sync); 1] = [&channels];
-            // All are on their way before the first is answered.
+            // All are on their way before the first is answered, in this order.
             tokio::try_join!(
+                biased;
+                begin(client, start),
                 client.query(devices, &asked),
                 client.query(offers, &asked),
                 client.query(of_rollouts, &asked),
@@ -212,7 +229,7 @@ impl Tx for Transaction<'_> {
                 client.query(named, &by_channel),
             )
         });
-        let (devices, offers, of_rollouts, overdue, unknown, recent, releases, named) =
+        let ((), devices, offers, of_rollouts, overdue, unknown, recent, releases, named) =
             found.map_err(|trouble| self.failed(trouble))?;
         let mut of_device: BTreeMap<Imei, Vec<OfferRecord>> = BTreeMap::new();
         for (imei, offer) in self.read(&offers, rows::offer)? {
@@ -241,6 +258,7 @@ impl Tx for Transaction<'_> {
         if bulks.is_empty() {
             return Ok(());
         }
+        self.begun()?;
         let (forget, advance) = (!changes.unknown.is_empty(), !changes.numbered.is_empty());
         let deadline = self.limits.deadline();
         let done = self.connector.run(self.connection, deadline, async |connection| {
