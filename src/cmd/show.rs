@@ -11,7 +11,9 @@ use super::project::Project;
 use super::show_text;
 use super::{find, look_at_store, now};
 use crate::context::{Exit, Global, print};
+use crate::report::status::json::ReplacedView;
 use crate::report::status::openings::Wait;
+use crate::report::status::replaced::OfClientId;
 use otapress_core::out::answer_path;
 use otapress_publish::catalog::Entry;
 use otapress_publish::diag::{Sources, Span};
@@ -87,6 +89,8 @@ pub(super) struct View<'a> {
     pub(crate) wait: Option<String>,
     /// What the responder remembers; none if there is no state or it never heard of the device.
     pub(crate) state: Option<StateView>,
+    /// What the responder remembers of its clientID besides.
+    pub(crate) of_client_id: OfClientId,
 }
 
 /// The JAR of a device's target.
@@ -136,7 +140,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let entry = assignment.target.and_then(|version| catalog.get(version));
-    let (wait, state) = state(global, fleet, device, assignment, args.at.unwrap_or_else(now))?;
+    let (wait, state, of_client_id) = state(global, fleet, device, assignment, args.at.unwrap_or_else(now))?;
     let notify_url = expand(provisioning.notify_uri.value.as_str(), &device.client_id).into_owned();
     let view = View {
         fleet,
@@ -159,6 +163,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         provision,
         wait,
         state,
+        of_client_id,
     };
     let text = if args.json {
         serde_json::to_string_pretty(&to_json(&view))? + "\n"
@@ -192,7 +197,7 @@ fn state(
     device: &Device,
     assignment: Assignment,
     now: i64,
-) -> anyhow::Result<(Option<String>, Option<StateView>)> {
+) -> anyhow::Result<(Option<String>, Option<StateView>, OfClientId)> {
     let rollouts = rollouts(fleet);
     let offer = Offer::new(answer(fleet, device, assignment), &rollouts)
         .context("the answer file contradicts itself")?;
@@ -213,7 +218,7 @@ fn state(
     };
     let mut waits = wait(&judged(RolloutRecord::new(id)));
     let mut found = None;
-    let Some(mut store) = look_at_store(global)? else { return Ok((waits, found)) };
+    let Some(mut store) = look_at_store(global)? else { return Ok((waits, found, OfClientId::default())) };
     store.read(&mut |tx| {
         let rollout = judged(tx.rollout(id)?).with_release(&tx.releases()?);
         waits = wait(&rollout);
@@ -228,7 +233,12 @@ fn state(
         found = Some(StateView { record, rollout, now });
         Ok(())
     })?;
-    Ok((waits, found))
+    let mut of_client_id = OfClientId::default();
+    store.read(&mut |tx| {
+        of_client_id = OfClientId::read(tx, fleet, &device.client_id)?;
+        Ok(())
+    })?;
+    Ok((waits, found, of_client_id))
 }
 
 fn to_json(view: &View<'_>) -> Value {
@@ -284,6 +294,13 @@ fn to_json(view: &View<'_>) -> Value {
     });
     if let Some(signer) = view.jar.as_ref().and_then(|jar| jar.signer.as_deref()) {
         value["jar"]["signer"] = json!(signer);
+    }
+    let OfClientId { replaced, named_result } = &view.of_client_id;
+    if !replaced.is_empty() {
+        value["replaces"] = json!(replaced.iter().map(ReplacedView::new).collect::<Vec<_>>());
+    }
+    if let Some(result) = named_result {
+        value["namedResult"] = json!({ "at": result.last_seen, "text": result.said });
     }
     if let Some(overridden) = &view.overridden {
         value["overridden"] = json!(overridden);

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use super::show::{StateView, View};
 use crate::report::refusal::explain;
+use crate::report::status::replaced;
 use crate::report::status::time::moment;
+use crate::report::words::one_line;
 use otapress_publish::provision::commands;
 use otapress_publish::resolve::Rule;
 use otapress_responder::code::lookup;
@@ -66,6 +68,13 @@ pub(super) fn text(view: &View<'_>) -> String {
     match &view.state {
         Some(state) => self::state(&mut lines, state),
         None => lines.add("state", "it has not asked yet"),
+    }
+    for record in &view.of_client_id.replaced {
+        lines.add("replaces", &replaced::describe(record));
+    }
+    if let Some(result) = &view.of_client_id.named_result {
+        let said = one_line(&result.said);
+        lines.add("result", &format!("{said}, {}, without its IMEI", moment(result.last_seen)));
     }
     lines.0
 }

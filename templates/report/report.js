@@ -3,7 +3,7 @@
 // text only, never as markup.
 const otapress = (() => {
   const PAGE = 100;
-  const CLIENT = 0, IMEI = 1, GROUP = 2, ROLLOUT = 3, RUNS = 4, TARGET = 5, STATE = 6, SILENT = 7, SEEN = 8, WHY = 9, TODO = 10, COMMENT = 11, TID = 12, FACTS = 13;
+  const CLIENT = 0, IMEI = 1, GROUP = 2, ROLLOUT = 3, RUNS = 4, TARGET = 5, STATE = 6, SILENT = 7, SEEN = 8, WHY = 9, TODO = 10, COMMENT = 11, TID = 12, MORE = 13, FACTS = 14;
   // How a device is not heard of, in the column SILENT.
   const QUIET = 1, LOST = 2;
   const $ = (id) => document.getElementById(id);
@@ -15,7 +15,7 @@ const otapress = (() => {
   const open = new Set();
 
   // What a search looks into, made with the first one: the fields of `otapress status --search`.
-  const haystack = (n) => haystacks[n] ??= [CLIENT, IMEI, RUNS, TARGET, WHY, TODO, COMMENT, TID].map((c) => rows[n][c])
+  const haystack = (n) => haystacks[n] ??= [CLIENT, IMEI, RUNS, TARGET, WHY, TODO, COMMENT, TID, MORE].map((c) => rows[n][c])
     .concat(...groups[rows[n][GROUP]], states[rows[n][STATE]][0]).join("\n").toLowerCase();
 
   // As the page itself says it: the two largest units down to minutes.
@@ -311,7 +311,7 @@ const otapress = (() => {
 
   const take = (part, into) => {
     for (const row of part.rows) {
-      for (const column of [RUNS, TARGET, WHY, TODO, COMMENT, TID]) row[column] = part.texts[row[column]];
+      for (const column of [RUNS, TARGET, WHY, TODO, COMMENT, TID, MORE]) row[column] = part.texts[row[column]];
       if (row[FACTS]) row[FACTS] = row[FACTS].map(([name, text]) => [part.texts[name], part.texts[text]]);
       into.push(row);
     }

@@ -156,9 +156,13 @@ fn status_and_show() {
         said(&dir, &["status", "--json", "--gate", "--min-success", "95%"]),
     ];
     documents.extend(names.iter().map(|name| said(&dir, &["status", name, "--json"])));
+    let replaced = crate::replaced::story();
+    let of_replaced =
+        |command| ["dev1", "dev2"].map(|name| said(&replaced.path(""), &[command, name, "--json"]));
+    documents.extend(of_replaced("status"));
     is_the_schema_of("status", "otapress status --json, and /status.json of serve --admin", documents);
     let shown = names.iter().map(|name| said(&dir, &["show", name, "--json"]));
-    is_the_schema_of("show", "otapress show --json", shown);
+    is_the_schema_of("show", "otapress show --json", shown.chain(of_replaced("show")));
 }
 
 #[test]

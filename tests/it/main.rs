@@ -58,6 +58,7 @@ mod pushed;
 mod reference;
 mod rehearsal;
 mod relay;
+mod replaced;
 mod report;
 mod rsync;
 mod scale;

@@ -165,7 +165,7 @@ fn what_the_report_says_and_how_it_is_searched() {
     ];
     assert_eq!(tiles, json!(wanted));
     let needs = browser.run(
-        "return [...document.querySelectorAll('.needs li')].map((need) => need.innerText.split('\\n')[0])",
+        "return [...document.querySelectorAll('#needs li')].map((need) => need.innerText.split('\\n')[0])",
     );
     assert_eq!(
         needs,

@@ -65,10 +65,20 @@ impl<'a> Asked<'a> {
             Some(store) => events_of(&mut **store, imei, limit),
             None => Ok(Vec::new()),
         };
-        let Some(declared) = fleet.find(name) else { return self.stranger(name, history) };
-        let is_it = |device: &&DeviceStatus| fleet.devices()[device.index].imei == declared.imei;
-        let Some(device) = status.devices.iter().find(is_it) else { bail!(find::no_device(fleet, name)) };
-        let events = history(declared.imei)?;
+        let named = fleet.find(name).map(|declared| declared.imei);
+        let imei = name.parse::<Imei>();
+        let is_it = |device: &&DeviceStatus| match named {
+            Some(named) => fleet.devices()[device.index].imei == named,
+            None => device.replaced_imeis().any(|replaced| imei == Ok(replaced)),
+        };
+        let Some(device) = status.devices.iter().find(is_it) else { return self.stranger(name, history) };
+        let declared = &fleet.devices()[device.index];
+        let mut events = history(declared.imei)?;
+        for imei in device.replaced_imeis() {
+            events.extend(history(imei)?);
+        }
+        events.sort_by_key(|event| std::cmp::Reverse(event.at));
+        events.truncate(limit as usize);
         if self.json {
             let mut view = DeviceView::new(fleet, status, device);
             view.events = Some(json_events(&events, |_| Some(declared.client_id.as_str())));
@@ -107,8 +117,11 @@ impl<'a> Asked<'a> {
     /// The last events of the devices and rollouts that the filter keeps.
     pub(crate) fn events(&self, store: &mut Opened, limit: u32) -> Result<String, StoreError> {
         let Self { fleet, status, filter, .. } = *self;
-        let by_imei: HashMap<Imei, &'a DeviceStatus> =
-            status.devices.iter().map(|device| (fleet.devices()[device.index].imei, device)).collect();
+        let imeis = |device: &'a DeviceStatus| {
+            let now = fleet.devices()[device.index].imei;
+            [now].into_iter().chain(device.replaced_imeis()).map(move |imei| (imei, device))
+        };
+        let by_imei: HashMap<Imei, &'a DeviceStatus> = status.devices.iter().flat_map(imeis).collect();
         let keeps = |imei| by_imei.get(&imei).is_some_and(|device| filter.keeps(fleet, status, device));
         let events = match store {
             Some(store) => latest_events(&mut **store, limit, |event| keeps_event(filter, event, keeps))?,

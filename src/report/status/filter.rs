@@ -128,7 +128,12 @@ fn says(fleet: &Fleet, status: &Status, device: &DeviceStatus, wanted: &str) -> 
         reason.as_ref().map(|reason| reason.why.clone()),
         reason.and_then(|reason| reason.todo),
     ];
-    let known: Vec<_> = known.into_iter().flatten().map(|text| text.to_lowercase()).collect();
+    let known: Vec<_> = known
+        .into_iter()
+        .flatten()
+        .chain(device.of_client_id.searched())
+        .map(|text| text.to_lowercase())
+        .collect();
     let wanted = wanted.to_lowercase();
     wanted.split_whitespace().all(|word| known.iter().any(|text| text.contains(word)))
 }

@@ -261,6 +261,9 @@ pub struct DeviceView<'a> {
     result: Option<ResultView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     named_result: Option<NamedResultView<'a>>,
+    /// The trackers that had its clientID before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replaces: Vec<ReplacedView>,
     /// The device's history, the latest event first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<EventView<'a>>>,
@@ -291,6 +294,21 @@ struct ResultView<'a> {
 struct NamedResultView<'a> {
     at: i64,
     text: &'a str,
+}
+
+/// A tracker that another one replaces.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReplacedView {
+    imei: Imei,
+    reported: Option<Version>,
+    last_seen: i64,
+}
+
+impl ReplacedView {
+    pub(crate) fn new(record: &DeviceRecord) -> Self {
+        ReplacedView { imei: record.imei, reported: record.reported, last_seen: record.last_seen }
+    }
 }
 
 impl<'a> DeviceView<'a> {
@@ -326,7 +344,9 @@ impl<'a> DeviceView<'a> {
                 meaning: meaning(result.code),
                 text: &result.text,
             }),
+            replaces: device.of_client_id.replaced.iter().map(ReplacedView::new).collect(),
             named_result: device
+                .of_client_id
                 .named_result
                 .as_ref()
                 .map(|result| NamedResultView { at: result.last_seen, text: &result.said }),

@@ -17,6 +17,7 @@ mod judge;
 pub(crate) mod openings;
 pub mod prometheus;
 pub mod records;
+pub(crate) mod replaced;
 pub mod summary;
 pub mod text;
 pub(crate) mod time;
@@ -39,6 +40,7 @@ use otapress_responder::records::Ledger;
 use otapress_responder::retention::Reader;
 use otapress_responder::store::Standing;
 use otapress_responder::{code, outcome, waves};
+use replaced::OfClientId;
 
 pub use judge::{Failure, State};
 use records::Records;
@@ -159,8 +161,15 @@ pub struct DeviceStatus {
     pub lost: bool,
     /// How its last attempt that has ended failed, if it did.
     pub failure: Option<Failure>,
-    /// Its last result that named it by clientID alone, without an IMEI.
-    pub named_result: Option<UnknownRecord>,
+    /// What its clientID has besides: replaced trackers, and results without an IMEI.
+    of_client_id: OfClientId,
+}
+
+impl DeviceStatus {
+    /// The IMEIs of the trackers that it replaces, the last one first.
+    pub(crate) fn replaced_imeis(&self) -> impl Iterator<Item = Imei> {
+        self.of_client_id.replaced.iter().map(|record| record.imei)
+    }
 }
 
 /// A rollout that devices are aimed at.
@@ -206,7 +215,7 @@ impl Status {
     pub fn new(fleet: &Fleet, records: Records, now: i64) -> Self {
         let Records { mut devices, mut rollouts, releases, standings, mut unknowns, .. } = records;
         let (strays, mut former) = strays(fleet, &devices, &mut unknowns);
-        let (mut named, unknowns) = by_client_id(fleet, unknowns);
+        let (mut named, unknowns) = replaced::by_client_id(fleet, unknowns);
         judge_overdue(&mut devices, &mut rollouts, now);
         let mut published =
             PublishedAnswers { rollouts: render::rollouts(fleet), ..PublishedAnswers::default() };
@@ -237,6 +246,7 @@ impl Status {
             .collect();
         let blank = RolloutRecord::new("");
         let mut former_otap_uris = 0;
+        let mut replaced = replaced::take_replaced(fleet, &mut devices);
         let judged =
             fleet.devices().iter().zip(classes).enumerate().map(|(index, (device, (assignment, place)))| {
                 let (offer, interval) = &published.offers[place];
@@ -266,7 +276,10 @@ impl Status {
                     silent,
                     lost,
                     failure,
-                    named_result: named.remove(device.client_id.as_str()),
+                    of_client_id: OfClientId {
+                        replaced: replaced.remove(&device.client_id).unwrap_or_default(),
+                        named_result: named.remove(device.client_id.as_str()),
+                    },
                 }
             });
         let devices_judged = judged.collect();
@@ -401,18 +414,6 @@ fn is_silent(last_seen: i64, interval: u32, now: i64) -> bool {
 fn past(rollouts: BTreeMap<String, RolloutRecord>, standings: BTreeMap<String, Standing>) -> Vec<Past> {
     let stands = |id: &str| standings.get(id).copied().unwrap_or_default();
     rollouts.into_values().map(|record| Past { standing: stands(&record.id), record }).collect()
-}
-
-/// Separates the unknown names that are clientIDs of the fleet: results without an IMEI.
-fn by_client_id(
-    fleet: &Fleet,
-    unknowns: Vec<UnknownRecord>,
-) -> (BTreeMap<String, UnknownRecord>, Vec<UnknownRecord>) {
-    let is_named = |unknown: &UnknownRecord| {
-        fleet.find(&unknown.name).is_some_and(|device| device.client_id.as_str() == unknown.name)
-    };
-    let (named, others): (Vec<_>, Vec<_>) = unknowns.into_iter().partition(is_named);
-    (named.into_iter().map(|unknown| (unknown.name.clone(), unknown)).collect(), others)
 }
 
 /// Takes the devices of the fleet out of the unknown ones: those that post to unpublished paths, and those

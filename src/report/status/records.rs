@@ -85,7 +85,7 @@ impl Records {
     }
 }
 
-fn devices(tx: &mut dyn Tx) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> {
+pub(super) fn devices(tx: &mut dyn Tx) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> {
     let mut devices = BTreeMap::new();
     let mut last = None;
     loop {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::gate::{self, share};
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
-use super::{DeviceStatus, Former, State, Status, Stranger, Stray, words};
+use super::{DeviceStatus, Former, State, Status, Stranger, Stray, replaced, words};
 use crate::report::words::{NAMED, count, few, one_line};
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -251,7 +251,10 @@ pub(crate) fn facts(fleet: &Fleet, status: &Status, device: &DeviceStatus) -> Ve
         facts.push(("why", reason.why));
         facts.extend(reason.todo.map(|todo| ("to do", todo)));
     }
-    if let Some(result) = &device.named_result {
+    for record in &device.of_client_id.replaced {
+        facts.push(("replaces", replaced::describe(record)));
+    }
+    if let Some(result) = &device.of_client_id.named_result {
         let said = format!("{}, {}, without its IMEI", one_line(&result.said), ago(result.last_seen));
         facts.push(("result", said));
     }

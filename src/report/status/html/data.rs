@@ -100,8 +100,10 @@ fn facts(
         };
         facts.push(("settings", format!("{}: {stand}", keys.join(", "))));
     }
-    let changes = histories.get(&declared.imei).into_iter().flatten().rev();
-    for (n, change) in changes.enumerate() {
+    let imeis = [declared.imei].into_iter().chain(device.replaced_imeis());
+    let mut changes: Vec<_> = imeis.filter_map(|imei| histories.get(&imei)).flatten().collect();
+    changes.sort_by_key(|change| std::cmp::Reverse(change.at));
+    for (n, change) in changes.into_iter().enumerate() {
         let name = if n == 0 { "history" } else { "" };
         facts.push((name, format!("{} {} → {}", moment(change.at), change.from, change.to)));
     }
@@ -136,6 +138,7 @@ fn row(
         texts.place(todo.unwrap_or_default()),
         texts.place(declared.comment.as_deref().unwrap_or_default().to_owned()),
         texts.place(declared.tid.as_deref().unwrap_or_default().to_owned()),
+        texts.place(device.of_client_id.searched().collect::<Vec<_>>().join("\n")),
     ]);
     if let (Some(histories), Some(row)) = (histories, row.as_array_mut()) {
         let facts = facts(fleet, status, device, histories).into_iter();
