@@ -174,7 +174,7 @@ fn validate(
 /// Writes `<Name>-<Version>.jar` whole or not at all.
 #[expect(clippy::disallowed_methods, reason = "a new JAR in jars/")]
 fn write(dir: &Path, jar: &Jar, bytes: &[u8]) -> anyhow::Result<PathBuf> {
-    let path = dir.join(format!("{}-{}.jar", jar.name(), jar.version_text()));
+    let path = dir.join(jar.file_name());
     let failed = || format!("cannot write `{}`", path.display());
     let mut temp = tempfile::NamedTempFile::new_in(dir).with_context(failed)?;
     temp.write_all(bytes).with_context(failed)?;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::context::{Exit, print};
 use crate::report::status::filter::StateFilter;
+use otapress_core::out;
 use otapress_publish::fleet::{self, Fleet};
 
 /// More would hide what one looks for.
@@ -114,7 +115,7 @@ fn names(fleet: &Fleet, kind: Kind) -> BTreeSet<String> {
 /// The versions in the names of the JARs: to open all of them takes longer than somebody who waits for a key.
 fn releases(fleet: &Fleet) -> BTreeSet<String> {
     let directory = fleet.dir().join(&fleet.midlet().jars);
-    let prefix = format!("{}-", fleet.midlet().name);
+    let prefix = format!("{}-", out::jar_name(&fleet.midlet().name));
     let names = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| Some(name.strip_prefix(&prefix)?.strip_suffix(".jar")?.to_owned())).collect()

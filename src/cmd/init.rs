@@ -111,7 +111,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         Some(Ci::None) | None => {}
     }
     if let Some((jar, bytes)) = &release {
-        let name = format!("{}-{}.jar", jar.name(), jar.version_text());
+        let name = jar.file_name();
         files.push((dir.join("jars").join(name), bytes.clone()));
     }
     // The fleet file comes last: with it the directory is a fleet. What is there already is the operator's.

@@ -11,6 +11,7 @@ use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_simulation::{Play, Player, Report, Servers, play};
 
+use crate::support::jar::{CLASS, JarBuilder};
 use crate::support::ports::free_address;
 use crate::support::process::{Fleet, Serve, YAML};
 use crate::support::project::Ran;
@@ -316,4 +317,32 @@ fn version_checks_over_https_trust_whom_they_are_told_to() {
     assert!(ran.status == 1 && ran.stdout.contains("no encrypted connection: "), "{ran:?}");
     let ran = simulate(&["--cafile", fleet.path("fleet.yaml").to_str().unwrap()]);
     assert!(ran.status == 1 && ran.stderr.contains("holds no certificate in PEM"), "{ran:?}");
+}
+
+/// The JAR's URL and file are of ASCII; the JAD repeats the name as UTF-8.
+#[test]
+fn a_suite_whose_name_is_beyond_ascii_goes_all_the_way() {
+    let address = free_address();
+    let yaml = YAML.replace("http://ota.example.com", &format!("http://{address}"));
+    let fleet = Fleet::new(&yaml.replace("name: OwnTracks, vendor: Choral", "name: Zürich, vendor: Chorál"));
+    fs::remove_dir_all(fleet.path("jars")).unwrap();
+    fs::create_dir(fleet.path("jars")).unwrap();
+    for version in ["0.10.65", "0.10.66"] {
+        let jar = JarBuilder::new("Zürich", version, "Chorál").attribute("MIDlet-1", &format!("Z,,{CLASS}"));
+        fleet.write("new.jar", jar.build());
+        let ran = Ran::new(fleet.run(&["add", fleet.path("new.jar").to_str().unwrap()]));
+        assert_eq!((ran.status, ran.stderr.matches("warning[jar-non-ascii]").count()), (0, 2), "{ran:?}");
+        assert!(fleet.path(&format!("jars/Z=C3=BCrich-{version}.jar")).exists());
+    }
+    let _serve = Serve::start(fleet.command(&["serve", "--listen", &address.to_string()])).unwrap();
+    let jad = fs::read_to_string(fleet.path("out/files/dev1/OwnTracks.jad")).unwrap();
+    assert!(jad.contains("MIDlet-Name: Zürich\n") && jad.contains("/Z=C3=BCrich.jar\n"), "{jad}");
+    let probed = Ran::new(fleet.run(&["probe"]));
+    assert_eq!(probed.status, 0, "{probed:?}");
+    let played = Ran::new(fleet.run(&["simulate", "--json", "--url", &format!("http://{address}")]));
+    let report: serde_json::Value = serde_json::from_str(&played.stdout).unwrap();
+    assert_eq!((played.status, &report["upgraded"]), (0, &1.into()), "{played:?}");
+    let mut sums = Command::new("sha256sum");
+    let sums = sums.args(["-c", "SHA256SUMS"]).current_dir(fleet.path("out/jars"));
+    assert!(sums.output().unwrap().status.success());
 }

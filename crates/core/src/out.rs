@@ -8,6 +8,7 @@
 //! otapress.json                                         marks the directory as ours
 //! ```
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
@@ -63,7 +64,20 @@ pub fn imei_of(path: &OutPath) -> Option<Imei> {
 /// # Errors
 /// If the version or the name cannot stand in a path.
 pub fn jar_path(version: &str, sha256: Sha256, name: &str) -> Result<OutPath, OutPathError> {
-    format!("{JARS}/{version}/{}/{name}.jar", sha256.short()).parse()
+    format!("{JARS}/{version}/{}/{}.jar", sha256.short(), jar_name(name)).parse()
+}
+
+/// The name that the JAR of a suite has without its suffix: that of the suite, its bytes beyond ASCII as `=C3`,
+/// so that no URL and no server has to encode or decode it.
+pub fn jar_name(midlet_name: &str) -> Cow<'_, str> {
+    if midlet_name.is_ascii() {
+        return midlet_name.into();
+    }
+    let encoded = midlet_name.bytes().map(|byte| match byte {
+        0..=127 => char::from(byte).to_string(),
+        _ => format!("={byte:02X}"),
+    });
+    encoded.collect()
 }
 
 /// The file of the JARs' checksums.
@@ -258,6 +272,9 @@ mod tests {
         let jar = jar_path("0.10.66", Sha256::of(b""), "OwnTracks").unwrap();
         assert_eq!(jar.as_str(), "jars/0.10.66/e3b0c44298fc1c14/OwnTracks.jar");
         assert_eq!(below_jars(&jar), "0.10.66/e3b0c44298fc1c14/OwnTracks.jar");
+        let jar_of = |name| jar_path("1.0", Sha256::of(b""), name);
+        assert_eq!(jar_of("Züge").unwrap().as_str(), "jars/1.0/e3b0c44298fc1c14/Z=C3=BCge.jar");
+        assert!(jar_of("ü/").is_err() && jar_of("ü b").is_err() && jar_of(&"ü".repeat(43)).is_err());
         let named = [
             (jar, Part::Jars),
             (checksums_path(), Part::Jars),

@@ -8,6 +8,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::fleet::{Fleet, Midlet, Spanned};
 use crate::jar::{self, Jar};
 use otapress_core::id::Imei;
+use otapress_core::out;
 use otapress_core::version::Version;
 use otapress_core::wire::{Release, Site};
 
@@ -85,8 +86,9 @@ pub fn of(published: &Site, jar: &Jar, place: &Path, midlet: &Midlet) -> Vec<Dia
     let (old, version) = (&before.suite, &before.version);
     if !midlet.renamed {
         let name = before.path.rsplit('/').next().and_then(|file| file.strip_suffix(".jar"));
+        let new = out::jar_name(jar.name());
         for (attribute, old, new) in
-            [("MIDlet-Name", name, jar.name()), ("MIDlet-Vendor", old.vendor.as_deref(), jar.vendor())]
+            [("MIDlet-Name", name, &*new), ("MIDlet-Vendor", old.vendor.as_deref(), jar.vendor())]
         {
             if let Some(old) = old.filter(|old| *old != new) {
                 add(

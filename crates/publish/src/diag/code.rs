@@ -174,7 +174,7 @@ otapress_core::codes! {
         JarMultiRelease = "jar-multi-release" Warning,
         /// A JAR within the JAR.
         JarNested = "jar-nested" Warning,
-        /// A MIDlet-Vendor beyond ASCII.
+        /// A MIDlet-Name or MIDlet-Vendor beyond ASCII.
         JarNonAscii = "jar-non-ascii" Warning,
         /// Another MIDlet-Name or MIDlet-Vendor than the release before has.
         SuiteRenamed = "suite-renamed" Error,

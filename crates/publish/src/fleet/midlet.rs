@@ -7,6 +7,8 @@ use super::reader::Reader;
 use super::secrets::Secrets;
 use super::{Midlet, keys, signing, suite_rules};
 use crate::jar::Rules;
+use otapress_core::out;
+use otapress_core::out_path::OutPath;
 
 /// The template that is built in.
 const DEFAULT_TEMPLATE: &str = "OwnTracks.jad";
@@ -51,7 +53,7 @@ fn midlet(
     jars: &Path,
     template: Option<Text>,
 ) -> Option<Midlet> {
-    if name.text.parse::<otapress_core::out_path::OutPath>().is_err()
+    if out::jar_name(&name.text).parse::<OutPath>().is_err()
         || name.text.contains('/')
         || name.text.starts_with('.')
     {

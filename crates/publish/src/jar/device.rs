@@ -5,6 +5,7 @@ use super::fault::{Fault, shown};
 use super::midlet;
 use super::{Contents, Jar, Rules};
 use crate::diag::{Code, did_you_mean};
+use otapress_core::out;
 
 /// Permissions that some module knows. IMP-NG's are the first nine; the others come with JSRs.
 const PERMISSIONS: &[&str] = &[
@@ -103,6 +104,17 @@ fn attribute<'a>(
                 format!("`{name}` is `{}`, which is not ASCII", shown(value.as_bytes())),
             )
             .hint("devices may read the JAD's bytes differently and answer 905: use ASCII"),
+        ),
+        "MIDlet-Name" if !value.is_ascii() => faults.push(
+            Fault::of(
+                Code::JarNonAscii,
+                format!("`{name}` is `{}`, which is not ASCII", shown(value.as_bytes())),
+            )
+            .hint(format!(
+                "devices may read the JAD's bytes differently and answer 905, and one that names the file as \
+                 its URL does, `{}.jar`, never starts it: use ASCII",
+                out::jar_name(value)
+            )),
         ),
         _ => {}
     }

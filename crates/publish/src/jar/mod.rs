@@ -49,6 +49,7 @@ pub use self::rules::Rules;
 pub(crate) use self::suite::IDENTITY;
 use crate::diag::{Code, Severity};
 use otapress_core::digest::Sha256;
+use otapress_core::out;
 use otapress_core::version::Version;
 
 /// Where the manifest is; devices compare the path byte by byte.
@@ -75,9 +76,14 @@ pub struct Jar {
 }
 
 impl Jar {
-    /// MIDlet-Name. `<name>.jar` is a single component of an [`otapress_core::out_path::OutPath`].
+    /// MIDlet-Name. [`otapress_core::out::jar_name`] says under which name the JAR is published.
     pub fn name(&self) -> &str {
         self.attribute("MIDlet-Name").unwrap_or_default()
+    }
+
+    /// The name of its file in a directory of releases.
+    pub fn file_name(&self) -> String {
+        format!("{}-{}.jar", out::jar_name(self.name()), self.version_text())
     }
 
     /// MIDlet-Vendor.

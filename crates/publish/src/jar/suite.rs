@@ -3,6 +3,7 @@
 use super::fault::{Fault, shown};
 use super::manifest::Attributes;
 use super::midlet::{self, Midlet};
+use otapress_core::out;
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
 
@@ -86,12 +87,14 @@ fn misspelled(attributes: &Attributes, faults: &mut Vec<Fault>) {
     }
 }
 
-/// A JAD repeats these values, and nobody needs more than ASCII in them. The vendor is the operator's: see
-/// [`super::device`]. The name must be fit for a URL.
+/// A JAD repeats these values, and nobody needs more than ASCII in them. Name and vendor are the operator's:
+/// see [`super::device`].
 fn not_for_a_jad(attributes: &Attributes, faults: &mut Vec<Fault>) {
     for (name, value) in attributes {
-        let repeated = name == "MIDlet-Version" || REPEATED.contains(&&**name) || midlet::is_numbered(name);
-        if repeated && !value.is_ascii() {
+        let is_named = matches!(&**name, "MIDlet-Name" | "MIDlet-Vendor");
+        let repeated =
+            IDENTITY.contains(&&**name) || REPEATED.contains(&&**name) || midlet::is_numbered(name);
+        if repeated && !is_named && !value.is_ascii() {
             faults.push(
                 Fault::manifest(format!("`{name}` is `{}`, which is not ASCII", shown(value.as_bytes())))
                     .hint("the JAD must repeat it, and devices read a JAD's bytes differently: use ASCII"),
@@ -100,8 +103,7 @@ fn not_for_a_jad(attributes: &Attributes, faults: &mut Vec<Fault>) {
     }
 }
 
-/// The JAR is published, and autostarted on the device, under the suite's name. A module may name the file as
-/// the URL does, and nobody has seen one decode `%C3%B6`: a name that needs that may install and never start.
+/// The JAR is published under the suite's name.
 fn file_name(name: &str) -> Result<(), Fault> {
     let refused = |why: String| {
         Fault::manifest(format!(
@@ -116,7 +118,7 @@ fn file_name(name: &str) -> Result<(), Fault> {
     if name.starts_with('.') {
         return Err(refused("it starts with a dot".into()));
     }
-    match format!("{name}.jar").parse::<OutPath>() {
+    match format!("{}.jar", out::jar_name(name)).parse::<OutPath>() {
         Ok(_) => Ok(()),
         Err(error) => Err(refused(error.to_string())),
     }

@@ -424,8 +424,8 @@ fn the_name_is_fit_for_a_file() {
         ("a b", "the path contains ' ', which a file's URL cannot contain"),
         ("a%2fb", "the path contains '%', which a file's URL cannot contain"),
         ("a?b", "the path contains '?', which a file's URL cannot contain"),
-        ("Größe", "the path contains 'ö', which a file's URL cannot contain"),
-        ("Gro\u{308}ße", r"the path contains '\u{308}', which a file's URL cannot contain"),
+        ("Größe/x", "it contains a `/`"),
+        ("Größe x", "the path contains ' ', which a file's URL cannot contain"),
     ] {
         let jar = builder().attribute("MIDlet-Name", name).build();
         assert_eq!(messages(&jar), [format!("`MIDlet-Name` is `{name}`, which cannot name a file: {why}")]);

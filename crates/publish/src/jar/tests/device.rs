@@ -18,6 +18,10 @@ fn warnings_do_not_refuse_a_jar() {
     let says = |jar: JarBuilder| judged(&jar, &Rules::default());
     let vendor = builder().attribute("MIDlet-Vendor", "Chorál");
     assert_eq!(says(vendor), ["jar-non-ascii: `MIDlet-Vendor` is `Chorál`, which is not ASCII"]);
+    let (jar, faults) = judge(&builder().attribute("MIDlet-Name", "Zürich").build(), &Rules::default());
+    assert_eq!(jar.unwrap().file_name(), "Z=C3=BCrich-0.10.66.jar");
+    assert_eq!(faults[0].message, "`MIDlet-Name` is `Zürich`, which is not ASCII");
+    assert!(faults[0].hint.as_ref().unwrap().contains(" does, `Z=C3=BCrich.jar`, never starts it"));
     let profile = builder().attribute("MicroEdition-Profile", "IMP-NG-2.0");
     assert_eq!(
         says(profile),
