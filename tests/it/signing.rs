@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::hosts::program;
 use crate::support::jar::JarBuilder;
+use crate::support::process::Serve;
 use crate::support::project::{Project, SMALL, against_golden, files, repository};
 
 const CHAIN: &str = "signer.pem, inter.pem";
@@ -389,4 +390,80 @@ fn no_key_gets_into_anything_that_is_written() {
         assert!(secrets.iter().all(|secret| !text.contains(secret)), "{path}");
     }
     assert!(secrets.iter().all(|secret| !said.contains(secret)), "{said}");
+}
+
+/// What a terminal shows of `sign` with an encrypted key, when that passphrase is typed; and the status.
+fn typed(project: &Project, passphrase: &str) -> (String, Option<i32>) {
+    use std::io::{Read as _, Write as _};
+    let sign = format!(
+        "{} sign {NEW} --key encrypted.key --color never",
+        crate::support::programs::otapress().display()
+    );
+    let mut terminal = Command::new(program("script"))
+        .args(["--quiet", "--return", "--command", &sign, "/dev/null"])
+        .current_dir(project.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keyboard, mut screen) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+    let (mut shown, mut part) = (Vec::new(), [0; 256]);
+    // Typed any earlier, the terminal would show it.
+    while !shown.ends_with(b":") {
+        let n = screen.read(&mut part).unwrap();
+        assert_ne!(n, 0, "no prompt: {}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&part[..n]);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    writeln!(keyboard, "{passphrase}").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    (String::from_utf8(shown).unwrap().replace("\r\n", "\n"), terminal.wait().unwrap().code())
+}
+
+#[test]
+fn a_terminal_is_asked_for_the_passphrase() {
+    let project = project();
+    let prompt = "Enter pass phrase for ./encrypted.key:";
+    let wrong = "error: cannot sign `jars/OwnTracks-0.10.66.jar`: the key in `encrypted.key` is encrypted, and \
+                 its passphrase is missing or wrong: name a file with it, `--passphrase-file FILE`";
+    let (shown, status) = typed(&project, "geheimer");
+    assert_eq!((shown.trim_end(), status), (&*format!("{prompt}\n{wrong}"), Some(1)));
+    assert!(!project.path(&format!("{NEW}.sig")).exists());
+    let (shown, status) = typed(&project, "geheim");
+    assert_eq!((shown, status), (format!("{prompt}\n{NEW}.sig\n"), Some(0)));
+    project.run("check").expect(0, "", "checked 2 devices: no mistakes\n");
+}
+
+#[test]
+fn probe_verifies_what_is_served_as_a_device_does() {
+    let project = project();
+    sign(&project, "signer.key");
+    project.build();
+    let mut serve = project.command();
+    serve.args(["serve", "--no-build", "--listen", "127.0.0.1:0"]);
+    let serve = Serve::start(serve).unwrap_or_else(|ended| panic!("{ended:?}"));
+    let url = format!("http://{}", serve.address);
+    let found = || {
+        let ran = project.run(&format!("probe {url} --json"));
+        let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap().iter();
+        let of = findings.filter(|finding| finding["code"] == "jar-signature");
+        (ran.status, of.map(|finding| finding["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(found(), (0, vec![]));
+    let out = files(&project.path("out"));
+    let jar = out.keys().find(|path| path.contains("0.10.66") && path.ends_with(".jar")).unwrap();
+    let mut changed = out[jar].clone();
+    *changed.last_mut().unwrap() ^= 1;
+    project.write(&format!("out/{jar}"), changed);
+    let changed = "the JAR is refused with 909: the JAR is not the one that was signed: its bytes have changed \
+                   since";
+    assert_eq!(found(), (1, vec![changed.to_owned()]));
+    project.write(&format!("out/{jar}"), &out[jar]);
+    // A chain with the certificate of somebody else; both devices have one file.
+    let pem =
+        |name: &str| -> String { project.read(name).lines().filter(|line| !line.starts_with('-')).collect() };
+    project.edit("out/files/dev1/OwnTracks.jad", &pem("inter.pem"), &pem("other.pem"));
+    let (status, messages) = found();
+    assert!(status == 1 && messages.iter().any(|message| message.contains("chain")), "{messages:?}");
 }

@@ -67,8 +67,8 @@ pub fn jar_path(version: &str, sha256: Sha256, name: &str) -> Result<OutPath, Ou
     format!("{JARS}/{version}/{}/{}.jar", sha256.short(), jar_name(name)).parse()
 }
 
-/// The name that the JAR of a suite has without its suffix: that of the suite, its bytes beyond ASCII as `=C3`,
-/// so that no URL and no server has to encode or decode it.
+/// The name of a suite's JAR without its suffix: that of the suite, with its bytes beyond ASCII as `=C3`, so
+/// that no URL and no server has to encode or decode it.
 pub fn jar_name(midlet_name: &str) -> Cow<'_, str> {
     if midlet_name.is_ascii() {
         return midlet_name.into();

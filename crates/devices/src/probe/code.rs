@@ -111,6 +111,9 @@ codes! {
     /// Not the bytes of out/.
     JarAltered Error
         "publish out/ again and purge the caches in between: a published JAR never changes",
+    /// Not signed as its JAD says, or with a certificate that is not valid now.
+    JarSignature Error
+        "publish out/ again as a whole, and see that `otapress check` finds nothing: devices answer 909",
 
     // Basic auth.
     /// Given to everybody.

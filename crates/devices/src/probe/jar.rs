@@ -4,7 +4,9 @@ use super::transport::is_redirect;
 use super::{Code, JAR, Walk};
 use crate::device::{Device, JAR_TYPES, media_type};
 use otapress_core::digest::Sha256;
-use otapress_publish::jad::Jad;
+use otapress_publish::jad::{self, Jad};
+use otapress_publish::jar::{Fault, Rules};
+use otapress_publish::signing;
 
 impl Walk<'_> {
     /// Fetches the JAR that a JAD names and looks at it. Each JAR is fetched once for each user.
@@ -36,6 +38,14 @@ impl Walk<'_> {
         if expected.is_some_and(|expected| expected != sha256) {
             let message = format!("the JAR has the SHA-256 {sha256}, which is not that of out/");
             self.find(Code::JarAltered, &sent, message);
+        }
+        let (chains, concerns) = jad::verify(jad, &reply.body, &Rules::default());
+        let invalid = chains.iter().flat_map(|chain| signing::validity(chain, self.now()));
+        let faults = concerns.into_iter().map(|concern| concern.fault);
+        let faults = faults.chain(invalid.map(|invalid| invalid.fault)).filter(Fault::is_error);
+        for fault in faults.collect::<Vec<_>>() {
+            let message = format!("the JAR is refused with {}: {}", jad::AUTHENTICATION, fault.message);
+            self.find(Code::JarSignature, &sent, message);
         }
     }
 }
