@@ -129,6 +129,8 @@ mod tests {
     fn prints_what_was_meant() {
         assert_eq!(v("0.10").to_string(), "0.10");
         assert_eq!(v("00.1.007").to_string(), "0.1.7");
+        assert_eq!(v("99.98.97").to_string(), "99.98.97");
+        assert_eq!(format!("{:<8}|{:>5}", v("10.0"), v("1.2")), "10.0    |  1.2");
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //!
 //! [`super::decide`] judges an offer and [`super::outcome`] judges an attempt; here is what leads to them.
 
-use std::collections::BTreeSet;
-
 use super::decide::{self, Attempt, Skipped, decide};
 use super::moved;
 use super::offer::{Managed, Offer};
@@ -141,7 +139,9 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
     let interval = managed.map(|managed| managed.interval);
     let latest = records.device(imei).and_then(|device| device.latest.clone());
     let of_target = target.map(|target| &*target.rollout);
-    let rollouts: BTreeSet<_> = latest.as_deref().into_iter().chain(of_target).collect();
+    let mut rollouts: Vec<_> = latest.as_deref().into_iter().chain(of_target).collect();
+    rollouts.sort_unstable();
+    rollouts.dedup();
     for rollout in rollouts {
         let ledger = records.ledger(imei, rollout, None, now);
         if let Some(span) = ledger.rollout.clock.hear(interval, now) {
@@ -150,22 +150,23 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
         }
     }
     let (Some(managed), Some(target)) = (managed, target) else { return };
+    let is_of_channel = managed.rules.is_of_channel;
+    // The channel's time goes on only while checks are judged for its release, whichever that is. What
+    // devices outside of a rollout get does not count: they ask while those inside are switched off for a
+    // night.
+    let time = target.channel.as_ref().map(|name| {
+        let clock = &mut records.channel_mut(name).clock;
+        if is_of_channel {
+            clock.hear(interval, now);
+        }
+        clock.time(clock.heard.unwrap_or(now))
+    });
     let ledger = records.ledger(imei, &target.rollout, None, now);
     let is_long_ago = now - ledger.release.judged > managed.patience();
     if ledger.release.faults > 0 && (now - ledger.release.judged).abs() >= DeviceRecord::TOUCH_SECONDS {
         ledger.release.judged = now;
     }
-    let Some(name) = &target.channel else { return };
-    let is_of_channel = managed.rules.is_of_channel;
-    let clock = &mut records.channel_mut(name).clock;
-    if is_of_channel {
-        clock.hear(interval, now);
-    }
-    // The channel's time goes on only while checks are judged for its release, whichever that is. What
-    // devices outside of a rollout get does not count: they ask while those inside are switched off for a
-    // night.
-    let time = clock.time(clock.heard.unwrap_or(now));
-    let ledger = records.ledger(imei, &target.rollout, None, now);
+    let Some(time) = time else { return };
     let is_away =
         |judged| time - judged > if holds(Rule::AnewAfterPatience) { managed.patience() } else { 0 };
     if is_of_channel && ledger.rollout.judged.is_some_and(is_away) {

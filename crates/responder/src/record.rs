@@ -5,6 +5,8 @@
 
 mod stray;
 
+use std::borrow::Cow;
+
 pub use stray::StrayPath;
 
 use super::event_budget::EventBudget;
@@ -408,11 +410,18 @@ impl RolloutRecord {
     }
 
     /// The release that a rollout brings, by its id; empty for the blank rollout of devices without a target.
-    pub fn release(id: &str) -> String {
-        let text = id.rsplit('/').next().unwrap_or_default();
+    pub fn release(id: &str) -> Cow<'_, str> {
+        let text = id.rsplit_once('/').map_or(id, |(_, release)| release);
         // Spellings of the same version are the same release.
-        text.parse::<Version>().map_or_else(|_| text.to_owned(), |version| version.to_string())
+        let version = has_leading_zeros(text).then(|| text.parse::<Version>().ok()).flatten();
+        version.map_or_else(|| text.into(), |version| version.to_string().into())
     }
+}
+
+fn has_leading_zeros(version: &str) -> bool {
+    let text = version.as_bytes();
+    let begins = |at: usize| at == 0 || text[at - 1] == b'.';
+    text.windows(2).enumerate().any(|(at, pair)| pair[0] == b'0' && pair[1].is_ascii_digit() && begins(at))
 }
 
 /// A brake that was pulled.

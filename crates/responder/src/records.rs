@@ -4,7 +4,12 @@
 //! each in bulk. What is not loaded counts as not recorded, so the keys name everything that a question may
 //! look at.
 
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use table::{Slot, Table};
 
 use super::record::{
     ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
@@ -32,38 +37,15 @@ pub struct Keys<'a> {
     pub names: Vec<String>,
 }
 
-/// A record as it was loaded, if it was there, and as it is now.
-#[derive(Clone, Debug)]
-struct Slot<T> {
-    loaded: Option<T>,
-    record: T,
-}
-
-impl<T: Clone + PartialEq> Slot<T> {
-    fn loaded(record: T) -> Self {
-        Slot { loaded: Some(record.clone()), record }
-    }
-
-    fn is_changed(&self) -> bool {
-        self.loaded.as_ref() != Some(&self.record)
-    }
-
-    fn changed(&self) -> Option<&T> {
-        self.is_changed().then_some(&self.record)
-    }
-}
-
 /// The records of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
-    devices: BTreeMap<Imei, Slot<DeviceRecord>>,
-    rollouts: BTreeMap<String, Slot<RolloutRecord>>,
-    /// The release of each rollout that was asked for: working it out takes longer than to look it up.
-    versions: BTreeMap<String, String>,
+    devices: Table<DeviceRecord>,
+    rollouts: Table<RolloutRecord>,
     /// All that are recorded.
-    releases: BTreeMap<String, Slot<ReleaseRecord>>,
-    channels: BTreeMap<String, Slot<ChannelRecord>>,
-    unknown: BTreeMap<String, Slot<UnknownRecord>>,
+    releases: Table<ReleaseRecord>,
+    channels: Table<ChannelRecord>,
+    unknown: Table<UnknownRecord>,
     overdue: BTreeMap<String, Vec<Imei>>,
     /// Rollouts in which there may be more of them.
     more_overdue: BTreeSet<String>,
@@ -97,39 +79,39 @@ pub struct Ledger<'a> {
 
 impl Records {
     /// Takes a device as an engine read it, with its offers.
-    pub fn load_device(&mut self, device: DeviceRecord) {
-        match self.devices.get_mut(&device.imei) {
-            None => drop(self.devices.insert(device.imei, Slot::loaded(device))),
+    pub fn load_device(&mut self, device: impl Into<Arc<DeviceRecord>>) {
+        let device = device.into();
+        match self.devices.slot_mut(&device.imei) {
+            None => self.devices.load(device),
             // Asked for twice, with two rollouts.
             Some(slot) => {
-                for offer in device.offers {
-                    if slot.record.offer(&offer.rollout).is_none() {
-                        slot.loaded.iter_mut().for_each(|loaded| loaded.offers.push(offer.clone()));
-                        slot.record.offers.push(offer);
-                    }
+                let is_new = |offer: &&OfferRecord| slot.get().offer(&offer.rollout).is_none();
+                let new: Vec<_> = device.offers.iter().filter(is_new).cloned().collect();
+                if !new.is_empty() {
+                    slot.load(|device| device.offers.extend_from_slice(&new));
                 }
             }
         }
     }
 
     /// Takes a rollout as an engine read it.
-    pub fn load_rollout(&mut self, rollout: RolloutRecord) {
-        self.rollouts.insert(rollout.id.clone(), Slot::loaded(rollout));
+    pub fn load_rollout(&mut self, rollout: impl Into<Arc<RolloutRecord>>) {
+        self.rollouts.load(rollout.into());
     }
 
     /// Takes a release as an engine read it.
-    pub fn load_release(&mut self, release: ReleaseRecord) {
-        self.releases.insert(release.version.clone(), Slot::loaded(release));
+    pub fn load_release(&mut self, release: impl Into<Arc<ReleaseRecord>>) {
+        self.releases.load(release.into());
     }
 
     /// Takes a channel as an engine read it.
-    pub fn load_channel(&mut self, channel: ChannelRecord) {
-        self.channels.insert(channel.name.clone(), Slot::loaded(channel));
+    pub fn load_channel(&mut self, channel: impl Into<Arc<ChannelRecord>>) {
+        self.channels.load(channel.into());
     }
 
     /// Takes an unknown device as an engine read it.
-    pub fn load_unknown(&mut self, unknown: UnknownRecord) {
-        self.unknown.insert(unknown.name.clone(), Slot::loaded(unknown));
+    pub fn load_unknown(&mut self, unknown: impl Into<Arc<UnknownRecord>>) {
+        self.unknown.load(unknown.into());
     }
 
     /// Takes an overdue device of a rollout, the one that waits longest first.
@@ -148,12 +130,12 @@ impl Records {
 
     /// A device; `None` if it is not recorded.
     pub fn device(&self, imei: Imei) -> Option<&DeviceRecord> {
-        self.devices.get(&imei).map(|slot| &slot.record)
+        self.devices.get(&imei)
     }
 
     /// A rollout; `None` if nothing is known of it.
     pub fn rollout(&self, id: &str) -> Option<&RolloutRecord> {
-        self.rollouts.get(id).map(|slot| &slot.record)
+        self.rollouts.get(id)
     }
 
     /// The rollouts in which devices are overdue.
@@ -168,33 +150,24 @@ impl Records {
 
     /// The devices with that clientID.
     pub(super) fn devices_of_client(&self, client: &ClientId) -> impl Iterator<Item = Imei> {
-        let records = self.devices.values().map(|slot| &slot.record);
+        let records = self.devices.slots().map(Slot::get);
         records.filter(move |device| device.client.as_ref() == Some(client)).map(|device| device.imei)
     }
 
     pub(super) fn unknown(&self, name: &str) -> Option<&UnknownRecord> {
-        self.unknown.get(name).map(|slot| &slot.record)
+        self.unknown.get(name)
     }
 
     pub(super) fn put_unknown(&mut self, unknown: UnknownRecord) {
         self.has_new_unknown = true;
-        match self.unknown.get_mut(&unknown.name) {
-            Some(slot) => slot.record = unknown,
-            None => {
-                let slot = Slot { loaded: None, record: unknown };
-                self.unknown.insert(slot.record.name.clone(), slot);
-            }
-        }
+        self.unknown.put(unknown);
     }
 
     /// A device for changing, and the events; a new one if it is not recorded.
     pub(super) fn device_mut(&mut self, imei: Imei, now: i64) -> (&mut DeviceRecord, &mut Vec<Event>) {
-        self.touched.push(imei);
-        let slot = self
-            .devices
-            .entry(imei)
-            .or_insert_with(|| Slot { loaded: None, record: DeviceRecord::new(imei, now) });
-        (&mut slot.record, &mut self.events)
+        touch(&mut self.touched, imei);
+        let device = self.devices.get_mut_or_new(&imei, || DeviceRecord::new(imei, now));
+        (device, &mut self.events)
     }
 
     /// A device and a rollout for changing; either is new if it is not recorded.
@@ -206,28 +179,14 @@ impl Records {
         now: i64,
     ) -> Ledger<'_> {
         let recent = channel.and_then(|channel| self.recent.get(channel)).copied().unwrap_or(0);
+        let version = RolloutRecord::release(rollout);
+        let Self { rollouts, releases, devices, events, touched, .. } = self;
+        touch(touched, imei);
         // Unchanged, what is new is not written.
-        if !self.versions.contains_key(rollout) {
-            let version = RolloutRecord::release(rollout);
-            if !self.releases.contains_key(&version) {
-                self.load_release(ReleaseRecord::new(&*version));
-            }
-            if !self.rollouts.contains_key(rollout) {
-                self.load_rollout(RolloutRecord::new(rollout));
-            }
-            self.versions.insert(rollout.to_owned(), version);
-        }
-        let Self { rollouts, versions, releases, devices, events, touched, .. } = self;
-        touched.push(imei);
-        let device = devices
-            .entry(imei)
-            .or_insert_with(|| Slot { loaded: None, record: DeviceRecord::new(imei, now) });
-        let release = releases.get_mut(&versions[rollout]).expect("was inserted above");
-        let rollout = rollouts.get_mut(rollout).expect("was inserted above");
         Ledger {
-            device: &mut device.record,
-            rollout: &mut rollout.record,
-            release: &mut release.record,
+            device: devices.get_mut_or_new(&imei, || DeviceRecord::new(imei, now)),
+            rollout: rollouts.get_mut_or_load(rollout, RolloutRecord::new),
+            release: releases.get_mut_or_load(&version, ReleaseRecord::new),
             artifact_faults: 0,
             recent,
             events,
@@ -236,10 +195,7 @@ impl Records {
 
     /// A channel for changing.
     pub(super) fn channel_mut(&mut self, name: &str) -> &mut ChannelRecord {
-        if !self.channels.contains_key(name) {
-            self.load_channel(ChannelRecord::new(name));
-        }
-        &mut self.channels.get_mut(name).expect("was inserted above").record
+        self.channels.get_mut_or_load(name, ChannelRecord::new)
     }
 
     /// The devices that are overdue in a rollout, each handed out once.
@@ -264,10 +220,11 @@ impl Records {
     /// Keeps no more of the events from that number on than their devices may have in an hour.
     pub(super) fn bound_events(&mut self, from: usize, now: i64) {
         for event in self.events.split_off(from) {
-            let slot = event.imei.and_then(|imei| self.devices.get_mut(&imei));
+            let slot = event.imei.and_then(|imei| self.devices.slot_mut(&imei));
             let is_kept = slot.is_none_or(|slot| {
-                self.touched.push(slot.record.imei);
-                slot.record.budget.admits(event.kind, now)
+                let device = slot.get_mut();
+                touch(&mut self.touched, device.imei);
+                device.budget.admits(event.kind, now)
             });
             if is_kept {
                 self.events.push(event);
@@ -294,14 +251,13 @@ impl Records {
             .filter(|(rollout, _)| keys.rollouts.contains(&&***rollout))
             .map(|(rollout, imeis)| (rollout.clone(), imeis.clone()))
             .collect();
-        let is_named = |imei: Imei, slot: &Slot<DeviceRecord>| {
-            keys.devices.iter().any(|(of, _)| *of == imei)
-                || keys.clients.iter().any(|client| slot.record.client.as_ref() == Some(client))
-                || overdue.values().flatten().any(|of| *of == imei)
+        let is_named = |device: &DeviceRecord| {
+            keys.devices.iter().any(|(of, _)| *of == device.imei)
+                || keys.clients.iter().any(|client| device.client.as_ref() == Some(client))
+                || overdue.values().flatten().any(|of| *of == device.imei)
         };
-        let devices = self.devices.iter().filter(|(imei, slot)| is_named(**imei, slot));
         Records {
-            devices: devices.map(|(imei, slot)| (*imei, slot.clone())).collect(),
+            devices: self.devices.filtered(is_named),
             rollouts: self.rollouts.clone(),
             releases: self.releases.clone(),
             channels: self.channels.clone(),
@@ -317,30 +273,32 @@ impl Records {
         !self.events.is_empty()
             || !self.counted.is_empty()
             || self.has_new_unknown
-            || self.rollouts.values().any(Slot::is_changed)
-            || self.releases.values().any(Slot::is_changed)
-            || self.channels.values().any(Slot::is_changed)
+            || self.rollouts.is_changed()
+            || self.releases.is_changed()
+            || self.channels.is_changed()
             || std::mem::take(&mut self.touched)
                 .iter()
-                .any(|imei| self.devices.get(imei).is_some_and(Slot::is_changed))
+                .any(|imei| self.devices.slot(imei).is_some_and(Slot::is_changed))
     }
 
     /// What is to be written.
     pub fn changes(&self) -> Changes<'_> {
         let mut changes = Changes {
-            rollouts: self.rollouts.values().filter_map(Slot::changed).collect(),
-            releases: self.releases.values().filter_map(Slot::changed).collect(),
-            channels: self.channels.values().filter_map(Slot::changed).collect(),
-            unknown: self.unknown.values().filter_map(Slot::changed).collect(),
+            rollouts: self.rollouts.changed().collect(),
+            releases: self.releases.changed().collect(),
+            channels: self.channels.changed().collect(),
+            unknown: self.unknown.changed().collect(),
             rates: self.counted.iter().map(|((channel, minute), &n)| (&**channel, *minute, n)).collect(),
             events: self.events.iter().collect(),
             ..Changes::default()
         };
-        for Slot { loaded, record } in self.devices.values() {
-            if loaded.as_ref().is_none_or(|loaded| !is_same_row(loaded, record)) {
+        for slot in self.devices.slots() {
+            let Some(record) = slot.changed() else { continue };
+            let loaded = slot.before();
+            if loaded.is_none_or(|loaded| !is_same_row(loaded, record)) {
                 changes.devices.push(record);
             }
-            let was = |offer: &OfferRecord| loaded.as_ref().and_then(|device| device.offer(&offer.rollout));
+            let was = |offer: &OfferRecord| loaded.and_then(|device| device.offer(&offer.rollout));
             let changed = record.offers.iter().filter(|&offer| was(offer) != Some(offer));
             changes.offers.extend(changed.map(|offer| (record.imei, offer)));
         }
@@ -357,6 +315,12 @@ impl Records {
         } else {
             Durability::Process
         }
+    }
+}
+
+fn touch(touched: &mut Vec<Imei>, imei: Imei) {
+    if touched.last() != Some(&imei) {
+        touched.push(imei);
     }
 }
 

@@ -19,7 +19,7 @@ pub use super::question::{NoOffer, Question, Start};
 use super::record::Refusal;
 use super::records::Keys;
 use super::weakened::{Rule, holds};
-use crate::store::{Durability, Store, StoreError};
+use crate::store::{Durability, Store, StoreError, Tx};
 use otapress_core::id::Imei;
 use otapress_core::out;
 use otapress_core::version::Version;
@@ -423,7 +423,7 @@ fn try_answer<S: Store + ?Sized>(
     // What changes nothing waits for nobody's lock. From the first that does on, all wait for it together: to
     // tell them apart would cost as much again as to answer them. That mostly is the very first, so the
     // others are loaded only after it.
-    store.read(&mut |tx| {
+    let mut look = |tx: &mut dyn Tx| {
         let (first, others) = questions.split_at(questions.len().min(1));
         let mut done = 0;
         for questions in [first, others] {
@@ -439,7 +439,10 @@ fn try_answer<S: Store + ?Sized>(
             }
         }
         Ok(())
-    })?;
+    };
+    if store.prefers_reading() {
+        store.read(&mut look)?;
+    }
     let open: Vec<_> = (0..questions.len()).filter(|&i| replies[i].is_none()).collect();
     if open.is_empty() {
         return Ok(());

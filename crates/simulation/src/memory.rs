@@ -118,6 +118,10 @@ impl Store for Memory {
         done
     }
 
+    fn prefers_reading(&self) -> bool {
+        false
+    }
+
     fn write(&mut self, _: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
         let mut tables = self.tables();
         let mut rows = Rows::new(&mut tables);

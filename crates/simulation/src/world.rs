@@ -10,6 +10,7 @@
 //! One seed is one history, byte for byte. [`Case`] names it, [`play`] plays it, [`shrink`] takes the faults
 //! away that a violation does not need.
 
+mod bounds;
 mod faults;
 mod fleet;
 mod host;
@@ -21,6 +22,8 @@ mod store;
 mod tracker;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -34,6 +37,7 @@ use fleet::{INTERVAL, Plan, Press, imei};
 use host::Host;
 use oracle::Oracle;
 use otapress_core::digest::Sha256;
+use otapress_core::id::Imei;
 use otapress_core::out_path::OutPath;
 use otapress_devices::device::Device;
 use otapress_publish::fleet::Fleet;
@@ -86,8 +90,8 @@ pub struct Lived {
     pub violation: Option<String>,
     /// The digest of all that was asked and answered.
     pub digest: Option<Sha256>,
-    /// How often each thing happened: faults, refusals, events, edits.
-    pub tally: BTreeMap<String, u64>,
+    /// How often each thing happened: faults, refusals, events, edits; by kind and name.
+    pub tally: BTreeMap<(&'static str, &'static str), u64>,
     /// The most posts of a device in a row without an answer.
     pub storm: u32,
     /// Devices that a release silenced.
@@ -103,7 +107,7 @@ enum Happening {
         step: Step,
     },
     /// A request that was under way for long, or twice; nobody waits for its reply.
-    Late(Packet),
+    Late(Rc<Packet>),
     Sync {
         host: usize,
     },
@@ -121,6 +125,7 @@ enum Happening {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Packet {
     n: usize,
+    imei: Imei,
     target: String,
     agent: String,
     body: String,
@@ -143,7 +148,8 @@ struct World {
     natures: BTreeMap<&'static str, Nature>,
     jars: BTreeMap<OutPath, Arc<Jar>>,
     oracle: Oracle,
-    backup: Option<(Backup, Oracle)>,
+    /// The records of a day ago, and how many settings each device had stored.
+    backup: Option<(Backup, Oracle, Vec<u64>)>,
     /// Until when a clock is or was wrong.
     clock_wrong_until: i64,
     outage_until: i64,
@@ -162,7 +168,7 @@ pub fn play(case: &Case) -> Lived {
     world.lived.seconds = (world.now - START) * case.devices as i64;
     let events = world.memory.events_after(0);
     for (_, event) in events {
-        world.count(&format!("event {}", event.kind));
+        world.count("event", event.kind.as_str());
     }
     world.lived
 }
@@ -199,17 +205,18 @@ impl World {
         let mut prng = Prng::new(case.seed ^ 0x5eed);
         let memory = Memory::default();
         let dice = Arc::new(Mutex::new(Prng::new(prng.draw())));
-        let host = |prng: &mut Prng| {
+        let host = |n: usize, prng: &mut Prng| {
             let drift = if case.weather.has(Fault::Drift) { prng.below(7) as i64 - 3 } else { 0 };
             let store = FaultyStore {
                 memory: memory.clone(),
                 weather: case.weather.clone(),
                 dice: dice.clone(),
+                prefers_reading: n == 0,
                 failures: 0,
             };
             Host::new(store, drift)
         };
-        let hosts: Vec<Host> = (0..3).map(|_| host(&mut prng)).collect();
+        let hosts: Vec<Host> = (0..3).map(|n| host(n, &mut prng)).collect();
         let press = PRESS.with(Rc::clone);
         let plan = Plan::new(case.devices);
         let built = press.build(&plan).expect("the first fleet has no mistakes");
@@ -311,22 +318,20 @@ impl World {
     fn happens(&mut self, fault: Fault, per_mille: u64) -> bool {
         let happens = !self.is_quiet && self.case.weather.has(fault) && self.prng.below(1000) < per_mille;
         if happens {
-            self.count(&format!("fault {fault:?}"));
+            self.count("fault", fault.name());
         }
         happens
     }
 
-    fn count(&mut self, what: &str) {
-        match self.lived.tally.get_mut(what) {
-            Some(count) => *count += 1,
-            None => drop(self.lived.tally.insert(what.to_owned(), 1)),
-        }
+    fn count(&mut self, kind: &'static str, name: &'static str) {
+        *self.lived.tally.entry((kind, name)).or_default() += 1;
     }
 
     /// Writes down what happened, for the digest.
-    fn note(&mut self, text: &str) {
+    fn note(&mut self, what: fmt::Arguments<'_>) {
         self.history.extend_from_slice(&self.now.to_le_bytes());
-        self.history.extend_from_slice(text.as_bytes());
+        // A vector takes everything.
+        let _ = self.history.write_fmt(what);
         self.fold_history(false);
     }
 

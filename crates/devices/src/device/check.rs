@@ -6,7 +6,7 @@ use super::http::{Error, Framing, Request, latin1};
 use super::settings::Corruption;
 use super::{Device, Exchange, Purpose, Transport};
 use otapress_core::version::Version;
-use otapress_core::wire::Setting;
+use otapress_core::wire::{self, Setting};
 
 /// The first firmware that looks for the JSON member; the ones before upgrade on any byte `1`.
 const LOOKS_FOR_MEMBER: &str = "0.8.38";
@@ -160,6 +160,10 @@ impl Device {
         }
         if reason.is_empty() {
             return Err(NoAnswer::NoReason);
+        }
+        // Nearly every answer, which says the same to all firmware.
+        if body == wire::NO.as_bytes() {
+            return Ok(Answered::default());
         }
         let text = latin1(body);
         if has_bad_escape(&text) {

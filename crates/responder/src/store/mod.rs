@@ -113,6 +113,12 @@ pub trait Store: Send {
     /// What `work` returns, or what the engine says.
     fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError>;
 
+    /// Whether work that may change nothing is better tried by [`Store::read`] first: because [`Store::write`]
+    /// waits for others, or makes them wait.
+    fn prefers_reading(&self) -> bool {
+        true
+    }
+
     /// Runs `work` so that nobody else changes what it has read before its changes are done; either all of
     /// them are, or none. `work` may be run again from the start.
     ///
@@ -171,6 +177,10 @@ pub trait Lease: Send {
 impl<S: Store + ?Sized> Store for Box<S> {
     fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
         (**self).read(work)
+    }
+
+    fn prefers_reading(&self) -> bool {
+        (**self).prefers_reading()
     }
 
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! The rows, with what finds them quickly, and the way back from what a transaction changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use otapress_core::id::{ClientId, Imei};
 use otapress_responder::record::{
@@ -9,16 +10,16 @@ use otapress_responder::record::{
 use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
 use otapress_responder::store::{Member, Place, Rate, UNKNOWN_LIMIT, minutes_of_hour};
 
-/// All records.
+/// All records. A copy shares them until they are changed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
-    devices: BTreeMap<Imei, DeviceRecord>,
+    devices: BTreeMap<Imei, Arc<DeviceRecord>>,
     clients: BTreeMap<ClientId, BTreeSet<Imei>>,
     /// Those for whom success is awaited, by rollout.
     deadlines: BTreeMap<String, BTreeSet<(i64, Imei)>>,
-    rollouts: BTreeMap<String, RolloutRecord>,
-    releases: BTreeMap<String, ReleaseRecord>,
-    channels: BTreeMap<String, ChannelRecord>,
+    rollouts: BTreeMap<String, Arc<RolloutRecord>>,
+    releases: BTreeMap<String, Arc<ReleaseRecord>>,
+    channels: BTreeMap<String, Arc<ChannelRecord>>,
     unknown: BTreeMap<String, UnknownRecord>,
     rates: BTreeMap<String, BTreeMap<i64, u32>>,
     events: Vec<(i64, Event)>,
@@ -28,10 +29,10 @@ pub(super) struct Tables {
 /// What one change replaced.
 #[derive(Debug)]
 pub(super) enum Undo {
-    Device(Imei, Box<Option<DeviceRecord>>),
-    Rollout(String, Option<RolloutRecord>),
-    Release(String, Option<ReleaseRecord>),
-    Channel(String, Option<ChannelRecord>),
+    Device(Imei, Option<Arc<DeviceRecord>>),
+    Rollout(String, Option<Arc<RolloutRecord>>),
+    Release(String, Option<Arc<ReleaseRecord>>),
+    Channel(String, Option<Arc<ChannelRecord>>),
     Unknown(String, Option<UnknownRecord>),
     Rates(String, BTreeMap<i64, u32>),
     Events(usize),
@@ -51,40 +52,45 @@ fn note(journal: &mut Journal, undo: impl FnOnce() -> Undo) {
 impl Tables {
     pub(super) fn load(&self, keys: &Keys<'_>, now: i64) -> Records {
         let mut records = Records::default();
-        let mut rollouts: BTreeSet<&str> = keys.rollouts.iter().copied().collect();
-        let mut wanted: BTreeMap<Imei, Vec<&str>> = BTreeMap::new();
-        for (imei, rollout) in &keys.devices {
-            wanted.entry(*imei).or_default().extend(rollout);
-        }
-        for imei in keys.clients.iter().filter_map(|client| self.clients.get(client)).flatten() {
-            wanted.entry(*imei).or_default();
-        }
-        for id in keys.rollouts.iter().collect::<BTreeSet<_>>() {
+        let mut rollouts = keys.rollouts.clone();
+        let of_keys = keys.devices.iter().map(|(imei, rollout)| (*imei, *rollout));
+        let of_clients = keys.clients.iter().filter_map(|client| self.clients.get(client)).flatten();
+        let mut wanted: Vec<_> = of_keys.chain(of_clients.map(|imei| (*imei, None))).collect();
+        for id in distinct(keys.rollouts.clone()) {
             for imei in self.overdue(id, now) {
                 records.load_overdue(id, imei);
-                wanted.entry(imei).or_default().push(id);
+                wanted.push((imei, Some(id)));
             }
         }
-        for (imei, ids) in wanted {
-            let Some(device) = self.devices.get(&imei) else { continue };
-            let is_wanted = |offer: &&OfferRecord| {
+        wanted.sort_unstable();
+        for of_device in wanted.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some(device) = self.devices.get(&of_device[0].0) else { continue };
+            let is_wanted = |offer: &OfferRecord| {
                 offer.place
                     || offer.blamed.is_some()
                     || offer.wave.is_some()
                     || device.latest.as_ref() == Some(&offer.rollout)
-                    || ids.contains(&&*offer.rollout)
+                    || of_device.iter().any(|(_, rollout)| *rollout == Some(&*offer.rollout))
             };
-            let offers: Vec<_> = device.offers.iter().filter(is_wanted).cloned().collect();
-            rollouts.extend(device.offers.iter().filter(is_wanted).map(|offer| &*offer.rollout));
-            records.load_device(without_offers(device, offers));
+            let offers = || device.offers.iter().filter(|offer| is_wanted(offer));
+            rollouts.extend(offers().map(|offer| &*offer.rollout));
+            if offers().count() == device.offers.len() {
+                records.load_device(device.clone());
+            } else {
+                records.load_device(without_offers(device, offers().cloned().collect()));
+            }
         }
-        rollouts.iter().filter_map(|&id| self.rollouts.get(id)).for_each(|r| records.load_rollout(r.clone()));
+        let rollouts = distinct(rollouts).into_iter().filter_map(|id| self.rollouts.get(id));
+        rollouts.for_each(|rollout| records.load_rollout(rollout.clone()));
         self.releases.values().for_each(|release| records.load_release(release.clone()));
         for &channel in &keys.channels {
             if let Some(known) = self.channels.get(channel) {
                 records.load_channel(known.clone());
             }
-            records.load_recent(channel, self.offers_in_hour(channel, now));
+            match self.offers_in_hour(channel, now) {
+                0 => {}
+                offers => records.load_recent(channel, offers),
+            }
         }
         for name in &keys.names {
             self.unknown.get(name).into_iter().for_each(|known| records.load_unknown(known.clone()));
@@ -107,27 +113,28 @@ impl Tables {
             changes;
         for &device in devices {
             let offers = self.devices.get(&device.imei).map_or(Vec::new(), |known| known.offers.clone());
-            self.set_device(device.imei, Some(without_offers(device, offers)), journal);
+            self.set_device(device.imei, Some(without_offers(device, offers).into()), journal);
         }
         for (imei, offer) in offers {
-            let Some(mut device) = self.devices.get(imei).cloned() else { continue };
+            let Some(known) = self.devices.get(imei) else { continue };
+            let mut device = DeviceRecord::clone(known);
             match device.offers.iter_mut().find(|known| known.rollout == offer.rollout) {
                 Some(known) => *known = (*offer).clone(),
                 None => device.offers.push((*offer).clone()),
             }
             device.offers.sort_by(|one, other| one.rollout.cmp(&other.rollout));
-            self.set_device(*imei, Some(device), journal);
+            self.set_device(*imei, Some(device.into()), journal);
         }
         for &record in rollouts {
-            let before = self.rollouts.insert(record.id.clone(), record.clone());
+            let before = self.rollouts.insert(record.id.clone(), record.clone().into());
             note(journal, || Undo::Rollout(record.id.clone(), before));
         }
         for &record in releases {
-            let before = self.releases.insert(record.version.clone(), record.clone());
+            let before = self.releases.insert(record.version.clone(), record.clone().into());
             note(journal, || Undo::Release(record.version.clone(), before));
         }
         for &record in channels {
-            let before = self.channels.insert(record.name.clone(), record.clone());
+            let before = self.channels.insert(record.name.clone(), record.clone().into());
             note(journal, || Undo::Channel(record.name.clone(), before));
         }
         for &record in unknown {
@@ -156,34 +163,30 @@ impl Tables {
     }
 
     /// Replaces a device with all of its offers, and what finds it.
-    fn set_device(&mut self, imei: Imei, device: Option<DeviceRecord>, journal: &mut Journal) {
+    fn set_device(&mut self, imei: Imei, device: Option<Arc<DeviceRecord>>, journal: &mut Journal) {
         let before = match &device {
             Some(device) => self.devices.insert(imei, device.clone()),
             None => self.devices.remove(&imei),
         };
-        let client = |device: &Option<DeviceRecord>| device.as_ref().and_then(|device| device.client.clone());
-        if client(&before) != client(&device) {
-            if let Some(client) = client(&before) {
+        let (was, is) = (before.as_deref(), device.as_deref());
+        let client = |device: Option<&DeviceRecord>| device.and_then(|device| device.client.clone());
+        if client(was) != client(is) {
+            if let Some(client) = client(was) {
                 self.clients.entry(client).or_default().remove(&imei);
             }
-            if let Some(client) = client(&device) {
+            if let Some(client) = client(is) {
                 self.clients.entry(client).or_default().insert(imei);
             }
         }
-        let due = |device: &Option<DeviceRecord>| -> Vec<(String, i64)> {
-            let offers = device.iter().flat_map(|device| &device.offers);
-            offers.filter_map(|offer| Some((offer.rollout.clone(), offer.deadline?))).collect()
-        };
-        let (was, is) = (due(&before), due(&device));
-        if was != is {
-            for (rollout, deadline) in was {
-                self.deadlines.entry(rollout).or_default().remove(&(deadline, imei));
+        if !deadlines(was).eq(deadlines(is)) {
+            for (rollout, deadline) in deadlines(was) {
+                self.deadlines.entry(rollout.to_owned()).or_default().remove(&(deadline, imei));
             }
-            for (rollout, deadline) in is {
-                self.deadlines.entry(rollout).or_default().insert((deadline, imei));
+            for (rollout, deadline) in deadlines(is) {
+                self.deadlines.entry(rollout.to_owned()).or_default().insert((deadline, imei));
             }
         }
-        note(journal, || Undo::Device(imei, Box::new(before)));
+        note(journal, || Undo::Device(imei, before));
     }
 
     pub(super) fn put_cursor(&mut self, name: &str, seq: i64, journal: &mut Journal) {
@@ -222,7 +225,7 @@ impl Tables {
         }
         for undo in journal.into_iter().rev() {
             match undo {
-                Undo::Device(imei, before) => self.set_device(imei, *before, &mut None),
+                Undo::Device(imei, before) => self.set_device(imei, before, &mut None),
                 Undo::Rollout(key, before) => set(&mut self.rollouts, key, before),
                 Undo::Release(key, before) => set(&mut self.releases, key, before),
                 Undo::Channel(key, before) => set(&mut self.channels, key, before),
@@ -239,7 +242,7 @@ impl Tables {
     }
 
     pub(super) fn device(&self, imei: Imei) -> Option<&DeviceRecord> {
-        self.devices.get(&imei)
+        self.devices.get(&imei).map(|device| &**device)
     }
 
     /// In the order of IMEIs as text, after one of them.
@@ -249,27 +252,27 @@ impl Tables {
         devices.sort_by(|one, other| one.0.cmp(&other.0));
         let after = after.map(|imei| imei.to_string()).unwrap_or_default();
         let rest = devices.into_iter().skip_while(|(imei, _)| *imei <= after);
-        rest.take(limit as usize).map(|(_, device)| device).collect()
+        rest.take(limit as usize).map(|(_, device)| &**device).collect()
     }
 
     pub(super) fn every_device(&self) -> impl Iterator<Item = &DeviceRecord> {
-        self.devices.values()
+        self.devices.values().map(|device| &**device)
     }
 
     pub(super) fn rollout(&self, id: &str) -> Option<&RolloutRecord> {
-        self.rollouts.get(id)
+        self.rollouts.get(id).map(|rollout| &**rollout)
     }
 
     pub(super) fn rollouts(&self) -> impl Iterator<Item = &RolloutRecord> {
-        self.rollouts.values()
+        self.rollouts.values().map(|record| &**record)
     }
 
     pub(super) fn releases(&self) -> impl Iterator<Item = &ReleaseRecord> {
-        self.releases.values()
+        self.releases.values().map(|record| &**record)
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &ChannelRecord> {
-        self.channels.values()
+        self.channels.values().map(|record| &**record)
     }
 
     pub(super) fn unknowns(&self) -> impl Iterator<Item = &UnknownRecord> {
@@ -325,6 +328,19 @@ impl Tables {
         };
         self.rates.iter().flat_map(of).collect()
     }
+}
+
+/// Each name once.
+fn distinct(mut names: Vec<&str>) -> Vec<&str> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The rollouts in which success is awaited of a device.
+fn deadlines(device: Option<&DeviceRecord>) -> impl Iterator<Item = (&str, i64)> {
+    let offers = device.into_iter().flat_map(|device| &device.offers);
+    offers.filter_map(|offer| Some((&*offer.rollout, offer.deadline?)))
 }
 
 /// A device with other offers.

@@ -11,6 +11,11 @@ macro_rules! faults {
         impl Fault {
             /// Every one.
             pub const ALL: &[Fault] = &[$(Fault::$name),*];
+
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Fault::$name => stringify!($name)),* }
+            }
         }
     };
 }

@@ -1,14 +1,22 @@
 //! A host: its copy of `out/`, its clock, and its handle on the records.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::Packet;
 use super::store::FaultyStore;
 use crate::published::Published;
-use otapress_core::out::{Part, Tier};
+use otapress_core::id::Imei;
+use otapress_core::out::{self, Part, Tier};
 use otapress_core::out_path::OutPath;
-use otapress_responder::service::{Files, Responder};
+use otapress_core::wire::AnswerFile;
+use otapress_responder::message::Request;
+use otapress_responder::question::Question;
+use otapress_responder::service::{self, Files, Reply, Responder, Step};
+use otapress_responder::store::Durability;
 
 /// Files that change while a responder reads them.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +92,10 @@ pub(super) struct Host {
     pub copy: Copy,
     pub responder: Responder,
     pub store: FaultyStore,
+    /// The last check of each device: the same request is the same question until something is written.
+    questions: BTreeMap<usize, (Rc<Packet>, Question)>,
+    /// The answer files that were read since then.
+    answers: BTreeMap<Imei, Option<Rc<AnswerFile>>>,
     /// How far its clock is off, in seconds.
     pub offset: i64,
     /// Seconds that its clock gains in a day.
@@ -94,12 +106,38 @@ impl Host {
     pub(super) fn new(store: FaultyStore, drift: i64) -> Self {
         let copy = Copy::default();
         let responder = Responder::over(Arc::new(copy.clone()), PathBuf::new());
-        Host { copy, responder, store, offset: 0, drift }
+        let (questions, answers) = (BTreeMap::new(), BTreeMap::new());
+        Host { copy, responder, store, questions, answers, offset: 0, drift }
     }
 
     /// The time that it shows.
     pub(super) fn clock(&self, now: i64, start: i64) -> i64 {
         now + self.offset + self.drift * (now - start) / 86_400
+    }
+
+    /// Answers a request; `None` if it is nobody's.
+    pub(super) fn answer(&mut self, packet: &Rc<Packet>, clock: i64) -> Option<Reply> {
+        let known = self.questions.get(&packet.n).filter(|(of, _)| of == packet);
+        if known.is_none() {
+            let request = Request::post(&packet.target, &packet.agent, packet.body.as_bytes());
+            match self.responder.prepare(&request) {
+                Step::Ask(question) => drop(self.questions.insert(packet.n, (packet.clone(), question))),
+                Step::Done(reply) => return Some(reply),
+                Step::NotOurs => return None,
+            }
+        }
+        let (_, question) = self.questions.get(&packet.n)?;
+        let questions = std::slice::from_ref(question);
+        service::answer(&mut self.store, Durability::Process, questions, clock).pop()
+    }
+
+    /// What is published for a device; `None` if that cannot be read.
+    pub(super) fn answer_file(&mut self, imei: Imei) -> Option<Rc<AnswerFile>> {
+        let read = || {
+            let text = self.copy.with(|files| files.get(out::answer_path(imei).as_str()).cloned())?;
+            AnswerFile::parse(&text).ok().map(Rc::new)
+        };
+        self.answers.entry(imei).or_insert_with(read).clone()
     }
 
     /// Writes into its copy; the responder notices.
@@ -111,6 +149,8 @@ impl Host {
     /// A new process.
     pub(super) fn restart(&mut self) {
         self.responder = Responder::over(Arc::new(self.copy.clone()), PathBuf::new());
+        self.questions.clear();
+        self.answers.clear();
     }
 }
 

@@ -1,5 +1,7 @@
 //! The lives of devices, and the network between them and the hosts.
 
+use std::rc::Rc;
+
 use super::faults::Fault;
 use super::fleet::{INTERVAL, imei};
 use super::host::Host;
@@ -12,9 +14,8 @@ use otapress_devices::device::http::Url;
 use otapress_devices::device::{CheckOutcome, Faults};
 use otapress_publish::jad;
 use otapress_responder::files::out_path;
-use otapress_responder::message::{Posted, Request};
-use otapress_responder::service::{self, Reply};
-use otapress_responder::store::Durability;
+use otapress_responder::message::Posted;
+use otapress_responder::service::Reply;
 
 impl World {
     pub(super) fn device(&mut self, n: usize, life: u32, step: Step) -> Result<(), String> {
@@ -60,11 +61,7 @@ impl World {
             let soon = self.prng.below(5400) as i64;
             return self.restart(n, self.now + soon);
         }
-        let device = &self.trackers[n].device;
-        let Some(url) = device.settings.get("versionURI").and_then(Url::parse) else {
-            return Err(format!("dev{n} has no versionURI"));
-        };
-        let packet = Packet { n, target: url.target, agent: device.agent(), body: device.version.clone() };
+        let Some(packet) = self.trackers[n].check(n) else { return Err(format!("dev{n} has no versionURI")) };
         if self.now < self.outage_until || self.happens(Fault::LostRequest, 20) {
             return self.not_answered(n);
         }
@@ -80,12 +77,27 @@ impl World {
         let (host, reply) = self.deliver(&packet)?;
         if self.happens(Fault::Restart, 5) {
             self.hosts[host].restart();
-            return self.not_answered(n);
+            return self.reply_lost(n, &reply);
         }
         if self.happens(Fault::LostReply, 20) {
-            return self.not_answered(n);
+            return self.reply_lost(n, &reply);
         }
         self.answered(n, &reply)
+    }
+
+    fn reply_lost(&mut self, n: usize, reply: &Reply) -> Result<(), String> {
+        if reply.body.contains("settings") {
+            let is_time_right = self.is_time_right();
+            let tracker = &mut self.trackers[n];
+            tracker.settings_lost = Some(self.now);
+            tracker.is_misjudged |= !is_time_right;
+        }
+        self.not_answered(n)
+    }
+
+    /// No clock was wrong by more than minutes for hours.
+    fn is_time_right(&self) -> bool {
+        self.now > self.clock_wrong_until
     }
 
     /// A device without an answer asks every second; this one has no coverage, and comes back now and then.
@@ -132,22 +144,6 @@ impl World {
         Ok(())
     }
 
-    /// Settings are written few times, unless something went wrong for the device.
-    fn flash_is_spared(&self, n: usize) -> Result<(), String> {
-        let edits = ["settings", "move", "group", "device", "hold"];
-        let of = |edit: &str| self.lived.tally.get(&format!("edit {edit}")).copied().unwrap_or(0);
-        let changes = 1 + edits.into_iter().map(of).sum::<u64>();
-        let failures: u64 = self.hosts.iter().map(|host| host.store.failures).sum();
-        let tracker = &self.trackers[n];
-        let mishaps = tracker.mishaps + failures / self.case.devices as u64;
-        // Up to five settings at up to three checks, and once more for each mishap.
-        let most = 10 + 15 * changes + 5 * mishaps;
-        if tracker.settings_heard > most {
-            return Err(format!("dev{n} wrote {} settings, and {most} are the most", tracker.settings_heard));
-        }
-        Ok(())
-    }
-
     /// The device fetches its JAD after it has applied its settings: there must be one, with its JAR.
     fn jad_is_there(&self, n: usize) -> Result<(), String> {
         let Some(uri) = self.trackers[n].device.expanded("otapURI") else {
@@ -182,9 +178,11 @@ impl World {
         let pretend = is_transient.then_some(903);
         let otap = self.trackers[n].device.otap_over(&mut wire, &Faults { pretend, ..Faults::default() });
         let posted = std::mem::take(&mut wire.posted);
+        self.trackers[n].installs += 1;
+        self.downloads_are_few(n, otap.exchanges.iter().map(|exchange| exchange.body_size() as u64).sum())?;
         let mut code = otap.outcome.code();
         let new = self.trackers[n].device.version.clone();
-        self.note(&format!("dev{n} {runs} {new} {code:?}"));
+        self.note(format_args!("dev{n} {runs} {new} {code:?}"));
         let mut dies = false;
         if code == Some(jad::SUCCESS) {
             match self.natures.get(&*new).copied().unwrap_or(Nature::Good) {
@@ -207,18 +205,18 @@ impl World {
             let Some(url) = Url::parse(&request.url) else { continue };
             let agent = request.header_value("User-Agent").unwrap_or_default().to_owned();
             let body = code.map_or_else(String::new, |code| format!("{code} said"));
-            self.post_result(&Packet { n, target: url.target, agent, body })?;
+            self.post_result(&Rc::new(Packet { n, imei: imei(n), target: url.target, agent, body }))?;
         }
         if dies {
             self.trackers[n].is_dead = true;
-            self.count("device silenced");
+            self.count("device", "silenced");
             return Ok(());
         }
         let seconds = 60 + self.prng.below(120) as i64;
         self.restart(n, self.now + seconds)
     }
 
-    fn post_result(&mut self, packet: &Packet) -> Result<(), String> {
+    fn post_result(&mut self, packet: &Rc<Packet>) -> Result<(), String> {
         if self.now < self.outage_until || self.happens(Fault::LostRequest, 50) {
             return Ok(());
         }
@@ -234,7 +232,7 @@ impl World {
 
     /// Nobody waits for the reply. Settings that are in it are taken to have arrived if the device asks an
     /// interval later: that much the responder cannot know.
-    pub(super) fn deliver_late(&mut self, packet: &Packet) -> Result<(), String> {
+    pub(super) fn deliver_late(&mut self, packet: &Rc<Packet>) -> Result<(), String> {
         let (_, reply) = self.deliver(packet)?;
         if let Some(tracker) = self.trackers.get_mut(packet.n) {
             tracker.is_misjudged |= reply.body.contains("settings");
@@ -243,21 +241,14 @@ impl World {
     }
 
     /// A request reaches some host, which answers.
-    pub(super) fn deliver(&mut self, packet: &Packet) -> Result<(usize, Reply), String> {
+    pub(super) fn deliver(&mut self, packet: &Rc<Packet>) -> Result<(usize, Reply), String> {
         let host = self.prng.below(self.hosts.len() as u64) as usize;
         let halted = self.halted();
         let at = &mut self.hosts[host];
         let clock = at.clock(self.now, super::START);
-        let request = Request::post(&packet.target, &packet.agent, packet.body.as_bytes());
-        let reply = match at.responder.prepare(&request) {
-            service::Step::Ask(question) => {
-                service::answer(&mut at.store, Durability::Process, &[question], clock).pop()
-            }
-            service::Step::Done(reply) => Some(reply),
-            service::Step::NotOurs => None,
-        };
-        let reply = reply.ok_or("a POST was nobody's")?;
-        self.note(&format!("{host} {packet:?} {} {}", reply.status, reply.body));
+        let reply = at.answer(packet, clock).ok_or("a POST was nobody's")?;
+        let Packet { n, target, agent, body, .. } = &**packet;
+        self.note(format_args!("{host} {n} {target} {agent} {body} {} {}", reply.status, reply.body));
         self.judge(packet, host, clock, &reply, &halted)?;
         Ok((host, reply))
     }
@@ -270,8 +261,9 @@ impl World {
         reply: &Reply,
         halted: &std::collections::BTreeSet<String>,
     ) -> Result<(), String> {
-        let is_time_right = self.now > self.clock_wrong_until;
+        let is_time_right = self.is_time_right();
         let is_check = packet.agent.starts_with("GW/");
+        let file = if is_check { self.hosts[host].answer_file(packet.imei) } else { None };
         let mut oracle = std::mem::take(&mut self.oracle);
         let mut judge = || -> Result<(), String> {
             let is_device = packet.n < self.case.devices;
@@ -281,7 +273,7 @@ impl World {
             if is_recorded {
                 let posted = Posted::parse(packet.body.as_bytes());
                 oracle.result(packet.n, posted.code);
-                let device = self.memory.device(imei(packet.n));
+                let device = self.memory.device(packet.imei);
                 let known = device.and_then(|device| device.result);
                 if known.is_some_and(|known| known.text != posted.text) {
                     return Err(format!(
@@ -306,7 +298,8 @@ impl World {
             // What a new epoch lets go was pulled before.
             let checked = Checked {
                 n: packet.n,
-                imei: imei(packet.n),
+                imei: packet.imei,
+                file: file.as_deref(),
                 reported: packet.body.parse::<Version>().ok(),
                 body: &reply.body,
                 kind: reply.log_kind,
@@ -321,10 +314,7 @@ impl World {
         self.oracle = oracle;
         if is_check {
             let kind = if reply.body.starts_with("{\"upgrade\":1") { "upgrade" } else { reply.log_kind };
-            self.count(&format!("answer {kind}"));
-            if let Some(refusal) = self.memory.device(imei(packet.n)).and_then(|device| device.refusal) {
-                self.count(&format!("refusal {refusal}"));
-            }
+            self.count("answer", kind);
         }
         judged.map_err(|why| format!("day {}: {why}", (self.now - super::START) / 86_400))
     }

@@ -1,14 +1,17 @@
 //! The operator, the builds and the copies, and what happens once a day.
 
+use std::rc::Rc;
+
 use super::faults::Fault;
-use super::fleet::{imei, wanted};
+use super::fleet::{INTERVAL, imei, wanted};
 use super::host::{Write, apply, writes};
 use super::jars::VERSIONS;
 use super::tracker::Nature;
 use super::{DAY, Happening, Packet, World};
 
-use otapress_core::out::SITE_FILE;
+use otapress_core::out::{self, SITE_FILE};
 use otapress_core::version::Version;
+use otapress_core::wire::AnswerFile;
 use otapress_responder::{departed, operate};
 
 impl World {
@@ -21,8 +24,8 @@ impl World {
         let mut prng = self.prng.clone();
         for _ in 0..=prng.below(2) {
             let what = plan.edit(&mut prng, self.now);
-            self.count(&format!("edit {what}"));
-            self.note(what);
+            self.count("edit", what);
+            self.note(format_args!("{what}"));
         }
         self.prng = prng;
         self.publish(plan);
@@ -34,14 +37,14 @@ impl World {
     fn publish(&mut self, plan: super::Plan) {
         let built = match self.press.build(&plan) {
             Ok(built) => built,
-            Err(_) => return self.count("build refused"),
+            Err(_) => return self.count("build", "refused"),
         };
         let mut steps = writes(&self.master, &built.files);
         if self.happens(Fault::TornBuild, 150) {
             steps.truncate(self.prng.below(steps.len() as u64 + 1) as usize);
         }
         steps.iter().for_each(|step| apply(&mut self.master, step));
-        self.count("build");
+        self.count("build", "published");
         (self.plan, self.fleet) = (plan, built.fleet);
         for host in 0..self.hosts.len() {
             let late = if self.happens(Fault::LateCopy, 300) {
@@ -97,6 +100,11 @@ impl World {
         self.hosts[host].offset = if self.is_quiet { 0 } else { offset };
         // What it recorded may be ahead of the others for as long.
         self.clock_wrong_until = self.clock_wrong_until.max(self.now + 5 * DAY);
+        // By a clock that steps while an answer is missing, that answer was sent an interval ago.
+        let lately = self.now - 2 * INTERVAL;
+        let lost =
+            self.trackers.iter_mut().filter(|tracker| tracker.settings_lost.is_some_and(|at| at > lately));
+        lost.for_each(|tracker| tracker.is_misjudged = true);
     }
 
     /// Outages, clocks, backups, strangers, and an operator who looks at the status.
@@ -114,12 +122,20 @@ impl World {
         }
         if self.case.weather.has(Fault::Restore) {
             if self.backup.is_some() && self.happens(Fault::Restore, 40) {
-                let (backup, oracle) = self.backup.take().expect("there is one");
+                let (backup, oracle, heard) = self.backup.take().expect("there is one");
                 self.memory.restore(&backup);
+                // What happened is not undone with the records of it.
+                let renewals = self.oracle.renewals;
                 self.oracle = oracle;
-                self.trackers.iter_mut().for_each(|tracker| tracker.mishaps += 4);
+                self.oracle.renewals = renewals;
+                for (tracker, heard) in self.trackers.iter_mut().zip(heard) {
+                    tracker.mishaps += 4;
+                    // What it has since then replaced settings that the records say are there.
+                    tracker.is_misjudged |= tracker.settings_heard != heard;
+                }
             }
-            self.backup = Some((self.memory.backup(), self.oracle.clone()));
+            let heard = self.trackers.iter().map(|tracker| tracker.settings_heard).collect();
+            self.backup = Some((self.memory.backup(), self.oracle.clone(), heard));
         }
         if self.happens(Fault::Stranger, 700) {
             self.strangers()?;
@@ -139,7 +155,7 @@ impl World {
         // What fails now is done the next time.
         let judged = operate::judge_overdue(&mut host.store, clock).is_ok();
         let looked = departed::look(&mut host.store, &host.responder, clock).is_ok();
-        self.count(if judged && looked { "upkeep" } else { "upkeep failed" });
+        self.count("upkeep", if judged && looked { "done" } else { "failed" });
     }
 
     fn strangers(&mut self) -> Result<(), String> {
@@ -158,7 +174,13 @@ impl World {
             (known, "/elsewhere", format!("GW/{known_imei}"), "0.10.65"),
             (unknown, "/otap/notify?id=nobody", format!("TC65i/{unknown_imei}"), "907 Invalid JAR"),
         ] {
-            self.deliver(&Packet { n, target: target.into(), agent, body: body.into() })?;
+            self.deliver(&Rc::new(Packet {
+                n,
+                imei: imei(n),
+                target: target.into(),
+                agent,
+                body: body.into(),
+            }))?;
         }
         Ok(())
     }
@@ -176,11 +198,18 @@ impl World {
                 let _ = operate::resume(&mut store, &release, clock);
             }
         }
-        let imeis: Vec<_> = (0..self.case.devices).map(|n| (imei(n), None)).collect();
         if self.is_quiet || self.prng.below(3) == 0 {
-            let _ = operate::retry(&mut store, &imeis, clock);
-            self.count("retry");
+            let targets: Vec<_> = (0..self.case.devices).map(|n| (imei(n), self.target(n))).collect();
+            let devices: Vec<_> = targets.iter().map(|(imei, target)| (*imei, target.as_deref())).collect();
+            let _ = operate::retry(&mut store, &devices, clock);
+            self.count("operator", "retry");
         }
+    }
+
+    /// The rollout of a device's target, as the operator published it last.
+    fn target(&self, n: usize) -> Option<String> {
+        let file = AnswerFile::parse(self.master.get(out::answer_path(imei(n)).as_str())?).ok()?;
+        file.offer.target.map(|target| target.rollout)
     }
 
     /// Faults end: everything is whole, and the fleet is to run one good release.

@@ -9,7 +9,6 @@ use super::fleet::INTERVAL;
 use super::host::Host;
 use crate::memory::Memory;
 use otapress_core::id::Imei;
-use otapress_core::out;
 use otapress_core::version::Version;
 use otapress_core::wire::{AnswerFile, Release, Site, Target};
 use otapress_responder::code;
@@ -24,6 +23,8 @@ const LOST_SECONDS: i64 = 60;
 struct Seen {
     /// Told, and not heard of since: when, by the host's clock.
     waiting: BTreeMap<usize, i64>,
+    /// Said that it is installed: another version from then on is a failure at once.
+    installed: BTreeSet<usize>,
     /// Reported the release.
     proven: BTreeSet<usize>,
     /// Reported it, or failed.
@@ -50,6 +51,8 @@ pub(super) struct Oracle {
     attempt_seq: BTreeMap<usize, i64>,
     /// Offers of a channel, in true time.
     offers: BTreeMap<String, VecDeque<i64>>,
+    /// How often counts began anew.
+    pub renewals: u64,
     /// The last event that was looked at.
     pub seq: i64,
     /// Rollouts with a wave that has opened since the last answer.
@@ -62,6 +65,8 @@ pub(super) struct Oracle {
 pub(super) struct Checked<'a> {
     pub n: usize,
     pub imei: Imei,
+    /// What is published for it on the host that it asked.
+    pub file: Option<&'a AnswerFile>,
     pub reported: Option<Version>,
     pub body: &'a str,
     /// The refusal's name, or `version check`.
@@ -103,10 +108,12 @@ impl Oracle {
                     }
                     seen.attempts.clear();
                 }
+                self.renewals += 1;
                 seen.waiting.clear();
                 seen.reset = seq;
-                self.released.extend([id.clone(), RolloutRecord::release(id)]);
-                self.faults.remove(&RolloutRecord::release(id));
+                let release = RolloutRecord::release(id);
+                self.faults.remove(&*release);
+                self.released.extend([id.clone(), release.into_owned()]);
             }
             EventKind::Retried => {
                 if let Some(device) = device {
@@ -117,6 +124,9 @@ impl Oracle {
             EventKind::PlaceFreed => {
                 device.map(|device| seen.waiting.remove(&device));
             }
+            EventKind::Installed => {
+                device.map(|device| seen.installed.insert(device));
+            }
             EventKind::WaveOpened => drop(self.opened.insert(id.clone())),
             EventKind::Offered => {
                 device.map(|device| self.attempt_seq.insert(device, seq));
@@ -124,13 +134,17 @@ impl Oracle {
             EventKind::Failed => {
                 let Some(device) = device else { return Ok(()) };
                 seen.judged.insert(device);
+                // Only a result has one: a sign of life, acknowledged or not.
+                if event.code.is_some() {
+                    seen.waiting.remove(&device);
+                }
                 let is_artifact = event
                     .code
                     .and_then(code::lookup)
                     .is_some_and(|known| known.fault == code::Fault::Artifact);
                 let is_counted = self.attempt_seq.get(&device).is_some_and(|attempt| *attempt > seen.reset);
                 if is_artifact && is_counted {
-                    self.faults.entry(RolloutRecord::release(id)).or_default().insert(device);
+                    self.faults.entry(RolloutRecord::release(id).into_owned()).or_default().insert(device);
                 }
             }
             _ => {}
@@ -150,10 +164,8 @@ impl Oracle {
 
     /// A check reached a responder, which answered this.
     pub(super) fn check(&mut self, host: &Host, checked: &Checked<'_>) -> Result<(), String> {
-        let Checked { n, imei, reported, body, clock, now, .. } = *checked;
+        let Checked { n, file, reported, body, clock, now, .. } = *checked;
         let is_upgrade = well_formed(body)?;
-        let file = host.copy.with(|files| files.get(out::answer_path(imei).as_str()).cloned());
-        let file = file.and_then(|text| AnswerFile::parse(&text).ok());
         let site = host.responder.site().ok();
         if !is_upgrade && reported.is_some_and(|version| version < Version::READS_JSON) && body.contains('1')
         {
@@ -171,7 +183,7 @@ impl Oracle {
         for id in std::mem::take(&mut self.opened) {
             self.opened(&host.store.memory.rollout(&id), site, clock)?;
         }
-        settings_are_published(body, &file)?;
+        settings_are_published(body, file)?;
         let Some(target) = &file.offer.target else {
             return if is_upgrade {
                 Err(format!("dev{n} is offered an upgrade without a target"))
@@ -179,12 +191,19 @@ impl Oracle {
                 Ok(())
             };
         };
-        let seen = self.rollouts.entry(target.rollout.clone()).or_default();
+        let seen = self.seen(&target.rollout);
         let is_recorded = checked.kind != "no-state";
         if is_recorded {
             seen.judged_at = Some(now);
         }
         if is_upgrade { self.offer(host, site, target, checked) } else { Ok(()) }
+    }
+
+    fn seen(&mut self, rollout: &str) -> &mut Seen {
+        if !self.rollouts.contains_key(rollout) {
+            self.rollouts.insert(rollout.to_owned(), Seen::default());
+        }
+        self.rollouts.get_mut(rollout).expect("was inserted above")
     }
 
     /// A wave has opened by success: enough devices have reported the release or failed.
@@ -212,12 +231,13 @@ impl Oracle {
 
     /// What a report gives back, in every rollout.
     fn reported(&mut self, n: usize, reported: Version, now: i64, clock: i64) {
+        let release = reported.to_string();
         for (id, seen) in &mut self.rollouts {
             // After a step back of the clock the minute begins anew.
             if let Some((_, at)) = seen.attempts.get_mut(&n) {
                 *at = clock.min(*at);
             }
-            if RolloutRecord::release(id) == reported.to_string() {
+            if RolloutRecord::release(id) == release {
                 seen.waiting.remove(&n);
                 seen.proven.insert(n);
                 seen.judged.insert(n);
@@ -228,7 +248,8 @@ impl Oracle {
                 continue;
             }
             seen.since.remove(&n);
-            if seen.waiting.get(&n).is_some_and(|at| (clock - at).abs() >= LOST_SECONDS) {
+            let is_back = seen.installed.remove(&n);
+            if is_back || seen.waiting.get(&n).is_some_and(|at| (clock - at).abs() >= LOST_SECONDS) {
                 seen.waiting.remove(&n);
             }
         }
@@ -268,7 +289,7 @@ impl Oracle {
         if !is_open {
             return fail("its wave is closed".into());
         }
-        let is_halted = |name: &String| checked.halted.contains(name) && !self.released.contains(name);
+        let is_halted = |name: &str| checked.halted.contains(name) && !self.released.contains(name);
         if is_halted(id) || is_halted(&release) {
             return fail("it is halted".into());
         }
@@ -277,7 +298,7 @@ impl Oracle {
             .map(|(_, rollout)| rollout.brake.artifact_faults)
             .chain([target.brake.artifact_faults]);
         let limit = limits.filter(|limit| *limit > 0).min().unwrap_or(u32::MAX);
-        if let Some(faults) = self.faults.get(&release)
+        if let Some(faults) = self.faults.get(&*release)
             && faults.len() >= limit as usize
         {
             return fail(format!("{faults:?} report a fault of the artifact, and {limit} are enough"));
@@ -288,7 +309,7 @@ impl Oracle {
         if finished >= target.brake.after && too_many {
             return fail(format!("{} of {finished} failed", record.failed));
         }
-        let seen = self.rollouts.entry(id.clone()).or_default();
+        let seen = self.seen(id);
         let (count, at) = seen.attempts.get(&n).copied().unwrap_or((0, i64::MIN / 2));
         let is_new = !(0..LOST_SECONDS).contains(&(clock - at));
         if is_new {
@@ -298,6 +319,7 @@ impl Oracle {
             }
         }
         seen.waiting.entry(n).or_insert(clock);
+        seen.installed.remove(&n);
         let places = site.rollouts.get(id).map_or(offer_default(), |rollout| rollout.unproven);
         // Those who took a place under a higher limit keep it.
         seen.limit = seen.limit.max(places.places(seen.proven.len() as u64).unwrap_or(u64::MAX));
@@ -347,6 +369,9 @@ fn well_formed(body: &str) -> Result<bool, String> {
 
 fn settings_are_published(body: &str, file: &AnswerFile) -> Result<(), String> {
     let sent = body.matches("{\"key\":").count();
+    if sent == 0 {
+        return Ok(());
+    }
     let known = file.settings.iter().filter(|setting| body.contains(&setting.to_json())).count();
     if sent <= known { Ok(()) } else { Err(format!("settings that are not published: `{body}`")) }
 }

@@ -16,14 +16,16 @@ pub(super) struct FaultyStore {
     pub memory: Memory,
     pub weather: Weather,
     pub dice: Dice,
+    /// As those on a disk do.
+    pub prefers_reading: bool,
     /// How often a transaction failed.
     pub failures: u64,
 }
 
 impl FaultyStore {
     fn happens(&self, fault: Fault, per_mille: u64) -> bool {
-        let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        self.weather.has(fault) && dice.below(1000) < per_mille
+        let draw = || self.dice.lock().unwrap_or_else(PoisonError::into_inner).below(1000);
+        self.weather.has(fault) && draw() < per_mille
     }
 
     fn busy(&mut self) -> StoreError {
@@ -38,6 +40,10 @@ impl Store for FaultyStore {
             return Err(self.busy());
         }
         self.memory.read(work)
+    }
+
+    fn prefers_reading(&self) -> bool {
+        self.prefers_reading
     }
 
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {

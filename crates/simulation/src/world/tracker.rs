@@ -1,8 +1,10 @@
 //! A device in a world of faults, and what becomes of its upgrades.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Packet;
 use super::host::Host;
 use super::jars::VERSIONS;
 use crate::Prng;
@@ -51,6 +53,8 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Tracker {
     pub device: Device,
+    /// Its last check, and the versionURI of that.
+    check: Option<(String, Rc<Packet>)>,
     /// Counts its restarts: what was planned before one does not happen.
     pub life: u32,
     pub is_dead: bool,
@@ -62,6 +66,10 @@ pub(super) struct Tracker {
     pub mishaps: u64,
     /// It did not get settings that are taken to have arrived.
     pub is_misjudged: bool,
+    /// When it did not get the last answer with settings.
+    pub settings_lost: Option<i64>,
+    /// Upgrades that it began.
+    pub installs: u64,
     /// Settings that it stored, but for those that are sent every time.
     pub settings_heard: u64,
 }
@@ -70,14 +78,31 @@ impl Tracker {
     pub(super) fn new(device: Device) -> Self {
         Tracker {
             device,
+            check: None,
             life: 0,
             is_dead: false,
             posts: 0,
             off_until: 0,
             mishaps: 0,
             is_misjudged: false,
+            settings_lost: None,
+            installs: 0,
             settings_heard: 0,
         }
+    }
+
+    /// The request of a check; `None` if its versionURI is no URL.
+    pub(super) fn check(&mut self, n: usize) -> Option<Rc<Packet>> {
+        let uri = self.device.settings.get("versionURI")?;
+        let known =
+            self.check.as_ref().filter(|(of, packet)| of == uri && packet.body == self.device.version);
+        if known.is_none() {
+            let target = Url::parse(uri)?.target;
+            let (agent, body) = (self.device.agent(), self.device.version.clone());
+            self.check =
+                Some((uri.to_owned(), Rc::new(Packet { n, imei: self.device.imei, target, agent, body })));
+        }
+        self.check.as_ref().map(|(_, packet)| packet.clone())
     }
 }
 

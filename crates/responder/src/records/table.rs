@@ -1,0 +1,161 @@
+//! Records as they were loaded and as they are now. What is only read is never copied.
+
+use std::sync::Arc;
+
+use crate::record::{ChannelRecord, DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
+use otapress_core::id::Imei;
+
+/// A record as it was loaded, if it was there, and as it is now.
+#[derive(Clone, Debug)]
+pub(super) struct Slot<T> {
+    loaded: Option<Arc<T>>,
+    /// The same value as `loaded` until it is changed.
+    record: Arc<T>,
+}
+
+impl<T: Clone + PartialEq> Slot<T> {
+    pub(super) fn loaded(record: Arc<T>) -> Self {
+        Slot { loaded: Some(record.clone()), record }
+    }
+
+    pub(super) fn new(record: T) -> Self {
+        Slot { loaded: None, record: Arc::new(record) }
+    }
+
+    pub(super) fn get(&self) -> &T {
+        &self.record
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        Arc::make_mut(&mut self.record)
+    }
+
+    /// Changes what was loaded, too.
+    pub(super) fn load(&mut self, more: impl Fn(&mut T)) {
+        self.loaded.as_mut().map(Arc::make_mut).into_iter().for_each(&more);
+        more(self.get_mut());
+    }
+
+    pub(super) fn before(&self) -> Option<&T> {
+        self.loaded.as_deref()
+    }
+
+    pub(super) fn is_changed(&self) -> bool {
+        self.loaded
+            .as_ref()
+            .is_none_or(|loaded| !Arc::ptr_eq(loaded, &self.record) && **loaded != *self.record)
+    }
+
+    pub(super) fn changed(&self) -> Option<&T> {
+        self.is_changed().then_some(&*self.record)
+    }
+}
+
+/// A record with a name that no other of its kind has.
+pub(super) trait Named: Clone + PartialEq {
+    type Name: Ord + ?Sized;
+
+    fn name(&self) -> &Self::Name;
+}
+
+macro_rules! named {
+    ($($record:ident.$field:ident: $name:ty,)*) => {
+        $(impl Named for $record {
+            type Name = $name;
+
+            fn name(&self) -> &$name {
+                &self.$field
+            }
+        })*
+    };
+}
+
+named! {
+    DeviceRecord.imei: Imei,
+    RolloutRecord.id: str,
+    ReleaseRecord.version: str,
+    ChannelRecord.name: str,
+    UnknownRecord.name: str,
+}
+
+/// Records by name. A batch has few of a kind, so they are kept in a sorted list.
+#[derive(Clone, Debug)]
+pub(super) struct Table<T>(Vec<Slot<T>>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table(Vec::new())
+    }
+}
+
+impl<T: Named> Table<T> {
+    fn find(&self, name: &T::Name) -> Result<usize, usize> {
+        self.0.binary_search_by(|slot| slot.get().name().cmp(name))
+    }
+
+    /// Takes a record as an engine read it.
+    pub(super) fn load(&mut self, record: Arc<T>) {
+        match self.find(record.name()) {
+            Ok(at) => self.0[at] = Slot::loaded(record),
+            Err(at) => self.0.insert(at, Slot::loaded(record)),
+        }
+    }
+
+    pub(super) fn put(&mut self, record: T) {
+        match self.find(record.name()) {
+            Ok(at) => *self.0[at].get_mut() = record,
+            Err(at) => self.0.insert(at, Slot::new(record)),
+        }
+    }
+
+    pub(super) fn get(&self, name: &T::Name) -> Option<&T> {
+        self.slot(name).map(Slot::get)
+    }
+
+    pub(super) fn slot(&self, name: &T::Name) -> Option<&Slot<T>> {
+        self.find(name).ok().map(|at| &self.0[at])
+    }
+
+    pub(super) fn slot_mut(&mut self, name: &T::Name) -> Option<&mut Slot<T>> {
+        self.find(name).ok().map(|at| &mut self.0[at])
+    }
+
+    /// A record for changing; one that is not there is new.
+    pub(super) fn get_mut_or_new(&mut self, name: &T::Name, new: impl FnOnce() -> T) -> &mut T {
+        let at = self.find(name).unwrap_or_else(|at| {
+            self.0.insert(at, Slot::new(new()));
+            at
+        });
+        self.0[at].get_mut()
+    }
+
+    /// A record for changing; one that is not there counts as loaded with its first value.
+    pub(super) fn get_mut_or_load<'a>(
+        &mut self,
+        name: &'a T::Name,
+        first: impl FnOnce(&'a T::Name) -> T,
+    ) -> &mut T {
+        let at = self.find(name).unwrap_or_else(|at| {
+            self.0.insert(at, Slot::loaded(Arc::new(first(name))));
+            at
+        });
+        self.0[at].get_mut()
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
+        self.0.iter()
+    }
+
+    /// The same without those that this leaves out.
+    pub(super) fn filtered(&self, is_kept: impl Fn(&T) -> bool) -> Self {
+        Table(self.0.iter().filter(|slot| is_kept(slot.get())).cloned().collect())
+    }
+
+    pub(super) fn is_changed(&self) -> bool {
+        self.0.iter().any(Slot::is_changed)
+    }
+
+    pub(super) fn changed(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().filter_map(Slot::changed)
+    }
+}

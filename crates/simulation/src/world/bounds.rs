@@ -1,0 +1,45 @@
+//! What a device costs: writes of its flash file, upgrades, restarts and bytes, each with a bound that follows
+//! from what happened to it.
+
+use super::World;
+
+/// The longest JAD, and the longest answer that goes with it.
+const TEXT_BYTES: u64 = 6000;
+
+/// The most attempts that a channel of a history gives.
+const ATTEMPTS: u64 = 3;
+
+impl World {
+    /// How often the operator did one of these.
+    fn edits(&self, of: &[&'static str]) -> u64 {
+        of.iter().filter_map(|edit| self.lived.tally.get(&("edit", *edit))).sum()
+    }
+
+    /// Settings are written few times, unless something went wrong for the device.
+    pub(super) fn flash_is_spared(&self, n: usize) -> Result<(), String> {
+        let changes = 1 + self.edits(&["settings", "move", "group", "device", "hold"]);
+        let failures: u64 = self.hosts.iter().map(|host| host.store.failures).sum();
+        let tracker = &self.trackers[n];
+        let mishaps = tracker.mishaps + failures / self.case.devices as u64;
+        // Up to five settings at up to three checks, and once more for each mishap.
+        within("settings", n, tracker.settings_heard, 10 + 15 * changes + 5 * mishaps)
+    }
+
+    /// An upgrade costs one JAR; there are as many as there are attempts, and the device restarts no oftener.
+    pub(super) fn downloads_are_few(&self, n: usize, bytes: u64) -> Result<(), String> {
+        let tracker = &self.trackers[n];
+        let jar = self.jars.values().map(|jar| jar.size()).max().unwrap_or_default();
+        within("bytes of an upgrade", n, bytes, jar + TEXT_BYTES)?;
+        let targets =
+            ["release", "rollback", "stable", "pin", "hold", "group", "withdrawn", "device", "waves"];
+        let retries = self.lived.tally.get(&("operator", "retry")).copied().unwrap_or_default();
+        let renewals = 1 + self.edits(&targets) + retries + self.oracle.renewals;
+        // Hosts that disagree let a device go to and fro between two targets.
+        within("upgrades", n, tracker.installs, 2 * ATTEMPTS * renewals + tracker.mishaps)?;
+        within("restarts", n, tracker.device.reboots(), tracker.installs + tracker.mishaps)
+    }
+}
+
+fn within(what: &str, n: usize, had: u64, most: u64) -> Result<(), String> {
+    if had <= most { Ok(()) } else { Err(format!("dev{n} had {had} {what}, and {most} are the most")) }
+}
