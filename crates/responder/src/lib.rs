@@ -25,6 +25,8 @@ pub mod files;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
 
+#[cfg(test)]
+mod memory;
 pub mod message;
 mod moved;
 pub mod offer;
@@ -36,8 +38,6 @@ pub mod question;
 pub mod record;
 pub mod records;
 pub mod retention;
-#[cfg(test)]
-mod rollout_tests;
 pub mod service;
 #[cfg(test)]
 mod simulation;

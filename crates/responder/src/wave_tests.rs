@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::fixture::{NOW, Out, aimed, imei, is_upgrade, post, target};
+use super::memory::Memory;
 use super::offer::{Managed, Offer, Rules};
 use super::outcome;
 use super::question::{NoOffer, Question};
 use super::record::{EventKind, Refusal};
-use super::rollout_tests::Memory;
 use super::simulation::store::{Chance, FaultyStore};
 use crate::store::Store as _;
 use otapress_core::id::Imei;

@@ -1,6 +1,6 @@
 //! Two hosts, one database, and devices with the firmware's behaviour, in simulated time and from one seed.
 //!
-//! [`super::rollout_tests`] plays rollouts over the pure core; here is what lies around it: copies of `out/`
+//! `otapress-simulation` plays rollouts over the pure core; here is what lies around it: copies of `out/`
 //! that differ, clocks that differ, transactions that fail before, while and after they commit, and
 //! responders that start anew. What must never happen is looked for at every answer, from the devices' side:
 //! [`World::promises`].

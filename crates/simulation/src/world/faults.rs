@@ -51,6 +51,8 @@ faults! {
     TornCopy,
     /// A JAR of a host is cut off.
     CutJar,
+    /// An answer file of a host is cut off.
+    CutAnswer,
     /// A build ends halfway, and the next one goes on.
     TornBuild,
     /// An upgrade fails for reasons of the network.
@@ -80,6 +82,21 @@ impl Weather {
     /// All of them.
     pub fn storm() -> Self {
         Weather((1 << Fault::ALL.len()) - 1)
+    }
+
+    /// Those that are not counted each time: the store has its own chance, and clocks drift all the time.
+    pub const SILENT: [Fault; 6] = [
+        Fault::StoreBefore,
+        Fault::StoreDuring,
+        Fault::StoreAfter,
+        Fault::Drift,
+        Fault::BadRelease,
+        Fault::Edit,
+    ];
+
+    /// These and no others.
+    pub fn with(faults: &[Fault]) -> Self {
+        Weather(faults.iter().fold(0, |bits, fault| bits | 1 << *fault as u32))
     }
 
     /// A part of them that the seed chooses, so that histories are unlike.

@@ -148,11 +148,12 @@ impl Plan {
             }
             5 | 6 => {
                 let later = |hours: i64| Opening::At(now / 60 * 60 + hours * 3600);
-                self.waves = match prng.below(4) {
+                self.waves = match prng.below(5) {
                     0 => vec![],
                     1 => vec![(20, later(1)), (60, later(24)), (100, later(48))],
                     2 => vec![(20, later(0)), (60, Opening::After(80)), (100, Opening::After(90))],
-                    _ => vec![(30, Opening::At(now / 60 * 60)), (100, Opening::After(50))],
+                    3 => vec![(30, Opening::At(now / 60 * 60)), (100, Opening::After(50))],
+                    _ => vec![(40, Opening::At(now / 60 * 60))],
                 };
                 "waves"
             }
@@ -191,7 +192,12 @@ impl Plan {
                 "window"
             }
             15 => {
-                self.withdrawn = if prng.below(2) == 0 { vec![version] } else { vec![] };
+                // What is withdrawn is not named any more; a late copy still does.
+                self.withdrawn = if prng.below(4) > 0 && self.release != self.stable {
+                    vec![std::mem::replace(&mut self.release, self.stable)]
+                } else {
+                    vec![]
+                };
                 "withdrawn"
             }
             _ => {

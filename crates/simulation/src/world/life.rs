@@ -17,6 +17,9 @@ use otapress_responder::files::out_path;
 use otapress_responder::message::Posted;
 use otapress_responder::service::Reply;
 
+/// Three checks, each after a pause, come no sooner after an answer that was lost.
+const LONG_SECONDS: i64 = 1800;
+
 impl World {
     pub(super) fn device(&mut self, n: usize, life: u32, step: Step) -> Result<(), String> {
         let tracker = &mut self.trackers[n];
@@ -117,7 +120,15 @@ impl World {
         // In doubt whether an upgrade is recorded, firmware that reads no JSON is sent less than that.
         let reads_json =
             tracker.device.version.parse().is_ok_and(|version: Version| version >= Version::READS_JSON);
-        tracker.is_misjudged |= reply.log.as_ref().is_some_and(|log| log.contains("no-state")) && !reads_json;
+        let is_unrecorded = reply.log.as_ref().is_some_and(|log| log.contains("no-state"));
+        tracker.is_misjudged |= is_unrecorded && !reads_json;
+        if reply.body.contains("settings") {
+            tracker.settings_lost = None;
+        } else if let Some(lost) = tracker.settings_lost {
+            // A device without an answer asks every second. One that is heard again so late, or was answered
+            // by a responder without records, cannot be told from one that has its settings.
+            tracker.is_misjudged |= is_unrecorded || self.now - lost >= LONG_SECONDS;
+        }
         let outcome = tracker.device.hear(reply.status, reply.reason(), reply.body.as_bytes());
         let CheckOutcome::Checked(answered) = outcome else {
             return Err(format!("dev{n} was answered {reply:?}: {outcome:?}"));
@@ -268,7 +279,8 @@ impl World {
         let mut judge = || -> Result<(), String> {
             let is_device = packet.n < self.case.devices;
             let is_elsewhere = reply.log_kind == "unpublished path";
-            let is_recorded = is_device && !is_check && !is_elsewhere && reply.status == 200;
+            let is_result = is_device && !is_check && reply.body.is_empty();
+            let is_recorded = is_result && !is_elsewhere && reply.status == 200;
             oracle.read_events(&self.memory, self.now, is_time_right)?;
             if is_recorded {
                 let posted = Posted::parse(packet.body.as_bytes());

@@ -28,9 +28,20 @@ impl World {
             self.note(format_args!("{what}"));
         }
         self.prng = prng;
+        self.scrap(&mut plan);
         self.publish(plan);
         let hours = 4 + self.prng.below(30) as i64;
         self.plan_at(self.now + hours * 3600, Happening::Operator);
+    }
+
+    /// Takes a device out of the fleet that nobody has heard of.
+    fn scrap(&mut self, plan: &mut super::Plan) {
+        let is_gone = |n: &usize| self.trackers[*n].is_dead && plan.entries[*n].is_there;
+        let Some(n) = (0..self.case.devices).find(is_gone) else { return };
+        if self.prng.below(3) == 0 {
+            plan.entries[n].is_there = false;
+            self.count("edit", "scrap");
+        }
     }
 
     /// Builds what the plan says; a mistake in it changes nothing.
@@ -72,6 +83,9 @@ impl World {
         if self.happens(Fault::CutJar, 200) {
             self.cut_a_jar(host);
         }
+        if self.happens(Fault::CutAnswer, 100) {
+            self.cut_an_answer(host);
+        }
     }
 
     fn sync_again(&mut self, host: usize) {
@@ -86,6 +100,17 @@ impl World {
             let (path, jar) =
                 files.files().find(|(path, _)| path.starts_with(&format!("jars/{version}/")))?;
             Some(Write::Put(path.to_owned(), jar[..jar.len() / 2].into()))
+        });
+        self.hosts[host].write(cut.as_slice());
+        self.sync_again(host);
+    }
+
+    /// The same of an answer file.
+    fn cut_an_answer(&mut self, host: usize) {
+        let path = out::answer_path(imei(self.prng.below(self.case.devices as u64) as usize));
+        let cut = self.hosts[host].copy.with(|files| {
+            let answer = files.get(path.as_str())?;
+            Some(Write::Put(path.to_string(), answer[..answer.len() / 2].into()))
         });
         self.hosts[host].write(cut.as_slice());
         self.sync_again(host);
@@ -172,7 +197,10 @@ impl World {
             (unknown, &*target, format!("GW/{unknown_imei}"), "0.10.65"),
             (known, &*target, format!("GW/{known_imei}"), "no version"),
             (known, "/elsewhere", format!("GW/{known_imei}"), "0.10.65"),
+            (unknown, &*target, "GW/".to_owned(), "0.10.65"),
             (unknown, "/otap/notify?id=nobody", format!("TC65i/{unknown_imei}"), "907 Invalid JAR"),
+            (known, "/otap/notify?id=dev0", format!("TC65i/{known_imei}"), "912 Deletion notification"),
+            (known, "/otap/notify?id=dev1", format!("TC65i/{known_imei}"), "912 Deletion notification"),
         ] {
             self.deliver(&Rc::new(Packet {
                 n,
