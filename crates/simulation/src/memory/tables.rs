@@ -311,7 +311,7 @@ impl Tables {
             let offer = device.offer(rollout)?;
             Some(Member { imei: device.imei, wave: offer.wave?, outside: offer.outside })
         };
-        let mut members: Vec<_> = self.devices.values().filter_map(member).collect();
+        let mut members: Vec<_> = self.every_device().filter_map(member).collect();
         members.sort_by_cached_key(|member| member.imei.to_string());
         members
     }
