@@ -24,7 +24,7 @@ else
         install -d "$disk/pg"
     fi
     database=$(free_port)
-    (cd / && "${as[@]}" "$programs/initdb" -D "$disk/pg/data" -U otapress -A trust > "$work/said" 2>&1) ||
+    (cd / && "${as[@]}" "$programs/initdb" -D "$disk/pg/data" -E UTF8 -U otapress -A trust > "$work/said" 2>&1) ||
         { cat "$work/said" >&2; exit 1; }
     start "${as[@]}" "$programs/postgres" -D "$disk/pg/data" -k "$disk/pg" -h 127.0.0.1 -p "$database"
     await "$database"
