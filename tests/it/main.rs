@@ -20,6 +20,7 @@ mod departed;
 mod device;
 mod diff;
 mod edit;
+mod failover;
 mod fleet_book;
 mod gitops;
 mod golden;

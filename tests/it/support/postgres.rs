@@ -23,8 +23,12 @@ pid=
 stop() { if [ -n "$pid" ]; then kill -CONT "$pid" 2> "$dir/null" || :; kill "-$1" "$pid" || :; wait "$pid" || :; pid=; fi; }
 trap 'stop QUIT; rm -rf "$dir"' EXIT
 # The rules of a language, so that nothing depends on the order of bytes by chance.
-"$BIN/initdb" -D "$dir/data" -U postgres -A trust --no-sync -E UTF8 --locale=C.UTF-8 \
-    --locale-provider=icu --icu-locale=en > "$dir/log" 2>&1 || { cat "$dir/log" >&2; exit 1; }
+if [ -n "$PRIMARY" ]; then
+    "$BIN/pg_basebackup" -D "$dir/data" -R --no-sync -c fast -d "$PRIMARY" > "$dir/log" 2>&1
+else
+    "$BIN/initdb" -D "$dir/data" -U postgres -A trust --no-sync -E UTF8 --locale=C.UTF-8 \
+        --locale-provider=icu --icu-locale=en > "$dir/log" 2>&1
+fi || { cat "$dir/log" >&2; exit 1; }
 echo "$dir"
 while read -r command argument; do
     case $command in
@@ -63,6 +67,29 @@ impl Postgres {
 
     /// A server of its own, with these arguments.
     pub fn start(arguments: &str) -> Postgres {
+        Postgres::made_of("", arguments)
+    }
+
+    /// A copy of this one that follows it; from then on this one acknowledges nothing that the copy does not have.
+    #[allow(dead_code, reason = "for the unit tests")]
+    pub fn with_standby(&self) -> Postgres {
+        let standby = Postgres::made_of(&format!("{} application_name=standby", self.conninfo()), "");
+        self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'");
+        self.psql("postgres", "SELECT pg_reload_conf()");
+        standby
+    }
+
+    /// Makes a standby the server that is written to.
+    #[allow(dead_code, reason = "for the unit tests")]
+    pub fn promote(&self) {
+        assert_eq!(self.psql("postgres", "SELECT pg_promote(true, 30)"), "t");
+    }
+
+    fn conninfo(&self) -> String {
+        format!("host={} port={} user=postgres", self.address.ip(), self.address.port())
+    }
+
+    fn made_of(primary: &str, arguments: &str) -> Postgres {
         let address = free_address();
         let mut command = match geteuid().is_root() {
             // The server refuses to run as root.
@@ -74,6 +101,7 @@ impl Postgres {
             false => Command::new("sh"),
         };
         command.arg("-c").arg(SUPERVISOR).env("BIN", programs()).env("PORT", address.port().to_string());
+        command.env("PRIMARY", primary);
         command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));

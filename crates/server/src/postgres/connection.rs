@@ -159,6 +159,8 @@ fn trouble(error: &tokio_postgres::Error) -> Trouble {
         SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN
         | SqlState::CANNOT_CONNECT_NOW
+        // It has become a standby; another host may be written to now.
+        | SqlState::READ_ONLY_SQL_TRANSACTION
         | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Trouble::Lost(why),
         _ => Trouble::Refused(why),
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 /// Which server a connection accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,10 @@ impl PostgresUrl {
         }
         let trust = trust.unwrap_or(if is_local(&config) { Trust::ClearText } else { Trust::Host });
         config.ssl_mode(if trust == Trust::ClearText { SslMode::Disable } else { SslMode::Require });
+        if config.get_hosts().len() > 1 && !query.contains("target_session_attrs=") {
+            // A standby takes connections, too, and writes nothing.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         if config.get_application_name().is_none() {
             config.application_name("otapress");
         }
@@ -224,6 +228,14 @@ mod tests {
         }
         let url = PostgresUrl::parse("postgres://db/ota?sslrootcert=/a%20b.pem&connect_timeout=3").unwrap();
         assert_eq!(url.authorities, Some(PathBuf::from("/a b.pem")));
+    }
+
+    #[test]
+    fn of_several_hosts_the_one_that_is_written_to_is_used() {
+        let attrs = |url: &str| PostgresUrl::parse(url).unwrap().config.get_target_session_attrs();
+        assert_eq!(attrs("postgres://a,b/ota"), TargetSessionAttrs::ReadWrite);
+        assert_eq!(attrs("postgres://a,b/ota?target_session_attrs=any"), TargetSessionAttrs::Any);
+        assert_eq!(attrs("postgres://a/ota"), TargetSessionAttrs::Any);
     }
 
     #[test]
