@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use otapress_core::digest::Sha256;
 use otapress_publish::{jad, jar};
 use otapress_simulation::Prng;
-use rustix::process::geteuid;
 
+use crate::support::mounts::with_mounts;
 use crate::support::process::{Serve, heavy, otapress};
-use crate::support::project::{Files, Project, Ran, SMALL, difference, files};
+use crate::support::project::{Files, Project, SMALL, difference, files};
 use crate::support::release::{Release, violations};
 
 /// A fleet of many devices that run one release.
@@ -98,20 +98,6 @@ fn kill(kills: usize, seed: u64) -> usize {
     in_the_middle
 }
 
-/// Runs a script as root of its own mounts; `$0` is otapress.
-fn with_mounts(script: &str, dir: &Path) {
-    let mut command = Command::new("unshare");
-    command.arg(if geteuid().is_root() { "-m" } else { "-rm" });
-    let output = command
-        .args(["sh", "-euc", script, env!("CARGO_BIN_EXE_otapress")])
-        .current_dir(dir)
-        .env("LC_ALL", "C")
-        .output()
-        .unwrap();
-    let ran = Ran::new(output);
-    assert_eq!(ran.status, 0, "unshare must be there and be permitted: {}{}", ran.stdout, ran.stderr);
-}
-
 #[test]
 fn a_full_disk_keeps_the_fleet_and_what_lies_beside_out() {
     let project = Project::new(SMALL);
@@ -131,7 +117,7 @@ fn a_full_disk_keeps_the_fleet_and_what_lies_beside_out() {
         mount -o remount,nr_inodes=0 tmpfs .
         \"$0\" promote -q stable 0.10.66
         \"$0\" build -q --check && cp fleet.yaml ../next";
-    with_mounts(script, &project.path(""));
+    with_mounts(script, &project.path(""), &[]);
     let said = project.read("said");
     assert!(!project.path("done").exists(), "{}{said}", project.read("done"));
     assert_eq!(said.matches("No space left on device").count(), 4, "{said}");
@@ -165,7 +151,7 @@ fn a_full_disk_changes_nothing() {
             cp -a disk/out $result/next
             umount disk
         done";
-    with_mounts(script, &project.path(""));
+    with_mounts(script, &project.path(""), &[]);
     let mut statuses = BTreeMap::new();
     for room in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55] {
         let result = |name: &str| project.path(&format!("results/{room}/{name}"));
@@ -204,7 +190,7 @@ fn a_read_only_directory_is_said() {
         mount -o remount,bind,ro all
         (cd all && \"$0\" build) 2> said-all && exit 9 || [ $? = 1 ]
         (cd all && \"$0\" build --check -q) && exit 9 || [ $? = 3 ]";
-    with_mounts(script, &project.path(""));
+    with_mounts(script, &project.path(""), &[]);
     assert_eq!(difference(&project.out(), &before), "");
     let dir = fs::canonicalize(project.path("")).unwrap();
     let dir = dir.display();
@@ -265,7 +251,7 @@ fn out_can_be_where_nothing_is_renamed() {
         ln -s volume/public link
         build -o link
         cp -a volume/public linked";
-    with_mounts(script, &project.path(""));
+    with_mounts(script, &project.path(""), &[]);
     for found in ["mounted", "bound", "within", "linked"] {
         assert_eq!(difference(&files(&project.path(found)), &release.files), "", "{found}");
     }

@@ -1,7 +1,10 @@
 //! `otapress serve` is ended under load: what was acknowledged is kept.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::fs;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -15,6 +18,7 @@ use crate::support::tree::{Tree, offer};
 
 const CLIENTS: usize = 12;
 
+const NO: &str = r#"{"upgrade":0}"#;
 const YES: &str = r#"{"upgrade":1}"#;
 
 /// What was acknowledged: texts of results, and devices that were told to upgrade.
@@ -127,6 +131,70 @@ fn killed_fifty_times_it_keeps_what_it_acknowledged() {
         assert_kept(&tree, &acknowledged);
     }
     assert!(acknowledged.results.len() > 100, "{} results are no load", acknowledged.results.len());
+}
+
+/// The same as [`act`], of a server that may refuse.
+fn act_under_pressure(address: SocketAddr, round: usize, client: usize, vc: &Path) -> Acknowledged {
+    let mut acknowledged = Acknowledged::default();
+    let mut connection = None;
+    for n in 0..400 {
+        let imei = imei(round, client, n);
+        fs::hard_link(vc.join("first.json"), vc.join(format!("{imei}.json"))).unwrap();
+        let mut send = |path: &str, agent: &str, body: &str| {
+            let mut kept = connection.take().or_else(|| Client::connect(address).ok())?;
+            let reply = kept.send("POST", path, agent, "", body.as_bytes()).ok()?;
+            connection = Some(kept).filter(|_| reply.header("connection") != Some("close"));
+            Some((reply.status, reply.text().to_owned()))
+        };
+        match send("/otap/version", &format!("GW/{imei}"), "0.10.65") {
+            Some((200, text)) if text == YES => drop(acknowledged.offers.insert(imei.clone())),
+            Some((200, text)) => assert_eq!(text, NO),
+            Some((status, _)) => panic!("a check is answered with {status}"),
+            None => {}
+        }
+        let text = format!("900 round {round} client {client} device {n}");
+        let agent = format!("TC65i/{imei} Profile/IMP-NG");
+        if let Some((200, _)) = send(&format!("/otap/notify?id=dev{n}"), &agent, &text) {
+            acknowledged.results.insert(text);
+        }
+    }
+    acknowledged
+}
+
+/// With less and less memory it answers or is gone; what it acknowledged is kept.
+#[test]
+fn without_memory_it_answers_or_ends_and_keeps_what_it_acknowledged() {
+    let _alone = heavy();
+    let tree = published();
+    let mut acknowledged = Acknowledged::default();
+    let mut ends = 0;
+    for (round, more) in [64 << 20, 4 << 20, 256 << 10, 0].into_iter().enumerate() {
+        let mut serve = start(&tree);
+        // All its threads are there.
+        assert_eq!(serve.check("999999999999999", "0.0.1").text(), NO);
+        serve.limit_memory(more);
+        let (address, vc) = (serve.address, tree.out().join("vc"));
+        thread::scope(|scope| {
+            // Whoever sends half a request takes memory for it.
+            let half = format!("POST /otap/version HTTP/1.1\r\nX: {}", "x".repeat(6_000));
+            let hold = || {
+                let mut stream = TcpStream::connect(address).ok()?;
+                stream.write_all(half.as_bytes()).ok().map(|()| stream)
+            };
+            let held: Vec<_> = (0..300).filter_map(|_| hold()).collect();
+            let vc = &vc;
+            let clients: Vec<_> = (0..4)
+                .map(|n| scope.spawn(move || act_under_pressure(address, 100 + round, n, vc)))
+                .collect();
+            clients.into_iter().for_each(|client| acknowledged.extend(client.join().unwrap()));
+            drop(held);
+        });
+        ends += usize::from(!serve.is_alive());
+        serve.kill();
+        assert_kept(&tree, &acknowledged);
+    }
+    let offers = acknowledged.offers.len();
+    assert!(offers > 400 && ends > 0, "{offers} offers, and {ends} of four servers ended");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod failover;
 mod fleet_book;
 mod gitops;
 mod golden;
+mod hardship;
 mod host_check;
 mod hostile;
 mod hosting;

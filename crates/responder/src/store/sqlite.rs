@@ -351,7 +351,7 @@ fn create(path: &Path) -> Result<bool, StoreError> {
         .and_then(|()| ownership::adopt(&draft).map_err(io))
         .and_then(|()| publish(&draft, path, state).map_err(|error| unlinked(path, error)));
     // A draft that is left behind is in nobody's way.
-    let _ = fs::remove_file(&draft);
+    let _ = backup::remove_all(&draft);
     let is_linked = linked?;
     // The name must survive a loss of power as what is recorded under it does.
     fs::File::open(state).and_then(|state| state.sync_all()).map_err(io)?;
@@ -403,8 +403,7 @@ fn draft_at(draft: &Path) -> rusqlite::Result<()> {
     db.execute_batch("BEGIN IMMEDIATE")?;
     schema::migrate(&db)?;
     db.execute_batch("COMMIT")?;
-    // Closing copies the log into the file that is linked.
-    db.close().map_err(|(_, error)| error)
+    backup::close_in_one_file(db)
 }
 
 /// Tries again while somebody else has a lock.

@@ -66,7 +66,10 @@ impl Questions {
 pub fn start(open: OpenStore, clock: Clock, upkeep: Upkeep) -> io::Result<(Questions, JoinHandle<()>)> {
     let (sender, receiver) = channel();
     let work = move || StoreWorker::new(open, clock, upkeep).run(&receiver);
-    let thread = Builder::new().name("store".into()).spawn(work)?;
+    let failed = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot start the thread that keeps the records: {error}"))
+    };
+    let thread = Builder::new().name("store".into()).spawn(work).map_err(failed)?;
     Ok((Questions(sender), thread))
 }
 

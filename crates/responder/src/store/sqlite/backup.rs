@@ -69,7 +69,7 @@ pub fn restore(file: &Path, state: &Path) -> Result<Option<PathBuf>, StoreError>
         fs::copy(file, &draft).map_err(io_failed)?;
         let db = Connection::open(&draft).map_err(|error| failure(file, error))?;
         bring_up_to_date(&db, file)?;
-        db.close().map_err(|(_, error)| failure(file, error))?;
+        close_in_one_file(db).map_err(|error| failure(file, error))?;
         ownership::adopt(&draft).map_err(io_failed)?;
         File::open(&draft).and_then(|draft| draft.sync_all()).map_err(io_failed)?;
         let kept = retire(&path)?;
@@ -169,6 +169,16 @@ fn single_file(db: &Connection) -> rusqlite::Result<()> {
     if mode == "delete" { Ok(()) } else { Err(busy()) }
 }
 
+/// Closes a database whose file gets another name and leaves its log behind. The engine copies the log when
+/// it is closed, too, and keeps to itself that it could not, as on a full disk.
+pub(super) fn close_in_one_file(db: Connection) -> rusqlite::Result<()> {
+    let is_hindered: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if is_hindered {
+        return Err(busy());
+    }
+    db.close().map_err(|(_, error)| error)
+}
+
 fn busy() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)
 }
@@ -224,7 +234,7 @@ fn retire(path: &Path) -> Result<Option<PathBuf>, StoreError> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a draft of a database")]
-fn remove_all(draft: &Path) -> io::Result<()> {
+pub(super) fn remove_all(draft: &Path) -> io::Result<()> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         match fs::remove_file(beside(draft, suffix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
