@@ -205,16 +205,17 @@ fn the_clock_of_serve_jumps_both_ways() {
         clock.set(jump);
         let new = round * EACH..(round + 1) * EACH;
         // Those of the round before report only now, whatever the clock says: half of them run it.
-        for n in new.start.saturating_sub(EACH)..new.start {
+        let before = new.start.saturating_sub(EACH)..new.start;
+        for (n, offers) in before.clone().zip(&mut offers[before]) {
             if n % 2 == 0 {
                 assert!(!told(n, "0.10.66"), "device {n} runs its target");
             } else {
-                offers[n] += usize::from(told(n, "0.10.65"));
+                *offers += usize::from(told(n, "0.10.65"));
             }
         }
-        for n in new {
+        for (n, offers) in new.clone().zip(&mut offers[new]) {
             assert!(told(n, "0.10.65"), "{jump}: device {n} is offered nothing: {}", serve.log());
-            offers[n] += 1;
+            *offers += 1;
         }
         assert_eq!(status(&fleet)["rollouts"][0]["halted"], Value::Null, "{jump}");
     }

@@ -159,6 +159,9 @@ fn read(file: &Path, reach: &Reach, sources: &mut Sources, reader: &mut Reader) 
                 FileErrorKind::Io(error) if error.kind() == io::ErrorKind::NotFound => {
                     Some("`otapress init` makes one; name another one with `--fleet`")
                 }
+                FileErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    Some("let this user read it, and the directories above it: `ls -l` shows who may")
+                }
                 FileErrorKind::Io(_) => Some("name another one with `--fleet`"),
                 kind => kind.hint(),
             };
