@@ -45,6 +45,8 @@ mod simulation;
 mod start_and_trigger_tests;
 pub mod store;
 #[cfg(test)]
+mod wave_history_tests;
+#[cfg(test)]
 mod wave_tests;
 pub mod waves;
 pub mod weakened;

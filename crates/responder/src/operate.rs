@@ -88,9 +88,11 @@ pub fn resume(store: &mut dyn Store, release: &str, now: i64) -> Result<Vec<Stri
             }
         }
         for mut rollout in tx.rollouts()? {
-            let of_release = rollout.id.rsplit_once('/').is_some_and(|(_, of)| of == release);
+            let channel = |id: &str| id.rsplit_once('/').map(|(channel, _)| channel.to_owned());
+            let is_meant = RolloutRecord::release(&rollout.id) == RolloutRecord::release(release)
+                && channel(release).is_none_or(|of| channel(&rollout.id) == Some(of));
             let mut events = Vec::new();
-            if (of_release || rollout.id == release) && outcome::resume(&mut rollout, now, &mut events) {
+            if is_meant && outcome::resume(&mut rollout, now, &mut events) {
                 let events = events.iter().collect();
                 tx.put(&Changes { rollouts: vec![&rollout], events, ..Changes::default() })?;
                 resumed.push(rollout.id);
