@@ -174,22 +174,27 @@ mod tests {
 
     #[test]
     fn who_failed_and_is_silent_is_counted_in_the_wave_that_takes_the_place_of_its_own() {
-        for (first, is_moved_in_passing) in [(600, true), (400, false)] {
+        for (first, is_known_before_a_look) in [(600, true), (400, false)] {
             let mut world = World::new();
-            for n in 0..2 {
+            for n in 0..3 {
                 assert!(world.check(n, "0.10.65", NOW));
             }
-            world.check(0, "0.10.66", NOW + 600);
             notify(&world.out.responder(), &mut world.store, 1, "904 x", NOW + 600);
-            assert_eq!((world.wave(500), world.told(NOW + HOUR, 1)), ((1, 1), None));
+            for n in [0, 2] {
+                world.check(n, "0.10.66", NOW + 600);
+            }
+            assert_eq!((world.wave(500), world.told(NOW + HOUR, 1)), ((2, 1), None));
             (0..4).for_each(|n| world.out.publish(n, &in_wave(first)));
             world.publish_waves(first, 4);
-            if !is_moved_in_passing {
-                departed::look(&mut world.store, &world.out.responder(), NOW + 3 * HOUR).unwrap();
+            let edited = NOW + 3 * HOUR;
+            if !is_known_before_a_look {
+                departed::look(&mut world.store, &world.out.responder(), edited).unwrap();
             }
-            world.check(0, "0.10.66", NOW + 3 * HOUR);
-            assert_eq!(world.told(NOW + 3 * HOUR + 60, 9), None, "half of those with a verdict failed");
-            assert_eq!((world.wave(500), world.wave(first)), ((0, 0), (1, 1)));
+            for n in [0, 2] {
+                world.check(n, "0.10.66", edited);
+            }
+            assert_eq!(world.told(edited + 60, 9), None, "one of three with a verdict has failed");
+            assert_eq!((world.wave(500), world.wave(first)), ((0, 0), (2, 1)));
         }
     }
 

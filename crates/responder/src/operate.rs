@@ -10,12 +10,13 @@ use super::exchange;
 use super::offer::Offer;
 use super::outcome;
 use super::question::NoOffer;
-use super::record::{Event, EventKind, OfferRecord, RolloutRecord};
+use super::record::{Event, EventKind, OfferRecord};
 use super::records::{Changes, Keys, Records};
 use super::service::Responder;
 use crate::store::{Durability, Store, StoreError, Tx};
 use otapress_core::id::Imei;
 use otapress_core::out::SITE_FILE;
+use otapress_core::version::Version;
 
 /// How many devices are looked at in one transaction: enough to be quick, few enough that a device which
 /// asks meanwhile does not wait.
@@ -80,17 +81,21 @@ fn retry_one(tx: &mut dyn Tx, imei: Imei, rollout: Option<&str>, now: i64) -> Re
 /// If the store fails; nothing was changed then.
 pub fn resume(store: &mut dyn Store, release: &str, now: i64) -> Result<Vec<String>, StoreError> {
     let mut resumed = Vec::new();
+    let parts = |id: &str| {
+        let (channel, version) = id.rsplit_once('/').map_or((None, id), |(of, version)| (Some(of), version));
+        (channel.map(str::to_owned), version.parse::<Version>())
+    };
+    let (channel, version) = parts(release);
     store.write(Durability::Power, &mut |tx| {
         resumed.clear();
         for mut known in tx.releases()? {
-            if known.version == RolloutRecord::release(release) && outcome::resume_release(&mut known) {
+            if version.is_ok() && known.version.parse() == version && outcome::resume_release(&mut known) {
                 tx.put(&Changes { releases: vec![&known], ..Changes::default() })?;
             }
         }
         for mut rollout in tx.rollouts()? {
-            let channel = |id: &str| id.rsplit_once('/').map(|(channel, _)| channel.to_owned());
-            let is_meant = RolloutRecord::release(&rollout.id) == RolloutRecord::release(release)
-                && channel(release).is_none_or(|of| channel(&rollout.id) == Some(of));
+            let (of, brings) = parts(&rollout.id);
+            let is_meant = version.is_ok() && brings == version && (channel.is_none() || of == channel);
             let mut events = Vec::new();
             if is_meant && outcome::resume(&mut rollout, now, &mut events) {
                 let events = events.iter().collect();
@@ -218,4 +223,29 @@ fn all_overdue(tx: &mut dyn Tx, now: i64) -> Result<Records, StoreError> {
     let rollouts = tx.rollouts()?;
     let ids = rollouts.iter().map(|rollout| &*rollout.id).collect();
     tx.load(&Keys { rollouts: ids, ..Keys::default() }, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{NOW, OneByOne as _};
+    use crate::record::{Halt, RolloutRecord};
+    use crate::store::sqlite::SqliteStore;
+    use std::time::Duration;
+
+    #[test]
+    fn a_release_is_resumed_however_it_is_spelled() {
+        let ids = ["main/1.0", "next/1.0", "pin/1.0.0", "next/1.0.1"];
+        for (said, meant) in
+            [("1.0.0", &ids[..3]), ("next/1.0.0", &ids[1..2]), ("1.00", &ids[..3]), ("x/1.0", &[])]
+        {
+            let state = tempfile::tempdir().unwrap();
+            let mut store = SqliteStore::open(state.path(), Duration::from_secs(10)).unwrap();
+            let halt = Some(Halt { at: NOW, reason: "2 failed".into() });
+            let halted = |id: &str| RolloutRecord { halted: halt.clone(), ..RolloutRecord::new(id) };
+            let write = &mut |tx: &mut dyn Tx| ids.iter().try_for_each(|id| tx.put_rollout(&halted(id)));
+            store.write(Durability::Process, write).unwrap();
+            assert_eq!(resume(&mut store, said, NOW + 60).unwrap(), meant, "{said}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ const ROLLOUT: &str = "next/0.10.66";
 const HOUR: i64 = 3600;
 const INTERVAL: i64 = 3 * HOUR;
 /// How often somebody looks.
-const TURN: i64 = 600;
+const TURN: i64 = 1_200;
 /// Two looks, one turn late each.
 const GRACE: i64 = NOTICED_SECONDS + 2 * TURN;
 
@@ -45,9 +45,16 @@ enum Act {
     /// Taken out, held, or sent elsewhere; it may be switched off as well.
     Leave(usize, Way, bool),
     Return(usize),
-    /// What it was sent does not start, and says so or not.
-    Break(usize, bool),
     GoBack(usize),
+}
+
+/// Most devices lie in drawers or break, so that waves stand just before they open.
+fn a_life() -> impl Strategy<Value = Life> {
+    prop_oneof![
+        2 => Just(Life::default()),
+        3 => Just(Life { is_off: true, ..Life::default() }),
+        1 => any::<bool>().prop_map(|says| Life { breaks: Some(says), ..Life::default() }),
+    ]
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +67,10 @@ enum Way {
 fn an_act() -> impl Strategy<Value = Act> {
     let way = prop_oneof![Just(Way::Out), Just(Way::Held), Just(Way::Elsewhere)];
     prop_oneof![
-        8 => prop::sample::select(vec![1, 2, 4, 9]).prop_map(Act::Wait),
+        6 => prop::sample::select(vec![1, 4, 12]).prop_map(Act::Wait),
         2 => (0..LAYOUTS.len()).prop_map(Act::Layout),
-        4 => (0..DEVICES, way, any::<bool>()).prop_map(|(n, way, off)| Act::Leave(n, way, off)),
-        2 => (0..DEVICES).prop_map(Act::Return),
-        3 => (0..DEVICES, any::<bool>()).prop_map(|(n, says)| Act::Break(n, says)),
+        6 => (0..DEVICES, way, any::<bool>()).prop_map(|(n, way, off)| Act::Leave(n, way, off)),
+        1 => (0..DEVICES).prop_map(Act::Return),
         1 => (0..DEVICES).prop_map(Act::GoBack),
     ]
 }
@@ -76,7 +82,7 @@ struct Life {
     is_good: bool,
     /// Since when it certainly counts as failed.
     failed: Option<i64>,
-    /// Its next upgrade fails, and it says so or falls silent.
+    /// Its upgrade fails, and it says so or falls silent.
     breaks: Option<bool>,
     is_off: bool,
     left: Option<i64>,
@@ -99,7 +105,7 @@ fn bucket(n: usize) -> u16 {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(lives: Vec<Life>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let world = World {
             out: Out::new(),
@@ -107,7 +113,7 @@ impl World {
             now: NOW,
             layout: 0,
             edited: NOW,
-            lives: [Life::default(); DEVICES],
+            lives: lives.try_into().unwrap(),
             seq: 0,
             opened: BTreeMap::new(),
             _state: state,
@@ -156,7 +162,6 @@ impl World {
                 (self.lives[n].is_off, self.lives[n].left) = (false, None);
                 self.publish();
             }
-            Act::Break(n, says) => self.lives[n].breaks = Some(says),
             Act::GoBack(n) => self.lives[n].runs_it = false,
         }
     }
@@ -244,13 +249,14 @@ trait ByBucket<'a>: Iterator<Item = &'a Life> + Sized {
 impl<'a, I: Iterator<Item = &'a Life>> ByBucket<'a> for I {}
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn no_wave_opens_early_whoever_leaves_and_whatever_is_edited(
-        acts in prop::collection::vec(an_act(), 1..40),
+        lives in prop::collection::vec(a_life(), DEVICES),
+        acts in prop::collection::vec(an_act(), 8..30),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(lives);
         acts.into_iter().for_each(|act| world.act(act));
     }
 }
