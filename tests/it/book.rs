@@ -247,5 +247,6 @@ fn the_tutorial_works_as_it_is_written() {
         }
     }
     assert!(ran >= 9, "{ran}");
-    assert!(project.read("out/files/dev1/OwnTracks.jad").contains("MIDlet-Version: 0.10.66\n"));
+    assert!(project.read("out/files/dev1/OwnTracks.jad").contains("MIDlet-Version: 0.10.65\n"));
+    assert!(project.read("fleet.yaml").contains("withdrawn:\n  0.10.66: "), "the way back");
 }
