@@ -35,32 +35,21 @@ impl fmt::Display for OutPath {
 }
 
 /// Why a text is not an [`OutPath`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutPathError {
     /// The path, or one of its components, is empty, or the path starts or ends with `/`.
+    #[error("the path has an empty component")]
     Empty,
     /// A component is `.` or `..`.
+    #[error("the path has a component `.` or `..`")]
     Dots,
     /// A character that would have to be encoded in a URL, or that no server treats alike.
+    #[error("the path contains {0:?}, which a file's URL cannot contain")]
     Character(char),
     /// A component is longer than 255 bytes, which no file system takes.
+    #[error("the path has a component of more than 255 bytes")]
     TooLong,
 }
-
-impl fmt::Display for OutPathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OutPathError::Empty => f.write_str("the path has an empty component"),
-            OutPathError::Dots => f.write_str("the path has a component `.` or `..`"),
-            OutPathError::Character(c) => {
-                write!(f, "the path contains {c:?}, which a file's URL cannot contain")
-            }
-            OutPathError::TooLong => f.write_str("the path has a component of more than 255 bytes"),
-        }
-    }
-}
-
-impl std::error::Error for OutPathError {}
 
 impl FromStr for OutPath {
     type Err = OutPathError;

@@ -196,36 +196,6 @@ impl OfferRecord {
     }
 }
 
-/// How an offer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// A result says that the target is installed; it counts as finished until silence or another version
-    /// says otherwise.
-    Installed,
-    /// The device reported the target.
-    Succeeded,
-    /// It answered with a fault code, or did not report the target in time.
-    Failed,
-}
-
-impl Verdict {
-    /// Its name in a database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Installed => "installed",
-            Verdict::Succeeded => "succeeded",
-            Verdict::Failed => "failed",
-        }
-    }
-
-    /// The verdict of that name.
-    pub fn from_name(name: &str) -> Option<Verdict> {
-        [Verdict::Installed, Verdict::Succeeded, Verdict::Failed]
-            .into_iter()
-            .find(|verdict| verdict.as_str() == name)
-    }
-}
-
 /// An OTAP result as it was posted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultRecord {
@@ -461,6 +431,19 @@ macro_rules! names {
             }
         }
     };
+}
+
+names! {
+    /// How an offer ended.
+    Verdict {
+        /// A result says that the target is installed; it counts as finished until silence or another version
+        /// says otherwise.
+        Installed = "installed",
+        /// The device reported the target.
+        Succeeded = "succeeded",
+        /// It answered with a fault code, or did not report the target in time.
+        Failed = "failed",
+    }
 }
 
 names! {

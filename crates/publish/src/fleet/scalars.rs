@@ -26,24 +26,15 @@ impl fmt::Display for BasisPoints {
 }
 
 /// Why a text is not a percentage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
 pub enum PercentError {
-    /// No unit.
+    #[error("write the unit: `5%`, or `500bp` for basis points (1/100 of a percent)")]
     Bare,
-    /// A fraction of a percent written with a point.
+    #[error("write fractions of a percent as basis points: `12.5%` is `1250bp`")]
     Fraction,
-    /// Anything else.
+    #[error("write `5%`, or `500bp` for basis points, from 0% to 100%")]
     Other,
-}
-
-impl fmt::Display for PercentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PercentError::Bare => "write the unit: `5%`, or `500bp` for basis points (1/100 of a percent)",
-            PercentError::Fraction => "write fractions of a percent as basis points: `12.5%` is `1250bp`",
-            PercentError::Other => "write `5%`, or `500bp` for basis points, from 0% to 100%",
-        })
-    }
 }
 
 impl FromStr for BasisPoints {

@@ -1,7 +1,6 @@
 //! The URIs that a device is told, and what the device makes of their `@`.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use otapress_core::id::ClientId;
 use otapress_core::out_path::{OutPath, OutPathError};
@@ -24,39 +23,27 @@ pub struct HttpUri {
 }
 
 /// Why a text is not an [`HttpUri`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
 pub enum UriError {
-    /// Another scheme than http, or none.
+    #[error("it must start with `http://`: the modem knows no other scheme")]
     Scheme,
-    /// Another scheme than http and https, or none.
+    #[error("it must start with `http://` or `https://`")]
     WebScheme,
-    /// No host, or something in it that is not a host and a port.
+    #[error(
+        "after `http://` there must be a host name, optionally with a port: `http://ota.example.com:8080/…`"
+    )]
     Host,
-    /// A character that no URI has.
+    #[error("a URI cannot contain {0:?}, and the device encodes nothing")]
     Character(char),
-    /// A `#…`, which is never sent.
+    #[error("a fragment (`#…`) is never sent to a server")]
     Fragment,
-    /// A `%` without two hexadecimal digits, or one that stands for a control character.
+    /// Or an escape of a control character.
+    #[error(
+        "after `%` there must be two hexadecimal digits of a visible character: servers answer anything else \
+         with 400, and the device then asks every second"
+    )]
     Percent,
-}
-
-impl fmt::Display for UriError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            UriError::Scheme => f.write_str("it must start with `http://`: the modem knows no other scheme"),
-            UriError::WebScheme => f.write_str("it must start with `http://` or `https://`"),
-            UriError::Host => f.write_str(
-                "after `http://` there must be a host name, optionally with a \
-                port: `http://ota.example.com:8080/…`",
-            ),
-            UriError::Character(c) => write!(f, "a URI cannot contain {c:?}, and the device encodes nothing"),
-            UriError::Percent => f.write_str(
-                "after `%` there must be two hexadecimal digits of a visible \
-                character: servers answer anything else with 400, and the device then asks every second",
-            ),
-            UriError::Fragment => f.write_str("a fragment (`#…`) is never sent to a server"),
-        }
-    }
 }
 
 impl HttpUri {

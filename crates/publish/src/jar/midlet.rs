@@ -1,6 +1,5 @@
 //! The attributes `MIDlet-1`, `MIDlet-2` …: what can be started in a suite.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::fault::shown;
@@ -31,24 +30,14 @@ impl Midlet {
 }
 
 /// Why a text is not a [`Midlet`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
 pub enum MidletError {
-    /// Fewer than two commas.
+    #[error("is not of the form `name, icon, class`")]
     Fields,
-    /// The class is left out.
+    #[error("names no class")]
     NoClass,
 }
-
-impl fmt::Display for MidletError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            MidletError::Fields => "is not of the form `name, icon, class`",
-            MidletError::NoClass => "names no class",
-        })
-    }
-}
-
-impl std::error::Error for MidletError {}
 
 impl FromStr for Midlet {
     type Err = MidletError;
