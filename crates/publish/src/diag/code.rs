@@ -104,6 +104,8 @@ otapress_core::codes! {
         VersionInterval = "version-interval" Warning,
         /// Settings that are sent so often that the flash wears out.
         FlashWear = "flash-wear" Warning,
+        /// Settings with which a device may be heard of late or never.
+        OutOfReach = "out-of-reach" Warning,
         /// Settings that make much traffic.
         Traffic = "traffic" Warning,
         /// Offers of a release that may take much of a month's data.

@@ -16,6 +16,9 @@ const SHORT_INTERVAL: u32 = 900;
 /// With two days between checks, a mistake has two days to spread and takes two more to mend.
 const LONG_INTERVAL: u32 = 172_800;
 
+/// In mV: a lithium cell has less for the second half of its charge.
+const HIGH_BATTERY: u32 = 3_801;
+
 /// Writes of the flash file a year above which there is a warning.
 const FLASH_WRITES: f64 = 3_000.0;
 
@@ -46,6 +49,36 @@ pub(super) fn check(reader: &mut Reader, parts: &Parts<'_>) {
         let interval = parts.groups[usize::from(device.group.0)].provisioning.version_interval.value;
         flash(reader, &parts.settings[index], &parts.origins[index], interval);
         traffic_of(reader, parts, &parts.origins[index]);
+        reach(reader, &parts.settings[index], &parts.origins[index]);
+    }
+}
+
+/// Settings that keep a device away from its version checks, or take from it what it has to say.
+fn reach(reader: &mut Reader, settings: &EffectiveSettings, origins: &Origins) {
+    for (key, value) in origins {
+        let number = value.text.parse::<u32>().unwrap_or(0);
+        let (message, hint) = match key.as_str() {
+            "sleep" if number > LONG_INTERVAL => {
+                let days = f64::from(number) / 86_400.0;
+                let message = format!("with `sleep` {number} a device may be away for up to {days:.1} days");
+                (message, "it is in seconds, and 21600 is usual")
+            }
+            // More than a battery ever has is an error of its own.
+            "lowBattery" if (HIGH_BATTERY..=4_200).contains(&number) => {
+                let message = format!("with `lowBattery` {number} a battery is low for much of its charge");
+                (message, "it is in millivolts, and 3599 is usual")
+            }
+            "offUntil" if number > 0 => {
+                let message = format!("with `offUntil` {number} a device is off, and hears of nothing else");
+                (message, "push it for a while only, and an empty value after that")
+            }
+            "killQueue" | "killPersistent" if number > 0 && settings.always.contains(key) => {
+                let message = format!("`{key}` at every check takes away what a device has not sent yet");
+                (message, "leave `enforce: always` out: it is a command, not a state")
+            }
+            _ => continue,
+        };
+        warn(reader, Code::OutOfReach, value.span, message, hint);
     }
 }
 
