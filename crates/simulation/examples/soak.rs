@@ -1,8 +1,9 @@
 //! Histories of a fleet, one seed after the other, until the time is up: `make soak`.
 //!
-//! `SEED` is the first seed, `SECONDS_EACH` how long to go on, `YEARS` how many device-years at most: so ended,
-//! the last line is the same on every machine. `CALM=1` leaves the faults out. A violation is printed with its seed, shrunk,
-//! and ends with status 1. The last line is `N device-years, V violations, history SHA256`.
+//! `SEED` is the first seed, `SECONDS_EACH` how long to go on, `YEARS` how many device-years at most: so
+//! ended, the last line is the same on every machine. `CALM=1` leaves the faults out. A violation is printed
+//! with its seed, shrunk, and ends with status 1. The last line is
+//! `N device-years, V violations, history SHA256`.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

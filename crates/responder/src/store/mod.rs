@@ -113,8 +113,8 @@ pub trait Store: Send {
     /// What `work` returns, or what the engine says.
     fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError>;
 
-    /// Whether work that may change nothing is better tried by [`Store::read`] first: because [`Store::write`]
-    /// waits for others, or makes them wait.
+    /// Whether work that may change nothing is better tried by [`Store::read`] first, because
+    /// [`Store::write`] waits for others, or makes them wait.
     fn prefers_reading(&self) -> bool {
         true
     }

@@ -1,5 +1,5 @@
-//! What a device costs: writes of its flash file, upgrades, restarts and bytes, each with a bound that follows
-//! from what happened to it.
+//! What a device costs: writes of its flash file, upgrades, restarts and bytes, each with a bound that
+//! follows from what happened to it.
 
 use super::World;
 
