@@ -19,7 +19,7 @@ use crate::support::project::{Files, Project, SMALL, difference, files};
 use crate::support::release::{Release, violations};
 
 /// A fleet of many devices that run one release.
-fn fleet(devices: u32, release: &str) -> String {
+pub fn fleet(devices: u32, release: &str) -> String {
     let list: String = (0..devices).map(|n| format!("  dev{n}: {{ imei: \"3520990{n:07}\" }}\n")).collect();
     SMALL.split("devices:").next().unwrap().replace("0.10.65", release) + "devices:\n" + &list
 }

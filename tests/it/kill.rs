@@ -23,13 +23,13 @@ const YES: &str = r#"{"upgrade":1}"#;
 
 /// What was acknowledged: texts of results, and devices that were told to upgrade.
 #[derive(Default)]
-struct Acknowledged {
-    results: BTreeSet<String>,
+pub struct Acknowledged {
+    pub results: BTreeSet<String>,
     offers: BTreeSet<String>,
 }
 
 impl Acknowledged {
-    fn extend(&mut self, other: Acknowledged) {
+    pub fn extend(&mut self, other: Acknowledged) {
         self.results.extend(other.results);
         self.offers.extend(other.offers);
     }
@@ -69,7 +69,7 @@ fn start(tree: &Tree) -> Serve {
     Serve::start(command).unwrap_or_else(|ended| panic!("{ended:?}"))
 }
 
-fn clients(serve: &Serve, tree: &Tree, round: usize) -> Vec<JoinHandle<Acknowledged>> {
+pub fn clients(serve: &Serve, tree: &Tree, round: usize) -> Vec<JoinHandle<Acknowledged>> {
     let (address, vc) = (serve.address, tree.out().join("vc"));
     (0..CLIENTS)
         .map(|client| {
@@ -79,7 +79,7 @@ fn clients(serve: &Serve, tree: &Tree, round: usize) -> Vec<JoinHandle<Acknowled
         .collect()
 }
 
-fn published() -> Tree {
+pub fn published() -> Tree {
     let mut tree = Tree::new();
     let release = tree.release("0.10.66");
     tree.vc("first", &offer(&release));
@@ -87,7 +87,7 @@ fn published() -> Tree {
 }
 
 /// Opens the database as the next process would, and looks for everything that was acknowledged.
-fn assert_kept(tree: &Tree, acknowledged: &Acknowledged) {
+pub fn assert_kept(tree: &Tree, acknowledged: &Acknowledged) {
     let db = rusqlite::Connection::open(tree.state().join(FILE)).unwrap();
     // The log stays as it is for the next server.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();

@@ -51,6 +51,7 @@ mod packaging;
 mod parity;
 mod plan;
 mod postgres;
+mod power;
 mod probe;
 mod promote;
 mod properties;

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod browser;
 pub mod canned;
 pub mod clock;
+pub mod disk;
 pub mod git;
 pub mod host_check;
 pub mod hosted;

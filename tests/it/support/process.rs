@@ -216,6 +216,11 @@ impl Serve {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Does something to the process, which ends it.
+    pub fn with_process(&mut self, end: impl FnOnce(&mut Child)) {
+        end(&mut self.child);
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
