@@ -164,7 +164,7 @@ pub const PROVISIONING_REQUIRED: &[&str] = &["otapURI", "notifyURI", "versionURI
 pub const MIDLET: &[Key] = &[
     required(
         "name",
-        Shape::Form("^[A-Za-z0-9_~@+=-][A-Za-z0-9._~@+=-]*$"),
+        Shape::Form(r"^([A-Za-z0-9_~@+=-]|[^\x00-\x7F])([A-Za-z0-9._~@+=-]|[^\x00-\x7F])*$"),
         "MIDlet-Name of every JAR. Never changes: the firmware starts `a:/app/<name>.jar`.",
     ),
     required("vendor", Shape::Text, "MIDlet-Vendor of every JAR."),
