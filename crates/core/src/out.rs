@@ -64,6 +64,9 @@ pub fn imei_of(path: &OutPath) -> Option<Imei> {
 /// # Errors
 /// If the version or the name cannot stand in a path.
 pub fn jar_path(version: &str, sha256: Sha256, name: &str) -> Result<OutPath, OutPathError> {
+    if name.contains('/') {
+        return Err(OutPathError::Character('/'));
+    }
     format!("{JARS}/{version}/{}/{}.jar", sha256.short(), jar_name(name)).parse()
 }
 
@@ -274,7 +277,8 @@ mod tests {
         assert_eq!(below_jars(&jar), "0.10.66/e3b0c44298fc1c14/OwnTracks.jar");
         let jar_of = |name| jar_path("1.0", Sha256::of(b""), name);
         assert_eq!(jar_of("Züge").unwrap().as_str(), "jars/1.0/e3b0c44298fc1c14/Z=C3=BCge.jar");
-        assert!(jar_of("ü/").is_err() && jar_of("ü b").is_err() && jar_of(&"ü".repeat(43)).is_err());
+        assert!(jar_of("a/b").is_err() && jar_of("ü/").is_err());
+        assert!(jar_of("ü b").is_err() && jar_of(&"ü".repeat(43)).is_err());
         let named = [
             (jar, Part::Jars),
             (checksums_path(), Part::Jars),
