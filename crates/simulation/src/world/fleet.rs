@@ -198,6 +198,10 @@ impl Plan {
                 } else {
                     vec![]
                 };
+                let is_withdrawn = |pin: &&str| self.withdrawn.contains(pin);
+                self.entries
+                    .iter_mut()
+                    .for_each(|entry| entry.pin = entry.pin.filter(|pin| !is_withdrawn(pin)));
                 "withdrawn"
             }
             _ => {

@@ -70,12 +70,17 @@ impl World {
     /// Copies `out/` to a host, perhaps not all of it.
     pub(super) fn sync(&mut self, host: usize) {
         let mut steps = self.hosts[host].copy.with(|files| writes(files, &self.master));
-        if self.happens(Fault::TornCopy, 150) && !steps.is_empty() {
+        // What is withdrawn is named by answers only where a copy is torn, which is too seldom to be seen.
+        let is_withdrawn = !self.plan.withdrawn.is_empty();
+        if self.happens(Fault::TornCopy, if is_withdrawn { 800 } else { 150 }) && !steps.is_empty() {
             // As rsync goes by names: `otapress.json` comes before `vc/`.
-            if self.prng.below(2) == 0 {
+            if self.prng.below(2) == 0 || is_withdrawn {
                 steps.sort_by_key(|step| step.path() != SITE_FILE);
             }
-            let cut = self.prng.below(steps.len() as u64) as usize;
+            let cut = match self.prng.below(steps.len() as u64) as usize {
+                _ if is_withdrawn => 0,
+                cut => cut,
+            };
             steps.truncate(cut + 1);
             self.sync_again(host);
         }
