@@ -217,11 +217,12 @@ fn state(
         Wait::of(rollout, published, n?, now).map(|wait| wait.text(now))
     };
     let mut waits = wait(&judged(RolloutRecord::new(id)));
-    let mut found = None;
-    let Some(mut store) = look_at_store(global)? else { return Ok((waits, found, OfClientId::default())) };
+    let (mut found, mut of_client_id) = (None, OfClientId::default());
+    let Some(mut store) = look_at_store(global)? else { return Ok((waits, found, of_client_id)) };
     store.read(&mut |tx| {
         let rollout = judged(tx.rollout(id)?).with_release(&tx.releases()?);
         waits = wait(&rollout);
+        of_client_id = OfClientId::read(tx, fleet, &device.client_id)?;
         let Some(record) = tx.device(device.imei)? else { return Ok(()) };
         let recent = match target.and_then(|target| target.channel.as_deref()) {
             Some(channel) => tx.offers_in_hour(channel, now)?,
@@ -231,11 +232,6 @@ fn state(
             decide::refusal(&offer, reported, &record, &rollout, recent, now).map_or(Ok(()), Err)
         });
         found = Some(StateView { record, rollout, now });
-        Ok(())
-    })?;
-    let mut of_client_id = OfClientId::default();
-    store.read(&mut |tx| {
-        of_client_id = OfClientId::read(tx, fleet, &device.client_id)?;
         Ok(())
     })?;
     Ok((waits, found, of_client_id))

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -61,11 +62,17 @@ fn act(address: SocketAddr, round: usize, client: usize, vc: std::path::PathBuf)
     acknowledged
 }
 
-fn start(tree: &Tree) -> Serve {
+/// What serves a published directory.
+pub fn serving(tree: &Tree, state: &Path) -> Command {
     // The clientID of every device differs from round to round, which is worth a warning to the log;
     // `--quiet`.
     let mut command = otapress(["serve", "--quiet", "--no-build", "--listen", "127.0.0.1:0"]);
-    command.arg("--out").arg(tree.out()).arg("--state").arg(tree.state());
+    command.arg("--out").arg(tree.out()).arg("--state").arg(state);
+    command
+}
+
+fn start(tree: &Tree) -> Serve {
+    let command = serving(tree, &tree.state());
     Serve::start(command).unwrap_or_else(|ended| panic!("{ended:?}"))
 }
 

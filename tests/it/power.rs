@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use otapress_simulation::Prng;
 
 use crate::interrupted::fleet;
-use crate::kill::{Acknowledged, assert_kept, clients, published};
+use crate::kill::{Acknowledged, assert_kept, clients, published, serving};
 use crate::support::disk::PowerDisk;
 use crate::support::process::{Serve, heavy, otapress};
 use crate::support::project::{Files, Project, difference, files};
@@ -27,8 +27,7 @@ fn what_serve_acknowledged_survives_a_loss_of_power() {
     let (tree, mut disk) = (published(), PowerDisk::new());
     let mut acknowledged = Acknowledged::default();
     for round in 0..12 {
-        let mut command = otapress(["serve", "--quiet", "--no-build", "--listen", "127.0.0.1:0"]);
-        command.arg("--out").arg(tree.out()).arg("--state").arg(disk.path("state"));
+        let command = serving(&tree, &disk.path("state"));
         let mut serve = Serve::start(disk.on_it(&command)).unwrap_or_else(|ended| panic!("{ended:?}"));
         let clients = clients(&serve, &tree, round);
         thread::sleep(Duration::from_millis(30 + 97 * round as u64 % 600));

@@ -32,10 +32,8 @@ pub fn look(
     responder: &Responder,
     now: i64,
 ) -> Result<Vec<(String, Imei)>, StoreError> {
-    moved::look(store, responder, now)?;
-    if responder.site().is_err() {
-        return Ok(Vec::new());
-    }
+    let Ok(site) = responder.site() else { return Ok(Vec::new()) };
+    moved::look(store, responder, site, now)?;
     let mut places = Vec::new();
     store.read(&mut |tx| {
         let taken: u32 = tx.rollouts()?.iter().map(|rollout| rollout.places).sum();

@@ -12,6 +12,7 @@ use super::records::Keys;
 use super::service::Responder;
 use super::waves;
 use crate::store::{Durability, Store, StoreError};
+use otapress_core::wire::Site;
 
 /// The longest time until a device that left its wave is counted there no more, while others of its rollout
 /// ask: all have their turn within an hour, and twice.
@@ -21,8 +22,12 @@ pub(super) const NOTICED_SECONDS: i64 = 2 * 3600;
 ///
 /// # Errors
 /// If the store fails; nothing was changed then.
-pub(super) fn look(store: &mut dyn Store, responder: &Responder, now: i64) -> Result<(), StoreError> {
-    let Ok(site) = responder.site() else { return Ok(()) };
+pub(super) fn look(
+    store: &mut dyn Store,
+    responder: &Responder,
+    site: &Site,
+    now: i64,
+) -> Result<(), StoreError> {
     let mut members = Vec::new();
     store.read(&mut |tx| {
         members.clear();

@@ -77,11 +77,8 @@ impl World {
             if self.prng.below(2) == 0 || is_withdrawn {
                 steps.sort_by_key(|step| step.path() != SITE_FILE);
             }
-            let cut = match self.prng.below(steps.len() as u64) as usize {
-                _ if is_withdrawn => 0,
-                cut => cut,
-            };
-            steps.truncate(cut + 1);
+            let cut = self.prng.below(steps.len() as u64) as usize;
+            steps.truncate(if is_withdrawn { 1 } else { cut + 1 });
             self.sync_again(host);
         }
         self.hosts[host].write(&steps);
