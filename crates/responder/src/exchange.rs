@@ -61,7 +61,7 @@ fn recorded(records: &mut Records, question: &Question, now: i64) -> Exchanged {
 
 fn answered(records: &mut Records, question: &Question, now: i64) -> Exchanged {
     match &question.kind {
-        Kind::Check { imei, reported, offer } => check(records, *imei, reported, offer, now),
+        Kind::Check { imei, reported, offer } => check(records, *imei, reported, offer.as_deref(), now),
         Kind::Notify(notice) => notify(records, notice, now),
         Kind::Stray { imei, path, is_check } => {
             stray(records, *imei, StrayPath { path, is_check: *is_check, is_former: false }, now)
@@ -80,7 +80,7 @@ fn check(
     records: &mut Records,
     imei: Imei,
     reported: &Result<Version, String>,
-    offer: &Result<Offer, NoOffer>,
+    offer: Result<&Offer, &NoOffer>,
     now: i64,
 ) -> Exchanged {
     if records.device(imei).is_none() {
@@ -125,7 +125,7 @@ fn check(
             (Answer::NO, Some(refusal))
         }
     };
-    Exchanged { answer, refusal, log: complaint(refusal, reported, offer.as_ref().err()) }
+    Exchanged { answer, refusal, log: complaint(refusal, reported, offer.err()) }
 }
 
 fn rollout_of(target: Option<&Target>) -> (&str, Option<&str>) {

@@ -1,5 +1,7 @@
 //! A request that takes records, as [`crate::exchange`] is asked it.
 
+use std::sync::Arc;
+
 use super::message::Posted;
 use super::offer::Offer;
 use super::record::StrayPath;
@@ -27,7 +29,7 @@ pub(super) enum Kind {
         /// What it runs, or what it says instead.
         reported: Result<Version, String>,
         /// What is published for it.
-        offer: Result<Offer, NoOffer>,
+        offer: Result<Arc<Offer>, NoOffer>,
     },
     /// An OTAP result.
     Notify(Notice),
@@ -104,7 +106,19 @@ pub enum NoOffer {
 impl Question {
     /// A version check, for those who ask without HTTP.
     pub fn check(imei: Imei, reported: Version, offer: Result<Offer, NoOffer>) -> Question {
-        Question { kind: Kind::Check { imei, reported: Ok(reported), offer }, dry_run: false, former: None }
+        let kind = Kind::Check { imei, reported: Ok(reported), offer: offer.map(Arc::new) };
+        Question { kind, dry_run: false, former: None }
+    }
+
+    /// Takes an offer that is like this one from `known`, where many devices have the same; up to a hundred
+    /// are kept there.
+    pub fn share_offer(&mut self, known: &mut Vec<Arc<Offer>>) {
+        let Kind::Check { offer: Ok(offer), .. } = &mut self.kind else { return };
+        match known.iter().find(|known| *known == offer) {
+            Some(known) => *offer = known.clone(),
+            None if known.len() < 100 => known.push(offer.clone()),
+            None => {}
+        }
     }
 
     /// An OTAP result of a device of the fleet, for those who ask without HTTP.
@@ -143,7 +157,7 @@ impl Question {
         keys.names.extend(self.former_path().map(|(imei, at)| at.note_name(imei)));
         match &self.kind {
             Kind::Check { imei, offer, .. } => {
-                let target = offer.as_ref().ok().and_then(Offer::target);
+                let target = offer.as_ref().ok().and_then(|offer| offer.target());
                 keys.devices.push((*imei, target.map(|target| &*target.rollout)));
                 keys.rollouts.extend(target.map(|target| &*target.rollout));
                 keys.channels.extend(target.and_then(|target| target.channel.as_deref()));

@@ -60,6 +60,19 @@ pub struct Records {
     touched: Vec<Imei>,
 }
 
+/// Records that an engine in memory lends to a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Lent {
+    /// Devices, with all of their offers.
+    pub devices: Vec<Arc<DeviceRecord>>,
+    /// Rollouts.
+    pub rollouts: Vec<Arc<RolloutRecord>>,
+    /// Releases.
+    pub releases: Vec<Arc<ReleaseRecord>>,
+    /// Channels.
+    pub channels: Vec<Arc<ChannelRecord>>,
+}
+
 /// The records that one decision reads and changes.
 #[derive(Debug)]
 pub struct Ledger<'a> {
@@ -126,6 +139,25 @@ impl Records {
     /// Takes the number of offers that a channel made in the last hour.
     pub fn load_recent(&mut self, channel: &str, offers: u32) {
         self.recent.insert(channel.to_owned(), offers);
+    }
+
+    /// Takes records that an engine lends, each with all there is of it. What nobody else holds is changed in
+    /// place, so nothing is copied; and all of it counts as changed.
+    pub fn lend(&mut self, lent: Lent) {
+        lent.devices.into_iter().for_each(|record| self.devices.lend(record));
+        lent.rollouts.into_iter().for_each(|record| self.rollouts.lend(record));
+        lent.releases.into_iter().for_each(|record| self.releases.lend(record));
+        lent.channels.into_iter().for_each(|record| self.channels.lend(record));
+    }
+
+    /// Gives back what was lent, with what was added to it. It is no part of the [`Changes`] then.
+    pub fn give_back(&mut self) -> Lent {
+        Lent {
+            devices: std::mem::take(&mut self.devices).give_back().collect(),
+            rollouts: std::mem::take(&mut self.rollouts).give_back().collect(),
+            releases: std::mem::take(&mut self.releases).give_back().collect(),
+            channels: std::mem::take(&mut self.channels).give_back().collect(),
+        }
     }
 
     /// A device; `None` if it is not recorded.

@@ -239,7 +239,7 @@ impl Responder {
                     return Step::Done(reply.of_kind(refusal.as_str()));
                 };
                 let offer = self.offer(imei, reported.as_ref().ok().copied());
-                Kind::Check { imei, reported, offer }
+                Kind::Check { imei, reported, offer: offer.map(Arc::new) }
             }
             Route::Stray => {
                 let path = message::printable(message::origin_form(request.target).as_bytes(), SAID_LIMIT);

@@ -1,6 +1,7 @@
 //! Records in memory: a [`Store`] for simulations, with the contract of those on a disk and none of their
 //! costs.
 
+mod shelf;
 mod tables;
 mod tx;
 
@@ -8,10 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use otapress_core::id::Imei;
-use otapress_responder::exchange::{Exchanged, exchange};
+use otapress_responder::exchange::Exchanged;
 use otapress_responder::question::Question;
 use otapress_responder::record::{DeviceRecord, Event, OfferRecord, ReleaseRecord, RolloutRecord};
-use otapress_responder::records::Keys;
 use otapress_responder::store::{Durability, Lease, Place, Store, StoreError, Work};
 use tables::Tables;
 use tx::Rows;
@@ -30,13 +30,7 @@ pub struct Backup(Tables);
 impl Memory {
     /// Answers a question in one transaction, which does not fail.
     pub fn ask(&self, question: &Question, now: i64) -> Exchanged {
-        let mut keys = Keys::default();
-        question.add_keys(&mut keys);
-        let mut tables = self.tables();
-        let mut records = tables.load(&keys, now);
-        let exchanged = exchange(&mut records, question, now);
-        tables.put(&records.changes(), &mut None);
-        exchanged
+        self.tables().ask(question, now)
     }
 
     /// A device with all of its offers.

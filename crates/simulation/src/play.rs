@@ -132,6 +132,8 @@ struct Life {
     player: Player,
     prng: Prng,
     fate: Fate,
+    /// Seconds between its checks, and how often the settings had been written then.
+    interval: (u64, u64),
     posts_again: u32,
     failed: u32,
     /// Of these, those without a posted result.
@@ -159,11 +161,12 @@ pub fn play(
     let mut lives: Vec<Life> = players.into_iter().map(|player| Life::new(play, player)).collect();
     choose_fates(&mut lives, play);
     let mut agenda = Agenda::default();
-    for (index, life) in lives.iter_mut().enumerate() {
-        let begin = life.prng.below(life.interval());
+    for (index, life) in (0_u32..).zip(&mut lives) {
+        let begin = life.prng.below(life.interval.0);
         agenda.add(begin, (index, Step::Start));
     }
-    while let Some((at, (index, step))) = agenda.next() {
+    while let Some((at, (number, step))) = agenda.next() {
+        let index = number as usize;
         if at >= play.seconds {
             break;
         }
@@ -177,7 +180,7 @@ pub fn play(
             Step::Otap => life.otap(play, (at, index), world, &mut report),
         };
         if let Some((wait, step)) = next {
-            agenda.add(at + wait, (index, step));
+            agenda.add(at + wait, (number, step));
         }
     }
     for (index, life) in lives.iter().enumerate() {
@@ -210,11 +213,17 @@ impl Life {
         let imei: u64 = player.device.imei.to_string().parse().unwrap_or_default();
         // One step of the generator separates neighbouring seeds and IMEIs.
         let prng = Prng::new(play.seed ^ Prng::new(imei).draw());
-        Life { player, prng, fate: Fate::Open, posts_again: 0, failed: 0, silent: 0 }
+        let interval = (interval_of(&player.device), player.device.settings.flash_writes());
+        Life { player, prng, fate: Fate::Open, interval, posts_again: 0, failed: 0, silent: 0 }
     }
 
-    fn interval(&self) -> u64 {
-        u64::try_from(self.player.device.version_interval()).unwrap_or_default().max(1)
+    /// Looked up again only when the settings were written: that takes as long as all else in a check.
+    fn interval(&mut self) -> u64 {
+        let device = &self.player.device;
+        if self.interval.1 != device.settings.flash_writes() {
+            self.interval = (interval_of(device), device.settings.flash_writes());
+        }
+        self.interval.0
     }
 
     fn check(
@@ -282,6 +291,10 @@ impl Life {
         report.reboots += 1;
         Some((OTAP.0 + self.prng.below(OTAP.1) + START, Step::Start))
     }
+}
+
+fn interval_of(device: &Device) -> u64 {
+    u64::try_from(device.version_interval()).unwrap_or_default().max(1)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use otapress_devices::device::{CheckOutcome, Device, Faults, NoAnswer, Otap, Pur
 use otapress_publish::jar::{self, Fault, Jar};
 use otapress_responder::files::{out_path, site_prefix};
 use otapress_responder::message;
+use otapress_responder::offer::Offer;
 use otapress_responder::question::Question;
 use otapress_responder::service::{self, Responder, Step};
 
@@ -32,14 +33,18 @@ pub struct InProcess {
     /// The time at the play's first second.
     start: i64,
     /// What each device asked last: the same request is the same question while nothing is published.
-    questions: BTreeMap<usize, Asked>,
+    questions: Vec<Option<Asked>>,
+    /// What the questions are about, each once, so that they stay in the processor's cache.
+    offers: Vec<Arc<Offer>>,
     jars: BTreeMap<OutPath, Arc<Jar>>,
 }
 
+/// A question, and what it was made of.
 #[derive(Debug)]
 struct Asked {
-    uri: String,
-    version: String,
+    /// How often the device had restarted and its settings had been written. Until that changes it runs the
+    /// same version with the same settings.
+    state: (u64, u64),
     question: Question,
 }
 
@@ -57,8 +62,8 @@ impl InProcess {
         let files = Arc::new(files);
         let responder = Responder::over(files.clone(), PathBuf::new());
         let site = responder.site().map_err(|why| NoSite(why.to_owned()))?.clone();
-        let (questions, jars) = (BTreeMap::new(), BTreeMap::new());
-        Ok(InProcess { files, site, responder, memory: Memory::default(), start, questions, jars })
+        let (questions, offers, jars) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Ok(InProcess { files, site, responder, memory: Memory::default(), start, questions, offers, jars })
     }
 
     /// What is published.
@@ -80,35 +85,47 @@ impl InProcess {
         self.start.saturating_add_unsigned(at)
     }
 
-    /// What a device asks that reports its version.
-    fn question(&mut self, index: usize, device: &Device, uri: &str) -> Result<&Question, NoAnswer> {
-        let is_same = |asked: &Asked| asked.uri == uri && asked.version == device.version;
-        if !self.questions.get(&index).is_some_and(is_same) {
-            let url = Url::parse(uri).ok_or_else(|| NoAnswer::Http(Error::Url(uri.into())))?;
-            let agent = device.agent();
-            let request = message::Request::post(&url.target, &agent, device.version.as_bytes());
-            let Step::Ask(question) = self.responder.prepare(&request) else {
-                return Err(NoAnswer::Status(404));
-            };
-            let asked = Asked { uri: uri.into(), version: device.version.clone(), question };
-            self.questions.insert(index, asked);
+    /// What a device asks that reports its version; `None` if it does not ask.
+    fn question(&mut self, index: usize, device: &Device) -> Option<Result<&Question, NoAnswer>> {
+        let state = (device.reboots(), device.settings.flash_writes());
+        if self.questions.len() <= index {
+            self.questions.resize_with(index + 1, || None);
         }
-        Ok(&self.questions[&index].question)
+        if self.questions[index].as_ref().is_none_or(|asked| asked.state != state) {
+            let uri = device.settings.get("versionURI")?;
+            let mut question = match self.prepare(device, uri) {
+                Ok(question) => question,
+                Err(why) => return Some(Err(why)),
+            };
+            question.share_offer(&mut self.offers);
+            self.questions[index] = Some(Asked { state, question });
+        }
+        self.questions[index].as_ref().map(|asked| Ok(&asked.question))
+    }
+
+    fn prepare(&self, device: &Device, uri: &str) -> Result<Question, NoAnswer> {
+        let url = Url::parse(uri).ok_or_else(|| NoAnswer::Http(Error::Url(uri.into())))?;
+        let agent = device.agent();
+        match self.responder.prepare(&message::Request::post(&url.target, &agent, device.version.as_bytes()))
+        {
+            Step::Ask(question) => Ok(question),
+            _ => Err(NoAnswer::Status(404)),
+        }
     }
 }
 
 impl World for InProcess {
     fn check(&mut self, at: u64, index: usize, device: &mut Device, is_lost: bool) -> Checked {
         let now = self.now(at);
-        let Some(uri) = device.settings.get("versionURI").map(str::to_owned) else {
-            return Checked { sent: None, outcome: CheckOutcome::Disabled };
-        };
         let memory = self.memory.clone();
         let sent =
             |status, bytes| Sent { purpose: Purpose::VersionCheck, status, bytes, has_credentials: false };
-        match self.question(index, device, &uri) {
-            Err(why) => Checked { sent: Some(sent(None, 0)), outcome: CheckOutcome::RepostsEverySecond(why) },
-            Ok(question) => {
+        match self.question(index, device) {
+            None => Checked { sent: None, outcome: CheckOutcome::Disabled },
+            Some(Err(why)) => {
+                Checked { sent: Some(sent(None, 0)), outcome: CheckOutcome::RepostsEverySecond(why) }
+            }
+            Some(Ok(question)) => {
                 let reply = service::Reply::check(&memory.ask(question, now).answer, None);
                 let outcome = if is_lost {
                     CheckOutcome::RepostsEverySecond(NoAnswer::Lost)

@@ -5,21 +5,35 @@ use std::sync::Arc;
 use crate::record::{ChannelRecord, DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
 use otapress_core::id::Imei;
 
-/// A record as it was loaded, if it was there, and as it is now.
+/// A record as it is now, and what is known of how it was.
 #[derive(Clone, Debug)]
 pub(super) struct Slot<T> {
-    loaded: Option<Arc<T>>,
-    /// The same value as `loaded` until it is changed.
+    before: Before<T>,
     record: Arc<T>,
+}
+
+/// What a record was.
+#[derive(Clone, Debug)]
+enum Before<T> {
+    /// Not there.
+    Missing,
+    /// This; the same value as the record until that is changed.
+    Loaded(Arc<T>),
+    /// Nobody knows: whoever lent it takes it back whole.
+    Lent,
 }
 
 impl<T: Clone + PartialEq> Slot<T> {
     pub(super) fn loaded(record: Arc<T>) -> Self {
-        Slot { loaded: Some(record.clone()), record }
+        Slot { before: Before::Loaded(record.clone()), record }
+    }
+
+    pub(super) fn lent(record: Arc<T>) -> Self {
+        Slot { before: Before::Lent, record }
     }
 
     pub(super) fn new(record: T) -> Self {
-        Slot { loaded: None, record: Arc::new(record) }
+        Slot { before: Before::Missing, record: Arc::new(record) }
     }
 
     pub(super) fn get(&self) -> &T {
@@ -32,18 +46,24 @@ impl<T: Clone + PartialEq> Slot<T> {
 
     /// Changes what was loaded, too.
     pub(super) fn load(&mut self, more: impl Fn(&mut T)) {
-        self.loaded.as_mut().map(Arc::make_mut).into_iter().for_each(&more);
+        if let Before::Loaded(loaded) = &mut self.before {
+            more(Arc::make_mut(loaded));
+        }
         more(self.get_mut());
     }
 
     pub(super) fn before(&self) -> Option<&T> {
-        self.loaded.as_deref()
+        match &self.before {
+            Before::Loaded(loaded) => Some(loaded),
+            Before::Missing | Before::Lent => None,
+        }
     }
 
     pub(super) fn is_changed(&self) -> bool {
-        self.loaded
-            .as_ref()
-            .is_none_or(|loaded| !Arc::ptr_eq(loaded, &self.record) && **loaded != *self.record)
+        match &self.before {
+            Before::Loaded(loaded) => !Arc::ptr_eq(loaded, &self.record) && **loaded != *self.record,
+            Before::Missing | Before::Lent => true,
+        }
     }
 
     pub(super) fn changed(&self) -> Option<&T> {
@@ -99,6 +119,18 @@ impl<T: Named> Table<T> {
             Ok(at) => self.0[at] = Slot::loaded(record),
             Err(at) => self.0.insert(at, Slot::loaded(record)),
         }
+    }
+
+    /// Takes a record that its owner lends; there is none of that name.
+    pub(super) fn lend(&mut self, record: Arc<T>) {
+        if let Err(at) = self.find(record.name()) {
+            self.0.insert(at, Slot::lent(record));
+        }
+    }
+
+    /// What is lent, and what was made or changed besides.
+    pub(super) fn give_back(self) -> impl Iterator<Item = Arc<T>> {
+        self.0.into_iter().filter(Slot::is_changed).map(|slot| slot.record)
     }
 
     pub(super) fn put(&mut self, record: T) {

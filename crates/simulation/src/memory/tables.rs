@@ -3,23 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::shelf::Shelf;
 use otapress_core::id::{ClientId, Imei};
+use otapress_responder::exchange::{Exchanged, exchange};
+use otapress_responder::question::Question;
 use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
-use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
+use otapress_responder::records::{Changes, Keys, Lent, OVERDUE_LIMIT, Records};
 use otapress_responder::store::{Member, Place, Rate, UNKNOWN_LIMIT, minutes_of_hour};
 
 /// All records. A copy shares them until they are changed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
-    devices: BTreeMap<Imei, Arc<DeviceRecord>>,
+    devices: Shelf<Imei, DeviceRecord>,
     clients: BTreeMap<ClientId, BTreeSet<Imei>>,
     /// Those for whom success is awaited, by rollout.
     deadlines: BTreeMap<String, BTreeSet<(i64, Imei)>>,
-    rollouts: BTreeMap<String, Arc<RolloutRecord>>,
-    releases: BTreeMap<String, Arc<ReleaseRecord>>,
-    channels: BTreeMap<String, Arc<ChannelRecord>>,
+    rollouts: Shelf<String, RolloutRecord>,
+    releases: Shelf<String, ReleaseRecord>,
+    channels: Shelf<String, ChannelRecord>,
     unknown: BTreeMap<String, UnknownRecord>,
     rates: BTreeMap<String, BTreeMap<i64, u32>>,
     events: Vec<(i64, Event)>,
@@ -51,18 +54,8 @@ fn note(journal: &mut Journal, undo: impl FnOnce() -> Undo) {
 
 impl Tables {
     pub(super) fn load(&self, keys: &Keys<'_>, now: i64) -> Records {
-        let mut records = Records::default();
+        let (mut records, wanted) = self.find(keys, now);
         let mut rollouts = keys.rollouts.clone();
-        let of_keys = keys.devices.iter().map(|(imei, rollout)| (*imei, *rollout));
-        let of_clients = keys.clients.iter().filter_map(|client| self.clients.get(client)).flatten();
-        let mut wanted: Vec<_> = of_keys.chain(of_clients.map(|imei| (*imei, None))).collect();
-        for id in distinct(keys.rollouts.clone()) {
-            for imei in self.overdue(id, now) {
-                records.load_overdue(id, imei);
-                wanted.push((imei, Some(id)));
-            }
-        }
-        wanted.sort_unstable();
         for of_device in wanted.chunk_by(|(one, _), (other, _)| one == other) {
             let Some(device) = self.devices.get(&of_device[0].0) else { continue };
             let is_wanted = |offer: &OfferRecord| {
@@ -83,10 +76,63 @@ impl Tables {
         let rollouts = distinct(rollouts).into_iter().filter_map(|id| self.rollouts.get(id));
         rollouts.for_each(|rollout| records.load_rollout(rollout.clone()));
         self.releases.values().for_each(|release| records.load_release(release.clone()));
-        for &channel in &keys.channels {
-            if let Some(known) = self.channels.get(channel) {
-                records.load_channel(known.clone());
+        let channels = keys.channels.iter().filter_map(|&channel| self.channels.get(channel));
+        channels.for_each(|channel| records.load_channel(channel.clone()));
+        records
+    }
+
+    /// Answers a question in one transaction, which does not fail: so the records are lent for it, and
+    /// nothing is copied.
+    pub(super) fn ask(&mut self, question: &Question, now: i64) -> Exchanged {
+        let mut keys = Keys::default();
+        question.add_keys(&mut keys);
+        let (mut records, mut wanted) = self.find(&keys, now);
+        wanted.dedup_by_key(|(imei, _)| *imei);
+        let mut lent = Lent::default();
+        lent.devices.extend(wanted.into_iter().filter_map(|(imei, _)| self.devices.lend(&imei)));
+        // A question that names no clientID changes none.
+        let of_client = !keys.clients.is_empty();
+        let marks = |device: &Arc<DeviceRecord>| (device.imei, Marks::of(device, of_client));
+        let marks: Vec<_> = lent.devices.iter().map(marks).collect();
+        let of_devices = lent.devices.iter().flat_map(|device| &device.offers).map(|offer| &*offer.rollout);
+        let rollouts = keys.rollouts.iter().copied().chain(of_devices);
+        // Who is lent already is not there again.
+        lent.rollouts = rollouts.filter_map(|id| self.rollouts.lend(id)).collect();
+        lent.releases = self.releases.lend_all();
+        lent.channels = keys.channels.iter().filter_map(|&name| self.channels.lend(name)).collect();
+        records.lend(lent);
+        let exchanged = exchange(&mut records, question, now);
+        let Lent { devices, rollouts, releases, channels } = records.give_back();
+        for mut device in devices {
+            let imei = device.imei;
+            let before = marks.iter().find(|(of, _)| *of == imei).map(|(_, marks)| marks);
+            self.mark(imei, before.unwrap_or(&Marks::default()), &Marks::of(&device, of_client));
+            if !device.offers.is_sorted_by_key(|offer| &*offer.rollout) {
+                sort(&mut Arc::make_mut(&mut device).offers);
             }
+            self.devices.put(&imei, device);
+        }
+        rollouts.into_iter().for_each(|record| drop(self.rollouts.put(&*record.id.clone(), record)));
+        releases.into_iter().for_each(|record| drop(self.releases.put(&*record.version.clone(), record)));
+        channels.into_iter().for_each(|record| drop(self.channels.put(&*record.name.clone(), record)));
+        self.put(&records.changes(), &mut None);
+        exchanged
+    }
+
+    /// What is only read, and the devices with the rollouts they are asked for with.
+    fn find<'a>(&self, keys: &Keys<'a>, now: i64) -> (Records, Vec<(Imei, Option<&'a str>)>) {
+        let mut records = Records::default();
+        let of_clients = keys.clients.iter().filter_map(|client| self.clients.get(client)).flatten();
+        let mut wanted = keys.devices.clone();
+        wanted.extend(of_clients.map(|imei| (*imei, None)));
+        for id in distinct(keys.rollouts.clone()) {
+            for imei in self.overdue(id, now) {
+                records.load_overdue(id, imei);
+                wanted.push((imei, Some(id)));
+            }
+        }
+        wanted.sort_unstable();
+        for &channel in &keys.channels {
             match self.offers_in_hour(channel, now) {
                 0 => {}
                 offers => records.load_recent(channel, offers),
@@ -95,7 +141,7 @@ impl Tables {
         for name in &keys.names {
             self.unknown.get(name).into_iter().for_each(|known| records.load_unknown(known.clone()));
         }
-        records
+        (records, wanted)
     }
 
     /// The devices that are overdue in a rollout, the one that waits longest first.
@@ -122,19 +168,19 @@ impl Tables {
                 Some(known) => *known = (*offer).clone(),
                 None => device.offers.push((*offer).clone()),
             }
-            device.offers.sort_by(|one, other| one.rollout.cmp(&other.rollout));
+            sort(&mut device.offers);
             self.set_device(*imei, Some(device.into()), journal);
         }
         for &record in rollouts {
-            let before = self.rollouts.insert(record.id.clone(), record.clone().into());
+            let before = self.rollouts.put(&*record.id, record.clone().into());
             note(journal, || Undo::Rollout(record.id.clone(), before));
         }
         for &record in releases {
-            let before = self.releases.insert(record.version.clone(), record.clone().into());
+            let before = self.releases.put(&*record.version, record.clone().into());
             note(journal, || Undo::Release(record.version.clone(), before));
         }
         for &record in channels {
-            let before = self.channels.insert(record.name.clone(), record.clone().into());
+            let before = self.channels.put(&*record.name, record.clone().into());
             note(journal, || Undo::Channel(record.name.clone(), before));
         }
         for &record in unknown {
@@ -162,31 +208,35 @@ impl Tables {
         }
     }
 
-    /// Replaces a device with all of its offers, and what finds it.
+    /// Replaces a device with all of its offers.
     fn set_device(&mut self, imei: Imei, device: Option<Arc<DeviceRecord>>, journal: &mut Journal) {
-        let before = match &device {
-            Some(device) => self.devices.insert(imei, device.clone()),
-            None => self.devices.remove(&imei),
+        let marks = |device: Option<&Arc<DeviceRecord>>| {
+            device.map(|device| Marks::of(device, true)).unwrap_or_default()
         };
-        let (was, is) = (before.as_deref(), device.as_deref());
-        let client = |device: Option<&DeviceRecord>| device.and_then(|device| device.client.clone());
-        if client(was) != client(is) {
-            if let Some(client) = client(was) {
-                self.clients.entry(client).or_default().remove(&imei);
-            }
-            if let Some(client) = client(is) {
-                self.clients.entry(client).or_default().insert(imei);
-            }
-        }
-        if !deadlines(was).eq(deadlines(is)) {
-            for (rollout, deadline) in deadlines(was) {
-                self.deadlines.entry(rollout.to_owned()).or_default().remove(&(deadline, imei));
-            }
-            for (rollout, deadline) in deadlines(is) {
-                self.deadlines.entry(rollout.to_owned()).or_default().insert((deadline, imei));
-            }
-        }
+        let (before, after) = (marks(self.devices.get(&imei)), marks(device.as_ref()));
+        self.mark(imei, &before, &after);
+        let before = self.devices.set(imei, device);
         note(journal, || Undo::Device(imei, before));
+    }
+
+    /// Keeps up with what a device is found by.
+    fn mark(&mut self, imei: Imei, before: &Marks, after: &Marks) {
+        if before.client != after.client {
+            if let Some(client) = &before.client {
+                self.clients.entry(client.clone()).or_default().remove(&imei);
+            }
+            if let Some(client) = &after.client {
+                self.clients.entry(client.clone()).or_default().insert(imei);
+            }
+        }
+        if before.deadlines != after.deadlines {
+            for (rollout, deadline) in &before.deadlines {
+                self.deadlines.entry(rollout.clone()).or_default().remove(&(*deadline, imei));
+            }
+            for (rollout, deadline) in &after.deadlines {
+                self.deadlines.entry(rollout.clone()).or_default().insert((*deadline, imei));
+            }
+        }
     }
 
     pub(super) fn put_cursor(&mut self, name: &str, seq: i64, journal: &mut Journal) {
@@ -226,9 +276,9 @@ impl Tables {
         for undo in journal.into_iter().rev() {
             match undo {
                 Undo::Device(imei, before) => self.set_device(imei, before, &mut None),
-                Undo::Rollout(key, before) => set(&mut self.rollouts, key, before),
-                Undo::Release(key, before) => set(&mut self.releases, key, before),
-                Undo::Channel(key, before) => set(&mut self.channels, key, before),
+                Undo::Rollout(key, before) => drop(self.rollouts.set(key, before)),
+                Undo::Release(key, before) => drop(self.releases.set(key, before)),
+                Undo::Channel(key, before) => drop(self.channels.set(key, before)),
                 Undo::Unknown(key, before) => set(&mut self.unknown, key, before),
                 Undo::Rates(key, before) => set(&mut self.rates, key, Some(before)),
                 Undo::Events(count) => self.events.truncate(count),
@@ -337,10 +387,26 @@ fn distinct(mut names: Vec<&str>) -> Vec<&str> {
     names
 }
 
-/// The rollouts in which success is awaited of a device.
-fn deadlines(device: Option<&DeviceRecord>) -> impl Iterator<Item = (&str, i64)> {
-    let offers = device.into_iter().flat_map(|device| &device.offers);
-    offers.filter_map(|offer| Some((&*offer.rollout, offer.deadline?)))
+fn sort(offers: &mut [OfferRecord]) {
+    offers.sort_by(|one, other| one.rollout.cmp(&other.rollout));
+}
+
+/// What a device is found by.
+#[derive(Debug, Default)]
+struct Marks {
+    client: Option<ClientId>,
+    /// The rollouts in which success is awaited.
+    deadlines: Vec<(String, i64)>,
+}
+
+impl Marks {
+    fn of(device: &DeviceRecord, with_client: bool) -> Self {
+        let deadline = |offer: &OfferRecord| offer.deadline.map(|deadline| (offer.rollout.clone(), deadline));
+        Marks {
+            client: device.client.as_ref().filter(|_| with_client).cloned(),
+            deadlines: device.offers.iter().filter_map(deadline).collect(),
+        }
+    }
 }
 
 /// A device with other offers.
