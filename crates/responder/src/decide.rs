@@ -10,6 +10,7 @@ use super::offer::{LOST_SECONDS, Managed, Offer, is_open, reads_json};
 use super::outcome;
 use super::record::{
     DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, ReleaseRecord, RolloutRecord, Sent,
+    SettingsRecord,
 };
 use super::records::Ledger;
 use super::waves;
@@ -48,12 +49,15 @@ pub fn decide(offer: &Offer, reported: Version, ledger: &mut Ledger<'_>, now: i6
         Offer::Held => USUAL_INTERVAL,
     };
     confirm(interval, reported, ledger, now);
-    if let Offer::Managed(managed) = offer {
-        let upgrade = upgrade(managed, reported, ledger, now);
-        decision.answer.upgrade = upgrade.is_ok();
-        decision.refusal = upgrade.as_ref().err().copied();
-        decision.counted = upgrade.ok().flatten();
-        decision.answer.settings = settings(managed, reported, decision.answer.upgrade, ledger, now);
+    match offer {
+        Offer::Managed(managed) => {
+            let upgrade = upgrade(managed, reported, ledger, now);
+            decision.answer.upgrade = upgrade.is_ok();
+            decision.refusal = upgrade.as_ref().err().copied();
+            decision.counted = upgrade.ok().flatten();
+            decision.answer.settings = settings(managed, reported, decision.answer.upgrade, ledger, now);
+        }
+        Offer::Held => doubt(&mut ledger.device.settings),
     }
     seen(ledger.device, Some(reported), decision.refusal, now, ledger.events);
     decision
@@ -321,6 +325,18 @@ fn confirm(interval: u32, reported: Version, ledger: &mut Ledger<'_>, now: i64) 
     }
 }
 
+/// An answer goes out without the settings that were sent last and are not confirmed: later checks prove that
+/// this answer arrived, not the one with the settings. Nor is it known any more that the device has the
+/// settings of another generation, which they replaced if they arrived.
+pub(super) fn doubt(record: &mut SettingsRecord) {
+    if !holds(Rule::DoubtAfterAnotherAnswer) {
+        return;
+    }
+    if let Some(Sent { portion, .. }) = record.sent.take() {
+        record.confirmed.take_if(|confirmed| confirmed.generation != portion.generation);
+    }
+}
+
 /// The settings that go with the answer.
 fn settings(
     managed: &Managed,
@@ -331,6 +347,10 @@ fn settings(
 ) -> Vec<Setting> {
     let ones = with_upgrade || reads_json(reported) || !holds(Rule::NoOnesForOldFirmware);
     let record = &mut ledger.device.settings;
+    if record.sent.as_ref().is_some_and(|sent| Some(&sent.portion.generation) != managed.generation.as_ref())
+    {
+        doubt(record);
+    }
     let confirmed = record.confirmed.as_ref().filter(|c| Some(&c.generation) == managed.generation.as_ref());
     let (all_there, plain_there) = (confirmed.is_some_and(|c| c.is_complete), confirmed.is_some());
     let due = |has_one: bool| if has_one { ones && !all_there } else { !plain_there };
@@ -348,6 +368,8 @@ fn settings(
         if before.is_none() {
             ledger.events.push(event(ledger.device, now, EventKind::SettingsSent, None, detail));
         }
+    } else {
+        doubt(record);
     }
     managed
         .settings

@@ -121,6 +121,7 @@ fn check(
                 Ok(_) => Refusal::BadVersion,
             };
             let (device, events) = records.device_mut(imei, now);
+            decide::doubt(&mut device.settings);
             decide::seen(device, version, Some(refusal), now, events);
             (Answer::NO, Some(refusal))
         }

@@ -40,6 +40,7 @@ rules! {
     AttemptsBackAfterADay,
     ConfirmedAfterAnInterval,
     ConfirmedAtAll,
+    DoubtAfterAnotherAnswer,
     NoOnesForOldFirmware,
     CommittedBeforeAnswered,
     RecordedBeforeAcknowledged,

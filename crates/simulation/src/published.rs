@@ -1,10 +1,12 @@
 //! A published directory in memory: what a responder reads, and what a server of files sends.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use otapress_core::digest::Sha256;
 use otapress_core::out::Served;
 use otapress_core::out_path::OutPath;
 use otapress_devices::device::http::{Reply, ReplyFraming};
@@ -14,7 +16,7 @@ use otapress_responder::service::Files;
 
 /// Files by their path below `out/`.
 #[derive(Clone, Debug, Default)]
-pub struct Published(BTreeMap<PathBuf, Arc<[u8]>>);
+pub struct Published(BTreeMap<String, Arc<[u8]>>);
 
 impl Published {
     /// What a build of that tree publishes.
@@ -22,6 +24,14 @@ impl Published {
     /// # Errors
     /// If a JAR cannot be read.
     pub fn of(tree: &Tree) -> Result<Self, FileError> {
+        Published::with_known(tree, &mut BTreeMap::new())
+    }
+
+    /// The same for one build after the other: JARs that are known are not read again.
+    ///
+    /// # Errors
+    /// If a JAR cannot be read.
+    pub fn with_known(tree: &Tree, known_jars: &mut BTreeMap<Sha256, Arc<[u8]>>) -> Result<Self, FileError> {
         let mut contents = BTreeMap::new();
         let mut published = Published::default();
         for file in tree.files() {
@@ -29,7 +39,10 @@ impl Published {
             let bytes: Arc<[u8]> = match (known, tree.content(file.content)) {
                 (Some(bytes), _) => bytes,
                 (None, Content::Bytes(bytes)) => bytes.clone(),
-                (None, Content::CopyOf { file, size, .. }) => files::read(file, *size)?.into(),
+                (None, Content::CopyOf { file, size, sha256 }) => match known_jars.entry(*sha256) {
+                    Entry::Occupied(known) => known.get().clone(),
+                    Entry::Vacant(new) => new.insert(files::read(file, *size)?.into()).clone(),
+                },
             };
             contents.insert(file.content, bytes.clone());
             published.put(file.path.as_str(), bytes);
@@ -44,17 +57,21 @@ impl Published {
 
     /// Takes a file away.
     pub fn remove(&mut self, path: &str) {
-        self.0.remove(Path::new(path));
+        self.0.remove(path);
     }
 
     /// The content of a file.
     pub fn get(&self, path: &str) -> Option<&Arc<[u8]>> {
-        self.0.get(Path::new(path))
+        self.0.get(path)
+    }
+
+    fn at(&self, file: &Path) -> Option<&Arc<[u8]>> {
+        self.get(file.to_str()?)
     }
 
     /// Every file, by path.
     pub fn files(&self) -> impl Iterator<Item = (&str, &Arc<[u8]>)> {
-        self.0.iter().filter_map(|(path, bytes)| Some((path.to_str()?, bytes)))
+        self.0.iter().map(|(path, bytes)| (&**path, bytes))
     }
 
     /// How a server of files answers a GET.
@@ -84,20 +101,20 @@ pub(crate) fn reply(status: u16, reason: &str, headers: Vec<(&str, &str)>, body:
 
 impl Files for Published {
     fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
-        self.0.get(file).map(|bytes| bytes.to_vec()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.at(file).map(|bytes| bytes.to_vec()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn size(&self, file: &Path) -> Option<u64> {
-        self.0.get(file).map(|bytes| bytes.len() as u64)
+        self.at(file).map(|bytes| bytes.len() as u64)
     }
 
     fn is_missing(&self, file: &Path) -> bool {
-        !self.0.contains_key(file)
+        self.at(file).is_none()
     }
 
     fn answers(&self, dir: &Path, most: usize) -> usize {
-        let below = self.0.range(dir.to_owned()..).map(|(file, _)| file);
-        let within = below.take_while(|file| file.starts_with(dir));
-        within.filter(|file| file.extension().is_some_and(|end| end == "json")).take(most).count()
+        let dir = format!("{}/", dir.display());
+        let within = self.0.range(dir.clone()..).take_while(|(file, _)| file.starts_with(&dir));
+        within.filter(|(file, _)| file.ends_with(".json")).take(most).count()
     }
 }

@@ -12,6 +12,7 @@
 
 mod bounds;
 mod faults;
+mod flaws;
 mod fleet;
 mod host;
 mod jars;
@@ -20,14 +21,17 @@ mod operator;
 mod oracle;
 mod store;
 mod tracker;
+mod unheard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub use faults::{Fault, Weather};
+pub use flaws::Flaw;
 
 use crate::agenda::Agenda;
 use crate::memory::{Backup, Memory};
@@ -70,6 +74,8 @@ pub struct Case {
     pub days: i64,
     /// What goes wrong.
     pub weather: Weather,
+    /// What the devices do wrong, where a bound is to notice it.
+    pub flaw: Option<Flaw>,
 }
 
 impl Case {
@@ -77,7 +83,8 @@ impl Case {
     pub fn of(seed: u64) -> Self {
         let mut prng = Prng::new(seed);
         let devices = 12 + prng.below(60) as usize;
-        Case { seed, devices, days: 10 + prng.below(30) as i64, weather: Weather::of(&mut prng) }
+        let days = 10 + prng.below(30) as i64;
+        Case { seed, devices, days, weather: Weather::of(&mut prng), flaw: None }
     }
 }
 
@@ -96,6 +103,8 @@ pub struct Lived {
     pub storm: u32,
     /// Devices that a release silenced.
     pub lost: usize,
+    /// How long the checks of all that took, which are no part of a fleet's life.
+    pub checking: Duration,
 }
 
 /// What is to happen. The order is that within a second.
@@ -297,7 +306,7 @@ impl World {
             self.now = at;
             match happening {
                 Happening::Device { n, life, step } => self.device(n, life, step)?,
-                Happening::Late(packet) => self.deliver_late(&packet)?,
+                Happening::Late(packet) => drop(self.deliver(&packet)?),
                 Happening::Sync { host } => self.sync(host),
                 Happening::Operator => self.operate(),
                 Happening::Upkeep => self.upkeep(),

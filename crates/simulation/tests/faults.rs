@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use otapress_responder::record::{EventKind, Refusal};
-use otapress_simulation::world::{Case, Fault, Lived, Weather, play, shrink};
+use otapress_simulation::world::{Case, Fault, Flaw, Lived, Weather, play, shrink};
 
 #[test]
 fn a_seed_is_one_history() {
@@ -94,8 +94,8 @@ fn no_history_breaks_a_rule() {
 
 /// Every fault, every refusal and every event, but for those that these histories cannot have.
 fn everything_happens(tally: &BTreeMap<(&'static str, &'static str), u64>) {
-    // Each agent has an IMEI, and the database is never made beside an older `out/`.
-    let not_here = [Refusal::NoImei.as_str(), EventKind::NoMemory.as_str()];
+    // The database is never made beside an older `out/`.
+    let not_here = [EventKind::NoMemory.as_str()];
     let faults = Fault::ALL.iter().filter(|fault| !Weather::SILENT.contains(fault));
     let names = faults.map(|fault| ("fault", fault.name()));
     let refusals = Refusal::ALL.iter().map(|refusal| ("answer", refusal.as_str()));
@@ -133,8 +133,18 @@ fn each_rule_is_missed() {
             }
         }
     });
-    // Where it is taken away, something else has kept every such offer back so far; the responder's own tests
-    // hold it (`decide`).
-    assert_eq!(silent, [Rule::NothingWithdrawn], "nobody misses these");
+    assert_eq!(silent, [], "nobody misses these");
     assert!(Rule::ALL.len() >= 20);
+}
+
+/// Where devices cost more than they should, the bound on that cost says so.
+#[test]
+fn each_bound_notices() {
+    let histories = if cfg!(debug_assertions) { 20 } else { 100 };
+    for (flaw, bound) in Flaw::ALL {
+        let flawed = |seed| Case { flaw: Some(flaw), ..Case::of(seed) };
+        let found = (1..=histories).find_map(|seed| play(&flawed(seed)).violation.map(|why| (seed, why)));
+        let Some((seed, why)) = found else { panic!("{flaw:?}: nobody notices") };
+        assert!(why.contains(&format!(" {bound}, and ")), "{flaw:?}: seed {seed}: {why}");
+    }
 }

@@ -455,6 +455,45 @@ fn a_held_device_is_sent_nothing_but_confirms() {
 }
 
 #[test]
+fn an_answer_without_the_settings_takes_their_proof_away() {
+    let of = |generation: &str| Managed { generation: Some(generation.into()), ..with_settings(None) };
+    let has_g = decide_at(&of("g"), "0.10.65", &device(), NOW).device;
+    let has_g = decide_at(&of("g"), "0.10.65", &has_g, NOW + 10_800).device;
+    assert_eq!(has_g.settings.confirmed, Some(portion("g", true)));
+    // Sent, and lost: a second later another host answers, whose copy of `out/` is older or holds the device.
+    let sent_h = decide_at(&of("h"), "0.10.65", &has_g, NOW + 21_600).device;
+    let older = decide_at(&of("g"), "0.10.65", &sent_h, NOW + 21_601);
+    assert_eq!(keys(&older), ["qos", "maxInterval", "minSpeed"], "the device may have either");
+    let held = decide(&Offer::Held, v("0.10.65"), &sent_h, &rollout(), 0, NOW + 21_601);
+    let idle = decide_at(&managed(None), "0.10.65", &sent_h, NOW + 21_601);
+    for between in [older, held, idle] {
+        let next = decide_at(&of("h"), "0.10.65", &between.device, NOW + 32_401);
+        assert_eq!(keys(&next), ["qos", "maxInterval", "minSpeed"], "they have not arrived");
+        assert_ne!(next.device.settings.confirmed, Some(portion("h", true)));
+        let arrived = decide_at(&of("h"), "0.10.65", &next.device, NOW + 43_201);
+        assert_eq!(arrived.device.settings.confirmed, Some(portion("h", true)));
+    }
+}
+
+/// Why the oracle of the simulation excuses it: of these two lives the records and the next check are the
+/// same, and in one of them the device has its settings.
+#[test]
+fn an_answer_without_records_after_a_lost_one_cannot_be_told_from_one_that_arrived() {
+    let managed = with_settings(None);
+    let has_asked = || decide_at(&managed, "0.10.65", &device(), NOW).device;
+    // The answer arrives; the device asks after its interval.
+    let arrived = has_asked();
+    // It is lost, and a second later a responder answers that cannot reach the records: a "no" which nobody
+    // writes down. The device takes it as its answer, and asks after its interval, too.
+    let lost = has_asked();
+    assert_eq!(arrived, lost);
+    for seconds in [0, 1, 60] {
+        let next = decide_at(&managed, "0.10.65", &lost, NOW + 10_800 + seconds);
+        assert_eq!(next.device.settings.confirmed, Some(portion("g", true)));
+    }
+}
+
+#[test]
 fn settings_go_with_an_upgrade() {
     let decision = decide_at(&with_settings(Some(target())), "0.10.65", &device(), NOW);
     assert!(decision.answer.upgrade);

@@ -1,10 +1,10 @@
-//! What a device costs: writes of its flash file, upgrades, restarts and bytes, each with a bound that
+//! What a device costs: writes of its flash file, upgrades, restarts, bytes and posts, each with a bound that
 //! follows from what happened to it.
 
 use super::World;
 
-/// The longest JAD, and the longest answer that goes with it.
-const TEXT_BYTES: u64 = 6000;
+/// The longest JAD of these fleets.
+const JAD_BYTES: u64 = 1000;
 
 /// The most attempts that a channel of a history gives.
 const ATTEMPTS: u64 = 3;
@@ -29,14 +29,26 @@ impl World {
     pub(super) fn downloads_are_few(&self, n: usize, bytes: u64) -> Result<(), String> {
         let tracker = &self.trackers[n];
         let jar = self.jars.values().map(|jar| jar.size()).max().unwrap_or_default();
-        within("bytes of an upgrade", n, bytes, jar + TEXT_BYTES)?;
+        within("bytes of an upgrade", n, bytes, jar + JAD_BYTES)?;
         let targets =
             ["release", "rollback", "stable", "pin", "hold", "group", "withdrawn", "device", "waves"];
         let retries = self.lived.tally.get(&("operator", "retry")).copied().unwrap_or_default();
         let renewals = 1 + self.edits(&targets) + retries + self.oracle.renewals;
         // Hosts that disagree let a device go to and fro between two targets.
-        within("upgrades", n, tracker.installs, 2 * ATTEMPTS * renewals + tracker.mishaps)?;
+        within("upgrades", n, tracker.installs, 2 * ATTEMPTS * renewals + tracker.mishaps)
+    }
+
+    /// A device restarts after an upgrade, and when something happens to it.
+    pub(super) fn wear_is_bounded(&self, n: usize) -> Result<(), String> {
+        let tracker = &self.trackers[n];
         within("restarts", n, tracker.device.reboots(), tracker.installs + tracker.mishaps)
+    }
+
+    /// Without an answer a device comes back less and less often: five times each after 300 seconds, 600 …
+    pub(super) fn storm_is_short(&self, n: usize) -> Result<(), String> {
+        let tracker = &self.trackers[n];
+        let seconds = tracker.silent_since.map_or(0, |since| self.now - since);
+        within("posts without an answer", n, tracker.posts.into(), 12 + (seconds / 30).isqrt() as u64)
     }
 }
 

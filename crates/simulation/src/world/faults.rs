@@ -69,6 +69,10 @@ faults! {
     Edit,
     /// The records are replaced by those of a day ago.
     Restore,
+    /// Somebody builds with an older otapress.
+    OldFormat,
+    /// A modem names no IMEI with its results.
+    NoImei,
 }
 
 /// The faults of a history.

@@ -1,11 +1,14 @@
 //! The operator's fleet file, and what is done to it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::jars::{self, VERSIONS};
 use crate::Prng;
 use crate::published::Published;
+use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::files::Reach;
@@ -58,6 +61,7 @@ pub(super) enum Opening {
 pub(super) struct Press {
     catalog: Catalog,
     dir: tempfile::TempDir,
+    jars: RefCell<BTreeMap<Sha256, Arc<[u8]>>>,
 }
 
 /// What was built.
@@ -75,7 +79,7 @@ impl Press {
         let reach = Reach::new(&dir.path().join("fleet.yaml"), &[]);
         let (catalog, wrong) = catalog::load(&reach, dir.path(), dir.path(), None);
         assert!(wrong.iter().all(|found| !found.is_error()), "{wrong:?}");
-        Press { catalog, dir }
+        Press { catalog, dir, jars: RefCell::default() }
     }
 
     /// Builds, or says why there is nothing to publish.
@@ -94,7 +98,8 @@ impl Press {
             .map_err(|wrong| wrong.message)?;
         let rendered = render::render(&fleet, &self.catalog, &template, &loaded.sources, &mut |_| {})
             .map_err(|wrong| found(&wrong))?;
-        let files = Published::of(&rendered.tree).map_err(|error| error.to_string())?;
+        let files = Published::with_known(&rendered.tree, &mut self.jars.borrow_mut())
+            .map_err(|error| error.to_string())?;
         Ok(Built { fleet, files })
     }
 }

@@ -87,6 +87,34 @@ pub(super) fn writes(from: &Published, to: &Published) -> Vec<Write> {
     puts.into_iter().chain(removals).map(|(_, write)| write).collect()
 }
 
+/// What is published for a device.
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub file: AnswerFile,
+    /// Its settings as they are sent, and whether they are sent every time.
+    settings: Vec<(String, bool)>,
+}
+
+impl Answers {
+    fn new(file: AnswerFile) -> Self {
+        let is_always = |key| file.offer.always.contains(key);
+        let settings =
+            file.settings.iter().map(|setting| (setting.to_json(), is_always(&setting.key))).collect();
+        Answers { file, settings }
+    }
+
+    /// How many of its settings stand in an answer.
+    pub(super) fn settings_in(&self, body: &str) -> usize {
+        self.settings.iter().filter(|(setting, _)| body.contains(setting)).count()
+    }
+
+    /// The same of those that are sent until they are confirmed, and how many of these there are.
+    pub(super) fn news_in(&self, body: &str) -> (usize, usize) {
+        let once = || self.settings.iter().filter(|(_, is_always)| !is_always);
+        (once().filter(|(setting, _)| body.contains(setting)).count(), once().count())
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Host {
     pub copy: Copy,
@@ -95,7 +123,7 @@ pub(super) struct Host {
     /// The last check of each device: the same request is the same question until something is written.
     questions: BTreeMap<usize, (Rc<Packet>, Question)>,
     /// The answer files that were read since then.
-    answers: BTreeMap<Imei, Option<Rc<AnswerFile>>>,
+    answers: BTreeMap<Imei, Option<Rc<Answers>>>,
     /// How far its clock is off, in seconds.
     pub offset: i64,
     /// Seconds that its clock gains in a day.
@@ -131,11 +159,16 @@ impl Host {
         service::answer(&mut self.store, Durability::Process, questions, clock).pop()
     }
 
+    /// What is published for a device, if that was asked for since it was written.
+    pub(super) fn known_answers(&self, imei: Imei) -> Option<Rc<Answers>> {
+        self.answers.get(&imei).cloned().flatten()
+    }
+
     /// What is published for a device; `None` if that cannot be read.
-    pub(super) fn answer_file(&mut self, imei: Imei) -> Option<Rc<AnswerFile>> {
+    pub(super) fn read_answers(&mut self, imei: Imei) -> Option<Rc<Answers>> {
         let read = || {
             let text = self.copy.with(|files| files.get(out::answer_path(imei).as_str()).cloned())?;
-            AnswerFile::parse(&text).ok().map(Rc::new)
+            AnswerFile::parse(&text).ok().map(|file| Rc::new(Answers::new(file)))
         };
         self.answers.entry(imei).or_insert_with(read).clone()
     }

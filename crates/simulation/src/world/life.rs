@@ -1,13 +1,17 @@
 //! The lives of devices, and the network between them and the hosts.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::faults::Fault;
+use super::flaws::Flaw;
 use super::fleet::{INTERVAL, imei};
 use super::host::Host;
 use super::oracle::Checked;
 use super::tracker::{Nature, Step, Wire};
+use super::unheard::{News, Sent};
 use super::{Happening, Packet, World};
+use otapress_core::id::ClientId;
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
 use otapress_devices::device::http::Url;
@@ -16,9 +20,26 @@ use otapress_publish::jad;
 use otapress_responder::files::out_path;
 use otapress_responder::message::Posted;
 use otapress_responder::service::Reply;
+use otapress_responder::store::{Store as _, UNKNOWN_LIMIT};
 
-/// Three checks, each after a pause, come no sooner after an answer that was lost.
-const LONG_SECONDS: i64 = 1800;
+/// A request that reached a host.
+pub(super) struct Delivered {
+    host: usize,
+    /// What its clock shows.
+    clock: i64,
+    news: News,
+    reply: Reply,
+}
+
+impl Delivered {
+    fn sent(&self) -> Sent {
+        Sent {
+            news: self.news,
+            is_unrecorded: self.reply.log.as_ref().is_some_and(|log| log.contains("no-state")),
+            clock: self.clock,
+        }
+    }
+}
 
 impl World {
     pub(super) fn device(&mut self, n: usize, life: u32, step: Step) -> Result<(), String> {
@@ -77,25 +98,15 @@ impl World {
             let late = self.prng.below(600) as i64;
             self.plan_at(self.now + late, Happening::Late(packet.clone()));
         }
-        let (host, reply) = self.deliver(&packet)?;
+        let delivered = self.deliver(&packet)?;
         if self.happens(Fault::Restart, 5) {
-            self.hosts[host].restart();
-            return self.reply_lost(n, &reply);
+            self.hosts[delivered.host].restart();
+            return self.not_answered(n);
         }
         if self.happens(Fault::LostReply, 20) {
-            return self.reply_lost(n, &reply);
+            return self.not_answered(n);
         }
-        self.answered(n, &reply)
-    }
-
-    fn reply_lost(&mut self, n: usize, reply: &Reply) -> Result<(), String> {
-        if reply.body.contains("settings") {
-            let is_time_right = self.is_time_right();
-            let tracker = &mut self.trackers[n];
-            tracker.settings_lost = Some(self.now);
-            tracker.is_misjudged |= !is_time_right;
-        }
-        self.not_answered(n)
+        self.answered(n, &delivered)
     }
 
     /// No clock was wrong by more than minutes for hours.
@@ -108,27 +119,23 @@ impl World {
         let tracker = &mut self.trackers[n];
         tracker.posts += 1;
         tracker.mishaps += 1;
+        tracker.silent_since.get_or_insert(self.now);
         let posts = tracker.posts;
         self.lived.storm = self.lived.storm.max(posts);
-        self.later(n, [1, 1, 1, 1, 70][posts.min(4) as usize].max(i64::from(posts / 5) * 300), Step::Check);
+        self.storm_is_short(n)?;
+        let pause = [1, 1, 1, 1, 70][posts.min(4) as usize].max(i64::from(posts / 5) * 300);
+        let is_impatient = self.case.flaw == Some(Flaw::AsksWithoutPause);
+        self.later(n, if is_impatient { 1 } else { pause }, Step::Check);
         Ok(())
     }
 
-    fn answered(&mut self, n: usize, reply: &Reply) -> Result<(), String> {
+    fn answered(&mut self, n: usize, delivered: &Delivered) -> Result<(), String> {
+        let Delivered { reply, .. } = delivered;
+        let flaw = self.case.flaw;
         let tracker = &mut self.trackers[n];
         tracker.posts = 0;
-        // In doubt whether an upgrade is recorded, firmware that reads no JSON is sent less than that.
-        let reads_json =
-            tracker.device.version.parse().is_ok_and(|version: Version| version >= Version::READS_JSON);
-        let is_unrecorded = reply.log.as_ref().is_some_and(|log| log.contains("no-state"));
-        tracker.is_misjudged |= is_unrecorded && !reads_json;
-        if reply.body.contains("settings") {
-            tracker.settings_lost = None;
-        } else if let Some(lost) = tracker.settings_lost {
-            // A device without an answer asks every second. One that is heard again so late, or was answered
-            // by a responder without records, cannot be told from one that has its settings.
-            tracker.is_misjudged |= is_unrecorded || self.now - lost >= LONG_SECONDS;
-        }
+        tracker.silent_since = None;
+        tracker.hearing.heard(delivered.sent());
         let outcome = tracker.device.hear(reply.status, reply.reason(), reply.body.as_bytes());
         let CheckOutcome::Checked(answered) = outcome else {
             return Err(format!("dev{n} was answered {reply:?}: {outcome:?}"));
@@ -137,7 +144,10 @@ impl World {
             return Err(format!("dev{n} was sent {answered:?}"));
         }
         let confirmed = answered.settings.iter().filter(|setting| setting.key != "minDistance").count();
-        tracker.settings_heard += confirmed as u64;
+        tracker.settings_heard += confirmed as u64 + u64::from(flaw == Some(Flaw::StoresAlways));
+        if flaw == Some(Flaw::RestartsAlways) {
+            tracker.device.reboot();
+        }
         let interval = tracker.device.version_interval();
         let says_upgrade = reply.body.starts_with("{\"upgrade\":1");
         if answered.upgrade != says_upgrade {
@@ -190,7 +200,10 @@ impl World {
         let otap = self.trackers[n].device.otap_over(&mut wire, &Faults { pretend, ..Faults::default() });
         let posted = std::mem::take(&mut wire.posted);
         self.trackers[n].installs += 1;
-        self.downloads_are_few(n, otap.exchanges.iter().map(|exchange| exchange.body_size() as u64).sum())?;
+        let fetched: u64 = otap.exchanges.iter().map(|exchange| exchange.body_size() as u64).sum();
+        let times = if self.case.flaw == Some(Flaw::FetchesTwice) { 2 } else { 1 };
+        self.downloads_are_few(n, times * fetched)?;
+        self.wear_is_bounded(n)?;
         let mut code = otap.outcome.code();
         let new = self.trackers[n].device.version.clone();
         self.note(format_args!("dev{n} {runs} {new} {code:?}"));
@@ -214,7 +227,10 @@ impl World {
         }
         for request in posted {
             let Some(url) = Url::parse(&request.url) else { continue };
-            let agent = request.header_value("User-Agent").unwrap_or_default().to_owned();
+            let mut agent = request.header_value("User-Agent").unwrap_or_default().to_owned();
+            if self.happens(Fault::NoImei, 100) {
+                agent = "TC65i/+491701234567 Profile/IMP-NG".to_owned();
+            }
             let body = code.map_or_else(String::new, |code| format!("{code} said"));
             self.post_result(&Rc::new(Packet { n, imei: imei(n), target: url.target, agent, body }))?;
         }
@@ -224,7 +240,11 @@ impl World {
             return Ok(());
         }
         let seconds = 60 + self.prng.below(120) as i64;
-        self.restart(n, self.now + seconds)
+        self.restart(n, self.now + seconds)?;
+        if self.case.flaw == Some(Flaw::UpgradesAgain) {
+            self.later(n, seconds, Step::Install);
+        }
+        Ok(())
     }
 
     fn post_result(&mut self, packet: &Rc<Packet>) -> Result<(), String> {
@@ -241,18 +261,8 @@ impl World {
         self.deliver(packet).map(drop)
     }
 
-    /// Nobody waits for the reply. Settings that are in it are taken to have arrived if the device asks an
-    /// interval later: that much the responder cannot know.
-    pub(super) fn deliver_late(&mut self, packet: &Rc<Packet>) -> Result<(), String> {
-        let (_, reply) = self.deliver(packet)?;
-        if let Some(tracker) = self.trackers.get_mut(packet.n) {
-            tracker.is_misjudged |= reply.body.contains("settings");
-        }
-        Ok(())
-    }
-
-    /// A request reaches some host, which answers.
-    pub(super) fn deliver(&mut self, packet: &Rc<Packet>) -> Result<(usize, Reply), String> {
+    /// A request reaches some host, which answers. Of a late one nobody waits for the reply.
+    pub(super) fn deliver(&mut self, packet: &Rc<Packet>) -> Result<Delivered, String> {
         let host = self.prng.below(self.hosts.len() as u64) as usize;
         let halted = self.halted();
         let at = &mut self.hosts[host];
@@ -260,8 +270,46 @@ impl World {
         let reply = at.answer(packet, clock).ok_or("a POST was nobody's")?;
         let Packet { n, target, agent, body, .. } = &**packet;
         self.note(format_args!("{host} {n} {target} {agent} {body} {} {}", reply.status, reply.body));
+        let began = Instant::now();
         self.judge(packet, host, clock, &reply, &halted)?;
-        Ok((host, reply))
+        self.lived.checking += began.elapsed();
+        let answers = || self.hosts[host].known_answers(packet.imei);
+        let has_settings = reply.body.contains("settings");
+        let news = has_settings.then(answers).flatten();
+        let news = news.map_or(News::None, |answers| News::of(&reply.body, &answers));
+        let delivered = Delivered { host, clock, news, reply };
+        let is_check = packet.agent.starts_with("GW/") && delivered.reply.log_kind != "unpublished path";
+        if let Some(tracker) = self.trackers.get_mut(packet.n).filter(|_| is_check) {
+            tracker.hearing.sent(delivered.sent());
+        }
+        Ok(delivered)
+    }
+
+    /// Whether a result can be put down to its device: the modem names its IMEI, or its clientID was named by
+    /// results of this device and of no other.
+    fn is_known_by_its_sender(&self, packet: &Packet) -> bool {
+        if packet.agent.contains(&packet.imei.to_string()) {
+            return true;
+        }
+        let client = packet.target.rsplit('=').next();
+        let devices = (0..self.case.devices).filter_map(|n| self.memory.device(imei(n)));
+        let named = devices.filter(|device| device.client.as_ref().map(ClientId::as_str) == client);
+        named.map(|device| device.imei).eq([packet.imei])
+    }
+
+    /// Otherwise it is kept under the name that it came with.
+    fn is_noted(&self, packet: &Packet, posted: &Posted) -> Result<(), String> {
+        let mut is_noted = false;
+        let read = self.memory.clone().read(&mut |tx| {
+            let name = packet.target.rsplit('=').next().unwrap_or_default();
+            let mut unknown = tx.unknowns(UNKNOWN_LIMIT)?.into_iter();
+            is_noted = unknown.any(|known| known.name == name && known.said == posted.text);
+            Ok(())
+        });
+        match (read, is_noted) {
+            (Ok(()), true) => Ok(()),
+            _ => Err(format!("the result `{}` of {} was acknowledged and lost", packet.body, packet.target)),
+        }
     }
 
     fn judge(
@@ -274,7 +322,7 @@ impl World {
     ) -> Result<(), String> {
         let is_time_right = self.is_time_right();
         let is_check = packet.agent.starts_with("GW/");
-        let file = if is_check { self.hosts[host].answer_file(packet.imei) } else { None };
+        let answers = if is_check { self.hosts[host].read_answers(packet.imei) } else { None };
         let mut oracle = std::mem::take(&mut self.oracle);
         let mut judge = || -> Result<(), String> {
             let is_device = packet.n < self.case.devices;
@@ -285,12 +333,15 @@ impl World {
             if is_recorded {
                 let posted = Posted::parse(packet.body.as_bytes());
                 oracle.result(packet.n, posted.code);
+                if !self.is_known_by_its_sender(packet) {
+                    return self.is_noted(packet, &posted);
+                }
                 let device = self.memory.device(packet.imei);
                 let known = device.and_then(|device| device.result);
-                if known.is_some_and(|known| known.text != posted.text) {
+                if let Some(known) = known.filter(|known| known.text != posted.text) {
                     return Err(format!(
-                        "the result `{}` of dev{} was acknowledged and lost",
-                        packet.body, packet.n
+                        "the result `{}` of dev{} was acknowledged and lost: {known:?}, {:?}",
+                        packet.body, packet.n, reply.log
                     ));
                 }
             }
@@ -311,7 +362,7 @@ impl World {
             let checked = Checked {
                 n: packet.n,
                 imei: packet.imei,
-                file: file.as_deref(),
+                answers: answers.as_deref(),
                 reported: packet.body.parse::<Version>().ok(),
                 body: &reply.body,
                 kind: reply.log_kind,

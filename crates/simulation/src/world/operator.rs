@@ -1,17 +1,18 @@
 //! The operator, the builds and the copies, and what happens once a day.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::faults::Fault;
-use super::fleet::{INTERVAL, imei, wanted};
+use super::fleet::{imei, wanted};
 use super::host::{Write, apply, writes};
 use super::jars::VERSIONS;
 use super::tracker::Nature;
 use super::{DAY, Happening, Packet, World};
-
+use crate::published::Published;
 use otapress_core::out::{self, SITE_FILE};
 use otapress_core::version::Version;
-use otapress_core::wire::AnswerFile;
+use otapress_core::wire::{AnswerFile, Site};
 use otapress_responder::{departed, operate};
 
 impl World {
@@ -46,10 +47,14 @@ impl World {
 
     /// Builds what the plan says; a mistake in it changes nothing.
     fn publish(&mut self, plan: super::Plan) {
-        let built = match self.press.build(&plan) {
+        let mut built = match self.press.build(&plan) {
             Ok(built) => built,
             Err(_) => return self.count("build", "refused"),
         };
+        // An older otapress knows no withdrawals.
+        if plan.withdrawn.is_empty() && self.happens(Fault::OldFormat, 500) {
+            as_before_waves_had_names(&mut built.files);
+        }
         let mut steps = writes(&self.master, &built.files);
         if self.happens(Fault::TornBuild, 150) {
             steps.truncate(self.prng.below(steps.len() as u64 + 1) as usize);
@@ -71,6 +76,8 @@ impl World {
     pub(super) fn sync(&mut self, host: usize) {
         let mut steps = self.hosts[host].copy.with(|files| writes(files, &self.master));
         // What is withdrawn is named by answers only where a copy is torn, which is too seldom to be seen.
+        // Today's answers name their wave, which the new `otapress.json` has no more; those of an older
+        // otapress say it all.
         let is_withdrawn = !self.plan.withdrawn.is_empty();
         if self.happens(Fault::TornCopy, if is_withdrawn { 800 } else { 150 }) && !steps.is_empty() {
             // As rsync goes by names: `otapress.json` comes before `vc/`.
@@ -127,11 +134,6 @@ impl World {
         self.hosts[host].offset = if self.is_quiet { 0 } else { offset };
         // What it recorded may be ahead of the others for as long.
         self.clock_wrong_until = self.clock_wrong_until.max(self.now + 5 * DAY);
-        // By a clock that steps while an answer is missing, that answer was sent an interval ago.
-        let lately = self.now - 2 * INTERVAL;
-        let lost =
-            self.trackers.iter_mut().filter(|tracker| tracker.settings_lost.is_some_and(|at| at > lately));
-        lost.for_each(|tracker| tracker.is_misjudged = true);
     }
 
     /// Outages, clocks, backups, strangers, and an operator who looks at the status.
@@ -158,7 +160,7 @@ impl World {
                 for (tracker, heard) in self.trackers.iter_mut().zip(heard) {
                     tracker.mishaps += 4;
                     // What it has since then replaced settings that the records say are there.
-                    tracker.is_misjudged |= tracker.settings_heard != heard;
+                    tracker.hearing.restored(tracker.settings_heard != heard);
                 }
             }
             let heard = self.trackers.iter().map(|tracker| tracker.settings_heard).collect();
@@ -276,7 +278,8 @@ impl World {
                 let runs = &tracker.device.version;
                 return Err(format!("dev{n} still runs {runs} instead of {target}: {:?}", record()));
             }
-            if tracker.is_misjudged {
+            self.wear_is_bounded(n)?;
+            if tracker.hearing.is_misjudged() {
                 continue;
             }
             for (key, value) in wanted(&self.plan, n) {
@@ -292,4 +295,21 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Makes the answers those of format 1, in which the time of a wave stands in the answer. Waves that wait for
+/// success came later.
+fn as_before_waves_had_names(files: &mut Published) {
+    let site = files.get(SITE_FILE).and_then(|text| Site::parse(text).ok());
+    let Some(Site { rollouts, .. }) = site else { return };
+    let older = |bytes: &[u8]| {
+        let mut file = AnswerFile::parse(bytes).ok()?;
+        let target = file.offer.target.as_mut()?;
+        let wave = target.wave_in(&rollouts).filter(|wave| wave.after.is_none())?;
+        (target.wave, target.from) = (None, wave.at);
+        Some(Arc::from(file.to_text().into_bytes()))
+    };
+    let answers = files.files().filter(|(path, _)| path.starts_with(out::ANSWERS));
+    let older: Vec<_> = answers.filter_map(|(path, bytes)| Some((path.to_owned(), older(bytes)?))).collect();
+    older.into_iter().for_each(|(path, bytes)| files.put(&path, bytes));
 }

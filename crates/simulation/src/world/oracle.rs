@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::fleet::INTERVAL;
-use super::host::Host;
+use super::host::{Answers, Host};
 use crate::memory::Memory;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
-use otapress_core::wire::{AnswerFile, Release, Site, Target};
+use otapress_core::wire::{Release, Site, Target};
 use otapress_responder::code;
 use otapress_responder::offer;
 use otapress_responder::record::{Event, EventKind, RolloutRecord, Verdict};
@@ -21,6 +21,8 @@ const LOST_SECONDS: i64 = 60;
 /// What the devices of a rollout were seen to do.
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    /// What it brings.
+    release: String,
     /// Told, and not heard of since: when, by the host's clock.
     waiting: BTreeMap<usize, i64>,
     /// Said that it is installed: another version from then on is a failure at once.
@@ -39,6 +41,12 @@ struct Seen {
     judged_at: Option<i64>,
     /// The highest limit of unproven devices that it had.
     limit: u64,
+}
+
+impl Seen {
+    fn of(rollout: &str) -> Seen {
+        Seen { release: RolloutRecord::release(rollout).into_owned(), ..Seen::default() }
+    }
 }
 
 /// The oracle's memory. It goes back with the records when these are restored.
@@ -66,7 +74,7 @@ pub(super) struct Checked<'a> {
     pub n: usize,
     pub imei: Imei,
     /// What is published for it on the host that it asked.
-    pub file: Option<&'a AnswerFile>,
+    pub answers: Option<&'a Answers>,
     pub reported: Option<Version>,
     pub body: &'a str,
     /// The refusal's name, or `version check`.
@@ -98,7 +106,7 @@ impl Oracle {
     fn read_event(&mut self, seq: i64, event: &Event, now: i64, is_time_right: bool) -> Result<(), String> {
         let Some(id) = &event.rollout else { return Ok(()) };
         let device = event.imei.map(device_of);
-        let seen = self.rollouts.entry(id.clone()).or_default();
+        let seen = self.rollouts.entry(id.clone()).or_insert_with(|| Seen::of(id));
         match event.kind {
             EventKind::Resumed | EventKind::BeganAnew => {
                 if event.kind == EventKind::BeganAnew {
@@ -164,7 +172,7 @@ impl Oracle {
 
     /// A check reached a responder, which answered this.
     pub(super) fn check(&mut self, host: &Host, checked: &Checked<'_>) -> Result<(), String> {
-        let Checked { n, file, reported, body, clock, now, .. } = *checked;
+        let Checked { n, answers, reported, body, clock, now, .. } = *checked;
         let is_upgrade = well_formed(body)?;
         let site = host.responder.site().ok();
         if !is_upgrade && reported.is_some_and(|version| version < Version::READS_JSON) && body.contains('1')
@@ -177,14 +185,14 @@ impl Oracle {
         if let Some(reported) = reported {
             self.reported(n, reported, now, clock);
         }
-        let (Some(file), Some(site)) = (file, site) else {
+        let (Some(answers), Some(site)) = (answers, site) else {
             return if is_upgrade { Err(format!("dev{n} is offered what is not published")) } else { Ok(()) };
         };
         for id in std::mem::take(&mut self.opened) {
             self.opened(&host.store.memory.rollout(&id), site, clock)?;
         }
-        settings_are_published(body, file)?;
-        let Some(target) = &file.offer.target else {
+        settings_are_published(body, answers)?;
+        let Some(target) = &answers.file.offer.target else {
             return if is_upgrade {
                 Err(format!("dev{n} is offered an upgrade without a target"))
             } else {
@@ -201,7 +209,7 @@ impl Oracle {
 
     fn seen(&mut self, rollout: &str) -> &mut Seen {
         if !self.rollouts.contains_key(rollout) {
-            self.rollouts.insert(rollout.to_owned(), Seen::default());
+            self.rollouts.insert(rollout.to_owned(), Seen::of(rollout));
         }
         self.rollouts.get_mut(rollout).expect("was inserted above")
     }
@@ -232,12 +240,12 @@ impl Oracle {
     /// What a report gives back, in every rollout.
     fn reported(&mut self, n: usize, reported: Version, now: i64, clock: i64) {
         let release = reported.to_string();
-        for (id, seen) in &mut self.rollouts {
+        for seen in self.rollouts.values_mut() {
             // After a step back of the clock the minute begins anew.
             if let Some((_, at)) = seen.attempts.get_mut(&n) {
                 *at = clock.min(*at);
             }
-            if RolloutRecord::release(id) == release {
+            if seen.release == release {
                 seen.waiting.remove(&n);
                 seen.proven.insert(n);
                 seen.judged.insert(n);
@@ -367,13 +375,16 @@ fn well_formed(body: &str) -> Result<bool, String> {
     if body.is_ascii() && body.len() < 2000 { Ok(is_upgrade) } else { Err(format!("the answer `{body}`")) }
 }
 
-fn settings_are_published(body: &str, file: &AnswerFile) -> Result<(), String> {
+fn settings_are_published(body: &str, answers: &Answers) -> Result<(), String> {
     let sent = body.matches("{\"key\":").count();
     if sent == 0 {
         return Ok(());
     }
-    let known = file.settings.iter().filter(|setting| body.contains(&setting.to_json())).count();
-    if sent <= known { Ok(()) } else { Err(format!("settings that are not published: `{body}`")) }
+    if sent <= answers.settings_in(body) {
+        Ok(())
+    } else {
+        Err(format!("settings that are not published: `{body}`"))
+    }
 }
 
 fn has_jar(host: &Host, release: &Release) -> bool {

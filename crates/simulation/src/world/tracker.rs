@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Packet;
 use super::host::Host;
 use super::jars::VERSIONS;
+use super::unheard::Hearing;
 use crate::Prng;
 use crate::published::reply;
 use otapress_core::out_path::OutPath;
@@ -64,10 +65,10 @@ pub(super) struct Tracker {
     pub off_until: i64,
     /// What the network and the hosts did to it: each may cost a repetition.
     pub mishaps: u64,
-    /// It did not get settings that are taken to have arrived.
-    pub is_misjudged: bool,
-    /// When it did not get the last answer with settings.
-    pub settings_lost: Option<i64>,
+    /// The time of the first post that was not answered since the last answer.
+    pub silent_since: Option<i64>,
+    /// Whether it has the settings that it was sent.
+    pub hearing: Hearing,
     /// Upgrades that it began.
     pub installs: u64,
     /// Settings that it stored, but for those that are sent every time.
@@ -84,8 +85,8 @@ impl Tracker {
             posts: 0,
             off_until: 0,
             mishaps: 0,
-            is_misjudged: false,
-            settings_lost: None,
+            silent_since: None,
+            hearing: Hearing::default(),
             installs: 0,
             settings_heard: 0,
         }
