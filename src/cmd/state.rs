@@ -105,7 +105,7 @@ fn restore(global: &Global, file: &Path) -> anyhow::Result<Exit> {
             (Some(_), Some(before)) => format!(", before {}", before[n].count),
             (Some(_), None) => ", before unreadable".into(),
         };
-        let _ = writeln!(text, "{:>10} {}{was}", sum.count, sum.kind);
+        let _ = writeln!(text, "{:>10} {}{was}", sum.count, kind(sum));
     }
     if let Some(kept) = kept {
         let _ = writeln!(
@@ -180,7 +180,7 @@ fn forget_reader(store: &mut dyn Store, named: &str) -> anyhow::Result<String> {
 fn prune(global: &Global, keep: Keep, gone: Option<&str>) -> anyhow::Result<Exit> {
     let mut store = existing_store(global)?;
     let mut text = gone.map(|name| forget_reader(&mut *store, name)).transpose()?.unwrap_or_default();
-    let Some(days) = keep.days() else { return print(text + "nothing is forgotten") };
+    let Some(days) = keep.days() else { return print(text + "nothing is forgotten\n") };
     let forgotten = retention::prune(&mut *store, days, now()).map_err(|error| anyhow!("{error}"))?;
     store.maintain().map_err(|error| anyhow!("{error}"))?;
     text += &format!(
@@ -210,8 +210,13 @@ fn copy_all(global: &Global, from: &Location, to: &Location) -> anyhow::Result<E
 }
 
 fn table(sums: &[Sum]) -> String {
-    let line = |sum: &Sum| format!("{:>10} {:<16} sha256 {}\n", sum.count, sum.kind, sum.digest.short());
+    let line = |sum: &Sum| format!("{:>10} {:<16} sha256 {}\n", sum.count, kind(sum), sum.digest.short());
     sums.iter().map(line).collect()
+}
+
+/// The kind of the records in the number that goes with how many there are.
+fn kind(sum: &Sum) -> &str {
+    words::form(sum.count, sum.kind.trim_end_matches('s'), sum.kind)
 }
 
 fn spinner(global: &Global) -> ProgressBar {

@@ -189,9 +189,9 @@ fn cost(chosen: &[(ClientId, Imei, Attempt)], catalog: &Catalog, rate: u32) -> S
     let minutes = (chosen.len() as u64 - 1) * 60 / u64::from(rate);
     let devices = count(chosen.len(), "device");
     format!(
-        "{devices} to be told, at most {rate} in an hour: it takes {minutes} minutes; each one uses an \
-         attempt up, downloads \
-         its release ({kilobytes} kB in all) and reboots\n"
+        "{devices} to be told, at most {rate} in an hour: it takes {}; each one uses an attempt up, \
+         downloads its release ({kilobytes} kB in all) and reboots\n",
+        count(minutes, "minute")
     )
 }
 

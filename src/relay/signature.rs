@@ -6,6 +6,8 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::report::words::count;
+
 /// Secrets that sign; more than one while they are exchanged.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets(Vec<Vec<u8>>);
@@ -17,13 +19,16 @@ pub(crate) enum SecretError {
     None,
     #[error("line {0} is not `whsec_` and base64 behind it")]
     Shape(usize),
-    #[error("the secret in line {0} has {1} bytes: it must have 24 to 64, as of `openssl rand -base64 32`")]
+    #[error(
+        "the secret in line {0} has {bytes}: it must have 24 to 64, as of `openssl rand -base64 32`",
+        bytes = count(*.1, "byte")
+    )]
     Length(usize, usize),
 }
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} secrets", self.0.len())
+        write!(f, "{}", count(self.0.len(), "secret"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Refusals in words, for every command that tells why a device is not offered its target.
 
+use crate::report::words::form;
 use otapress_responder::record::{Refusal, RolloutRecord};
 
 /// The meaning of a refusal, and the remedy if the operator has one. `rollout` is the refusing rollout.
@@ -23,15 +24,12 @@ pub(crate) fn explain(refusal: Refusal, rollout: &RolloutRecord) -> String {
         }
         Refusal::Withdrawn => "the release is withdrawn".into(),
         Refusal::Proving => format!(
-            "{} sent the release and not heard of since, which is as many as may be; `otapress status` names \
-             them",
-            count(rollout.places)
+            "{} {} sent the release and not heard of since, which is as many as may be; `otapress status` \
+             names them",
+            rollout.places,
+            form(rollout.places, "device was", "devices were")
         ),
         Refusal::NotPublished => "the JAR of its target is not in out/, or not all of it".into(),
         Refusal::RateLimited => "the channel has made as many offers in the last hour as it may".into(),
     }
-}
-
-fn count(devices: u32) -> String {
-    if devices == 1 { "1 device was".into() } else { format!("{devices} devices were") }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::json::value;
 use super::status::time::{moment, span};
-use super::words::{NAMED, count, few};
+use super::words::{NAMED, count, few, form};
 use otapress_core::id::Imei;
 use otapress_core::wire::percent;
 use otapress_publish::fleet::DataPlan;
@@ -64,11 +64,17 @@ impl View<'_> {
 
     fn rollout_to_text(&self, rollout: &RolloutOutlook, text: &mut String) {
         let RolloutOutlook { id, devices, run, told, unproven, halted, waves } = rollout;
-        let _ = writeln!(text, "{id}: {run} of {} run it, {told} were told", count(*devices, "device"));
+        let _ = writeln!(
+            text,
+            "{id}: {run} of {} {} it, {told} {} told",
+            count(*devices, "device"),
+            form(*run, "runs", "run"),
+            form(*told, "was", "were")
+        );
         // A rollout of one wave is one that has none.
         for (n, wave) in waves.iter().enumerate().filter(|_| waves.len() > 1) {
             let name = format!("wave {} (to {})", n + 1, percent(wave.wave.wave));
-            let run = format!("{} of {} run it", wave.run, wave.devices);
+            let run = format!("{} of {} {} it", wave.run, wave.devices, form(wave.run, "runs", "run"));
             let _ = writeln!(text, "  {name:<20}{}, {run}", opening(wave));
         }
         if let Some(halt) = halted {

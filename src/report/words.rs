@@ -1,11 +1,7 @@
 //! Numbers and texts as people are shown them.
 
+pub(crate) use otapress_core::words::{count, form};
 use otapress_publish::diag::did_you_mean;
-
-/// `1 device`, `2 devices`.
-pub(crate) fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
 
 /// How many names fit into a line of text.
 pub(crate) const NAMED: usize = 10;
@@ -46,6 +42,11 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{amount:.1} {unit}")
 }
 
+/// `999`, `1,000`, `100,000`: as the script of a page writes numbers.
+pub(crate) fn grouped(n: u64) -> String {
+    if n < 1000 { n.to_string() } else { format!("{},{:03}", grouped(n / 1000), n % 1000) }
+}
+
 /// A text in one line: control characters of the input stay out of the terminal.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
@@ -73,6 +74,12 @@ mod tests {
                 "18446744.1 TB"
             ]
         );
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        let texts = [0, 999, 1000, 39_818, 1_000_007].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "39,818", "1,000,007"]);
     }
 
     #[test]

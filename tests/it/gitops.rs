@@ -50,7 +50,7 @@ fn a_merge_request_is_checked_and_planned_and_the_server_pulls_it() {
     git(&fleet, &["commit", "--quiet", "-am", "dev5 has its antenna"]);
     git(&fleet, &["worktree", "add", "--quiet", "tmp/before", "main"]);
     let plan = otapress(&fleet, &["plan", "--markdown", "--against", "tmp/before/out"], 0);
-    let said = "### otapress plan\n\n**1 now**\n\n1 of 9 devices change: 1 sent to a higher version\n";
+    let said = "### otapress plan\n\n**1 now**\n\n1 of 9 devices changes: 1 sent to a higher version\n";
     assert!(plan.starts_with(said), "{plan}");
 
     git(&site.path("tmp/before"), &["merge", "--quiet", "--ff-only", "change"]);

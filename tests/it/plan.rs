@@ -359,7 +359,7 @@ fn only_published_directories_are_compared() {
     ran.expect(
         3,
         "\
-1 of 2 devices change: 1 removed
+1 of 2 devices changes: 1 removed
 
 Devices
   - 0.10.65 → removed: 1 device (352099001761499)
@@ -392,7 +392,7 @@ fn an_unreadable_answer_is_told() {
         0,
         "\
 1 now
-1 of 2 devices change: 1 told a version for the first time
+1 of 2 devices changes: 1 told a version for the first time
 
 Devices
   ~ unreadable → 0.10.65: 1 device (dev2)

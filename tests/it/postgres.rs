@@ -127,13 +127,13 @@ fn the_records_are_copied_into_a_database_and_back() {
     assert_eq!(first, format!("copied `{state}` to `{url}`; both are the same:"));
     let counts: Vec<_> = sums.lines().map(|line| line.split("sha256").next().unwrap().trim()).collect();
     let kinds = [
-        "1 devices",
-        "1 rollouts",
-        "1 releases",
-        "1 channels",
+        "1 device",
+        "1 rollout",
+        "1 release",
+        "1 channel",
         "0 rates",
         "3 events",
-        "1 unknown devices",
+        "1 unknown device",
         "0 cursors",
     ];
     assert_eq!(counts, kinds);

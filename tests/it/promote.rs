@@ -160,7 +160,7 @@ fn the_gate_judges_the_devices_of_other_channels() {
     check("352099001761481", "0.10.66", 600);
     let ran = promote(&project, &gated);
     assert!(
-        ran.status == 0 && ran.stdout.starts_with("canary/0.10.66: passes: 1 of 2 run it, 0 failed\n"),
+        ran.status == 0 && ran.stdout.starts_with("canary/0.10.66: passes: 1 of 2 runs it, 0 failed\n"),
         "{ran:?}"
     );
     let after = before.replace("canary: 0.10.65 #", "canary: 0.10.66 #");
@@ -206,7 +206,7 @@ fn a_halted_release_is_taken_back_and_withdrawn_everywhere() {
     assert!(head.starts_with(canary), "{head}");
     assert!(head.contains("slow: { release: 0.10.64, otherwise: 0.10.64, rollout: ["), "{head}");
     assert!(
-        withdrawn.starts_with("  0.10.66: 1 of 1 devices that finished failed"),
+        withdrawn.starts_with("  0.10.66: 1 of 1 device that finished failed"),
         "the reason of the halt: {withdrawn}"
     );
     project.run("build -q --check").expect(0, "", "");

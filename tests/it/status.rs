@@ -176,14 +176,14 @@ fn a_gate_says_which_condition_is_missed() {
         min_finished: min_finished.parse().unwrap(),
     };
     for (channel, gate, said) in [
-        ("next", gate(Some("25"), None, "1"), "passes: 1 of 10 run it, 3 failed"),
+        ("next", gate(Some("25"), None, "1"), "passes: 1 of 10 runs it, 3 failed"),
         (
             "next",
             gate(Some("90%"), Some("2"), "40%"),
             "misses the gate: too few succeed: 1 of 4 that finished (25%); 90% must; too many failed: 3; 2 \
              may",
         ),
-        ("next", gate(None, Some("75%"), "1"), "passes: 1 of 10 run it, 3 failed"),
+        ("next", gate(None, Some("75%"), "1"), "passes: 1 of 10 runs it, 3 failed"),
         (
             "next",
             gate(None, Some("59.9%"), "6"),
@@ -274,7 +274,7 @@ fn parsed(story: &Story, arguments: &[&str]) -> Value {
 fn a_gate_ends_with_its_own_code() {
     let story = two();
     let gate = |arguments: &[&str], code| ran(&story, &[&["--gate"], arguments].concat(), code);
-    assert_eq!(gate(&["--min-success", "50%"], 0), "next/0.10.66: passes: 1 of 2 run it, 1 failed\n");
+    assert_eq!(gate(&["--min-success", "50%"], 0), "next/0.10.66: passes: 1 of 2 runs it, 1 failed\n");
     let missed = "next/0.10.66: misses the gate: too many failed: 1; 0 may\n";
     assert_eq!(gate(&["--max-failures", "0"], 4), missed);
     assert_eq!(gate(&["--max-failures", "0", "--release", "0.10.66", "--channel", "next"], 4), missed);
@@ -285,7 +285,7 @@ fn a_gate_ends_with_its_own_code() {
             "rollout": "next/0.10.66",
             "passes": false,
             "misses": ["too many failed: 1; 0 may"],
-            "stands": "1 of 2 run it, 1 failed",
+            "stands": "1 of 2 runs it, 1 failed",
             "waves": [],
         }])
     );

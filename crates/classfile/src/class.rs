@@ -17,6 +17,7 @@ use crate::code;
 use crate::descriptor;
 use crate::finding::{Code, shown};
 use crate::notes::Notes;
+use otapress_core::words::form;
 
 /// A name or another text of the constant pool.
 pub(crate) type Text<'a> = Cow<'a, str>;
@@ -175,7 +176,7 @@ impl<'a> Reader<'_, 'a, '_> {
         if self.class.buffer_size() < bytes.len() {
             let more = bytes.len() - self.class.buffer_size();
             self.notes.add(Code::TrailingBytes, Some(DAMAGED), || {
-                format!("{more} bytes follow the end of the class")
+                format!("{more} {} the end of the class", form(more, "byte follows", "bytes follow"))
             });
         }
         let mut mentions = self.constants();

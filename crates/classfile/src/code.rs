@@ -8,6 +8,7 @@ use crate::finding::Code;
 use crate::notes::Notes;
 use crate::opcode;
 use crate::stack_map;
+use otapress_core::words::form;
 
 /// The first use of a constant.
 pub(crate) struct Use {
@@ -133,7 +134,10 @@ fn judge(content: &[u8], context: &Context<'_, '_>, notes: &mut Notes<'_>, uses:
     if !bytes.0.is_empty() {
         let more = bytes.0.len();
         notes.add(Code::Malformed, Some(DAMAGED), || {
-            format!("{more} bytes follow the end of the code of method `{method}`")
+            format!(
+                "{more} {} the end of the code of method `{method}`",
+                form(more, "byte follows", "bytes follow")
+            )
         });
     }
     if is_decoded {

@@ -7,6 +7,7 @@ use noak::reader::cpool::{ConstantPool, Index, Item};
 
 use crate::bytes::Bytes;
 use crate::code::Layout;
+use otapress_core::words;
 
 /// Judges the content of the attribute.
 ///
@@ -37,13 +38,14 @@ pub(crate) fn check(content: &[u8], layout: &Layout, pool: &ConstantPool<'_>) ->
                 .map_err(|wrong| format!("has an entry for offset {at} with {wrong}"))?;
             if slots > u64::from(max) {
                 return Err(format!(
-                    "has an entry for offset {at} with {slots} slots of {what}; there are {max}"
+                    "has an entry for offset {at} with {} of {what}; there are {max}",
+                    words::count(slots, "slot")
                 ));
             }
         }
     }
     if !bytes.0.is_empty() {
-        return Err(format!("has {} bytes behind its last entry", bytes.0.len()));
+        return Err(format!("has {} behind its last entry", words::count(bytes.0.len(), "byte")));
     }
     match layout.joins.iter().zip(&entries).position(|(&join, &entry)| join && !entry) {
         Some(at) => Err(format!("has no entry for offset {at}, which code branches to or does not run into")),

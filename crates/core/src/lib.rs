@@ -13,3 +13,4 @@ pub mod out_path;
 pub mod stamp;
 pub mod version;
 pub mod wire;
+pub mod words;

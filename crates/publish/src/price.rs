@@ -4,6 +4,7 @@ use crate::fleet::{Channel, DataPlan, Device, Fleet};
 use crate::plan::{Change, Plan, Pushed, Rule as PlanRule, Upgrades};
 use crate::resolve::{Assignment, Rule};
 use crate::traffic::{JAD, Usage, checks, download, megabytes};
+use otapress_core::words::{count, form};
 
 /// Seconds between the locations of a driving vehicle that the firmware has by itself.
 const MAX_INTERVAL: u32 = 60;
@@ -46,10 +47,11 @@ impl Price {
         let release = self.release.map(|bytes| {
             let worst = bytes * f64::from(self.attempts);
             format!(
-                "≈ {} for its target, {} if {} attempts fail",
+                "≈ {} for its target, {} if {} {}",
                 amount(bytes, plan),
                 amount(worst, plan),
-                self.attempts
+                count(self.attempts, "attempt"),
+                form(self.attempts, "fails", "fail")
             )
         });
         [Some(month), release].into_iter().flatten().collect()

@@ -15,6 +15,7 @@ use super::weakened::{Rule, holds};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::{Answer, Target};
+use otapress_core::words::count;
 
 /// How far a device's clock may be ahead of ours. One that is further ahead says nothing about when it
 /// started.
@@ -372,8 +373,8 @@ fn name_device(records: &mut Records, imei: Imei, client: &ClientId, now: i64) -
 /// a version reported since then is gone.
 fn started(records: &mut Records, start: &Start, published: bool, now: i64) -> Exchanged {
     if start.at > now.saturating_add(AHEAD_SECONDS) {
-        let ahead = start.at - now;
-        return Exchanged::nothing(Some(format!("ignored: the device's clock is {ahead} seconds ahead")));
+        let ahead = count(start.at - now, "second");
+        return Exchanged::nothing(Some(format!("ignored: the device's clock is {ahead} ahead")));
     }
     let (imei, at) = (start.imei, start.at.min(now));
     match records.device(imei) {

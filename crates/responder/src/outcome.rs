@@ -22,6 +22,7 @@ use super::waves;
 use super::weakened::{Rule, holds};
 use otapress_core::version::Version;
 use otapress_core::wire::Brake;
+use otapress_core::words::{count, form};
 
 /// For how long the same result is the same post when it belongs to no attempt that is under way.
 const REPOST_SECONDS: i64 = 600;
@@ -221,10 +222,8 @@ pub fn pull_brakes(ledger: &mut Ledger<'_>, now: i64) {
     let limit = [own, *artifact_faults].into_iter().filter(|&limit| limit > 0).min();
     let has_enough = limit.is_some_and(|limit| release.faults >= limit) && holds(Rule::BrakeOfFaults);
     if release.halted.is_none() && has_enough {
-        let reason = match release.faults {
-            1 => "1 device reports a fault of the artifact".into(),
-            n => format!("{n} devices report a fault of the artifact"),
-        };
+        let report = form(release.faults, "device reports", "devices report");
+        let reason = format!("{} {report} a fault of the artifact", release.faults);
         release.halted = Some(Halt { at: now, reason });
     }
     if rollout.halted.is_some() {
@@ -249,7 +248,7 @@ fn exceeded(brake: Brake, rollout: &RolloutRecord) -> Option<String> {
     let finished = failed + u64::from(rollout.succeeded) + u64::from(rollout.installed);
     let too_many = failed * 10_000 > u64::from(brake.failures_bp) * finished;
     (finished >= u64::from(brake.after) && too_many && holds(Rule::BrakeOfFailures))
-        .then(|| format!("{failed} of {finished} devices that finished failed"))
+        .then(|| format!("{failed} of {} that finished failed", count(finished, "device")))
 }
 
 /// The rollout to which a result that comes now is put down: that of the latest offer, while its last
@@ -364,7 +363,7 @@ pub fn retry(
         imei: Some(imei),
         rollout: Some(offer.rollout.clone()),
         code: None,
-        detail: format!("after {} attempts", offer.attempts),
+        detail: format!("after {}", count(offer.attempts, "attempt")),
     });
     offer.attempts = 0;
     free(offer, rollout);
@@ -377,6 +376,7 @@ pub fn resume(rollout: &mut RolloutRecord, now: i64, events: &mut Vec<Event>) ->
     let detail = match (&rollout.halted, rollout.places) {
         (Some(halt), _) => format!("was halted: {}", halt.reason),
         (None, 0) => return false,
+        (None, 1) => "1 device was not heard of since it was sent it".to_owned(),
         (None, places) => format!("{places} devices were not heard of since they were sent it"),
     };
     forget(rollout);

@@ -19,6 +19,7 @@ use super::record::{Event, EventKind, OfferRecord, RolloutRecord, Verdict};
 use super::records::Ledger;
 use super::weakened::{Rule, holds};
 use otapress_core::wire::{After, Wave, percent};
+use otapress_core::words::{count, form};
 
 /// How far ahead of ours the clock of the host may be that opened a wave.
 const SKEW_SECONDS: i64 = 300;
@@ -210,8 +211,11 @@ fn detail(n: usize, wave: &Wave, shown: Shown) -> String {
     let percent = percent(wave.wave);
     let verdicts = shown.verdicts();
     format!(
-        "wave {} (to {percent}): of {devices} devices before it {verdicts} have a verdict, {good} run it",
-        n + 1
+        "wave {} (to {percent}): of {} before it {verdicts} {} a verdict, {good} {} it",
+        n + 1,
+        count(devices, "device"),
+        form(verdicts, "has", "have"),
+        form(good, "runs", "run")
     )
 }
 

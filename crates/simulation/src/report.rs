@@ -1,5 +1,6 @@
 //! The result of a simulation.
 
+use otapress_core::words::count;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -246,7 +247,10 @@ impl Report {
         row("lost answers", self.lost.to_string());
         row("no answer", counts(&self.no_answers, Clone::clone));
         if self.given_up > 0 {
-            row("posting every second", format!("{} times; a real device does not stop", self.given_up));
+            row(
+                "posting every second",
+                format!("{}; a real device does not stop", count(self.given_up, "time")),
+            );
         }
         let downloads = |(times, devices): (&u32, &usize)| format!("{times}× on {devices}");
         row("JAR downloads", self.jar_downloads.iter().map(downloads).collect::<Vec<_>>().join(", "));
@@ -259,9 +263,10 @@ impl Report {
             let _ = writeln!(text, "{}", format!("{n:>5} {requests:>8} {bar}").trim_end());
         }
         if let Some(second) = self.interrupted {
-            let _ = writeln!(text, "ended after {second} simulated seconds");
+            let _ = writeln!(text, "ended after {}", count(second, "simulated second"));
             if self.without_reply > 0 {
-                let _ = writeln!(text, "the last {} requests got no reply at all", self.without_reply);
+                let _ =
+                    writeln!(text, "the last {} got no reply at all", count(self.without_reply, "request"));
             }
         }
         text

@@ -3,7 +3,7 @@
 use super::{Mark, Row, Words};
 use crate::report::status::time::{moment, span};
 use crate::report::suite_diff;
-use crate::report::words::{bytes, count};
+use crate::report::words::{bytes, count, form};
 use otapress_core::wire::{self, Limit, Places};
 use otapress_publish::jar::SuiteDiff;
 use otapress_publish::plan::{
@@ -116,8 +116,8 @@ pub(super) fn obstacle(obstacle: &Obstacle) -> Row<'_> {
         Hindrance::Halted(reason) => row(Mark::Danger, format!(" is halted, since {reason}"))
             .note(format!("they are offered nothing before `otapress resume {id}`")),
         Hindrance::Proving(places) => row(Mark::Changed, " is proving".into()).note(format!(
-            "they wait for {} sent it and not heard of since",
-            if *places == 1 { "1 device that was".into() } else { format!("{places} devices that were") }
+            "they wait for {places} {} sent it and not heard of since",
+            form(*places, "device that was", "devices that were")
         )),
         Hindrance::Exhausted => row(Mark::Changed, " is exhausted".into())
             .note("they have used their attempts; `otapress retry` gives them new ones"),
@@ -166,7 +166,7 @@ fn limit_text(limit: Limit) -> Words {
     match limit {
         Limit::Unlimited => Words::said("unlimited"),
         Limit::Places(Places { least, share_bp }) => {
-            Words::value(format!("{least} devices or {} %", f64::from(share_bp) / 100.0))
+            Words::value(format!("{} or {} %", count(least, "device"), f64::from(share_bp) / 100.0))
         }
     }
 }
@@ -308,8 +308,7 @@ pub(super) fn suite(diff: &SuiteDiff) -> Row<'_> {
 fn were(devices: usize) -> String {
     match devices {
         0 => "no device was".into(),
-        1 => "1 device was".into(),
-        n => format!("{n} devices were"),
+        n => format!("{n} {}", form(n, "device was", "devices were")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Mark, Row, Section, Words};
 use crate::report::status::time::moment;
-use crate::report::words::{bytes, count};
+use crate::report::words::{bytes, count, form};
 use otapress_publish::plan::{Kind, Opening, Plan};
 use otapress_publish::price::Costs;
 use otapress_publish::publish::is_mass_removal;
@@ -38,7 +38,7 @@ pub(super) fn headline(plan: &Plan) -> String {
         (Kind::Downgrade, "sent back to a lower version"),
         (Kind::Upgrade, "sent to a higher version"),
         (Kind::Gains, "told a version for the first time"),
-        (Kind::Loses, "left with what they run"),
+        (Kind::Loses, form(plan.count(Kind::Loses), "left with what it runs", "left with what they run")),
         (Kind::Held, "held"),
         (Kind::Released, "released"),
         (Kind::Added, "added"),
@@ -55,16 +55,18 @@ pub(super) fn headline(plan: &Plan) -> String {
     if others > 0 {
         parts.push(format!("{others} with other rules or settings"));
     }
-    let all: usize = plan.transitions.iter().map(|transition| transition.devices.count()).sum();
-    let all = count(all, "device");
+    let devices: usize = plan.transitions.iter().map(|transition| transition.devices.count()).sum();
+    let all = count(devices, "device");
     let mut line = match (&plan.before.site, plan.changed) {
         (None, _) => format!("first publication, for {all}"),
-        (_, 0) => format!("{all} are told the same as before"),
-        (_, changed) => format!("{changed} of {all} change: {}", parts.join(", ")),
+        (_, 0) => format!("{all} {} told the same as before", form(devices, "is", "are")),
+        (_, changed) => {
+            format!("{changed} of {all} {}: {}", form(changed, "changes", "change"), parts.join(", "))
+        }
     };
     let moved: usize = plan.moves.iter().map(|moved| moved.devices.count()).sum();
     if moved > 0 {
-        line += &format!("; {moved} find their JAD elsewhere");
+        line += &format!("; {moved} {} JAD elsewhere", form(moved, "finds its", "find their"));
     }
     line
 }
@@ -105,8 +107,9 @@ fn devices(plan: &Plan) -> Vec<Row<'_>> {
     let removed = plan.count(Kind::Removed);
     if is_mass_removal(removed, plan.before.devices) {
         let text = format!(
-            "{removed} of {} are removed, which is more than 10 %: `build` refuses that without ",
-            count(plan.before.devices, "device")
+            "{removed} of {} {} removed, which is more than 10 %: `build` refuses that without ",
+            count(plan.before.devices, "device"),
+            form(removed, "is", "are")
         );
         rows.push(Row::new(Mark::Danger, Words::said(text).and_value("--allow-mass-removal")));
     }

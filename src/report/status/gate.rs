@@ -16,7 +16,7 @@ use otapress_publish::fleet::Fleet;
 
 use super::Status;
 use super::summary::{RolloutSummary, Summary};
-use crate::report::words::{NAMED, few};
+use crate::report::words::{NAMED, few, form};
 
 /// A share of devices, in basis points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,8 @@ impl Gate {
             }
             _ => {}
         }
-        let stands = format!("{current} of {reached} run it, {failed} failed");
+        let run = form(current, "runs", "run");
+        let stands = format!("{current} of {reached} {run} it, {failed} failed");
         let waves = counts.waves.iter().enumerate().map(|(n, wave)| {
             let waits =
                 wave.wait.map(|wait| (wait.text(status.now), wait.missing(fleet, status, counts.place, n)));

@@ -1,12 +1,13 @@
 //! Judges one device's state: pure.
 
+use crate::report::words::form;
 use otapress_responder::code;
 use otapress_responder::decide;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, OfferRecord, Refusal, RolloutRecord, Verdict};
 
 macro_rules! states {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $title:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $title:literal, $titles:literal;)*) => {
         /// A device's state with regard to its target. Each device is in exactly one state.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum State { $($(#[$doc])* $name,)* }
@@ -24,43 +25,49 @@ macro_rules! states {
             pub fn title(self) -> &'static str {
                 match self { $(State::$name => $title),* }
             }
+
+            /// How many devices are in it, for people: `1 runs its target`, `2 run their target`.
+            pub fn counted(self, n: usize) -> String {
+                let title = match self { $(State::$name => form(n, $title, $titles)),* };
+                format!("{n} {title}")
+            }
         }
     };
 }
 
 states! {
     /// It reports its target.
-    Current = "current", "runs its target";
+    Current = "current", "runs its target", "run their target";
     /// A result says that the target is installed; no check has proven it yet.
-    Installed = "installed", "installed, not yet proven";
+    Installed = "installed", "installed, not yet proven", "installed, not yet proven";
     /// It was told to upgrade, and its time is not over.
-    Offered = "offered", "upgrade under way";
+    Offered = "offered", "upgrade under way", "upgrades under way";
     /// It is offered its target at its next check.
-    Due = "due", "offered at its next check";
+    Due = "due", "offered at its next check", "offered at their next check";
     /// Its wave is not open yet.
-    WaitingForWave = "waiting-for-wave", "waits for its wave";
+    WaitingForWave = "waiting-for-wave", "waits for its wave", "wait for their wave";
     /// The channel's window is closed.
-    OutsideWindow = "outside-window", "waits for the window";
+    OutsideWindow = "outside-window", "waits for the window", "wait for the window";
     /// The channel made its offers of this hour.
-    RateLimited = "rate-limited", "waits for the rate";
+    RateLimited = "rate-limited", "waits for the rate", "wait for the rate";
     /// As many devices as may be were sent the release and have not proven it.
-    Proving = "proving", "waits until others have proven it";
+    Proving = "proving", "waits until others have proven it", "wait until others have proven it";
     /// The rollout's brake is pulled.
-    Halted = "halted", "rollout halted";
+    Halted = "halted", "in a halted rollout", "in a halted rollout";
     /// Its last attempt failed; it has more.
-    Failed = "failed", "failed, will retry";
+    Failed = "failed", "failed, will retry", "failed, will retry";
     /// Its attempts are used up.
-    Exhausted = "exhausted", "failed for good";
+    Exhausted = "exhausted", "failed for good", "failed for good";
     /// It runs something higher, and is not to be downgraded.
-    DowngradeDenied = "downgrade-denied", "runs a higher version";
+    DowngradeDenied = "downgrade-denied", "runs a higher version", "run a higher version";
     /// It has never asked.
-    NeverHeard = "never-heard", "never heard of";
+    NeverHeard = "never-heard", "never heard of", "never heard of";
     /// It was heard of, but has never reported a version.
-    NoVersion = "no-version", "reports no version";
+    NoVersion = "no-version", "reports no version", "report no version";
     /// There is nothing that it should run.
-    NoTarget = "no-target", "has no target";
+    NoTarget = "no-target", "has no target", "have no target";
     /// `hold: true`.
-    Held = "held", "held";
+    Held = "held", "held", "held";
 }
 
 impl State {

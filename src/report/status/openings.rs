@@ -2,6 +2,7 @@
 
 use super::time::{moment, span};
 use super::{DeviceStatus, Rollout, Status};
+use crate::report::words::form;
 use otapress_core::wire::{After, Wave};
 use otapress_publish::fleet::Fleet;
 use otapress_publish::resolve::Rule;
@@ -87,13 +88,16 @@ impl Wait {
                     bad => format!("{verdicts} so far, {bad} failed"),
                 };
                 let needed = shown.needed(after);
-                let have = if needed == 1 { "has" } else { "have" };
+                let have = form(needed, "has", "have");
                 format!("opens when {needed} of {} {have} a verdict: {so_far}", shown.devices)
             }
             (Some(Proof::Success(shown, after)), _) => {
                 let percent = f64::from(after.success_bp) / 100.0;
                 let (good, verdicts) = (shown.good, shown.verdicts());
-                format!("opens when {percent}% of those with a verdict run it: {good} of {verdicts} do")
+                format!(
+                    "opens when {percent}% of those with a verdict run it: {good} of {verdicts} {}",
+                    form(good, "does", "do")
+                )
             }
         };
         match self.at {

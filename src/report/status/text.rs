@@ -6,7 +6,7 @@ use super::gate::{self, share};
 use super::summary::{RolloutSummary, Summary, WaveSummary};
 use super::time::{moment, span};
 use super::{DeviceStatus, Former, State, Status, Stranger, Stray, replaced, words};
-use crate::report::words::{NAMED, count, few, one_line};
+use crate::report::words::{NAMED, count, few, form, one_line};
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
@@ -26,9 +26,9 @@ pub fn summary(fleet: &Fleet, status: &Status, summary: &Summary) -> String {
     }
     let without: Vec<_> = [State::NoTarget, State::Held]
         .into_iter()
-        .map(|state| (summary.in_state(state), state.title()))
+        .map(|state| (summary.in_state(state), state))
         .filter(|(n, _)| *n > 0)
-        .map(|(n, title)| format!("{n} {title}"))
+        .map(|(n, state)| state.counted(n))
         .collect();
     text.push('\n');
     if !without.is_empty() {
@@ -111,7 +111,7 @@ fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> String {
     for state in State::ALL.iter().filter(|state| **state != State::Current) {
         let n = counts.in_state(*state);
         if n > 0 {
-            row(&mut text, state.as_str(), &format!("{n} {}", state.title()));
+            row(&mut text, state.as_str(), &state.counted(n));
         }
     }
     for (failure, n) in &counts.failures {
@@ -143,7 +143,7 @@ fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> String {
         row(&mut text, "window", &state);
     }
     if let (Some(recent), Some(rate)) = (rollout.recent, rollout.rules.rate) {
-        row(&mut text, "rate", &format!("{recent} of {rate} offers in the last hour"));
+        row(&mut text, "rate", &format!("{recent} of {} in the last hour", count(rate, "offer")));
     }
     text
 }
@@ -161,10 +161,8 @@ fn unproven(fleet: &Fleet, status: &Status, record: &RolloutRecord) -> String {
 }
 
 fn sent(n: u32) -> String {
-    match n {
-        1 => "1 device was sent it and has not been heard of since: ".into(),
-        n => format!("{n} devices were sent it and have not been heard of since: "),
-    }
+    let (were, have) = (form(n, "device was", "devices were"), form(n, "has", "have"));
+    format!("{n} {were} sent it and {have} not been heard of since: ")
 }
 
 /// Whether the success of others opens it.
@@ -279,7 +277,7 @@ pub(crate) fn facts(fleet: &Fleet, status: &Status, device: &DeviceStatus) -> Ve
             offer.rollout,
             offer.from,
             offer.target,
-            if offer.attempts == 1 { "1 attempt".into() } else { format!("{} attempts", offer.attempts) },
+            count(offer.attempts, "attempt"),
             ago(offer.at)
         );
         facts.push(("offer", offered));

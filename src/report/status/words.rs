@@ -4,6 +4,7 @@ use super::openings::Wait;
 use super::time::{moment, span};
 use super::{DeviceStatus, Failure, Rollout, State, Status};
 use crate::report::refusal::explain;
+use crate::report::words::{count, form};
 use otapress_publish::fleet::{Device, Fleet};
 use otapress_publish::resolve::Rule;
 use otapress_responder::offer::{is_open, opens_at};
@@ -130,7 +131,7 @@ fn wait(fleet: &Fleet, status: &Status, device: &DeviceStatus, rollout: Option<&
     }
     match (rollout.recent, rollout.rules.rate) {
         (Some(recent), Some(rate)) if recent >= rate => {
-            format!("the channel has made {recent} of its {rate} offers in the last hour")
+            format!("the channel has made {recent} of its {} in the last hour", count(rate, "offer"))
         }
         _ => String::new(),
     }
@@ -187,7 +188,9 @@ fn failed(
         format!("see to the device, then `otapress retry {name}`")
     };
     if device.state == State::Exhausted {
-        return (format!("{used} of {most} attempts are used; the last one failed{how}"), Some(remedy));
+        let attempts = count(most, "attempt");
+        let used = format!("{used} of {attempts} {} used", form(used, "is", "are"));
+        return (format!("{used}; the last one failed{how}"), Some(remedy));
     }
     let next = if let Some(halt) = &rollout.record.halted {
         return (

@@ -9,6 +9,7 @@ use super::{Channel, Device, EffectiveSettings, Fleet, Group};
 use crate::catalog::Catalog;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::traffic::{self, Usage, megabytes, per_month};
+use otapress_core::words::{count, form};
 
 /// Checks more often than every 15 minutes cost more than they bring.
 const SHORT_INTERVAL: u32 = 900;
@@ -119,8 +120,9 @@ fn flash(reader: &mut Reader, settings: &EffectiveSettings, origins: &Origins, i
     let writes = 365.0 * 86_400.0 / f64::from(interval) * keys as f64;
     if writes > FLASH_WRITES {
         let message = format!(
-            "`enforce: always` of {keys} settings at a `versionInterval` of {interval} writes the flash \
-             {writes:.0} times a year"
+            "`enforce: always` of {} at a `versionInterval` of {interval} writes the flash \
+             {writes:.0} times a year",
+            count(keys, "setting")
         );
         let hint = "flash wears out: enforce fewer settings, or let devices ask less often";
         warn(reader, Code::FlashWear, first.span, message, hint);
@@ -168,9 +170,10 @@ pub(super) fn attempts(fleet: &Fleet, catalog: &Catalog) -> Vec<Diagnostic> {
         let bytes = traffic::download(jar, 0) as f64 * f64::from(channel.attempts);
         (bytes > much).then(|| {
             let message = format!(
-                "{} attempts of release `{}` cost up to {} on a device where it fails",
-                channel.attempts,
+                "{} of release `{}` {} up to {} on a device where it fails",
+                count(channel.attempts, "attempt"),
                 channel.release.value,
+                form(channel.attempts, "costs", "cost"),
                 megabytes(bytes)
             );
             Diagnostic::new(Code::CostlyAttempts, channel.release.span, message)

@@ -13,6 +13,7 @@ use super::raw::Text;
 use super::raw_device::RawDevice;
 use super::reader::Reader;
 use crate::diag::{Code, Diagnostic, SourceId, Sources, Span, nearest};
+use otapress_core::words::count;
 
 /// Reads inventories; columns whose names `ignored` holds are the fleet's own.
 #[derive(Debug)]
@@ -242,10 +243,6 @@ fn cell_places(text: &str, separator: u8) -> Vec<(usize, usize)> {
     places
 }
 
-fn fields(n: usize) -> String {
-    if n == 1 { "1 field".into() } else { format!("{n} fields") }
-}
-
 fn device(reader: &mut Reader, columns: &[Column], mut cells: Vec<Text>) -> Option<RawDevice> {
     // Spreadsheets write the empty cells of their widest row.
     while cells.len() > columns.len() && cells.last().is_some_and(|cell| cell.text.is_empty()) {
@@ -257,7 +254,11 @@ fn device(reader: &mut Reader, columns: &[Column], mut cells: Vec<Text>) -> Opti
             Diagnostic::new(
                 Code::BadCsv,
                 span,
-                format!("the line has {}, but the header {}", fields(cells.len()), fields(columns.len())),
+                format!(
+                    "the line has {}, but the header {}",
+                    count(cells.len(), "field"),
+                    count(columns.len(), "field")
+                ),
             )
             .hint(
                 "every line must have as many fields as the header; put a field with a comma between two \

@@ -7,6 +7,7 @@ use super::{Channel, ChannelIndex, Fleet, Wave};
 use crate::diag::{Code, Diagnostic};
 use crate::resolve::{self, Rule};
 use otapress_core::wire::{Brake, Site, Window};
+use otapress_core::words::{count, form};
 
 const WEEK: u64 = 7 * 86_400;
 
@@ -58,14 +59,15 @@ fn stiff_brake(channel: &Channel, devices: usize) -> Option<Diagnostic> {
     let wrong = if devices == 0 {
         return None;
     } else if failures_bp < 10_000 && after > Channel::BRAKE.after && is_beyond(after) {
-        format!("the brake looks at failures when {after} devices are finished")
+        let devices = form(after, "device is", "devices are");
+        format!("the brake looks at failures when {after} {devices} finished")
     } else if artifact_faults > Channel::BRAKE.artifact_faults && is_beyond(artifact_faults) {
-        format!("the brake waits for {artifact_faults} devices with an artifact's fault")
+        format!("the brake waits for {} with an artifact's fault", count(artifact_faults, "device"))
     } else {
         return None;
     };
-    let of = if devices == 1 { "is 1 device".to_owned() } else { format!("are {devices} devices") };
-    let message = format!("{wrong}, and in the rollout of channel `{}` there {of}", channel.name);
+    let (are, devices) = (form(devices, "is", "are"), count(devices, "device"));
+    let message = format!("{wrong}, and in the rollout of channel `{}` there {are} {devices}", channel.name);
     let hint = "lower `after` and `artifactFaults` of `brake`, or leave them out";
     Some(Diagnostic::new(Code::NoBrake, channel.release.span, message).hint(hint))
 }
@@ -110,9 +112,9 @@ fn missed_window(channel: &Channel, intervals: Vec<(u32, usize)>) -> Option<Diag
     }
     let percent = (missing * 100).div_ceil(all);
     let message = format!(
-        "about {percent}% of the devices never ask inside this window of {} minutes: their versionInterval \
-         is up to {longest} s",
-        window.value.minutes
+        "about {percent}% of the devices never ask inside this window of {}: their versionInterval is up \
+         to {longest} s",
+        count(window.value.minutes, "minute")
     );
     let minutes = longest.div_ceil(60);
     let hint = if minutes <= 1440 {

@@ -4,6 +4,7 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::fault::{Fault, shown};
 use super::layout::{Entry, Method};
+use otapress_core::words::count;
 
 /// What all entries together may unpack to. A module's whole flash is smaller by far.
 const MAX_UNPACKED: u64 = 64 << 20;
@@ -35,7 +36,7 @@ pub(super) fn unpack(entry: &Entry<'_>, data: &[u8], mut sink: impl FnMut(&[u8])
     let mut crc = Crc::new();
     match entry.method {
         Method::Stored if data.len() as u64 != size => {
-            return Err(wrong(format!("is stored in {} bytes, but its size is {size}", data.len())));
+            return Err(wrong(format!("is stored in {}, but its size is {size}", count(data.len(), "byte"))));
         }
         Method::Stored => {
             crc.update(data);
@@ -50,7 +51,7 @@ pub(super) fn unpack(entry: &Entry<'_>, data: &[u8], mut sink: impl FnMut(&[u8])
                     .decompress(&data[read as usize..], &mut buffer, FlushDecompress::None)
                     .map_err(|_| wrong("has compressed data that is corrupt".into()))?;
                 if inflater.total_out() > size {
-                    return Err(wrong(format!("unpacks to more than its size of {size} bytes")));
+                    return Err(wrong(format!("unpacks to more than its size of {}", count(size, "byte"))));
                 }
                 let piece = &buffer[..(inflater.total_out() - written) as usize];
                 crc.update(piece);
@@ -64,14 +65,12 @@ pub(super) fn unpack(entry: &Entry<'_>, data: &[u8], mut sink: impl FnMut(&[u8])
                 }
             }
             if inflater.total_out() != size {
-                return Err(wrong(format!(
-                    "unpacks to {} bytes, but its size is {size}",
-                    inflater.total_out()
-                )));
+                let has = count(inflater.total_out(), "byte");
+                return Err(wrong(format!("unpacks to {has}, but its size is {size}")));
             }
             let rest = data.len() as u64 - inflater.total_in();
             if rest != 0 {
-                return Err(wrong(format!("has {rest} bytes behind its compressed data")));
+                return Err(wrong(format!("has {} behind its compressed data", count(rest, "byte"))));
             }
         }
     }

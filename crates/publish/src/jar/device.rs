@@ -6,6 +6,7 @@ use super::midlet;
 use super::{Contents, Jar, Rules};
 use crate::diag::{Code, did_you_mean};
 use otapress_core::out;
+use otapress_core::words::count;
 
 /// Permissions that some module knows. IMP-NG's are the first nine; the others come with JSRs.
 const PERMISSIONS: &[&str] = &[
@@ -195,7 +196,7 @@ fn push<'a>(
     let fields: Vec<_> = value.split(',').map(str::trim).collect();
     let [connection, class, senders] = fields[..] else {
         faults.push(
-            Fault::of(Code::JarPush, format!("`{name}` has {} fields and not three", fields.len()))
+            Fault::of(Code::JarPush, format!("`{name}` has {} and not three", count(fields.len(), "field")))
                 .hint("write `connection, class, senders`: with less the installer ends without a word"),
         );
         return;

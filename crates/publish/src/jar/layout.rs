@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::fault::{Fault, shown};
 use crate::files::{FETCH_LFS, is_lfs_pointer};
+use otapress_core::words;
 
 /// How an entry's data is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +62,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, Vec<Fault>), Fault> 
     starts.sort_unstable();
     if starts[0] > 0 && !records.is_empty() {
         faults.push(
-            Fault::archive(format!("{} bytes stand before the archive's first entry", starts[0]))
-                .hint("a JAR starts with its first entry: remove what was put before it"),
+            Fault::archive(format!(
+                "{} {} before the archive's first entry",
+                starts[0],
+                words::form(starts[0], "byte stands", "bytes stand")
+            ))
+            .hint("a JAR starts with its first entry: remove what was put before it"),
         );
     }
     let mut entries = Vec::new();
@@ -134,7 +139,8 @@ fn end_record(bytes: &[u8]) -> Result<End, Fault> {
     match (at as u64).checked_sub(stop) {
         Some(0) => Ok(End { count, directory: offset as usize, at }),
         Some(extra) => Err(Fault::archive(format!(
-            "the end record and the file disagree by {extra} bytes about where the archive starts"
+            "the end record and the file disagree by {} about where the archive starts",
+            words::count(extra, "byte")
         ))
         .hint("a JAR starts with its first entry: remove what was put before or into it")),
         None => Err(Fault::archive("the central directory would reach behind the end record")
@@ -162,8 +168,11 @@ fn find_end_record(bytes: &[u8]) -> Result<usize, Fault> {
     // A comment cannot hide another end record: the last one is looked for.
     match behind.checked_sub(comment) {
         Some(0) => Ok(at),
-        Some(trailing) => Err(Fault::archive(format!("{trailing} bytes follow the end of the archive"))
-            .hint("devices look for the end record at the end of the file: remove what follows it")),
+        Some(trailing) => Err(Fault::archive(format!(
+            "{trailing} {} the end of the archive",
+            words::form(trailing, "byte follows", "bytes follow")
+        ))
+        .hint("devices look for the end record at the end of the file: remove what follows it")),
         None => Err(truncated()),
     }
 }
@@ -215,8 +224,9 @@ fn directory<'a>(bytes: &'a [u8], end: &End) -> Result<Vec<Record<'a>>, Fault> {
             Fault::archive("the archive has more than 65535 entries, which needs zip64")
         } else {
             Fault::archive(format!(
-                "the end record counts {} entries, but the central directory has {}",
+                "the end record counts {} {}, but the central directory has {}",
                 end.count,
+                words::form(end.count, "entry", "entries"),
                 records.len()
             ))
         });
@@ -322,8 +332,12 @@ impl<'a> Record<'a> {
             false => fields.0,
         };
         if !rest.is_empty() {
-            return Err(wrong(&format!("is followed by {} bytes that belong to no entry", rest.len()))
-                .hint("build the JAR again from its classes"));
+            return Err(wrong(&format!(
+                "is followed by {} {} to no entry",
+                rest.len(),
+                words::form(rest.len(), "byte that belongs", "bytes that belong")
+            ))
+            .hint("build the JAR again from its classes"));
         }
         Ok((method, data))
     }

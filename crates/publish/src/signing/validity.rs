@@ -2,6 +2,7 @@
 
 use super::{Chain, ChainFault};
 use crate::diag::Code;
+use otapress_core::words::count;
 
 /// How long before its end a certificate is worth a warning, in seconds: getting one takes weeks.
 const NOTICE: i64 = 60 * 24 * 60 * 60;
@@ -15,8 +16,8 @@ pub fn validity(chain: &Chain, now: i64) -> Vec<ChainFault> {
         } else if now > until {
             (Code::CertificateExpired, format!("{named} has expired on {}", date(until)))
         } else if until - now < NOTICE {
-            let days = (until - now) / (24 * 60 * 60);
-            (Code::CertificateExpires, format!("{named} expires on {}, in {days} days", date(until)))
+            let days = count((until - now) / (24 * 60 * 60), "day");
+            (Code::CertificateExpires, format!("{named} expires on {}, in {days}", date(until)))
         } else {
             return None;
         };

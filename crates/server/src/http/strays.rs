@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use otapress_core::id::Imei;
+use otapress_core::words;
 use otapress_responder::files::origin;
 use otapress_responder::record::StrayPath;
 
@@ -22,7 +23,7 @@ impl Strays {
     pub fn note(&self, imei: Imei, at: StrayPath<'_>, site: &str) {
         if let Some(count) = self.count(imei, at) {
             let (path, remedy) = (at.path, at.remedy(origin(site)));
-            let devices = if count == 1 { "1 device".to_owned() } else { format!("{count} devices") };
+            let devices = words::count(count, "device");
             tracing::warn!(
                 "{devices} of the fleet posted to `{path}`, which is not published, and got no upgrade: if \
                  they are \

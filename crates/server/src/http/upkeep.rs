@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use otapress_core::words::count;
 use otapress_responder::departed;
 use otapress_responder::operate;
 use otapress_responder::retention::Pass;
@@ -52,7 +53,8 @@ impl Upkeep {
         let Some(mut pass) = self.pass.take() else { return Ok(()) };
         let forgotten = pass.step(store, now)?;
         if forgotten.events > 0 {
-            tracing::debug!("{} events are older than {days} days and forgotten", forgotten.events);
+            let events = count(forgotten.events, "event");
+            tracing::debug!("{events} older than {} forgotten", count(days, "day"));
         }
         self.pass = (!forgotten.is_done).then_some(pass);
         Ok(())

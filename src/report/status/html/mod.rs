@@ -19,7 +19,7 @@ use super::records::Change;
 use super::summary::{RolloutSummary, Summary};
 use super::time::{moment, span};
 use super::{State, Status, history};
-use crate::report::words::{NAMED, few};
+use crate::report::words::{NAMED, count, few, form, grouped};
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
 use otapress_responder::offer::{is_open, opens_at};
@@ -69,6 +69,7 @@ pub fn pages(
     values["dictionary"] = data::dictionary(fleet, status, &names).into();
     values["inline"] = if inline { chunks.clone().into() } else { json!([]) };
     let mut tera = Tera::default();
+    tera.register_filter("number", |n: u64, _: tera::Kwargs, _: &tera::State<'_>| grouped(n));
     tera.add_raw_template(INDEX, include_str!("../../../../templates/report/index.html"))?;
     let index = tera.render(INDEX, &Context::from_serialize(&values)?)?;
     let mut pages = Vec::new();
@@ -176,7 +177,7 @@ fn tiles(summary: &Summary) -> Vec<Value> {
         tile("waiting", "waiting", sum("waiting"), ""),
         tile("on target", "good", sum("good"), "good"),
         tile("never heard of", "unheard", sum("unheard"), ""),
-        tile(if summary.devices == 1 { "device" } else { "devices" }, "", summary.devices, ""),
+        tile(form(summary.devices, "device", "devices"), "", summary.devices, ""),
     ]
 }
 
@@ -251,7 +252,7 @@ fn rollout(fleet: &Fleet, status: &Status, counts: &RolloutSummary) -> Value {
         "states": states,
         "waves": waves,
         "window": window,
-        "rate": rate.map(|(recent, rate)| format!("{recent} of {rate} offers in the last hour")),
+        "rate": rate.map(|(recent, rate)| format!("{recent} of {} in the last hour", count(rate, "offer"))),
     })
 }
 
