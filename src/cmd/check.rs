@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use otapress_publish::diag::Severity;
 
 use super::count;
-use super::project::{Project, progress_bar};
+use super::project::Project;
 use crate::context::{Exit, Global, print};
 use crate::report::{ci_formats, diagnostics};
 
@@ -36,12 +36,7 @@ enum Format {
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let mut project = Project::load(global);
-    project.check_published(global);
-    let bar = progress_bar(global, "checking");
-    // Some mistakes show only in what is rendered: a JAD that no device would take, two devices that want one
-    // path.
-    let rendered = project.render(global, &bar).is_some();
-    bar.finish_and_clear();
+    let rendered = project.check(global);
     let (errors, warnings) = project.counts();
     let found = project.diagnostics();
     match args.format {

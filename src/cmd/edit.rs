@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
+use super::edit_check;
 use super::files::replace_all;
 use super::status::Look;
 use super::{count, find, look_at_store, now};
@@ -169,6 +170,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     if files.is_empty() {
         return if global.quiet { Ok(Exit::Done) } else { print("nothing to change\n") };
     }
+    edit_check::no_new_mistakes(global, &files)?;
     if !args.dry_run {
         write(&files)?;
     }

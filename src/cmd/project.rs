@@ -99,6 +99,17 @@ impl Project {
         }
     }
 
+    /// Finds all that `check` finds, and tells whether out/ can be made of it.
+    pub(crate) fn check(&mut self, global: &Global) -> bool {
+        self.check_published(global);
+        let bar = progress_bar(global, "checking");
+        // Some mistakes show only in what is rendered: a JAD that no device would take, two devices that want
+        // one path.
+        let is_rendered = self.render(global, &bar).is_some();
+        bar.finish_and_clear();
+        is_rendered
+    }
+
     /// The fleet and its JARs, if nothing is wrong that stops a build.
     pub(crate) fn fleet(&self) -> Option<(&Fleet, &Catalog)> {
         if self.loaded.has_errors() {
@@ -198,9 +209,14 @@ impl Project {
 
     /// Shows what was found to people, and how much that is.
     pub(crate) fn show_diagnostics(&self, global: &Global) -> io::Result<()> {
+        self.show(global, |found| !global.quiet || found.is_error())
+    }
+
+    /// The same of those that are `wanted`.
+    pub(super) fn show(&self, global: &Global, wanted: impl Fn(&Diagnostic) -> bool) -> io::Result<()> {
         let mut err = io::BufWriter::new(io::stderr().lock());
         let mut seen: BTreeMap<Code, usize> = BTreeMap::new();
-        for diagnostic in self.diagnostics().iter().filter(|found| !global.quiet || found.is_error()) {
+        for diagnostic in self.diagnostics().iter().filter(|found| wanted(found)) {
             let count = seen.entry(diagnostic.code).or_default();
             *count += 1;
             if *count <= SHOWN {

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// The private key in PEM (PKCS #8 or PKCS #1, also encrypted), which openssl reads
     #[arg(long, value_name = "FILE", required_unless_present = "command", conflicts_with = "command")]
     key: Option<PathBuf>,
-    /// A file with the passphrase of the key in its first line; without it, openssl asks
+    /// A file with the passphrase of the key in its first line; without it, it is asked for once
     #[arg(long, value_name = "FILE", requires = "key")]
     passphrase_file: Option<PathBuf>,
     /// A command for `sh -c` that reads the JAR on its standard input and writes the raw signature
@@ -48,8 +48,7 @@ The signature has to fit the first certificate of `midlet.signing` in the fleet 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let loaded = fleet::load_within(&global.reach(), &global.fleet);
     let Some(chain) = chain(global, &loaded)? else { return Ok(Exit::Failed) };
-    let signer = Signer::new(args.key.as_deref(), args.passphrase_file.as_deref(), args.command.as_deref())?;
-    let mut signatures = Vec::new();
+    let mut jars = Vec::new();
     for path in &args.jars {
         let jar = files::read(path, MAX_JAR)?;
         if let Err(faults) = jar::read(&jar) {
@@ -60,7 +59,15 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         if !args.force && is_signed(&file, &jar, chain) {
             bail!("`{}` is a good signature already: `--force` replaces it", file.display());
         }
-        let signature = signer.sign(&jar).with_context(|| format!("cannot sign `{}`", path.display()))?;
+        jars.push((path, file, jar));
+    }
+    // Nobody is asked for a passphrase before it is clear that there is something to sign.
+    let (key, passphrase) = (args.key.as_deref(), args.passphrase_file.as_deref());
+    let signer = Signer::new(key, passphrase, args.command.as_deref(), jars.len() > 1)?;
+    let mut signatures = Vec::new();
+    for (path, file, jar) in jars {
+        let signature =
+            signer.sign(path, &jar).with_context(|| format!("cannot sign `{}`", path.display()))?;
         fits(chain, &jar, &signature).with_context(|| format!("cannot sign `{}`", path.display()))?;
         signatures.push((file, signature));
     }

@@ -1,19 +1,21 @@
 //! What makes signatures: openssl with a file, or a command of the operator's.
 //!
 //! A private key is read by these programs alone and never by otapress, so it cannot get into anything that
-//! otapress writes. openssl reads every form in which keys are kept, those of old included, and is where
-//! certificates are asked for anyway; the crates that could sign know fewer forms, and the advisory
-//! RUSTSEC-2023-0071 is open against the one that signs with RSA and SHA-1.
+//! otapress writes; a passphrase passes through otapress only where it is typed once for several JARs. openssl reads
+//! every form in which keys are kept, those of old included, and is where certificates are asked for anyway;
+//! the crates that could sign know fewer forms, and the advisory RUSTSEC-2023-0071 is open against the one
+//! that signs with RSA and SHA-1.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::{Display, Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use anyhow::{Context as _, bail};
 
+use super::passphrase;
 use otapress_publish::signing::Signature;
 
 /// No key makes a longer signature; with room for what is no signature, in bytes.
@@ -23,22 +25,33 @@ const LONGEST: u64 = 64 << 10;
 pub(super) enum Signer {
     Openssl {
         key: PathBuf,
-        /// Where the passphrase comes from, as openssl spells that; without it, openssl asks on the terminal.
-        passphrase: Option<OsString>,
+        passphrase: Passphrase,
     },
     /// A command of the shell.
     Shell(String),
 }
 
+/// Where the passphrase of a key comes from.
+pub(super) enum Passphrase {
+    /// openssl asks on the terminal.
+    Openssl,
+    /// A source as openssl spells it.
+    Source(OsString),
+    /// It was typed, and its line is handed to openssl for each JAR.
+    Typed(Vec<u8>),
+}
+
 impl Signer {
-    /// Either a key or a command is given: the command line sees to that.
+    /// Either a key or a command is given: the command line sees to that. Where it is to make `several`
+    /// signatures, a passphrase is asked for only once.
     ///
     /// # Errors
-    /// If a file cannot be read.
+    /// If a file cannot be read, or nobody types a passphrase.
     pub(super) fn new(
         key: Option<&Path>,
         passphrase: Option<&Path>,
         command: Option<&str>,
+        several: bool,
     ) -> anyhow::Result<Self> {
         if let Some(command) = command {
             return Ok(Signer::Shell(command.into()));
@@ -53,32 +66,43 @@ impl Signer {
         let key = Path::new(".").join(key);
         // openssl asks on the terminal; without one it would take the JAR on its standard input for the
         // passphrase.
+        let nothing = || Passphrase::Source("pass:".into());
         let passphrase = match passphrase {
             Some(file) => {
                 let mut source = OsString::from("file:");
                 source.push(file);
-                Some(source)
+                Passphrase::Source(source)
             }
-            None if File::open("/dev/tty").is_ok() => None,
-            None => Some("pass:".into()),
+            None if File::open("/dev/tty").is_err() => nothing(),
+            None if !several => Passphrase::Openssl,
+            None => match run(openssl(&key, &nothing()), b"")? {
+                Ended::Failed(_, said) if is_about_passphrase(&said) => {
+                    Passphrase::Typed(passphrase::ask(&format!("Enter pass phrase for {}:", shown(&key)))?)
+                }
+                _ => nothing(),
+            },
         };
         Ok(Signer::Openssl { key, passphrase })
     }
 
-    /// Signs the bytes of a JAR.
+    /// Signs a JAR, the bytes of that file.
     ///
     /// # Errors
     /// What the program says.
-    pub(super) fn sign(&self, jar: &[u8]) -> anyhow::Result<Signature> {
+    pub(super) fn sign(&self, file: &Path, jar: &[u8]) -> anyhow::Result<Signature> {
         match self {
             Signer::Openssl { key, passphrase } => {
-                let mut command = Command::new("openssl");
-                command.args(["dgst", "-sha1", "-sign"]).arg(key).stderr(Stdio::piped());
-                if let Some(passphrase) = passphrase {
-                    command.arg("-passin").arg(passphrase);
-                }
-                let key = key.strip_prefix(".").unwrap_or(key).display();
-                match run(command, jar)? {
+                let mut command = openssl(key, passphrase);
+                let input = match passphrase {
+                    Passphrase::Typed(line) => {
+                        // Its standard input has the passphrase. That it signs these bytes is verified after.
+                        command.arg(Path::new(".").join(file));
+                        line
+                    }
+                    Passphrase::Openssl | Passphrase::Source(_) => jar,
+                };
+                let key = shown(key);
+                match run(command, input)? {
                     Ended::Signed(signature) => Ok(signature),
                     Ended::Silent => bail!("openssl made no signature with the key in `{key}`"),
                     Ended::Failed(_, said) if is_about_passphrase(&said) => bail!(
@@ -106,6 +130,23 @@ impl Signer {
     }
 }
 
+/// Signs what is named after it, or what its standard input has.
+fn openssl(key: &Path, passphrase: &Passphrase) -> Command {
+    let mut command = Command::new("openssl");
+    command.args(["dgst", "-sha1", "-sign"]).arg(key).stderr(Stdio::piped());
+    match passphrase {
+        Passphrase::Openssl => {}
+        Passphrase::Source(source) => drop(command.arg("-passin").arg(source)),
+        Passphrase::Typed(_) => drop(command.args(["-passin", "stdin"])),
+    }
+    command
+}
+
+/// The key as it was named.
+fn shown(key: &Path) -> Display<'_> {
+    key.strip_prefix(".").unwrap_or(key).display()
+}
+
 /// How a program ended.
 enum Ended {
     Signed(Signature),
@@ -120,8 +161,8 @@ fn is_about_passphrase(said: &str) -> bool {
     ["bad decrypt", "password", "pass phrase"].iter().any(|words| said.contains(words))
 }
 
-/// Runs a program with the JAR on its standard input; what it writes is the signature.
-fn run(mut command: Command, jar: &[u8]) -> anyhow::Result<Ended> {
+/// Runs a program with that on its standard input; what it writes is the signature.
+fn run(mut command: Command, input: &[u8]) -> anyhow::Result<Ended> {
     let name = command.get_program().to_string_lossy().into_owned();
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| match error.kind() {
@@ -131,7 +172,7 @@ fn run(mut command: Command, jar: &[u8]) -> anyhow::Result<Ended> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (signature, said) = thread::scope(|scope| {
         // A program that ends early closes the pipe, and its status says why.
-        scope.spawn(|| stdin.map(|mut stdin| stdin.write_all(jar)));
+        scope.spawn(|| stdin.map(|mut stdin| stdin.write_all(input)));
         let said = scope.spawn(|| {
             let mut said = Vec::new();
             let read = stderr.map(|stderr| stderr.take(LONGEST).read_to_end(&mut said));

@@ -20,6 +20,7 @@ mod departed;
 mod device;
 mod diff;
 mod edit;
+mod edit_check;
 mod failover;
 mod fleet_book;
 mod gitops;

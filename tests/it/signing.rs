@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use crate::support::hosts::program;
 use crate::support::jar::JarBuilder;
 use crate::support::process::Serve;
-use crate::support::project::{Project, SMALL, against_golden, files, repository};
+use crate::support::project::{Project, SMALL, against_golden, files, make_jar, repository};
 
 const CHAIN: &str = "signer.pem, inter.pem";
 const NEW: &str = "jars/OwnTracks-0.10.66.jar";
@@ -392,12 +392,14 @@ fn no_key_gets_into_anything_that_is_written() {
     assert!(secrets.iter().all(|secret| !said.contains(secret)), "{said}");
 }
 
-/// What a terminal shows of `sign` with an encrypted key, when that passphrase is typed; and the status.
-fn typed(project: &Project, passphrase: &str) -> (String, Option<i32>) {
+/// What a terminal shows of `sign` with an encrypted key, when that is typed as its passphrase; and the status.
+fn typed(project: &Project, arguments: &str, passphrase: &[u8]) -> (String, Option<i32>) {
     use std::io::{Read as _, Write as _};
+    let otapress = crate::support::programs::otapress();
+    // Behind it the terminal shows what is typed, or it does not.
     let sign = format!(
-        "{} sign {NEW} --key encrypted.key --color never",
-        crate::support::programs::otapress().display()
+        "{} sign {arguments} --color never; status=$?; stty -a | grep -o '[ -]echo '; exit $status",
+        otapress.display()
     );
     let mut terminal = Command::new(program("script"))
         .args(["--quiet", "--return", "--command", &sign, "/dev/null"])
@@ -415,9 +417,11 @@ fn typed(project: &Project, passphrase: &str) -> (String, Option<i32>) {
         shown.extend_from_slice(&part[..n]);
     }
     std::thread::sleep(std::time::Duration::from_millis(200));
-    writeln!(keyboard, "{passphrase}").unwrap();
+    keyboard.write_all(passphrase).unwrap();
     screen.read_to_end(&mut shown).unwrap();
-    (String::from_utf8(shown).unwrap().replace("\r\n", "\n"), terminal.wait().unwrap().code())
+    let shown = String::from_utf8(shown).unwrap().replace("\r\n", "\n");
+    let shown = shown.strip_suffix(" echo \n").unwrap_or_else(|| panic!("the terminal is silent: {shown}"));
+    (shown.to_owned(), terminal.wait().unwrap().code())
 }
 
 #[test]
@@ -426,12 +430,40 @@ fn a_terminal_is_asked_for_the_passphrase() {
     let prompt = "Enter pass phrase for ./encrypted.key:";
     let wrong = "error: cannot sign `jars/OwnTracks-0.10.66.jar`: the key in `encrypted.key` is encrypted, and \
                  its passphrase is missing or wrong: name a file with it, `--passphrase-file FILE`";
-    let (shown, status) = typed(&project, "geheimer");
+    let one = format!("{NEW} --key encrypted.key");
+    let (shown, status) = typed(&project, &one, b"geheimer\n");
     assert_eq!((shown.trim_end(), status), (&*format!("{prompt}\n{wrong}"), Some(1)));
     assert!(!project.path(&format!("{NEW}.sig")).exists());
-    let (shown, status) = typed(&project, "geheim");
+    let (shown, status) = typed(&project, &one, b"geheim\n");
     assert_eq!((shown, status), (format!("{prompt}\n{NEW}.sig\n"), Some(0)));
     project.run("check").expect(0, "", "checked 2 devices: no mistakes\n");
+
+    // Several JARs take one passphrase.
+    let mut jars = vec![NEW.to_owned()];
+    for n in 67..70 {
+        let jar = format!("jars/OwnTracks-0.10.{n}.jar");
+        project.write(&jar, make_jar(&format!("0.10.{n}"), "good"));
+        jars.push(jar);
+    }
+    let signed: String = jars.iter().map(|jar| format!("{jar}.sig\n")).collect();
+    let several = |key: &str| format!("{} --force --key {key}", jars.join(" "));
+    for key in ["encrypted.key", "old-encrypted.key"] {
+        let prompt = format!("Enter pass phrase for {key}:");
+        let (shown, status) = typed(&project, &several(key), b"geheimer\n");
+        let wrong = wrong.replace("encrypted.key", key);
+        assert_eq!((shown.trim_end(), status), (&*format!("{prompt}\n{wrong}"), Some(1)));
+        // Ctrl-C and the end of the input leave the terminal as it was.
+        for given_up in [b"gehe\x03", &b"\x04"[..]] {
+            let (shown, status) = typed(&project, &several(key), given_up);
+            let said = format!("{prompt}\nerror: no passphrase was typed");
+            assert_eq!((shown.trim_end(), status), (&*said, Some(1)));
+        }
+        let (shown, status) = typed(&project, &several(key), b"geheim\n");
+        assert_eq!((shown, status), (format!("{prompt}\n{signed}"), Some(0)));
+    }
+    project.run("check").expect(0, "", "checked 2 devices: no mistakes\n");
+    // A key that is not encrypted asks for nothing.
+    project.run(&format!("sign {}", several("signer.key"))).expect(0, &signed, "");
 }
 
 #[test]
