@@ -153,7 +153,7 @@ const otapress = (() => {
   // All that is known of a device: in the page for small fleets, else the command that prints it.
   const details = (row) => {
     const cell = element("td", "");
-    cell.colSpan = 8;
+    cell.colSpan = groups.length < 2 ? 7 : 8;
     const list = element("dl", "facts");
     for (const [name, text] of row[FACTS] ?? []) list.append(element("dt", "", name), element("dd", "", ...rich(text)));
     if (row[FACTS]) cell.append(list);
@@ -169,7 +169,7 @@ const otapress = (() => {
     const part = shown.slice(page * PAGE, (page + 1) * PAGE).flatMap((n) => line(rows[n]));
     if (part.length === 0) {
       const cell = element("td", "", rows.length < dictionary.devices ? "The devices are being loaded." : dictionary.devices === 0 ? "The fleet has no devices." : "No device is like that.");
-      cell.colSpan = 8;
+      cell.colSpan = groups.length < 2 ? 7 : 8;
       part.push(element("tr", "empty", cell));
     }
     body.replaceChildren(...part);
@@ -207,6 +207,7 @@ const otapress = (() => {
     $("rollout").replaceChildren(option("", "all"), ...rollouts.map((name) => option(name, name)));
     $("group").replaceChildren(option("", "all"), ...groups.filter(([name]) => name !== "").map(([name]) => option(name, name)));
     $("group").closest("label").hidden = groups.length < 2;
+    $("table").classList.toggle("groupless", groups.length < 2);
     fields.forEach((id, n) => { $(id).value = chosen[n]; });
   };
 

@@ -153,22 +153,19 @@ fn place(below: &[u32], above: &[u32], most: u32) -> Option<Value> {
     Some(json!({ "x": format!("{x:.1}"), "y": format!("{y:.1}") }))
 }
 
-/// Five moments of a span. A date stands once: where the one before has the same, the time alone.
+/// Five moments of a span. A date stands once: `again` says that the one before has the same, and
+/// `narrow-again` that the one before that has it, which is the one before where there is room for three.
 fn labels(from: i64, span: i64) -> Vec<Value> {
-    let mut before = String::new();
-    let moments = (0..=4).map(|n| moment(from + span * n / 4));
-    moments
-        .map(|at| {
-            let (day, clock) = (at.get(..10).unwrap_or_default(), at.get(11..16).unwrap_or_default());
-            let (form, text) = match day == before {
-                true => ("clock", clock.to_owned()),
-                false if span > 6 * DAY => ("day", day.to_owned()),
-                false => ("moment", format!("{day} {clock}")),
-            };
-            before = day.to_owned();
-            json!({ "at": at, "form": form, "text": text })
-        })
-        .collect()
+    let moments: Vec<_> = (0..=4).map(|n| moment(from + span * n / 4)).collect();
+    let day = |n: usize| moments[n].get(..10).unwrap_or_default();
+    let label = |n: usize| {
+        let is_again = |back: usize| n >= back && day(n - back) == day(n);
+        let again = [(1, "again"), (2, "narrow-again")].into_iter().filter(|(back, _)| is_again(*back));
+        let class: Vec<_> = again.map(|(_, class)| class).collect();
+        let clock = moments[n].get(11..16).filter(|_| span <= 6 * DAY);
+        json!({ "at": moments[n], "day": day(n), "clock": clock, "class": class.join(" ") })
+    };
+    (0..moments.len()).map(label).collect()
 }
 
 fn events(marks: &[Mark], from: i64, now: i64) -> Vec<Value> {
@@ -212,13 +209,21 @@ mod tests {
 
     #[test]
     fn a_date_stands_once() {
-        let texts = |from: i64, span| -> Vec<String> {
-            labels(from, span).iter().map(|label| label["text"].as_str().unwrap().to_owned()).collect()
+        // What is shown where there is room for each label, or for every second one.
+        let texts = |from: i64, span, room: usize, again: &str| -> Vec<String> {
+            let text = |label: &Value| {
+                let part = |name: &str| label[name].as_str().unwrap_or_default().to_owned();
+                let is_again = part("class").split(' ').any(|class| class == again);
+                let day = if is_again { String::new() } else { part("day") };
+                format!("{day} {}", part("clock")).trim().to_owned()
+            };
+            labels(from, span).iter().step_by(room).map(text).collect()
         };
-        assert_eq!(
-            texts(1_795_428_000, DAY),
-            ["2026-11-23 10:00", "16:00", "22:00", "2026-11-24 04:00", "10:00"]
-        );
-        assert_eq!(texts(1_795_428_000, 8 * DAY)[..2], ["2026-11-23", "2026-11-25"]);
+        let from = 1_795_428_000;
+        let wide = texts(from, DAY, 1, "again");
+        assert_eq!(wide, ["2026-11-23 10:00", "16:00", "22:00", "2026-11-24 04:00", "10:00"]);
+        let narrow = texts(from, DAY, 2, "narrow-again");
+        assert_eq!(narrow, ["2026-11-23 10:00", "22:00", "2026-11-24 10:00"]);
+        assert_eq!(texts(from, 8 * DAY, 1, "again")[..2], ["2026-11-23", "2026-11-25"]);
     }
 }
