@@ -71,7 +71,10 @@ image: deb ## Make two images of the package: otapress, and otapress-cgi, which 
 	for name in otapress otapress-cgi; do podman build --file Containerfile --target $$name --tag $$name . || exit 1; done
 
 book: ## Make the book of docs/ with mdBook, in target/book
-	mdbook build docs
+	@command -v mdbook > /dev/null || { echo 'mdBook is missing: cargo install mdbook' >&2; exit 1; }
+	rm -rf "$(TARGET)/book-source"
+	packaging/book-source "$(TARGET)/book-source"
+	mdbook build --dest-dir "$(abspath $(TARGET))/book" "$(TARGET)/book-source"
 
 reproducible: ## Build the release twice, in two places, and compare every byte; what was compared is in dist/
 	packaging/reproducible dist

@@ -72,11 +72,11 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-#[test]
-fn links_lead_to_files_and_headings() {
+/// The links that lead to no file or no heading.
+fn broken_links(texts: &[PathBuf]) -> Vec<String> {
     let mut broken = Vec::new();
-    for path in texts() {
-        let text = read(&path);
+    for path in texts {
+        let text = read(path);
         for link in links(&text) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = match file {
@@ -89,19 +89,46 @@ fn links_lead_to_files_and_headings() {
             }
         }
     }
-    assert!(broken.is_empty(), "{broken:#?}");
+    broken
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    assert_eq!(broken_links(&texts()), [""; 0]);
+}
+
+/// The pages that a summary names, and those that there are.
+fn named_and_there(docs: &Path) -> (Vec<String>, Vec<String>) {
+    let summary = read(&docs.join("SUMMARY.md"));
+    let mut named: Vec<_> = links(&summary).map(String::from).collect();
+    named.sort();
+    let pages = fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut pages: Vec<_> = pages.filter(|name| name.ends_with(".md") && name != "SUMMARY.md").collect();
+    pages.sort();
+    (named, pages)
 }
 
 #[test]
 fn the_summary_names_every_page_once() {
-    let docs = repository().join("docs");
-    let summary = read(&docs.join("SUMMARY.md"));
-    let mut named: Vec<_> = links(&summary).map(String::from).collect();
-    named.sort();
-    let pages = fs::read_dir(&docs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut pages: Vec<_> = pages.filter(|name| name.ends_with(".md") && name != "SUMMARY.md").collect();
-    pages.sort();
+    let (named, pages) = named_and_there(&repository().join("docs"));
     assert_eq!(named, pages);
+}
+
+/// What `make book` builds and the package holds: nothing there links to what is not there.
+#[test]
+fn the_book_is_whole_by_itself() {
+    let copy = tempfile::tempdir().unwrap();
+    let made = Command::new(repository().join("packaging/book-source")).arg(copy.path()).status();
+    assert!(made.unwrap().success());
+    let (named, pages) = named_and_there(copy.path());
+    assert_eq!(named, pages);
+    let texts: Vec<_> = pages.iter().map(|page| copy.path().join(page)).collect();
+    assert_eq!(broken_links(&texts), [""; 0]);
+    for path in texts {
+        let text = read(&path);
+        let leads_out = |link: &&str| !normal(&path.parent().unwrap().join(link)).starts_with(copy.path());
+        assert_eq!(links(&text).filter(leads_out).collect::<Vec<_>>(), [""; 0], "{}", path.display());
+    }
 }
 
 #[test]
