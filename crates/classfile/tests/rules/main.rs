@@ -237,7 +237,7 @@ fn wrong_stack_maps() {
     says(map(&[]), "is cut off");
     says(map(&[0, 1, 0, 5, 0, 0, 0]), "is cut off");
     says(map(&[0, 0]), "has no entry for offset 5, which code branches to or does not run into");
-    says(map(&[0, 1, 0, 5, 0, 0, 0, 0, 0]), "has 1 bytes behind its last entry");
+    says(map(&[0, 1, 0, 5, 0, 0, 0, 0, 0]), "has 1 byte behind its last entry");
     says(map(&[0, 1, 0, 6, 0, 0, 0, 0]), "has an entry for offset 6, beyond the code");
     says(map(&[0, 1, 0, 2, 0, 0, 0, 0]), "has an entry for offset 2, where no instruction starts");
     let twice = [0, 2, 0, 5, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0];
@@ -415,7 +415,7 @@ fn code_that_is_too_long_or_cut_off() {
     assert_says(with(&[0, 1, 0, 1, 0, 0, 0, 1, 0xb1, 0, 0]), &[cut]);
     assert_says(
         with(&[0, 1, 0, 1, 0, 0, 0, 1, 0xb1, 0, 0, 0, 0, 7]),
-        &["class-malformed: `demo/Main.class`: 1 bytes follow the end of the code of method `run()V`"],
+        &["class-malformed: `demo/Main.class`: 1 byte follows the end of the code of method `run()V`"],
     );
 }
 
@@ -487,7 +487,7 @@ fn bytes_behind_the_class() {
         class.trailing = vec![0];
         class
     });
-    assert_says(case, &["class-trailing-bytes: `demo/Main.class`: 1 bytes follow the end of the class"]);
+    assert_says(case, &["class-trailing-bytes: `demo/Main.class`: 1 byte follows the end of the class"]);
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn a_damaged_directory_is_refused() {
 #[test]
 fn bytes_around_the_archive_are_refused() {
     let jar = builder().build();
-    assert_eq!(messages(&[&jar[..], b"\n"].concat()), ["1 bytes follow the end of the archive"]);
+    assert_eq!(messages(&[&jar[..], b"\n"].concat()), ["1 byte follows the end of the archive"]);
     assert_eq!(
         messages(&[b"#!/bin/sh\n", &jar[..]].concat()),
         ["the end record and the file disagree by 10 bytes about where the archive starts"]
