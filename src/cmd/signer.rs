@@ -1,10 +1,10 @@
 //! What makes signatures: openssl with a file, or a command of the operator's.
 //!
 //! A private key is read by these programs alone and never by otapress, so it cannot get into anything that
-//! otapress writes; a passphrase passes through otapress only where it is typed once for several JARs. openssl reads
-//! every form in which keys are kept, those of old included, and is where certificates are asked for anyway;
-//! the crates that could sign know fewer forms, and the advisory RUSTSEC-2023-0071 is open against the one
-//! that signs with RSA and SHA-1.
+//! otapress writes; a passphrase passes through otapress only where it is typed once for several JARs.
+//! openssl reads every form in which keys are kept, those of old included, and is where certificates are
+//! asked for anyway; the crates that could sign know fewer forms, and the advisory RUSTSEC-2023-0071 is open
+//! against the one that signs with RSA and SHA-1.
 
 use std::ffi::OsString;
 use std::fs::File;
