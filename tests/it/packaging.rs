@@ -146,7 +146,9 @@ fn in_a_copy_of_this_system(prepare: &str, commands: &str, enter: &str) -> Strin
     const COPY: &str = "
         mount -t tmpfs none $0 && mkdir $0/upper $0/work $0/root && over=$0/root
         mount -t overlay none -o lowerdir=/,upperdir=$0/upper,workdir=$0/work $over
-        cp $1 $over/otapress.deb && cp $2 $over/commands";
+        cp $1 $over/otapress.deb && cp $2 $over/commands
+        # The index of all manual pages of this system, at each installation and removal.
+        rm -f $over/var/lib/man-db/auto-update";
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("commands");
     fs::write(&file, commands).unwrap();
