@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use otapress_publish::{jad, jar};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
+use proptest::string::string_regex;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::support::project::repository;
@@ -97,14 +98,25 @@ fn java(texts: &[Vec<u8>]) -> Vec<Result<Attributes, String>> {
     lines
 }
 
+/// Texts of a pattern, which is read once. A `&str` is a strategy, too, that reads its pattern again for each
+/// text: most of the time of these tests.
+fn text(pattern: &str) -> BoxedStrategy<String> {
+    string_regex(pattern).unwrap().boxed()
+}
+
 /// A text that looks like a manifest.
 fn manifest() -> impl Strategy<Value = Vec<u8>> {
     let name = prop_oneof![
-        8 => "MIDlet-(Name|Version|Vendor|1|Jar-URL)|MicroEdition-Profile|Manifest-Version|Name|[A-Za-z0-9][A-Za-z0-9_-]{0,9}",
-        1 => "[A-Za-z0-9_-]{60,80}|[a-z]{1,4}[ .:é][a-z]{0,3}|_x|-|",
+        8 => text("MIDlet-(Name|Version|Vendor|1|Jar-URL)|MicroEdition-Profile|Manifest-Version|Name|[A-Za-z0-9][A-Za-z0-9_-]{0,9}"),
+        1 => text("[A-Za-z0-9_-]{60,80}|[a-z]{1,4}[ .:é][a-z]{0,3}|_x|-|"),
     ];
-    let value = prop_oneof![8 => "[ -~]{0,30}", 1 => "\\PC{0,12}", 1 => "[ \
-        -~]{60,90}", 1 => "[a-z\t\u{0}\u{7f}]{0,8}", 1 => "[a-z]{500,530}"];
+    let value = prop_oneof![
+        8 => text("[ -~]{0,30}"),
+        1 => text("\\PC{0,12}"),
+        1 => text("[ -~]{60,90}"),
+        1 => text("[a-z\t\u{0}\u{7f}]{0,8}"),
+        1 => text("[a-z]{500,530}"),
+    ];
     let separator =
         prop_oneof![9 => Just(": "), 1 => prop_oneof![Just(":"), Just(" : "), Just(""), Just(":  ")]];
     let end = prop_oneof![4 => Just("\r\n"), 4 => Just("\n"), 1 => Just("\r"), 2 => Just("\r\n\r\n"), 1 => Just("\n\n"), 1 => Just("\n "), 1 => Just("\r\n \t")];
@@ -202,9 +214,9 @@ fn manifests_are_read_as_java_reads_them() {
 
 #[test]
 fn jads_are_read_as_java_reads_them() {
-    let line =
-        ("MIDlet-(Name|Version|Vendor|1|Jar-URL)|[A-Za-z0-9][A-Za-z0-9_-]{0,9}", ": ?", "[!-~][ -~]{0,99}")
-            .prop_map(|(name, colon, value)| format!("{name}{colon}{}\n", value.trim_end()));
+    let name = text("MIDlet-(Name|Version|Vendor|1|Jar-URL)|[A-Za-z0-9][A-Za-z0-9_-]{0,9}");
+    let line = (name, text(": ?"), text("[!-~][ -~]{0,99}"))
+        .prop_map(|(name, colon, value)| format!("{name}{colon}{}\n", value.trim_end()));
     let jads = || prop::collection::vec(line.clone(), 1..8).prop_map(|lines| lines.concat().into_bytes());
     let mut texts = samples(1500, jads());
     texts.extend(samples(1500, damaged(jads())));
