@@ -454,7 +454,8 @@ fn try_answer<S: Store + ?Sized>(
         let outcome = store.write(durability, &mut |tx| {
             let mut records = tx.load(&keys, now)?;
             exchanged = open.iter().map(|&i| exchange(&mut records, &questions[i], now)).collect();
-            too_weak = records.durability() > durability;
+            let needed = records.durability();
+            too_weak = needed > durability && !tx.strengthen(needed);
             if too_weak {
                 return Err(StoreError::Abandoned);
             }

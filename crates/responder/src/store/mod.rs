@@ -223,6 +223,13 @@ pub trait Tx {
     /// What the engine says, as for all of them.
     fn load(&mut self, keys: &Keys<'_>, now: i64) -> Result<Records, StoreError>;
 
+    /// Makes the changes of this transaction at least as durable as that. Returns whether the engine still can:
+    /// if not, the work has to be given up and begun anew.
+    fn strengthen(&mut self, durability: Durability) -> bool {
+        let _ = durability;
+        false
+    }
+
     /// Writes records, all of them at once.
     fn put(&mut self, changes: &Changes<'_>) -> Result<(), StoreError>;
 
@@ -241,6 +248,23 @@ pub trait Tx {
 
     /// The same with all of their offers, those of each device with the last one first.
     fn devices_in_full(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError>;
+
+    /// The same with their latest offers, those of these rollouts, and those that take a place; those of each
+    /// device with the last one first.
+    fn devices_with_offers(
+        &mut self,
+        after: Option<Imei>,
+        limit: u32,
+        rollouts: &[&str],
+    ) -> Result<Vec<DeviceRecord>, StoreError> {
+        let mut devices = self.devices_in_full(after, limit)?;
+        for DeviceRecord { offers, latest, .. } in &mut devices {
+            offers.retain(|offer| {
+                offer.place || latest.as_ref() == Some(&offer.rollout) || rollouts.contains(&&*offer.rollout)
+            });
+        }
+        Ok(devices)
+    }
 
     /// Every rollout, by id.
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError>;

@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::ToSql;
 
-use otapress_core::id::{ClientId, Imei};
+use otapress_core::id::Imei;
 use otapress_core::version::Version;
 use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, OfferRecord, Refusal, ReleaseRecord, RolloutRecord, UnknownRecord,
@@ -11,12 +11,17 @@ use otapress_responder::record::{
 use otapress_responder::records::Changes;
 
 /// A statement and its parameters.
-pub(super) struct Bulk<'a> {
+pub(super) struct Bulk {
     pub sql: &'static str,
-    columns: Vec<Box<dyn ToSql + Sync + 'a>>,
+    columns: Vec<Box<dyn ToSql + Sync>>,
 }
 
-impl<'a> Bulk<'a> {
+impl Bulk {
+    /// A statement with one parameter, or none.
+    pub(super) fn of(sql: &'static str, parameter: Option<i64>) -> Self {
+        Bulk { sql, columns: parameter.into_iter().map(|parameter| Box::new(parameter) as _).collect() }
+    }
+
     /// The parameters, as the client takes them.
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.columns.iter().map(|column| &**column as _).collect()
@@ -122,10 +127,7 @@ macro_rules! bulk {
 }
 
 /// One column of the rows.
-fn column<'a, R: Copy, T: ToSql + Sync + 'a>(
-    rows: &[R],
-    value: impl Fn(R) -> T,
-) -> Box<dyn ToSql + Sync + 'a> {
+fn column<R: Copy, T: ToSql + Sync + 'static>(rows: &[R], value: impl Fn(R) -> T) -> Box<dyn ToSql + Sync> {
     Box::new(rows.iter().map(|&row| value(row)).collect::<Vec<T>>())
 }
 
@@ -134,9 +136,9 @@ fn code(code: Option<u16>) -> Option<i64> {
 }
 
 /// The statements that write the changes.
-pub(super) fn all<'a>(changes: &'a Changes<'a>) -> Vec<Bulk<'a>> {
+pub(super) fn all(changes: &Changes<'_>) -> Vec<Bulk> {
     let mut bulks = Vec::new();
-    let mut add = |is_empty: bool, bulk: &dyn Fn() -> Bulk<'a>| {
+    let mut add = |is_empty: bool, bulk: &dyn Fn() -> Bulk| {
         if !is_empty {
             bulks.push(bulk());
         }
@@ -154,26 +156,26 @@ pub(super) fn all<'a>(changes: &'a Changes<'a>) -> Vec<Bulk<'a>> {
 }
 
 /// Writes devices, without their offers.
-fn devices<'a>(rows: &[&'a DeviceRecord]) -> Bulk<'a> {
+fn devices<'a>(rows: &[&'a DeviceRecord]) -> Bulk {
     bulk!(
         DEVICES,
         rows,
         |d: &'a DeviceRecord| d.imei.to_string(),
-        |d: &'a DeviceRecord| d.client.as_ref().map(ClientId::as_str),
+        |d: &'a DeviceRecord| d.client.as_ref().map(|client| client.as_str().to_owned()),
         |d: &'a DeviceRecord| d.first_seen,
         |d: &'a DeviceRecord| d.last_seen,
         |d: &'a DeviceRecord| d.reported.map(|version| version.to_string()),
         |d: &'a DeviceRecord| d.refusal.map(Refusal::as_str),
-        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| &*sent.portion.generation),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.portion.generation.clone()),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.portion.is_complete),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.at),
-        |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| &*portion.generation),
+        |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.generation.clone()),
         |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.is_complete),
-        |d: &'a DeviceRecord| d.latest.as_deref(),
+        |d: &'a DeviceRecord| d.latest.clone(),
         |d: &'a DeviceRecord| d.result.as_ref().map(|result| result.at),
         |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| code(result.code)),
-        |d: &'a DeviceRecord| d.result.as_ref().map(|result| &*result.text),
-        |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| result.rollout.as_deref()),
+        |d: &'a DeviceRecord| d.result.as_ref().map(|result| result.text.clone()),
+        |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| result.rollout.clone()),
         |d: &'a DeviceRecord| sent_target(d).map(|target| target.to_string()),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| i64::from(sent.checks)),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.checked),
@@ -182,13 +184,13 @@ fn devices<'a>(rows: &[&'a DeviceRecord]) -> Bulk<'a> {
 }
 
 /// Writes offers.
-fn offers<'a>(rows: &[(Imei, &'a OfferRecord)]) -> Bulk<'a> {
+fn offers<'a>(rows: &[(Imei, &'a OfferRecord)]) -> Bulk {
     type Row<'a> = (Imei, &'a OfferRecord);
     bulk!(
         OFFERS,
         rows,
         |(imei, _): Row<'a>| imei.to_string(),
-        |(_, o): Row<'a>| &*o.rollout,
+        |(_, o): Row<'a>| o.rollout.clone(),
         |(_, o): Row<'a>| o.target.to_string(),
         |(_, o): Row<'a>| i64::from(o.attempts),
         |(_, o): Row<'a>| o.at,
@@ -211,11 +213,11 @@ fn offers<'a>(rows: &[(Imei, &'a OfferRecord)]) -> Bulk<'a> {
 }
 
 /// Writes rollouts.
-fn rollouts<'a>(rows: &[&'a RolloutRecord]) -> Bulk<'a> {
+fn rollouts<'a>(rows: &[&'a RolloutRecord]) -> Bulk {
     bulk!(
         ROLLOUTS,
         rows,
-        |r: &'a RolloutRecord| &*r.id,
+        |r: &'a RolloutRecord| r.id.clone(),
         |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.artifact_faults)),
         |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.failures_bp)),
         |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.after)),
@@ -225,7 +227,7 @@ fn rollouts<'a>(rows: &[&'a RolloutRecord]) -> Bulk<'a> {
         |r: &'a RolloutRecord| i64::from(r.failed),
         |r: &'a RolloutRecord| i64::from(r.artifact_faults),
         |r: &'a RolloutRecord| r.halted.as_ref().map(|halt| halt.at),
-        |r: &'a RolloutRecord| r.halted.as_ref().map(|halt| &*halt.reason),
+        |r: &'a RolloutRecord| r.halted.as_ref().map(|halt| halt.reason.clone()),
         |r: &'a RolloutRecord| i64::from(r.installed),
         |r: &'a RolloutRecord| i64::from(r.places),
         |r: &'a RolloutRecord| i64::from(r.proven),
@@ -244,25 +246,25 @@ fn sent_target(device: &DeviceRecord) -> Option<Version> {
 }
 
 /// Writes releases.
-fn releases<'a>(rows: &[&'a ReleaseRecord]) -> Bulk<'a> {
+fn releases<'a>(rows: &[&'a ReleaseRecord]) -> Bulk {
     bulk!(
         RELEASES,
         rows,
-        |r: &'a ReleaseRecord| &*r.version,
+        |r: &'a ReleaseRecord| r.version.clone(),
         |r: &'a ReleaseRecord| i64::from(r.epoch),
         |r: &'a ReleaseRecord| i64::from(r.faults),
         |r: &'a ReleaseRecord| r.halted.as_ref().map(|halt| halt.at),
-        |r: &'a ReleaseRecord| r.halted.as_ref().map(|halt| &*halt.reason),
+        |r: &'a ReleaseRecord| r.halted.as_ref().map(|halt| halt.reason.clone()),
         |r: &'a ReleaseRecord| r.judged,
     )
 }
 
 /// Writes channels.
-fn channels<'a>(rows: &[&'a ChannelRecord]) -> Bulk<'a> {
+fn channels<'a>(rows: &[&'a ChannelRecord]) -> Bulk {
     bulk!(
         CHANNELS,
         rows,
-        |c: &'a ChannelRecord| &*c.name,
+        |c: &'a ChannelRecord| c.name.clone(),
         |c: &'a ChannelRecord| c.clock.heard,
         |c: &'a ChannelRecord| c.clock.lag,
         |c: &'a ChannelRecord| c.clock.patience,
@@ -270,47 +272,45 @@ fn channels<'a>(rows: &[&'a ChannelRecord]) -> Bulk<'a> {
 }
 
 /// Writes unknown devices.
-fn unknown<'a>(rows: &[&'a UnknownRecord]) -> Bulk<'a> {
+fn unknown<'a>(rows: &[&'a UnknownRecord]) -> Bulk {
     bulk!(
         UNKNOWN,
         rows,
-        |u: &'a UnknownRecord| &*u.name,
+        |u: &'a UnknownRecord| u.name.clone(),
         |u: &'a UnknownRecord| u.first_seen,
         |u: &'a UnknownRecord| u.last_seen,
-        |u: &'a UnknownRecord| &*u.said,
+        |u: &'a UnknownRecord| u.said.clone(),
     )
 }
 
 /// Counts offers: of a channel, in a minute, how many.
-fn rates<'a>(rows: &[(&'a str, i64, u32)]) -> Bulk<'a> {
+fn rates<'a>(rows: &[(&'a str, i64, u32)]) -> Bulk {
     type Row<'a> = (&'a str, i64, u32);
-    bulk!(RATES, rows, |(channel, _, _): Row<'a>| channel, |(_, minute, _): Row<'a>| minute, |(
-        _,
-        _,
-        offers,
-    ): Row<
-        'a,
-    >| i64::from(
-        offers
-    ),)
+    bulk!(
+        RATES,
+        rows,
+        |(channel, _, _): Row<'a>| channel.to_owned(),
+        |(_, minute, _): Row<'a>| minute,
+        |(_, _, offers): Row<'a>| i64::from(offers),
+    )
 }
 
 /// Appends events.
-fn events<'a>(rows: &[&'a Event]) -> Bulk<'a> {
+fn events<'a>(rows: &[&'a Event]) -> Bulk {
     bulk!(
         EVENTS,
         rows,
         |e: &'a Event| e.at,
         |e: &'a Event| e.kind.as_str(),
         |e: &'a Event| e.imei.map(|imei| imei.to_string()),
-        |e: &'a Event| e.rollout.as_deref(),
+        |e: &'a Event| e.rollout.clone(),
         |e: &'a Event| code(e.code),
-        |e: &'a Event| &*e.detail,
+        |e: &'a Event| e.detail.clone(),
     )
 }
 
 /// Writes events under their numbers.
-fn numbered<'a>(rows: &[(i64, &'a Event)]) -> Bulk<'a> {
+fn numbered<'a>(rows: &[(i64, &'a Event)]) -> Bulk {
     type Row<'a> = (i64, &'a Event);
     bulk!(
         NUMBERED,
@@ -319,8 +319,8 @@ fn numbered<'a>(rows: &[(i64, &'a Event)]) -> Bulk<'a> {
         |(_, e): Row<'a>| e.at,
         |(_, e): Row<'a>| e.kind.as_str(),
         |(_, e): Row<'a>| e.imei.map(|imei| imei.to_string()),
-        |(_, e): Row<'a>| e.rollout.as_deref(),
+        |(_, e): Row<'a>| e.rollout.clone(),
         |(_, e): Row<'a>| code(e.code),
-        |(_, e): Row<'a>| &*e.detail,
+        |(_, e): Row<'a>| e.detail.clone(),
     )
 }

@@ -1,7 +1,7 @@
 //! One connection, driven from an ordinary thread: whatever is asked of it ends by a deadline, whether the
 //! server answers or not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -47,6 +47,8 @@ pub(super) struct Connector {
 pub(super) struct Connection {
     client: Client,
     statements: HashMap<&'static str, Statement>,
+    /// Rollouts that were needed lately though no key named them.
+    pub rollouts: BTreeSet<String>,
 }
 
 impl Connector {
@@ -87,7 +89,7 @@ impl Connector {
             tokio::spawn(connection);
             Ok(client)
         })?;
-        Ok(Connection { client, statements: HashMap::new() })
+        Ok(Connection { client, statements: HashMap::new(), rollouts: BTreeSet::new() })
     }
 
     /// Waits for the server, but not beyond the deadline.
@@ -145,7 +147,8 @@ impl Connection {
     }
 }
 
-fn trouble(error: &tokio_postgres::Error) -> Trouble {
+/// What an error of the client or the server means.
+pub(super) fn trouble(error: &tokio_postgres::Error) -> Trouble {
     let Some(db) = error.as_db_error() else {
         let why = std::error::Error::source(error)
             .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
@@ -154,7 +157,10 @@ fn trouble(error: &tokio_postgres::Error) -> Trouble {
     };
     let why = db.message().to_owned();
     match *db.code() {
-        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => Trouble::Conflict(why),
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        // Only the guard of a transaction divides.
+        | SqlState::DIVISION_BY_ZERO => Trouble::Conflict(why),
         SqlState::LOCK_NOT_AVAILABLE => Trouble::Locked,
         SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN

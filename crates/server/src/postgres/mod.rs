@@ -2,12 +2,16 @@
 //!
 //! # Who writes
 //!
-//! One transaction at a time, as with the SQLite database: each takes the same advisory lock before it reads.
-//! So nobody changes what it has read, there are no deadlocks, and nothing has to be tried again; events are
-//! numbered in the order in which they are seen. It costs little: nearly every answer that changes something
-//! changes the counts of one rollout, and would wait for the others at that row; a responder answers all that
-//! is waiting in one transaction; and what changes nothing, which is most, reads a snapshot and waits for
-//! nobody.
+//! One transaction at a time, as with the SQLite database: each holds the same advisory lock until it is
+//! committed. So there are no deadlocks, and events are numbered in the order in which they are seen. It costs
+//! little: nearly every answer that changes something changes the counts of one rollout, and would wait for
+//! the others at that row; and a responder answers all that is waiting in one transaction.
+//!
+//! What a batch needs is looked at before the lock is taken, so that what changes nothing, which is most,
+//! waits for nobody. What it changes is then sent all at once: lock, guard, changes and commit, in one round
+//! trip. The guard fails if anybody wrote since the look, by the numbers that the server gives to transactions
+//! that write: no two transactions ever decide by the same state of a rollout. Then the batch is looked at
+//! again under the lock, and so are the next ones, because others are about.
 //!
 //! # Who waits
 //!
@@ -19,9 +23,11 @@
 mod bulk;
 mod connection;
 mod lease;
+mod load;
 mod passfile;
 mod rows;
 mod schema;
+mod statements;
 mod tls;
 mod transaction;
 mod url;
@@ -32,13 +38,16 @@ use std::time::{Duration, Instant};
 
 use connection::{Connection, Connector, Trouble};
 use lease::SessionLease;
-use transaction::{Limits, Transaction, failure};
+use transaction::{Limits, Purpose, Transaction, failure};
 pub use url::{PostgresUrl, UrlError};
 
 use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
 
 /// How often a transaction is tried that others were in the way of.
 const TRIES: u32 = 5;
+
+/// For how many transactions others are expected to be in the way, once they were.
+const CROWDED: u32 = 64;
 
 /// The kind of the lock that all sessions share which may write.
 const USERS: &[u8; 4] = b"otau";
@@ -80,6 +89,8 @@ pub struct PostgresStore {
     lock: i64,
     /// Whether the tables were made by this one.
     is_new: bool,
+    /// For how many more transactions the lock is taken before anything is looked at.
+    crowded: u32,
 }
 
 /// What is to be done with the database.
@@ -137,6 +148,7 @@ impl PostgresStore {
             access,
             lock: 0,
             is_new: false,
+            crowded: 0,
         })
     }
 
@@ -215,6 +227,8 @@ impl PostgresStore {
              {SILENCE}; \
              SELECT set_config('client_connection_check_interval', '1s', false) FROM pg_settings \
              WHERE name = 'client_connection_check_interval'; \
+             SELECT set_config('plan_cache_mode', 'force_generic_plan', false) FROM pg_settings \
+             WHERE name = 'plan_cache_mode'; \
              SELECT set_config('synchronous_commit', 'on', false) WHERE \
              current_setting('synchronous_commit') = 'off'"
         );
@@ -272,8 +286,12 @@ impl PostgresStore {
         u32::try_from(number).map_err(|_| Trouble::Refused(format!("its schema has the number {number}")))
     }
 
-    /// Runs `work` in a transaction that `begin` begins; `writes` tells whether it is to be kept.
-    fn transaction(&mut self, begin: &str, writes: bool, work: &mut Work<'_>) -> Result<(), StoreError> {
+    fn transaction(
+        &mut self,
+        mut purpose: Purpose,
+        durability: Durability,
+        work: &mut Work<'_>,
+    ) -> Result<(), StoreError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -286,45 +304,36 @@ impl PostgresStore {
                 let why = "its tables are gone";
                 return Err(StoreError::Engine { path: self.path.clone(), source: why.into() });
             };
-            let mut tx = Transaction {
-                connector: &self.connector,
-                connection: &mut connection,
-                limits: self.limits(),
-                path: &self.path,
-                begin: Some(begin),
-                trouble: None,
-            };
-            let done = work(&mut tx).and_then(|()| tx.begun());
-            let trouble = tx.trouble.take();
+            let (connector, limits) = (&self.connector, self.limits());
+            let mut tx =
+                Transaction::new(connector, &mut connection, limits, &self.path, (purpose, durability));
+            let done = work(&mut tx).and_then(|()| tx.end());
+            let (trouble, is_open, needs_lock) = (tx.trouble.take(), tx.is_open(), tx.needs_lock);
             let lost = matches!(trouble, Some(Trouble::Lost(_) | Trouble::Slow));
-            match done {
-                Ok(()) if writes => {
-                    self.batch(&mut connection, "COMMIT").map_err(|trouble| match trouble {
-                        Trouble::Lost(_) | Trouble::Slow => StoreError::InDoubt {
-                            path: self.path.clone(),
-                            source: trouble.to_string().into(),
-                        },
-                        trouble => failure(&self.path, &trouble),
-                    })?;
-                    self.connection = Some(connection);
-                    return Ok(());
+            // Without its answer the connection is of no more use, and nothing was changed, or nobody knows.
+            if !lost && (!is_open || self.batch(&mut connection, "ROLLBACK").is_ok()) {
+                self.connection = Some(connection);
+            }
+            if matches!(done, Ok(()) | Err(StoreError::InDoubt { .. })) {
+                return done;
+            }
+            let again = match (trouble, purpose) {
+                (_, Purpose::LookAndWrite(lock)) if needs_lock => {
+                    purpose = Purpose::Write(lock);
+                    true
                 }
-                done => {
-                    // Without its answer the connection is of no more use, and nothing was changed in any
-                    // case.
-                    if !lost && self.batch(&mut connection, "ROLLBACK").is_ok() {
-                        self.connection = Some(connection);
-                    }
-                    let again = match trouble {
-                        Some(Trouble::Conflict(_)) => tries < TRIES,
-                        // The server was started anew since it was asked last.
-                        Some(Trouble::Lost(_)) => !fresh,
-                        _ => false,
-                    };
-                    if done.is_ok() || !again {
-                        return done;
-                    }
+                (Some(Trouble::Conflict(_)), Purpose::LookAndWrite(lock)) => {
+                    purpose = Purpose::Write(lock);
+                    self.crowded = CROWDED;
+                    true
                 }
+                (Some(Trouble::Conflict(_)), _) => tries < TRIES,
+                // The server was started anew since it was asked last.
+                (Some(Trouble::Lost(_)), _) => !fresh,
+                _ => false,
+            };
+            if !again {
+                return done;
             }
         }
     }
@@ -332,25 +341,22 @@ impl PostgresStore {
 
 impl Store for PostgresStore {
     fn read(&mut self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        self.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", false, work)
+        self.transaction(Purpose::Read, Durability::Process, work)
+    }
+
+    /// A write looks before it takes the lock, so that who changes nothing waits for nobody, unless others
+    /// write all the time.
+    fn prefers_reading(&self) -> bool {
+        self.crowded > 0
     }
 
     fn write(&mut self, durability: Durability, work: &mut Work<'_>) -> Result<(), StoreError> {
-        let durable = match durability {
-            // Safe from the end of this process, not of the server.
-            Durability::Process => "; SET LOCAL synchronous_commit = off",
-            Durability::Power => "",
+        let purpose = match self.crowded {
+            0 => Purpose::LookAndWrite(self.lock),
+            _ => Purpose::Write(self.lock),
         };
-        // Every statement after the lock sees what was done before it.
-        // The server gives up a little earlier than we do, so that the connection is still good for the next
-        // one.
-        let left = self.limits().deadline().saturating_duration_since(Instant::now());
-        let (wait, lock) = (1 + left.as_millis() * 3 / 4, self.lock);
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED{durable}; SET LOCAL lock_timeout = {wait}; \
-             SELECT pg_advisory_xact_lock({lock})"
-        );
-        self.transaction(&begin, true, work)
+        self.crowded = self.crowded.saturating_sub(1);
+        self.transaction(purpose, durability, work)
     }
 
     fn set_deadline(&mut self, until: Instant) -> bool {

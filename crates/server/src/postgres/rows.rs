@@ -52,6 +52,65 @@ pub(super) fn imei(row: &Row) -> Read<Imei> {
     text_there(row, "imei", parse)
 }
 
+/// How many columns a device has.
+const DEVICE_COLUMNS: usize = 20;
+
+/// The columns of a row, one after the other: to look each of them up by its name takes longer than to read
+/// it.
+pub(super) struct Columns<'r> {
+    row: &'r Row,
+    next: usize,
+}
+
+impl<'r> Columns<'r> {
+    pub(super) fn of(row: &'r Row) -> Self {
+        Columns { row, next: 0 }
+    }
+
+    /// Those that come after a device.
+    pub(super) fn after_device(row: &'r Row) -> Self {
+        Columns { row, next: DEVICE_COLUMNS }
+    }
+
+    fn wrong(&self, what: &dyn std::fmt::Display) -> String {
+        let column = self.row.columns().get(self.next - 1).map_or("", |column| column.name());
+        format!("an unexpected value: {column} {what}")
+    }
+
+    fn get<T: FromSql<'r>>(&mut self) -> Read<T> {
+        self.next += 1;
+        self.row.try_get(self.next - 1).map_err(|error| self.wrong(&error))
+    }
+
+    /// Leaves out as many columns.
+    fn skip<T>(&mut self, columns: usize) -> Option<T> {
+        self.next += columns;
+        None
+    }
+
+    /// A BIGINT that must fit a narrower type.
+    fn number<T: TryFrom<i64>>(&mut self) -> Read<T> {
+        let number: i64 = self.get()?;
+        T::try_from(number).map_err(|_| self.wrong(&number))
+    }
+
+    fn number_if_any<T: TryFrom<i64>>(&mut self) -> Read<Option<T>> {
+        let Some(number) = self.get::<Option<i64>>()? else { return Ok(None) };
+        T::try_from(number).map(Some).map_err(|_| self.wrong(&number))
+    }
+
+    /// A value that is stored as text.
+    fn text<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Read<Option<T>> {
+        let Some(text) = self.get::<Option<&str>>()? else { return Ok(None) };
+        parse(text).map(Some).ok_or_else(|| self.wrong(&format!("`{text}`")))
+    }
+
+    /// The same where there must be one.
+    fn text_there<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Read<T> {
+        self.text(parse)?.ok_or_else(|| self.wrong(&"NULL"))
+    }
+}
+
 /// A place that a device takes.
 pub(super) fn place(row: &Row) -> Read<Place> {
     Ok(Place { rollout: get(row, "rollout")?, imei: imei(row)?, missing: get(row, "missing")? })
@@ -60,11 +119,6 @@ pub(super) fn place(row: &Row) -> Read<Place> {
 /// A device that is counted in a wave.
 pub(super) fn member(row: &Row) -> Read<Member> {
     Ok(Member { imei: imei(row)?, wave: number(row, "wave")?, outside: get(row, "outside")? })
-}
-
-/// A rollout and a device that is overdue in it.
-pub(super) fn of_rollout(row: &Row) -> Read<(String, Imei)> {
-    Ok((get(row, "rollout")?, imei(row)?))
 }
 
 /// A channel and how many offers it made.
@@ -79,69 +133,89 @@ pub(super) fn seq(row: &Row) -> Read<i64> {
 
 /// A device without its offers.
 pub(super) fn device(row: &Row) -> Read<DeviceRecord> {
-    let portion = |generation: &str, is_complete: &str| -> Read<Option<Portion>> {
-        let Some(generation) = get(row, generation)? else { return Ok(None) };
-        Ok(Some(Portion { generation, is_complete: get(row, is_complete)? }))
-    };
-    let sent = match portion("sent_generation", "sent_whole")? {
-        Some(portion) => Some(Sent {
-            portion,
-            at: get(row, "sent_at")?,
-            target: text(row, "sent_target", parse)?,
-            checks: number(row, "sent_checks")?,
-            checked: get(row, "sent_checked")?,
-        }),
-        None => None,
-    };
-    let confirmed = portion("confirmed_generation", "confirmed_whole")?;
-    let result = match get(row, "result_at")? {
-        Some(at) => Some(ResultRecord {
-            at,
-            code: optional(row, "result_code")?,
-            text: get(row, "result_text")?,
-            rollout: get(row, "result_rollout")?,
-        }),
-        None => None,
-    };
+    let row = &mut Columns::of(row);
     Ok(DeviceRecord {
-        imei: imei(row)?,
-        client: text(row, "client", parse)?,
-        first_seen: get(row, "first_seen")?,
-        last_seen: get(row, "last_seen")?,
-        reported: text(row, "reported", parse)?,
-        refusal: text(row, "refusal", Refusal::from_name)?,
-        settings: SettingsRecord { sent, confirmed },
-        latest: get(row, "latest")?,
+        imei: row.text_there(parse)?,
+        client: row.text(parse)?,
+        first_seen: row.get()?,
+        last_seen: row.get()?,
+        reported: row.text(parse)?,
+        refusal: row.text(Refusal::from_name)?,
+        settings: SettingsRecord {
+            sent: match row.get()? {
+                Some(generation) => Some(Sent {
+                    portion: Portion { generation, is_complete: row.get()? },
+                    at: row.get()?,
+                    target: row.text(parse)?,
+                    checks: row.number()?,
+                    checked: row.get()?,
+                }),
+                None => row.skip(5),
+            },
+            confirmed: match row.get()? {
+                Some(generation) => Some(Portion { generation, is_complete: row.get()? }),
+                None => row.skip(1),
+            },
+        },
+        latest: row.get()?,
         offers: Vec::new(),
-        result,
-        budget: text(row, "budget", parse)?.unwrap_or_default(),
+        result: match row.get()? {
+            Some(at) => {
+                Some(ResultRecord { at, code: row.number_if_any()?, text: row.get()?, rollout: row.get()? })
+            }
+            None => row.skip(3),
+        },
+        budget: row.text(parse)?.unwrap_or_default(),
     })
 }
 
 /// An offer and whose it is.
 pub(super) fn offer(row: &Row) -> Read<(Imei, OfferRecord)> {
-    let offer = OfferRecord {
-        rollout: get(row, "rollout")?,
-        target: text_there(row, "target", parse)?,
-        attempts: number(row, "attempts")?,
-        at: get(row, "at")?,
-        from: text_there(row, "reported", parse)?,
-        deadline: get(row, "deadline")?,
-        until: get(row, "until")?,
-        answered: get(row, "answered")?,
-        code: optional(row, "code")?,
-        verdict: text(row, "verdict", Verdict::from_name)?,
-        artifact_fault: get(row, "artifact_fault")?,
-        epoch: number(row, "epoch")?,
-        place: get(row, "place")?,
-        proven: optional(row, "proven")?,
-        since: get(row, "since")?,
-        blamed: optional(row, "blamed")?,
-        missing: get(row, "missing")?,
-        wave: optional(row, "wave")?,
-        outside: get(row, "outside")?,
-    };
-    Ok((imei(row)?, offer))
+    let row = &mut Columns::of(row);
+    Ok((row.text_there(parse)?, offer_in(row)?))
+}
+
+/// An offer, if there is one, without the IMEI.
+pub(super) fn offer_if_any(row: &mut Columns<'_>) -> Read<Option<OfferRecord>> {
+    match row.get::<Option<&str>>()? {
+        Some(_) => offer_in(row).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn offer_in(row: &mut Columns<'_>) -> Read<OfferRecord> {
+    Ok(OfferRecord {
+        rollout: row.get()?,
+        target: row.text_there(parse)?,
+        attempts: row.number()?,
+        at: row.get()?,
+        from: row.text_there(parse)?,
+        deadline: row.get()?,
+        until: row.get()?,
+        answered: row.get()?,
+        code: row.number_if_any()?,
+        verdict: row.text(Verdict::from_name)?,
+        artifact_fault: row.get()?,
+        epoch: row.number()?,
+        place: row.get()?,
+        proven: row.number_if_any()?,
+        since: row.get()?,
+        blamed: row.number_if_any()?,
+        missing: row.get()?,
+        wave: row.number_if_any()?,
+        outside: row.get()?,
+    })
+}
+
+/// A rollout, if it is recorded.
+pub(super) fn rollout_if_any(row: &Row) -> Read<Option<RolloutRecord>> {
+    if get::<Option<&str>>(row, "id")?.is_none() { Ok(None) } else { rollout(row).map(Some) }
+}
+
+/// A device that is overdue in the rollout that was asked for, if one is.
+pub(super) fn overdue(row: &Row) -> Read<Option<(String, Imei)>> {
+    let Some(imei) = text(row, "imei", parse)? else { return Ok(None) };
+    Ok(Some((get(row, "rollout")?, imei)))
 }
 
 /// A rollout.
@@ -197,6 +271,14 @@ pub(super) fn release(row: &Row) -> Read<ReleaseRecord> {
 /// A channel.
 pub(super) fn channel(row: &Row) -> Read<ChannelRecord> {
     Ok(ChannelRecord { name: get(row, "name")?, clock: clock(row)? })
+}
+
+/// A channel that was asked for, its record and how many offers it made, if there are any.
+pub(super) fn channel_and_offers(row: &Row) -> Read<(String, Option<ChannelRecord>, Option<u32>)> {
+    let is_recorded = get::<Option<&str>>(row, "name")?.is_some();
+    let record = if is_recorded { Some(channel(row)?) } else { None };
+    let offers = get::<Option<i64>>(row, "seq")?.map(|offers| u32::try_from(offers).unwrap_or(u32::MAX));
+    Ok((get(row, "channel")?, record, offers))
 }
 
 /// An unknown device.

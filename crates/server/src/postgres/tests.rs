@@ -10,7 +10,8 @@ use super::private::{FORGETFUL, Postgres};
 use super::*;
 use otapress_responder::conformance;
 use otapress_responder::fixture::NOW;
-use otapress_responder::records::Changes;
+use otapress_responder::record::RolloutRecord;
+use otapress_responder::records::{Changes, Keys};
 use otapress_responder::store::Tx;
 use otapress_responder::store::conformance::Subject;
 
@@ -123,6 +124,106 @@ fn a_lock_is_waited_for_but_not_for_ever() {
         })
         .unwrap();
     add(&mut store).unwrap();
+}
+
+/// Adds one to the offers of a rollout, as a batch of questions does; `meanwhile` happens between its look and
+/// its changes. Returns how often it looked.
+fn offer(
+    store: &mut dyn Store,
+    durability: Durability,
+    mut meanwhile: impl FnMut(),
+) -> Result<u32, StoreError> {
+    let mut looks = 0;
+    store.write(durability, &mut |tx| {
+        let records = tx.load(&Keys { rollouts: vec![ROLLOUT], ..Keys::default() }, NOW)?;
+        let mut rollout = records.rollout(ROLLOUT).cloned().unwrap_or_else(|| RolloutRecord::new(ROLLOUT));
+        rollout.offered += 1;
+        looks += 1;
+        meanwhile();
+        tx.put(&Changes { rollouts: vec![&rollout], ..Changes::default() })
+    })?;
+    Ok(looks)
+}
+
+fn offered(store: &mut dyn Store) -> u32 {
+    let mut offered = 0;
+    store.read(&mut |tx| tx.rollout(ROLLOUT).map(|rollout| offered = rollout.offered)).unwrap();
+    offered
+}
+
+const ROLLOUT: &str = "next/0.10.66";
+
+#[test]
+fn a_batch_whose_look_is_out_of_date_looks_again() {
+    for durability in [Durability::Process, Durability::Power] {
+        let database = Database::new();
+        let (mut store, mut other) = (database.store().unwrap(), database.store().unwrap());
+        for n in 0..3 {
+            let mut is_first = true;
+            let interfere = || {
+                // Under the lock, nobody else comes to write.
+                if std::mem::take(&mut is_first) {
+                    // Whoever else uses the server may get a number meanwhile, too.
+                    assert!(offer(&mut other, durability, || ()).unwrap() <= 2);
+                }
+            };
+            assert_eq!(offer(&mut store, durability, interfere).unwrap(), 2);
+            assert_eq!(offered(&mut store), 2 * n + 2, "the other one's is counted as well");
+            assert!(store.prefers_reading(), "others are about");
+            store.crowded = 0;
+        }
+        assert!(offer(&mut store, durability, || ()).unwrap() <= 2);
+    }
+}
+
+#[test]
+fn a_transaction_that_began_before_the_look_is_noticed() {
+    let database = Database::new();
+    let mut store = database.store().unwrap();
+    offer(&mut store, Durability::Power, || ()).unwrap();
+    let (mut writer, mut other) = (database.store().unwrap(), database.store().unwrap());
+    // It has its number when the other one looks, and is kept only afterwards.
+    let held = writer.write(Durability::Power, &mut |tx| {
+        tx.rollouts()?;
+        let rollout = RolloutRecord { offered: 7, ..RolloutRecord::new(ROLLOUT) };
+        tx.put(&Changes { rollouts: vec![&rollout], ..Changes::default() })?;
+        // This question sends what is to be written.
+        tx.rollouts()?;
+        other.set_deadline(Instant::now() + Duration::from_millis(500));
+        assert!(offer(&mut other, Durability::Power, || ()).is_err(), "it waits for the lock in vain");
+        Ok(())
+    });
+    held.unwrap();
+    assert_eq!(offered(&mut store), 7);
+}
+
+#[test]
+fn many_count_together() {
+    let database = Database::new();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut store = database.store().unwrap();
+                for _ in 0..25 {
+                    store.crowded = 0;
+                    offer(&mut store, Durability::Power, || ()).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(offered(&mut *database.open()), 100);
+}
+
+#[test]
+fn who_changes_nothing_waits_for_nobody() {
+    let database = Database::new();
+    let (mut store, mut other) = (database.store().unwrap(), database.store().unwrap());
+    let mut held = |tx: &mut dyn Tx| {
+        tx.rollouts()?;
+        let keys = Keys { rollouts: vec![ROLLOUT], ..Keys::default() };
+        in_time(&mut store, |store| store.write(Durability::Process, &mut |tx| tx.load(&keys, NOW).map(drop)))
+    };
+    other.write(Durability::Power, &mut held).unwrap();
 }
 
 #[test]
@@ -281,16 +382,22 @@ fn a_password_from_a_file_and_certificates_that_are_looked_at() {
 
 #[test]
 fn new_tables_are_not_read_whole() {
-    use transaction::{DEVICES, OFFERS, OVERDUE, ROLLOUTS, UNKNOWN};
+    use statements::{CHANNELS, CLIENTS, DEVICES, ROLLOUTS, UNKNOWN};
 
     let database = Database::new();
     let mut store = database.store().unwrap();
     let mut connection = store.connection.take().unwrap();
-    for sql in [DEVICES, OFFERS, ROLLOUTS, OVERDUE, UNKNOWN] {
-        let numbers =
-            if sql == OVERDUE { ["'{a}'", "1", "2", "", ""] } else { ["'{a}'", "'{b}'", "'{c}'", "1", "2"] };
-        let sql =
-            (1..).zip(numbers).fold(sql.to_owned(), |sql, (n, value)| sql.replace(&format!("${n}"), value));
+    let a = "'{a}'";
+    for (sql, parameters) in [
+        (DEVICES, vec![a, "'{b}'"]),
+        (ROLLOUTS, vec![a, "'{true}'", "1", "2"]),
+        (CLIENTS, vec![a]),
+        (CHANNELS, vec![a, "1", "2"]),
+        (UNKNOWN, vec![a]),
+    ] {
+        let sql = (1..)
+            .zip(parameters)
+            .fold(sql.to_owned(), |sql, (n, value)| sql.replace(&format!("${n}"), value));
         let explain = format!("EXPLAIN {sql}");
         let deadline = Instant::now() + Duration::from_secs(20);
         let plan = store.connector.run(&mut connection, deadline, async |connection| {

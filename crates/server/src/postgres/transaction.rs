@@ -1,82 +1,30 @@
 //! The rows, inside a transaction.
+//!
+//! What is read begins the transaction, and what is written goes together with the commit: a batch of
+//! questions costs one round trip and the commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Error, Row, Statement};
 
-use super::bulk;
-use super::connection::{Connection, Connector, Trouble};
+use super::bulk::{self, Bulk};
+use super::connection::{Connection, Connector, Trouble, trouble};
 use super::rows::{self, Read};
+use super::statements::{RECENT, RELEASES, device_columns, offer_columns, select};
 use otapress_core::id::Imei;
 use otapress_responder::record::{
-    ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
+    ChannelRecord, DeviceRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
-use otapress_responder::records::{Changes, Keys, OVERDUE_LIMIT, Records};
+use otapress_responder::records::{Changes, Keys, Records};
 use otapress_responder::store::{
-    Member, Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour,
+    Durability, Member, Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour,
 };
 
-/// A device by its IMEI.
-const DEVICE: &str = "SELECT * FROM devices WHERE imei = $1";
-
-/// Whom a batch is about: `$1` IMEIs, `$2` clientIDs, `$3` rollouts, `$4` the time, `$5` how many overdue
-/// devices at most.
-macro_rules! asked {
-    ($rest:literal) => {
-        concat!(
-            "WITH asked AS (SELECT unnest($1::text[]) AS imei UNION SELECT imei FROM devices WHERE client = \
-             ANY($2::text[]) \
-             UNION SELECT o.imei FROM unnest($3::text[]) AS r (id) LEFT JOIN rollouts c USING (id), LATERAL \
-             (SELECT imei \
-             FROM offers WHERE rollout = r.id AND deadline <= $4::bigint - coalesce(c.lag, 0) AND (c.heard \
-             IS NULL OR \
-             abs($4 - c.heard) <= c.patience) ORDER BY deadline, imei LIMIT $5::bigint) o) ",
-            $rest
-        )
-    };
-}
-
-/// The devices.
-pub(super) const DEVICES: &str = asked!("SELECT d.* FROM asked JOIN devices d USING (imei)");
-
-/// Of each device the latest offer, and those of the rollouts that were asked for.
-pub(super) const OFFERS: &str = asked!(
-    "SELECT o.* FROM asked JOIN devices d USING (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = \
-     d.latest OR \
-     o.rollout = ANY($3) OR o.place OR o.blamed IS NOT NULL OR o.wave IS NOT NULL)"
-);
-
-/// The rollouts that were asked for, and those of these offers.
-pub(super) const ROLLOUTS: &str = asked!(
-    "SELECT * FROM rollouts WHERE id IN (SELECT unnest($3::text[]) UNION SELECT o.rollout FROM asked JOIN \
-     devices d USING \
-     (imei) JOIN offers o ON o.imei = d.imei AND (o.rollout = d.latest OR o.place OR o.blamed IS NOT NULL OR \
-     o.wave IS NOT NULL))"
-);
-
-/// Which devices are overdue in the rollouts.
-pub(super) const OVERDUE: &str = "SELECT o.* FROM unnest($1::text[]) AS r (id) LEFT JOIN rollouts c USING \
-    (id), LATERAL \
-     (SELECT rollout, imei FROM offers WHERE rollout = r.id AND deadline <= $2::bigint - coalesce(c.lag, 0) \
-     AND (c.heard IS \
-     NULL OR abs($2 - c.heard) <= c.patience) ORDER BY deadline, imei LIMIT $3) o";
-
-/// Every release with faults, or that had some.
-const RELEASES: &str = "SELECT * FROM releases ORDER BY version";
-
-/// Channels by name.
-const CHANNELS: &str = "SELECT * FROM channels WHERE name = ANY($1)";
-
-/// Unknown devices by their names.
-pub(super) const UNKNOWN: &str = "SELECT * FROM unknown WHERE name = ANY($1)";
-
-/// Offers by channel. The minute in which the hour began counts whole: rather too few offers than too many.
-const RECENT: &str = "SELECT channel, sum(offers)::bigint AS seq FROM rates WHERE channel = ANY($1) AND \
-    minute BETWEEN $2 AND $3 \
-     GROUP BY channel";
+/// What begins a transaction that reads.
+const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Forgets those that were not heard of for longest.
 const FORGET: &str = "DELETE FROM unknown WHERE name IN (SELECT name FROM unknown ORDER BY last_seen, name \
@@ -103,17 +51,59 @@ impl Limits {
     }
 }
 
-/// A transaction that is open on a connection.
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// It reads one consistent state.
+    Read,
+    /// It writes, alone: it holds this lock from its first question on.
+    Write(i64),
+    /// The same, but it may look at one consistent state first and take the lock only when it writes; the
+    /// guard makes sure that nobody wrote in between.
+    LookAndWrite(i64),
+}
+
+/// How a transaction stands with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was sent.
+    New,
+    /// The server has begun it.
+    Open,
+    /// What it needs was looked at. The number is that of the next transaction that writes, unless one was
+    /// under way.
+    Looked(Option<i64>),
+    /// The server has ended it.
+    Over,
+}
+
+/// What is sent with the questions of a load.
+pub(super) struct Frame {
+    /// What begins the transaction, if that has not happened yet.
+    pub begin: Option<String>,
+    /// Whether the transaction ends with the questions.
+    pub is_look: bool,
+}
+
+/// A transaction on a connection.
 pub(super) struct Transaction<'a> {
     pub connector: &'a Connector,
     pub connection: &'a mut Connection,
     pub limits: Limits,
     pub path: &'a Path,
-    /// What begins it, until that is sent: with the first questions, to save a round trip.
-    pub begin: Option<&'a str>,
+    purpose: Purpose,
+    durability: Durability,
+    stage: Stage,
+    /// What is to be written before the next question, or with the commit.
+    writes: Vec<Bulk>,
     /// What went wrong with the server.
     pub trouble: Option<Trouble>,
+    /// Whether the work did more than look and write, and has to be done again under the lock.
+    pub needs_lock: bool,
 }
+
+/// How many statements wait to be sent at most.
+const WAITING: usize = 16;
 
 /// What an error of the server means to those who use the store.
 pub(super) fn failure(path: &Path, trouble: &Trouble) -> StoreError {
@@ -123,27 +113,171 @@ pub(super) fn failure(path: &Path, trouble: &Trouble) -> StoreError {
     }
 }
 
-async fn begin(client: &Client, begin: Option<&str>) -> Result<(), tokio_postgres::Error> {
-    match begin {
-        Some(begin) => client.batch_execute(begin).await,
-        None => Ok(()),
+impl<'a> Transaction<'a> {
+    pub(super) fn new(
+        connector: &'a Connector,
+        connection: &'a mut Connection,
+        limits: Limits,
+        path: &'a Path,
+        (purpose, durability): (Purpose, Durability),
+    ) -> Self {
+        Transaction {
+            connector,
+            connection,
+            limits,
+            path,
+            purpose,
+            durability,
+            stage: Stage::New,
+            writes: Vec::new(),
+            trouble: None,
+            needs_lock: false,
+        }
     }
-}
 
-impl Transaction<'_> {
-    fn failed(&mut self, trouble: Trouble) -> StoreError {
+    /// Whether the server has a transaction open.
+    pub(super) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    pub(super) fn failed(&mut self, trouble: Trouble) -> StoreError {
         let error = failure(self.path, &trouble);
         self.trouble = Some(trouble);
         error
     }
 
-    /// Begins, if that has not happened yet.
-    pub(super) fn begun(&mut self) -> Result<(), StoreError> {
-        self.begin.take().map_or(Ok(()), |begin| self.batch(begin))
+    /// What begins it. Every statement after the lock sees what was done before it.
+    fn begin(&self) -> String {
+        let (Purpose::Write(lock) | Purpose::LookAndWrite(lock)) = self.purpose else {
+            return LOOK.to_owned();
+        };
+        // The server gives up a little earlier than we do, so that the connection is still good for the next
+        // one.
+        let left = self.limits.deadline().saturating_duration_since(Instant::now());
+        let wait = 1 + left.as_millis() * 3 / 4;
+        let mut begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {wait}; \
+             SELECT pg_advisory_xact_lock({lock})"
+        );
+        if self.durability == Durability::Process {
+            // Safe from the end of this process, not of the server.
+            begin += "; SET LOCAL synchronous_commit = off";
+        }
+        // Numbers are given in the order in which transactions come to write, whoever makes them. If this one
+        // gets the number that was the next one, nobody has changed what was looked at.
+        if let Stage::Looked(Some(next)) = self.stage {
+            begin += &format!("; SELECT 1 / (txid_current() = {next})::int");
+        }
+        begin
+    }
+
+    /// Begins, if that has not happened yet, and sends what is to be written.
+    fn begun(&mut self) -> Result<(), StoreError> {
+        match (self.stage, self.purpose) {
+            (Stage::New, purpose) => {
+                if let Purpose::LookAndWrite(lock) = purpose {
+                    self.purpose = Purpose::Write(lock);
+                }
+                let begin = self.begin();
+                // Half of it may have been done if it fails.
+                self.stage = Stage::Open;
+                self.batch(&begin)?;
+            }
+            (Stage::Looked(_) | Stage::Over, _) => {
+                self.needs_lock = true;
+                return Err(StoreError::Abandoned);
+            }
+            (Stage::Open, _) => {}
+        }
+        if self.writes.is_empty() {
+            return Ok(());
+        }
+        let writes = std::mem::take(&mut self.writes);
+        let deadline = self.limits.deadline();
+        let done = self.connector.run(self.connection, deadline, async |connection| {
+            let statements = prepared(connection, &writes).await?;
+            write(connection.client(), &statements, &writes).await
+        });
+        done.map_err(|trouble| self.failed(trouble))
+    }
+
+    /// What is to be sent around the questions of a load, which come next.
+    pub(super) fn frame(&mut self) -> Result<Frame, StoreError> {
+        match (self.purpose, self.stage) {
+            (Purpose::LookAndWrite(_), Stage::New | Stage::Looked(_)) if self.writes.is_empty() => {
+                Ok(Frame { begin: Some(LOOK.into()), is_look: true })
+            }
+            // It begins with the questions, to save a round trip.
+            (_, Stage::New) if self.writes.is_empty() => {
+                let begin = self.begin();
+                self.stage = Stage::Open;
+                Ok(Frame { begin: Some(begin), is_look: false })
+            }
+            _ => self.begun().map(|()| Frame { begin: None, is_look: false }),
+        }
+    }
+
+    /// Takes note of the transactions that were writing during a look: the number of the oldest one, and the
+    /// next number.
+    pub(super) fn looked(&mut self, oldest: i64, next: i64) {
+        self.stage = Stage::Looked(Some(next).filter(|&next| next == oldest));
+    }
+
+    /// Ends it: what is left to be written goes on its way together with the commit.
+    pub(super) fn end(&mut self) -> Result<(), StoreError> {
+        match (self.stage, self.purpose) {
+            (Stage::Looked(_), _) if self.writes.is_empty() => return Ok(()),
+            (Stage::Looked(None), _) => {
+                return Err(self.failed(Trouble::Conflict("somebody else writes".into())));
+            }
+            (Stage::Looked(Some(_)), _) => {}
+            // What was never sent did not happen: so the server is heard first.
+            (Stage::New, _) => {
+                let writes = std::mem::take(&mut self.writes);
+                self.begun()?;
+                self.writes = writes;
+            }
+            _ => {}
+        }
+        if matches!(self.purpose, Purpose::Read) {
+            return Ok(());
+        }
+        let begin = matches!(self.stage, Stage::Looked(_)).then(|| self.begin());
+        let writes = std::mem::take(&mut self.writes);
+        let deadline = self.limits.deadline();
+        let done = self.connector.run(self.connection, deadline, async |connection| {
+            let statements = prepared(connection, &writes).await?;
+            let client = connection.client();
+            let changes = async {
+                tokio::try_join!(
+                    biased;
+                    send(client, begin.as_deref()),
+                    write(client, &statements, &writes)
+                )
+            };
+            // All are on their way before the first is answered. After an error the server takes the commit
+            // for a rollback, as long as there is nothing else in its text.
+            let (changed, committed) = tokio::join!(biased; changes, client.batch_execute("COMMIT"));
+            match changed {
+                Err(error) if error.as_db_error().is_some() => Ok(Err(error)),
+                changed => changed.and(committed).map(Ok),
+            }
+        });
+        self.stage = Stage::Over;
+        match done {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(refused)) => Err(self.failed(trouble(&refused))),
+            Err(trouble @ (Trouble::Lost(_) | Trouble::Slow)) => {
+                let source = trouble.to_string().into();
+                self.trouble = Some(trouble);
+                Err(StoreError::InDoubt { path: self.path.into(), source })
+            }
+            Err(trouble) => Err(self.failed(trouble)),
+        }
     }
 
     /// Sends text that gives no rows.
-    pub(super) fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
+    fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         let deadline = self.limits.deadline();
         let done = self
             .connector
@@ -151,7 +285,7 @@ impl Transaction<'_> {
         done.map_err(|trouble| self.failed(trouble))
     }
 
-    fn read<T>(&self, rows: &[Row], read: impl Fn(&Row) -> Read<T>) -> Result<Vec<T>, StoreError> {
+    pub(super) fn read<T>(&self, rows: &[Row], read: impl Fn(&Row) -> Read<T>) -> Result<Vec<T>, StoreError> {
         let wrong = |what| StoreError::Value { path: self.path.into(), what };
         rows.iter().map(read).collect::<Read<_>>().map_err(wrong)
     }
@@ -172,121 +306,94 @@ impl Transaction<'_> {
         self.read(&found, read)
     }
 
-    /// Adds all of their offers to devices, those of each with the last one first.
-    fn in_full(&mut self, mut records: Vec<DeviceRecord>) -> Result<Vec<DeviceRecord>, StoreError> {
-        let imeis: Vec<_> = records.iter().map(|record| record.imei.to_string()).collect();
-        let sql = "SELECT * FROM offers WHERE imei = ANY($1) ORDER BY imei, at DESC, rollout";
-        let mut offers = self.all(sql, &[&imeis], rows::offer)?.into_iter().peekable();
-        for record in &mut records {
+    /// Adds their offers to devices, those of each with the last one first.
+    fn add_offers(
+        &mut self,
+        records: &mut [DeviceRecord],
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<(), StoreError> {
+        let mut offers = self.all(sql, parameters, rows::offer)?.into_iter().peekable();
+        for record in records {
             // Both are in the order of the text of the IMEIs.
             while let Some((_, offer)) = offers.next_if(|(imei, _)| *imei == record.imei) {
                 record.offers.push(offer);
             }
         }
+        Ok(())
+    }
+
+    /// Adds all of their offers to devices.
+    fn in_full(&mut self, mut records: Vec<DeviceRecord>) -> Result<Vec<DeviceRecord>, StoreError> {
+        let imeis: Vec<_> = records.iter().map(|record| record.imei.to_string()).collect();
+        let sql = select!(offers, "WHERE o.imei = ANY($1) ORDER BY o.imei, o.at DESC, o.rollout");
+        self.add_offers(&mut records, sql, &[&imeis])?;
         Ok(records)
     }
 
     fn page(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
         let after = after.map_or_else(String::new, |imei| imei.to_string());
-        let sql = "SELECT * FROM devices WHERE imei > $1 ORDER BY imei LIMIT $2";
+        let sql = select!(devices, "WHERE d.imei > $1 ORDER BY d.imei LIMIT $2");
         self.all(sql, &[&after, &i64::from(limit)], rows::device)
+    }
+}
+
+/// The statements, as the server knows them.
+async fn prepared(connection: &mut Connection, writes: &[Bulk]) -> Result<Vec<Statement>, Error> {
+    let mut statements = Vec::with_capacity(writes.len());
+    for bulk in writes {
+        let [statement] = connection.prepare([bulk.sql]).await?;
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+/// Writes; all of it is on its way before the first is answered.
+async fn write(client: &Client, statements: &[Statement], writes: &[Bulk]) -> Result<(), Error> {
+    let parameters: Vec<_> = writes.iter().map(Bulk::parameters).collect();
+    let done = statements.iter().zip(&parameters).map(|(statement, of)| client.execute(statement, of));
+    futures_util::future::try_join_all(done).await.map(drop)
+}
+
+/// Sends text that gives no rows, if there is any.
+pub(super) async fn send(client: &Client, text: Option<&str>) -> Result<(), Error> {
+    match text {
+        Some(text) => client.batch_execute(text).await,
+        None => Ok(()),
     }
 }
 
 impl Tx for Transaction<'_> {
     fn load(&mut self, keys: &Keys<'_>, now: i64) -> Result<Records, StoreError> {
-        let imeis: Vec<_> = keys.devices.iter().map(|(imei, _)| imei.to_string()).collect();
-        let clients: Vec<_> = keys.clients.iter().map(|client| client.as_str()).collect();
-        let rollouts: BTreeSet<_> =
-            keys.rollouts.iter().chain(keys.devices.iter().filter_map(|(_, id)| id.as_ref())).collect();
-        let rollouts: Vec<_> = rollouts.into_iter().collect();
-        let channels: Vec<_> = keys.channels.iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let limit = i64::from(OVERDUE_LIMIT);
-        let (first, last) = minutes_of_hour(now);
-        let (start, deadline) = (self.begin.take(), self.limits.deadline());
-        let found = self.connector.run(self.connection, deadline, async |connection| {
-            let statements = connection
-                .prepare([DEVICES, OFFERS, ROLLOUTS, OVERDUE, UNKNOWN, RECENT, RELEASES, CHANNELS])
-                .await?;
-            let [devices, offers, of_rollouts, overdue, unknown, recent, releases, named] = &statements;
-            let client = connection.client();
-            let asked: [&(dyn ToSql + Sync); 5] = [&imeis, &clients, &rollouts, &now, &limit];
-            let of_overdue: [&(dyn ToSql + Sync); 3] = [&rollouts, &now, &limit];
-            let by_name: [&(dyn ToSql + Sync); 1] = [&keys.names];
-            let of_channels: [&(dyn ToSql + Sync); 3] = [&channels, &first, &last];
-            let by_channel: [&(dyn ToSql + Sync); 1] = [&channels];
-            // All are on their way before the first is answered, in this order.
-            tokio::try_join!(
-                biased;
-                begin(client, start),
-                client.query(devices, &asked),
-                client.query(offers, &asked),
-                client.query(of_rollouts, &asked),
-                client.query(overdue, &of_overdue),
-                client.query(unknown, &by_name),
-                client.query(recent, &of_channels),
-                client.query(releases, &[]),
-                client.query(named, &by_channel),
-            )
-        });
-        let ((), devices, offers, of_rollouts, overdue, unknown, recent, releases, named) =
-            found.map_err(|trouble| self.failed(trouble))?;
-        let mut of_device: BTreeMap<Imei, Vec<OfferRecord>> = BTreeMap::new();
-        for (imei, offer) in self.read(&offers, rows::offer)? {
-            of_device.entry(imei).or_default().push(offer);
-        }
-        let mut records = Records::default();
-        for mut device in self.read(&devices, rows::device)? {
-            device.offers = of_device.remove(&device.imei).unwrap_or_default();
-            records.load_device(device);
-        }
-        self.read(&of_rollouts, rows::rollout)?.into_iter().for_each(|rollout| records.load_rollout(rollout));
-        for (rollout, imei) in self.read(&overdue, rows::of_rollout)? {
-            records.load_overdue(&rollout, imei);
-        }
-        self.read(&unknown, rows::unknown)?.into_iter().for_each(|unknown| records.load_unknown(unknown));
-        for (channel, offers) in self.read(&recent, rows::recent)? {
-            records.load_recent(&channel, offers);
-        }
-        self.read(&releases, rows::release)?.into_iter().for_each(|release| records.load_release(release));
-        self.read(&named, rows::channel)?.into_iter().for_each(|channel| records.load_channel(channel));
-        Ok(records)
+        self.load_records(keys, now)
     }
 
     fn put(&mut self, changes: &Changes<'_>) -> Result<(), StoreError> {
-        let bulks = bulk::all(changes);
-        if bulks.is_empty() {
-            return Ok(());
+        self.writes.extend(bulk::all(changes));
+        if !changes.unknown.is_empty() {
+            self.writes.push(Bulk::of(FORGET, Some(i64::from(UNKNOWN_LIMIT))));
         }
-        self.begun()?;
-        let (forget, advance) = (!changes.unknown.is_empty(), !changes.numbered.is_empty());
-        let deadline = self.limits.deadline();
-        let done = self.connector.run(self.connection, deadline, async |connection| {
-            let mut statements = Vec::with_capacity(bulks.len());
-            for bulk in &bulks {
-                let [statement] = connection.prepare([bulk.sql]).await?;
-                statements.push(statement);
-            }
-            let [forget_sql, advance_sql] = connection.prepare([FORGET, ADVANCE]).await?;
-            let parameters: Vec<_> = bulks.iter().map(|bulk| bulk.parameters()).collect();
-            let client = connection.client();
-            // All are on their way before the first is answered.
-            let writes =
-                statements.iter().zip(&parameters).map(|(statement, of)| client.execute(statement, of));
-            futures_util::future::try_join_all(writes).await?;
-            if forget {
-                client.execute(&forget_sql, &[&i64::from(UNKNOWN_LIMIT)]).await?;
-            }
-            if advance {
-                client.query(&advance_sql, &[]).await?;
-            }
+        if !changes.numbered.is_empty() {
+            self.writes.push(Bulk::of(ADVANCE, None));
+        }
+        if self.writes.len() > WAITING && !matches!(self.stage, Stage::Looked(_)) {
+            self.begun()
+        } else {
             Ok(())
-        });
-        done.map_err(|trouble| self.failed(trouble))
+        }
+    }
+
+    fn strengthen(&mut self, durability: Durability) -> bool {
+        // The server was told when it began.
+        if self.stage == Stage::Open && self.durability < durability {
+            return false;
+        }
+        self.durability = self.durability.max(durability);
+        true
     }
 
     fn device(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError> {
-        let record = self.all(DEVICE, &[&imei.to_string()], rows::device)?;
+        let record = self.all(select!(devices, "WHERE d.imei = $1"), &[&imei.to_string()], rows::device)?;
         Ok(self.in_full(record)?.pop())
     }
 
@@ -304,9 +411,10 @@ impl Tx for Transaction<'_> {
     fn devices(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
         let mut records = self.page(after, limit)?;
         let imeis: Vec<_> = records.iter().map(|record| record.imei.to_string()).collect();
-        let sql = "SELECT o.* FROM unnest($1::text[]) AS asked (imei) JOIN devices d USING (imei) JOIN \
-            offers o ON \
-             o.imei = d.imei AND o.rollout = d.latest";
+        let sql = select!(
+            offers,
+            "JOIN devices d ON d.imei = o.imei AND d.latest = o.rollout WHERE d.imei = ANY($1)"
+        );
         let mut offers: BTreeMap<_, _> = self.all(sql, &[&imeis], rows::offer)?.into_iter().collect();
         for record in &mut records {
             record.offers.extend(offers.remove(&record.imei));
@@ -317,6 +425,23 @@ impl Tx for Transaction<'_> {
     fn devices_in_full(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
         let records = self.page(after, limit)?;
         self.in_full(records)
+    }
+
+    fn devices_with_offers(
+        &mut self,
+        after: Option<Imei>,
+        limit: u32,
+        rollouts: &[&str],
+    ) -> Result<Vec<DeviceRecord>, StoreError> {
+        let mut records = self.page(after, limit)?;
+        let imeis: Vec<_> = records.iter().map(|record| record.imei.to_string()).collect();
+        let sql = select!(
+            offers,
+            "JOIN devices d ON d.imei = o.imei WHERE o.imei = ANY($1) AND (o.place OR o.rollout = d.latest OR \
+             o.rollout = ANY($2)) ORDER BY o.imei, o.at DESC, o.rollout"
+        );
+        self.add_offers(&mut records, sql, &[&imeis, &rollouts])?;
+        Ok(records)
     }
 
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError> {
