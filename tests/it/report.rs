@@ -10,7 +10,7 @@ use std::time::Instant;
 use otapress::report::status::Status;
 use otapress::report::status::filter::Filter;
 use otapress::report::status::html::{self, INDEX};
-use otapress::report::status::records::{Changes, Records};
+use otapress::report::status::records::{Changes, Extent, Records};
 use otapress::report::status::summary::Summary;
 use otapress_responder::record::DeviceRecord;
 use otapress_responder::records;
@@ -322,7 +322,7 @@ fn a_hundred_thousand_devices_stay_usable() {
     let (fleet, mut store) = large();
     let loaded = otapress_publish::fleet::load(&fleet.path("fleet.yaml")).fleet.unwrap();
     let mut changes = Changes::default();
-    let records = Records::read(&mut store, &loaded, &mut changes, NOW).unwrap();
+    let records = Records::read(&mut store, &loaded, Extent::ALL, &mut changes, NOW).unwrap();
     let status = Status::new(&loaded, records, NOW);
     let directory = fleet.path("report");
     fs::create_dir(&directory).unwrap();

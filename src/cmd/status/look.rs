@@ -1,7 +1,7 @@
 //! Reads the records, and keeps version changes from one reading to the next.
 
 use crate::report::status::Status;
-use crate::report::status::records::{Change, Changes, Records};
+use crate::report::status::records::{Change, Changes, Extent, Records};
 use otapress_core::id::Imei;
 use otapress_publish::fleet::Fleet;
 use otapress_responder::record::Event;
@@ -16,14 +16,20 @@ pub(crate) type Opened = Option<Box<dyn Store>>;
 /// Looks at the records.
 #[derive(Default)]
 pub(crate) struct Look {
+    extent: Extent,
     changes: Changes,
 }
 
 impl Look {
+    /// One that reads only so much.
+    pub(crate) fn of(extent: Extent) -> Self {
+        Look { extent, ..Look::default() }
+    }
+
     /// The status by the records; without a store, no device was ever heard of.
     pub(crate) fn at(&mut self, fleet: &Fleet, store: &mut Opened, now: i64) -> Result<Status, StoreError> {
         let records = match store {
-            Some(store) => Records::read(&mut **store, fleet, &mut self.changes, now)?,
+            Some(store) => Records::read(&mut **store, fleet, self.extent, &mut self.changes, now)?,
             None => Records::default(),
         };
         Ok(Status::new(fleet, records, now))

@@ -15,6 +15,7 @@ pub(crate) use look::Look;
 use super::project::Project;
 use super::{count, files, look_at_store, now, required_store};
 use crate::context::{Exit, Global, print};
+use crate::report::status::records::Extent;
 use crate::report::status::summary::Summary;
 use crate::report::status::{Status, html, prometheus};
 use answers::Asked;
@@ -30,7 +31,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         true => Some(required_store(global)?),
         false => look_at_store(global)?,
     };
-    let mut look = Look::default();
+    let extent = Extent { all_offers: args.device.is_some() || args.json, changes: args.html.is_some() };
+    let mut look = Look::of(extent);
     let status = look.at(fleet, &mut store, now())?;
     remark(global, store.is_some(), &status)?;
     let asked = Asked { fleet, status: &status, filter: &filter, json: args.json };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
 use otapress_publish::fleet::Fleet;
+use otapress_publish::render;
 use otapress_responder::record::{
     DeviceRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
@@ -17,7 +18,7 @@ const PAGE: u32 = 2000;
 /// The records at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
-    /// Every device that was ever heard of, with all of its offers.
+    /// Every device that was ever heard of, with the offers that were wanted.
     pub devices: BTreeMap<Imei, DeviceRecord>,
     /// Every rollout, by id.
     pub rollouts: BTreeMap<String, RolloutRecord>,
@@ -37,6 +38,30 @@ pub struct Records {
     pub history_since: Option<i64>,
 }
 
+/// What a status is made for: the rest of the records is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// All offers of every device, and not only those that decide about its state.
+    pub all_offers: bool,
+    /// Every version change.
+    pub changes: bool,
+}
+
+impl Extent {
+    /// Everything.
+    pub const ALL: Extent = Extent { all_offers: true, changes: true };
+
+    fn kinds(self) -> &'static [EventKind] {
+        if self.changes { &KINDS } else { &KINDS[1..] }
+    }
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Extent::ALL
+    }
+}
+
 impl Records {
     /// Reads them, and what has changed of versions since `changes` were read last.
     ///
@@ -45,14 +70,17 @@ impl Records {
     pub fn read(
         store: &mut dyn Store,
         fleet: &Fleet,
+        extent: Extent,
         changes: &mut Changes,
         now: i64,
     ) -> Result<Records, StoreError> {
+        let aimed = if extent.all_offers { BTreeMap::new() } else { render::rollouts(fleet) };
+        let aimed: Vec<_> = aimed.keys().map(|id| &**id).collect();
         let mut read = None;
         store.read(&mut |tx| {
             let mut later = changes.clone_if_of(tx)?;
-            later.read_on(tx)?;
-            let devices = devices(tx)?;
+            later.read_on(tx, extent.kinds())?;
+            let devices = if extent.all_offers { devices(tx)? } else { devices_aimed(tx, &aimed)? };
             let rollouts = tx.rollouts()?.into_iter().map(|rollout| (rollout.id.clone(), rollout)).collect();
             let releases = tx.releases()?;
             let standings = tx.standings()?.into_iter().collect();
@@ -86,14 +114,25 @@ impl Records {
 }
 
 pub(super) fn devices(tx: &mut dyn Tx) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> {
-    let mut devices = BTreeMap::new();
-    let mut last = None;
+    all(|last| tx.devices_in_full(last, PAGE))
+}
+
+/// The devices with the offers of these rollouts, among others.
+fn devices_aimed(tx: &mut dyn Tx, rollouts: &[&str]) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> {
+    all(|last| tx.devices_with_offers(last, PAGE, rollouts))
+}
+
+fn all(
+    mut page: impl FnMut(Option<Imei>) -> Result<Vec<DeviceRecord>, StoreError>,
+) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> {
+    let (mut devices, mut last) = (Vec::new(), None);
     loop {
-        let page = tx.devices_in_full(last, PAGE)?;
-        let Some(end) = page.last() else { return Ok(devices) };
+        let mut page = page(last)?;
+        let Some(end) = page.last() else { break };
         last = Some(end.imei);
-        devices.extend(page.into_iter().map(|device| (device.imei, device)));
+        devices.append(&mut page);
     }
+    Ok(devices.into_iter().map(|device| (device.imei, device)).collect())
 }
 
 /// A device came to report another version.
@@ -118,7 +157,7 @@ pub struct Changes {
     notices: BTreeMap<(EventKind, Option<String>), Event>,
 }
 
-/// The kinds that are read.
+/// The kinds that are read; version changes, which are many, come first.
 const KINDS: [EventKind; 3] = [EventKind::VersionChanged, EventKind::TimeLeftOut, EventKind::NoMemory];
 
 impl Changes {
@@ -132,9 +171,9 @@ impl Changes {
         Ok(if newest(tx)? < self.last { Changes::default() } else { self.clone() })
     }
 
-    fn read_on(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
+    fn read_on(&mut self, tx: &mut dyn Tx, kinds: &[EventKind]) -> Result<(), StoreError> {
         loop {
-            let page = tx.events_of_kinds(&KINDS, self.last, PAGE)?;
+            let page = tx.events_of_kinds(kinds, self.last, PAGE)?;
             let Some((last, _)) = page.last() else { break };
             self.last = *last;
             for (_, event) in page {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use otapress::report::status::Status;
-use otapress::report::status::records::{Changes, Records};
+use otapress::report::status::records::{Changes, Extent, Records};
 use otapress_publish::fleet;
 use otapress_responder::message::Request;
 use otapress_responder::record::{Event, EventKind};
@@ -222,7 +222,7 @@ impl Story {
     pub fn at(&mut self, now: i64) -> (fleet::Fleet, Status, Changes) {
         let fleet = fleet::load(&self.fleet.path("fleet.yaml")).fleet.unwrap();
         let mut changes = Changes::default();
-        let records = Records::read(&mut self.store, &fleet, &mut changes, now).unwrap();
+        let records = Records::read(&mut self.store, &fleet, Extent::ALL, &mut changes, now).unwrap();
         let status = Status::new(&fleet, records, now);
         (fleet, status, changes)
     }

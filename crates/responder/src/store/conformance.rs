@@ -60,7 +60,7 @@ macro_rules! conformance {
             a_failed_write_changes_nothing, rates_are_of_an_hour, overdue_offers_are_found,
             events_are_numbered, events_are_found_backwards_and_by_kind, cursors_only_advance,
             one_has_a_lease, unknown_devices_are_bounded, standings_are_counted, devices_come_in_pages,
-            devices_come_with_all_their_offers, attempts_hold_among_many, rates_hold_among_many,
+            devices_come_with_all_their_offers, devices_come_with_the_offers_that_were_asked_for, attempts_hold_among_many, rates_hold_among_many,
             the_brake_holds_among_many, a_result_is_recorded_once_among_many,
             settings_are_confirmed_once_among_many, events_are_never_seen_before_lower_ones,
             what_was_put_is_read_in_the_same_transaction, everything_is_copied_to_and_fro,
@@ -487,6 +487,38 @@ pub fn devices_come_with_all_their_offers<S: Subject>() {
             seen.extend(page);
         }
         assert_eq!(seen, all, "{limit} at a time");
+    }
+}
+
+pub fn devices_come_with_the_offers_that_were_asked_for<S: Subject>() {
+    let subject = S::new();
+    let mut store = subject.open();
+    let all: Vec<_> = (0..7)
+        .map(|n| {
+            let mut device = full_device(n);
+            let latest = device.offers[0].clone();
+            for (m, at) in [(1, 30), (2, 90), (3, 60)] {
+                let rollout = format!("mid/0.8.{m}");
+                let place = (n + m) % 3 == 0;
+                device.offers.push(OfferRecord { rollout, at: NOW - at, place, ..latest.clone() });
+            }
+            device.offers.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.rollout.cmp(&b.rollout)));
+            if n == 4 { DeviceRecord::new(id(n), NOW) } else { device }
+        })
+        .collect();
+    write(&mut *store, |tx| all.iter().try_for_each(|device| tx.put_device(device)));
+    for named in [&[][..], &["mid/0.8.2"], &["mid/0.8.1", "old/0.9.1", "nobody/1.0.0"]] {
+        let mut expected = all.clone();
+        for device in &mut expected {
+            let latest = device.latest.clone().unwrap_or_default();
+            let is_wanted = |offer: &OfferRecord| {
+                offer.place || offer.rollout == latest || named.contains(&&*offer.rollout)
+            };
+            device.offers.retain(is_wanted);
+        }
+        let mut seen = read(&mut *store, |tx| tx.devices_with_offers(None, 3, named));
+        seen.extend(read(&mut *store, |tx| tx.devices_with_offers(Some(id(2)), 100, named)));
+        assert_eq!(seen, expected, "{named:?}");
     }
 }
 

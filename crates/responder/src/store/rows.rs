@@ -1,6 +1,7 @@
 //! Records as rows of the SQLite database.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
@@ -12,7 +13,7 @@ use crate::record::{
 };
 use crate::records::{Changes, Keys, OVERDUE_LIMIT, Records};
 use otapress_core::id::{ClientId, Imei};
-use read::{Columns, channel, device, event, imei, offer, offer_of_device, parse, release, rollout, unknown};
+use read::{Columns, channel, device, event, imei, offer, offer_after, parse, release, rollout, unknown};
 
 mod read;
 
@@ -103,6 +104,45 @@ impl Rows<'_> {
         } else {
             all().map_err(|error| super::sqlite::failure(self.path, error))
         }
+    }
+
+    /// Up to `limit` devices after `after`, with those of their offers that `keeps` keeps: by the device, the
+    /// rollout, and whether the offer takes a place.
+    fn page(
+        &self,
+        after: Option<Imei>,
+        limit: u32,
+        keeps: impl Fn(&DeviceRecord, &str, bool) -> bool,
+    ) -> Result<Vec<DeviceRecord>, StoreError> {
+        let after = after.map_or_else(String::new, |imei| imei.to_string());
+        let sql = select!(devices, "WHERE imei > ? ORDER BY imei LIMIT ?");
+        let mut records = self.all(sql, params![after, limit], device)?;
+        let Some(last) = records.last().map(|record| record.imei.to_string()) else { return Ok(records) };
+        let mut add = || -> rusqlite::Result<()> {
+            // One query for the whole page instead of one for each device, in the order of the table: to have
+            // the offers of each device sorted by the engine takes longer than to read them.
+            let sql = concat!(
+                "SELECT place, imei, ",
+                columns!(offers),
+                " FROM offers WHERE imei > ? AND imei <= ? ORDER BY imei, rollout"
+            );
+            let mut statement = self.db.prepare_cached(sql)?;
+            let mut offers = statement.query(params![after, last])?;
+            let mut devices = records.iter_mut().map(|record| (record.imei.to_string(), record)).peekable();
+            while let Some(row) = offers.next()? {
+                let imei = row.get_ref(1)?.as_str()?;
+                // Both are in the order of the text of the IMEIs.
+                while devices.next_if(|(of, _)| &**of < imei).is_some() {}
+                let Some((_, record)) = devices.peek_mut().filter(|(of, _)| of == imei) else { continue };
+                if keeps(record, row.get_ref(2)?.as_str()?, row.get(0)?) {
+                    record.offers.push(offer_after(row, 2)?);
+                }
+            }
+            Ok(())
+        };
+        add().map_err(|error| super::sqlite::failure(self.path, error))?;
+        records.iter_mut().for_each(|record| record.offers.sort_by_key(|offer| Reverse(offer.at)));
+        Ok(records)
     }
 
     fn one_rollout(&self, id: &str) -> Result<Option<RolloutRecord>, StoreError> {
@@ -391,25 +431,18 @@ impl Tx for Rows<'_> {
     }
 
     fn devices_in_full(&mut self, after: Option<Imei>, limit: u32) -> Result<Vec<DeviceRecord>, StoreError> {
-        let after = after.map_or_else(String::new, |imei| imei.to_string());
-        let sql = select!(devices, "WHERE imei > ? ORDER BY imei LIMIT ?");
-        let mut records = self.all(sql, params![after, limit], device)?;
-        let Some(last) = records.last().map(|record| record.imei.to_string()) else { return Ok(records) };
-        // One query for the whole page instead of one for each device.
-        let sql = concat!(
-            "SELECT imei, ",
-            columns!(offers),
-            " FROM offers WHERE imei > ? AND imei <= ? ORDER BY imei, at DESC, rollout"
-        );
-        let offers = self.all(sql, params![after, last], offer_of_device)?;
-        let mut offers = offers.into_iter().peekable();
-        for record in &mut records {
-            // Both are in the order of the text of the IMEIs.
-            while let Some((_, offer)) = offers.next_if(|(imei, _)| *imei == record.imei) {
-                record.offers.push(offer);
-            }
-        }
-        Ok(records)
+        self.page(after, limit, |_, _, _| true)
+    }
+
+    fn devices_with_offers(
+        &mut self,
+        after: Option<Imei>,
+        limit: u32,
+        rollouts: &[&str],
+    ) -> Result<Vec<DeviceRecord>, StoreError> {
+        self.page(after, limit, |device, rollout, place| {
+            place || device.latest.as_deref() == Some(rollout) || rollouts.contains(&rollout)
+        })
     }
 
     fn rollouts(&mut self) -> Result<Vec<RolloutRecord>, StoreError> {
@@ -504,20 +537,32 @@ impl Tx for Rows<'_> {
     }
 
     fn standings(&mut self) -> Result<Vec<(String, Standing)>, StoreError> {
-        let sql = "SELECT rollout, sum(verdict IS NULL OR verdict = 'installed'), sum(verdict IS \
-            'installed'), \
-             sum(verdict IS 'succeeded'), sum(verdict IS 'failed') FROM offers WHERE target <> reported \
-             GROUP BY rollout \
-             ORDER BY rollout";
-        self.all(sql, [], |row| {
-            let standing = Standing {
-                open: row.get(1)?,
-                installed: row.get(2)?,
-                succeeded: row.get(3)?,
-                failed: row.get(4)?,
-            };
-            Ok((row.get(0)?, standing))
-        })
+        let count = || -> rusqlite::Result<BTreeMap<String, Standing>> {
+            let mut standings: BTreeMap<String, Standing> = BTreeMap::new();
+            // Counted here: to group them the engine would sort them all.
+            let mut statement =
+                self.db.prepare_cached("SELECT rollout, verdict FROM offers WHERE target <> reported")?;
+            let mut offers = statement.query([])?;
+            while let Some(row) = offers.next()? {
+                let rollout = row.get_ref(0)?.as_str()?;
+                if !standings.contains_key(rollout) {
+                    standings.insert(rollout.to_owned(), Standing::default());
+                }
+                let Some(standing) = standings.get_mut(rollout) else { continue };
+                match row.get_ref(1)?.as_str_or_null()?.and_then(Verdict::from_name) {
+                    None => standing.open += 1,
+                    Some(Verdict::Installed) => {
+                        standing.open += 1;
+                        standing.installed += 1;
+                    }
+                    Some(Verdict::Succeeded) => standing.succeeded += 1,
+                    Some(Verdict::Failed) => standing.failed += 1,
+                }
+            }
+            Ok(standings)
+        };
+        let standings = count().map_err(|error| super::sqlite::failure(self.path, error))?;
+        Ok(standings.into_iter().collect())
     }
 
     fn rates(&mut self) -> Result<Vec<Rate>, StoreError> {

@@ -101,10 +101,9 @@ pub(super) fn offer(row: &Row<'_>) -> rusqlite::Result<OfferRecord> {
     offer_in(&mut Columns::of(row))
 }
 
-/// An offer and whose it is.
-pub(super) fn offer_of_device(row: &Row<'_>) -> rusqlite::Result<(Imei, OfferRecord)> {
-    let row = &mut Columns::of(row);
-    Ok((row.text_there(parse)?, offer_in(row)?))
+/// An offer after as many other columns.
+pub(super) fn offer_after(row: &Row<'_>, columns: usize) -> rusqlite::Result<OfferRecord> {
+    offer_in(&mut Columns { row, next: columns })
 }
 
 fn offer_in(row: &mut Columns<'_>) -> rusqlite::Result<OfferRecord> {
