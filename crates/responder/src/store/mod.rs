@@ -223,8 +223,8 @@ pub trait Tx {
     /// What the engine says, as for all of them.
     fn load(&mut self, keys: &Keys<'_>, now: i64) -> Result<Records, StoreError>;
 
-    /// Makes the changes of this transaction at least as durable as that. Returns whether the engine still can:
-    /// if not, the work has to be given up and begun anew.
+    /// Makes the changes of this transaction at least as durable as that. Returns whether the engine still
+    /// can: if not, the work has to be given up and begun anew.
     fn strengthen(&mut self, durability: Durability) -> bool {
         let _ = durability;
         false

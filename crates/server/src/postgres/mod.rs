@@ -3,15 +3,15 @@
 //! # Who writes
 //!
 //! One transaction at a time, as with the SQLite database: each holds the same advisory lock until it is
-//! committed. So there are no deadlocks, and events are numbered in the order in which they are seen. It costs
-//! little: nearly every answer that changes something changes the counts of one rollout, and would wait for
-//! the others at that row; and a responder answers all that is waiting in one transaction.
+//! committed. So there are no deadlocks, and events are numbered in the order in which they are seen. It
+//! costs little: nearly every answer that changes something changes the counts of one rollout, and would
+//! wait for the others at that row; and a responder answers all that is waiting in one transaction.
 //!
 //! What a batch needs is looked at before the lock is taken, so that what changes nothing, which is most,
 //! waits for nobody. What it changes is then sent all at once: lock, guard, changes and commit, in one round
-//! trip. The guard fails if anybody wrote since the look, by the numbers that the server gives to transactions
-//! that write: no two transactions ever decide by the same state of a rollout. Then the batch is looked at
-//! again under the lock, and so are the next ones, because others are about.
+//! trip. The guard fails if anybody wrote since the look, by the numbers that the server gives to
+//! transactions that write: no two transactions ever decide by the same state of a rollout. Then the batch
+//! is looked at again under the lock, and so are the next ones, because others are about.
 //!
 //! # Who waits
 //!

@@ -4,8 +4,8 @@
 macro_rules! device_columns {
     () => {
         "d.imei, d.client, d.first_seen, d.last_seen, d.reported, d.refusal, d.sent_generation, \
-         d.sent_whole, d.sent_at, d.sent_target, d.sent_checks, d.sent_checked, d.confirmed_generation, d.confirmed_whole, \
-         d.latest, d.result_at, d.result_code, d.result_text, d.result_rollout, d.budget"
+         d.sent_whole, d.sent_at, d.sent_target, d.sent_checks, d.sent_checked, d.confirmed_generation, \
+         d.confirmed_whole, d.latest, d.result_at, d.result_code, d.result_text, d.result_rollout, d.budget"
     };
 }
 

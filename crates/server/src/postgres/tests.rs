@@ -126,8 +126,8 @@ fn a_lock_is_waited_for_but_not_for_ever() {
     add(&mut store).unwrap();
 }
 
-/// Adds one to the offers of a rollout, as a batch of questions does; `meanwhile` happens between its look and
-/// its changes. Returns how often it looked.
+/// Adds one to the offers of a rollout, as a batch of questions does; `meanwhile` happens between its look
+/// and its changes. Returns how often it looked.
 fn offer(
     store: &mut dyn Store,
     durability: Durability,

@@ -437,8 +437,8 @@ impl Tx for Transaction<'_> {
         let imeis: Vec<_> = records.iter().map(|record| record.imei.to_string()).collect();
         let sql = select!(
             offers,
-            "JOIN devices d ON d.imei = o.imei WHERE o.imei = ANY($1) AND (o.place OR o.rollout = d.latest OR \
-             o.rollout = ANY($2)) ORDER BY o.imei, o.at DESC, o.rollout"
+            "JOIN devices d ON d.imei = o.imei WHERE o.imei = ANY($1) AND (o.place OR \
+             o.rollout = d.latest OR o.rollout = ANY($2)) ORDER BY o.imei, o.at DESC, o.rollout"
         );
         self.add_offers(&mut records, sql, &[&imeis, &rollouts])?;
         Ok(records)
