@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use crate::book::follow_the_quickstart;
-use crate::support::process::{Serve, heavy};
+use crate::support::process::Serve;
 use crate::support::programs::{otapress, otapress_cgi};
 use crate::support::project::{files, repository};
 
@@ -76,7 +76,6 @@ fn dpkg(root: &Path, args: &[&str]) {
 
 #[test]
 fn the_package_is_installed_started_and_removed() {
-    let _alone = heavy();
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
     dpkg(&root, &["--install", package().to_str().unwrap()]);
@@ -164,7 +163,6 @@ fn in_a_copy_of_this_system(prepare: &str, commands: &str, enter: &str) -> Strin
 /// refuses everything; then there is none.
 #[test]
 fn systemd_is_told_what_is_installed_and_removed() {
-    let _alone = heavy();
     let printed = in_a_copy_of_this_system(
         r#"
         mount --rbind /dev $over/dev && mount -t proc none $over/proc && mount -t tmpfs none $over/run
@@ -234,7 +232,6 @@ ls: cannot access '/usr/share/doc/otapress': No such file or directory
 /// sandbox, goes on with a new package, and ends with it.
 #[test]
 fn systemd_starts_the_units_in_their_sandbox() {
-    let _alone = heavy();
     let printed = in_a_copy_of_this_system(
         r#"
         cat > $over/etc/systemd/system/commands.service << 'END'
@@ -321,7 +318,6 @@ it has ended
 
 #[test]
 fn the_archive_has_its_checksum() {
-    let _alone = heavy();
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join("bin");
     fs::create_dir(&bin).unwrap();
