@@ -63,11 +63,38 @@ pub fn imei_of(path: &OutPath) -> Option<Imei> {
 ///
 /// # Errors
 /// If the version or the name cannot stand in a path.
-pub fn jar_path(version: &str, sha256: Sha256, name: &str) -> Result<OutPath, OutPathError> {
-    if name.contains('/') {
-        return Err(OutPathError::Character('/'));
+pub fn jar_path(version: &str, sha256: Sha256, name: &str) -> Result<OutPath, JarNameError> {
+    Ok(format!("{JARS}/{version}/{}/{}", sha256.short(), jar_file(name)?).parse()?)
+}
+
+/// Why a suite's name cannot be that of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JarNameError {
+    /// It would be a directory and a file.
+    #[error("it contains a `/`")]
+    Slash,
+    /// The file would be hidden, and not served.
+    #[error("it starts with a dot")]
+    Hidden,
+    /// No path can contain it.
+    #[error(transparent)]
+    Path(#[from] OutPathError),
+}
+
+/// The name of the file that a suite's JAR is published as.
+///
+/// # Errors
+/// If no file can have that name.
+pub fn jar_file(midlet_name: &str) -> Result<String, JarNameError> {
+    if midlet_name.contains('/') {
+        return Err(JarNameError::Slash);
     }
-    format!("{JARS}/{version}/{}/{}.jar", sha256.short(), jar_name(name)).parse()
+    if midlet_name.starts_with('.') {
+        return Err(JarNameError::Hidden);
+    }
+    let file = format!("{}.jar", jar_name(midlet_name));
+    file.parse::<OutPath>()?;
+    Ok(file)
 }
 
 /// The name of a suite's JAR without its suffix: that of the suite, with its bytes beyond ASCII as `=C3`, so
@@ -277,7 +304,7 @@ mod tests {
         assert_eq!(below_jars(&jar), "0.10.66/e3b0c44298fc1c14/OwnTracks.jar");
         let jar_of = |name| jar_path("1.0", Sha256::of(b""), name);
         assert_eq!(jar_of("Züge").unwrap().as_str(), "jars/1.0/e3b0c44298fc1c14/Z=C3=BCge.jar");
-        assert!(jar_of("a/b").is_err() && jar_of("ü/").is_err());
+        assert_eq!((jar_of("a/b"), jar_of(".a")), (Err(JarNameError::Slash), Err(JarNameError::Hidden)));
         assert!(jar_of("ü b").is_err() && jar_of(&"ü".repeat(43)).is_err());
         let named = [
             (jar, Part::Jars),

@@ -8,7 +8,6 @@ use super::secrets::Secrets;
 use super::{Midlet, keys, signing, suite_rules};
 use crate::jar::Rules;
 use otapress_core::out;
-use otapress_core::out_path::OutPath;
 
 /// The template that is built in.
 const DEFAULT_TEMPLATE: &str = "OwnTracks.jad";
@@ -53,10 +52,7 @@ fn midlet(
     jars: &Path,
     template: Option<Text>,
 ) -> Option<Midlet> {
-    if out::jar_name(&name.text).parse::<OutPath>().is_err()
-        || name.text.contains('/')
-        || name.text.starts_with('.')
-    {
+    if out::jar_file(&name.text).is_err() {
         reader.bad_value(
             &name,
             "`name`",

@@ -4,7 +4,6 @@ use super::fault::{Fault, shown};
 use super::manifest::Attributes;
 use super::midlet::{self, Midlet};
 use otapress_core::out;
-use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
 
 /// Name, version and vendor: what a suite is known by, and what JAD and manifest must have alike.
@@ -105,21 +104,9 @@ fn not_for_a_jad(attributes: &Attributes, faults: &mut Vec<Fault>) {
 
 /// The JAR is published under the suite's name.
 fn file_name(name: &str) -> Result<(), Fault> {
-    let refused = |why: String| {
-        Fault::manifest(format!(
-            "`MIDlet-Name` is `{}`, which cannot name a file: {why}",
-            shown(name.as_bytes())
-        ))
-        .hint("use letters, digits and `- . _ ~ @ + =`, without a leading dot")
-    };
-    if name.contains('/') {
-        return Err(refused("it contains a `/`".into()));
-    }
-    if name.starts_with('.') {
-        return Err(refused("it starts with a dot".into()));
-    }
-    match format!("{}.jar", out::jar_name(name)).parse::<OutPath>() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(refused(error.to_string())),
-    }
+    out::jar_file(name).map(drop).map_err(|why| {
+        let shown = shown(name.as_bytes());
+        Fault::manifest(format!("`MIDlet-Name` is `{shown}`, which cannot name a file: {why}"))
+            .hint("use letters, digits and `- . _ ~ @ + =`, without a leading dot")
+    })
 }
