@@ -2,21 +2,10 @@
 //!
 //! In every program that is shipped, [`holds`] is `true` and no more than that.
 
-macro_rules! rules {
-    ($($name:ident,)*) => {
-        /// A rule that a simulation must miss.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "the place that asks for a rule says what it is")]
-        pub enum Rule { $($name,)* }
-
-        impl Rule {
-            /// Every one.
-            pub const ALL: &[Rule] = &[$(Rule::$name),*];
-        }
-    };
-}
-
-rules! {
+/// A rule that a simulation must miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::VariantArray)]
+#[expect(missing_docs, reason = "the place that asks for a rule says what it is")]
+pub enum Rule {
     NothingForTheCurrent,
     NoDowngrade,
     NothingWithdrawn,

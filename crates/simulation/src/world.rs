@@ -327,7 +327,7 @@ impl World {
     fn happens(&mut self, fault: Fault, per_mille: u64) -> bool {
         let happens = !self.is_quiet && self.case.weather.has(fault) && self.prng.below(1000) < per_mille;
         if happens {
-            self.count("fault", fault.name());
+            self.count("fault", fault.into());
         }
         happens
     }

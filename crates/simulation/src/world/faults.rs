@@ -1,26 +1,14 @@
 //! What can go wrong, and how often it does in a history.
 
+use strum::VariantArray as _;
+
 use crate::Prng;
 
-macro_rules! faults {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A kind of fault. A history has some of them; a shrunk one has those that it needs.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Fault { $($(#[$doc])* $name,)* }
-
-        impl Fault {
-            /// Every one.
-            pub const ALL: &[Fault] = &[$(Fault::$name),*];
-
-            /// Its name.
-            pub fn name(self) -> &'static str {
-                match self { $(Fault::$name => stringify!($name)),* }
-            }
-        }
-    };
-}
-
-faults! {
+/// A kind of fault. A history has some of them; a shrunk one has those that it needs.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::VariantArray,
+)]
+pub enum Fault {
     /// A request does not reach its host.
     LostRequest,
     /// A reply does not reach its device.
@@ -85,7 +73,7 @@ impl Weather {
 
     /// All of them.
     pub fn storm() -> Self {
-        Weather((1 << Fault::ALL.len()) - 1)
+        Weather((1 << Fault::VARIANTS.len()) - 1)
     }
 
     /// Those that are not counted each time: the store has its own chance, and clocks drift all the time.
@@ -105,7 +93,7 @@ impl Weather {
 
     /// A part of them that the seed chooses, so that histories are unlike.
     pub fn of(prng: &mut Prng) -> Self {
-        let bits = Fault::ALL.iter().filter(|_| prng.below(3) > 0).map(|fault| 1 << *fault as u32).sum();
+        let bits = Fault::VARIANTS.iter().filter(|_| prng.below(3) > 0).map(|fault| 1 << *fault as u32).sum();
         Weather(bits)
     }
 
@@ -122,6 +110,6 @@ impl Weather {
 
     /// Which there are.
     pub fn faults(&self) -> Vec<Fault> {
-        Fault::ALL.iter().copied().filter(|fault| self.has(*fault)).collect()
+        Fault::VARIANTS.iter().copied().filter(|fault| self.has(*fault)).collect()
     }
 }
