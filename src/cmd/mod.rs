@@ -4,6 +4,7 @@
 
 pub(crate) mod add;
 mod admin;
+mod background;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod complete;
@@ -34,7 +35,6 @@ pub(crate) mod retry;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod show;
-mod show_text;
 pub(crate) mod sign;
 mod signer;
 pub(crate) mod simulate;

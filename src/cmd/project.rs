@@ -25,7 +25,7 @@ use otapress_publish::render::Rendered;
 use otapress_publish::signing::validity;
 use otapress_publish::template::{self, Template};
 use otapress_publish::tree::Tree;
-use otapress_publish::{files, regression, render, signing};
+use otapress_publish::{files, regression, release_checks, render, signing};
 
 /// Diagnostics of one kind shown in text: a large fleet can have one for every device.
 const SHOWN: usize = 20;
@@ -59,7 +59,7 @@ impl Project {
             let (found, wrong) = catalog::load(reach, &jars, &jars, midlet);
             catalog = found;
             loaded.report(wrong);
-            loaded.check_releases(&catalog);
+            release_checks::check(&mut loaded, &catalog);
         }
         if let Some(midlet) = loaded.midlet.clone() {
             match template::load(reach, dir, &midlet, &mut loaded.sources) {
@@ -86,7 +86,7 @@ impl Project {
             .loaded
             .fleet
             .iter()
-            .flat_map(|fleet| fleet::past_waves(fleet, site.as_ref(), now()))
+            .flat_map(|fleet| release_checks::past_waves(fleet, site.as_ref(), now()))
             .collect();
         self.loaded.report(past);
         if let Some(site) = site {

@@ -6,19 +6,17 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::ArgGroup;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::background::{jitter, runtime, until_signalled};
 use super::serve;
 use super::store::{check_access, serving_store};
 use super::webhooks::Webhooks;
 use super::{now, trigger};
 use crate::context::{Discreet, Exit, Global, WrongUsage};
-use crate::relay::Jitter;
 use crate::relay::broker::{Address, Broker, Login, Pem};
-use crate::relay::daemon::{self, ToBroker, ToHook, Until};
+use crate::relay::daemon::{self, ToBroker, ToHook};
+use crate::relay::task::{Config, Until};
 use crate::relay::topic::Topics;
 use otapress_publish::files;
 use otapress_publish::password;
@@ -99,7 +97,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
             sinks.spawn(daemon::run(turns, jitter(), until, stop.clone()));
         }
         if let Some(broker) = broker {
-            let config = daemon::Config {
+            let config = Config {
                 out: global.out(),
                 broker,
                 client_id: args.client_id.clone(),
@@ -117,31 +115,6 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         failed
     })?;
     Ok(Exit::Done)
-}
-
-/// A runtime for the connection, beside the thread that works with the records.
-pub(super) fn runtime() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
-}
-
-/// Holds true from the first SIGTERM or SIGINT on.
-pub(super) fn until_signalled() -> io::Result<watch::Receiver<bool>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("shutting down");
-        let _ = sender.send(true);
-    });
-    Ok(receiver)
-}
-
-/// Random numbers from 0 to 1.
-pub(super) fn jitter() -> Jitter {
-    Box::new(|| getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a password may stand in the environment")]

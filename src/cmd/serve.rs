@@ -21,7 +21,6 @@ use super::store::serving_store;
 use super::{admin, build, now};
 use crate::context::{Exit, Global, listen_address};
 use otapress_publish::fleet::Fleet;
-use otapress_publish::password;
 use otapress_publish::publish::scan::read_site;
 use otapress_responder::operate;
 use otapress_responder::store::StoreError;
@@ -232,7 +231,7 @@ fn of_fleet(fleet: &Fleet) -> anyhow::Result<Credentials> {
     let all: BTreeSet<_> = fleet.groups().iter().flat_map(|group| group.provisioning.auths()).collect();
     let mut pairs = Vec::new();
     for auth in all {
-        pairs.push((auth.user.as_str(), password::of_fleet(fleet, &auth.password_file)?));
+        pairs.push((auth.user.as_str(), fleet.password(&auth.password_file)?));
     }
     Ok(Credentials::new(pairs.iter().map(|(user, password)| (*user, password.as_str()))))
 }

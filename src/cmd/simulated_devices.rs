@@ -21,7 +21,6 @@ use otapress_devices::device::http::{Network, Url};
 use otapress_devices::tls::Tls;
 use otapress_publish::fleet::uri::HttpUri;
 use otapress_publish::fleet::{Device, Fleet};
-use otapress_publish::password;
 use otapress_publish::provision::to_set;
 use otapress_publish::publish::scan::read_site;
 use otapress_publish::render::jad_paths;
@@ -129,7 +128,7 @@ pub(crate) fn devices(
     let mut passwords = BTreeMap::new();
     for auth in fleet.groups().iter().filter_map(|group| group.provisioning.auth.as_ref()) {
         if !passwords.contains_key(&auth.password_file) {
-            let password = password::of_fleet(fleet, &auth.password_file)?;
+            let password = fleet.password(&auth.password_file)?;
             passwords.insert(auth.password_file.clone(), password);
         }
     }

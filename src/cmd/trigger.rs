@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
+use super::background::{jitter, runtime, until_signalled};
 use super::project::Project;
-use super::relay::{jitter, runtime, until_signalled};
 use super::{confirmed, count, existing_store, find, now};
 use crate::context::{Exit, Global, WrongUsage, print};
 use otapress_publish::catalog::Catalog;

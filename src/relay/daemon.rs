@@ -4,8 +4,6 @@
 //! One of those that use the same records is active, by a lease; the others wait for it to end. Since they
 //! share the clientID and the session at the broker, too, the next one takes over where the last one was.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,20 +12,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Jitter;
 use super::backoff::Backoff;
-use super::broker::{Broker, Keep};
+use super::broker::Keep;
 use super::feed::{Feed, GRACE, LOOK};
 use super::link::{Link, LinkError};
-use super::session::{End, Session, Trouble};
-use super::topic::Topics;
+use super::session::{Session, Trouble};
+use super::task::{Config, End, NAME, Until, stopped};
 use super::webhook::{Hook, HookError};
 use otapress_responder::store::{Lease, Store, StoreError};
 use otapress_server::http::OpenStore;
 
 /// Time limit for connecting to the database.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The name of the lease, and of the cursor.
-pub(super) const NAME: &str = "relay";
 
 /// POSTs between two looks at the cursor. They are made one after the other.
 const HOOK_WINDOW: u32 = 16;
@@ -37,28 +32,6 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// A connection that has lived so long was a success.
 const STABLE: Duration = Duration::from_secs(10);
-
-pub(crate) struct Config {
-    /// The published directory.
-    pub(crate) out: PathBuf,
-    /// The broker.
-    pub(crate) broker: Broker,
-    /// The MQTT client identifier.
-    pub(crate) client_id: String,
-    /// The topics.
-    pub(crate) topics: Topics,
-    /// Seconds since 1970-01-01 UTC.
-    pub(crate) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Until {
-    /// Until it is stopped.
-    Stopped,
-    /// Until everything that is recorded is published and nothing arrives any more. What fails is not tried
-    /// again.
-    Drained,
-}
 
 /// Why a session ended; the relay tries again.
 #[derive(Debug, thiserror::Error)]
@@ -250,11 +223,6 @@ async fn post(
         }
         feed.send(hook, page).await?;
     }
-}
-
-/// Waits for the stop signal; a dropped sender counts as one.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// From the lease to the end of one connection.

@@ -22,6 +22,7 @@ pub(crate) mod payload;
 mod session;
 pub(crate) mod signature;
 pub(crate) mod start;
+pub(crate) mod task;
 pub(crate) mod topic;
 pub(crate) mod trigger;
 pub(crate) mod webhook;

@@ -8,13 +8,13 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::daemon::{Config, NAME, Until, stopped};
 use super::echo::{Dropped, Echo};
 use super::feed::{Feed, GRACE, LOOK, Message, Sink};
 use super::link::{Link, LinkError, WINDOW};
 use super::outbox::Acknowledgement;
 use super::payload::payload;
 use super::start;
+use super::task::{Config, End, NAME, Until, stopped};
 use super::topic::Topics;
 use otapress_responder::message::printable;
 use otapress_responder::service::{Responder, answer};
@@ -31,17 +31,6 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// The most start messages recorded in one transaction.
 const BATCH: usize = 256;
-
-/// How a session ended without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// A stop was requested.
-    Stopped,
-    /// Everything is done.
-    Drained,
-    /// The lease is another one's.
-    Taken,
-}
 
 pub(super) enum Trouble {
     Link(LinkError),

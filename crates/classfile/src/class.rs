@@ -5,7 +5,7 @@
 //! it accepts constants that CLDC lacks. Those parts are here, in `code.rs` and in `stack_map.rs`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use noak::error::DecodeErrorKind;
 use noak::reader::cpool::{ConstantPool, Index, Item, NameAndType, Utf8};
@@ -425,6 +425,3 @@ fn foreign_kind(item: &Item<'_>) -> &'static str {
 pub(crate) fn element(array: &str) -> Option<&str> {
     array.trim_start_matches('[').strip_prefix('L')?.strip_suffix(';')
 }
-
-/// Constants by number, each with its first user; a caught use wins.
-pub(crate) type Constants = BTreeMap<u16, code::Use>;

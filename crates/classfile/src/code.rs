@@ -1,10 +1,12 @@
 //! The code of a method: instructions, branches, handlers, and where a StackMap must have entries.
 
+use std::collections::BTreeMap;
+
 use noak::reader::cpool::{ConstantPool, Index, Item};
 
 use crate::bytes::Bytes;
-use crate::class::Constants;
 use crate::finding::Code;
+use crate::layout::Layout;
 use crate::notes::Notes;
 use crate::opcode;
 use crate::stack_map;
@@ -17,6 +19,9 @@ pub(crate) struct Use {
     /// A handler catches the class.
     pub is_caught: bool,
 }
+
+/// Constants by number, each with its first user; a caught use wins.
+pub(crate) type Constants = BTreeMap<u16, Use>;
 
 /// What the code of a class uses.
 #[derive(Default)]
@@ -32,18 +37,6 @@ pub(crate) struct Context<'r, 'a> {
     pub method: &'r str,
     /// Slots of the parameters, `this` included.
     pub slots: usize,
-}
-
-/// The code as far as the StackMap depends on it.
-pub(crate) struct Layout {
-    /// An instruction starts here.
-    pub starts: Vec<bool>,
-    /// An instruction `new` starts here.
-    pub news: Vec<bool>,
-    /// A StackMap must have an entry here.
-    pub joins: Vec<bool>,
-    pub max_stack: u16,
-    pub max_locals: u16,
 }
 
 const DAMAGED: &str = "build the JAR again from its sources; the file may be damaged";

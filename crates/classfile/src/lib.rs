@@ -14,6 +14,7 @@ mod code;
 mod descriptor;
 mod finding;
 mod hierarchy;
+mod layout;
 mod midlet;
 mod notes;
 mod opcode;

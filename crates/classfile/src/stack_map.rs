@@ -6,7 +6,7 @@
 use noak::reader::cpool::{ConstantPool, Index, Item};
 
 use crate::bytes::Bytes;
-use crate::code::Layout;
+use crate::layout::Layout;
 use otapress_core::words;
 
 /// Judges the content of the attribute.

@@ -23,6 +23,7 @@ pub mod price;
 pub mod provision;
 pub mod publish;
 pub mod regression;
+pub mod release_checks;
 pub mod render;
 pub mod resolve;
 pub mod rollout;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, FileError, Reach};
-use crate::fleet::Fleet;
 
 /// Why a file holds no password. None of the messages quotes the file.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +24,7 @@ pub enum PasswordError {
 /// No password is longer, even with much white space behind it.
 const LONGEST: u64 = 4096;
 
-/// Reads the password in a file that the fleet file names, without the line end. It may lie anywhere if its
-/// path is absolute: secrets are mounted.
-///
-/// # Errors
-/// If the file cannot be read or does not hold exactly one line.
-pub fn of_fleet(fleet: &Fleet, file: &Path) -> Result<String, PasswordError> {
-    within(fleet.dir(), fleet.reach(), file)
-}
-
-/// The same while the fleet is not known yet.
+/// Reads the password in a file that the fleet file in `dir` names, without the line end.
 pub(crate) fn within(dir: &Path, reach: &Reach, file: &Path) -> Result<String, PasswordError> {
     if file.is_absolute() {
         return read(file);

@@ -12,7 +12,6 @@
 
 use crate::fleet::uri::expand;
 use crate::fleet::{Device, Fleet};
-use crate::password;
 use crate::settings::corrupting_text;
 
 /// A form in which settings reach a device.
@@ -137,7 +136,7 @@ pub fn warnings(fleet: &Fleet, device: &Device, notify_url: &str) -> Vec<String>
     too_long("notifyURI", notify_url.len(), limits.url);
     if let Some(auth) = &provisioning.auth {
         too_long("otapUser", auth.user.len(), limits.user);
-        match password::of_fleet(fleet, &auth.password_file) {
+        match fleet.password(&auth.password_file) {
             Ok(password) => too_long("otapPassword", password.len(), limits.password),
             Err(error) => warnings.push(format!("otapPassword is not known here: {error}")),
         }
@@ -149,11 +148,6 @@ pub fn warnings(fleet: &Fleet, device: &Device, notify_url: &str) -> Vec<String>
         ));
     }
     warnings
-}
-
-/// The first character of a parameter that would end it or the command: the firmware quotes nothing.
-pub fn breaks_command(text: &str) -> Option<char> {
-    text.chars().find(|&c| matches!(c, ',' | '"' | '\'' | ';') || !c.is_ascii_graphic())
 }
 
 #[cfg(test)]

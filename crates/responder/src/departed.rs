@@ -9,11 +9,11 @@ use super::moved;
 use super::outcome;
 use super::records::Keys;
 use super::service::Responder;
+use super::turns::turn;
 use crate::store::{Durability, Store, StoreError};
 use otapress_core::id::Imei;
 
-/// How many devices are looked at in a minute; more, where not all would have their turn within an hour.
-pub const LOOKS: u32 = 1_000;
+pub use super::turns::LOOKS;
 
 /// The cursor that keeps the minute of the last look of [`look_in_passing`].
 pub(super) const CURSOR: &str = "looks";
@@ -67,14 +67,6 @@ pub fn look(
         tx.put(&records.changes())
     })?;
     Ok(freed)
-}
-
-/// The devices of that many that have their turn in this minute: how many come before them, and their number.
-pub(super) fn turn(count: u32, now: i64) -> (u32, u32) {
-    let turns = count.div_ceil(LOOKS).clamp(1, 60);
-    let size = count.div_ceil(turns);
-    let turn = now.div_euclid(60).rem_euclid(turns.into());
-    (size * u32::try_from(turn).unwrap_or(0), size)
 }
 
 /// The same for processes that live for one request each: the first one in a minute looks.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::record::EventKind;
+use super::event::EventKind;
 
 /// How many events of a kind are kept for each device and hour.
 pub const KEPT: u32 = 12;

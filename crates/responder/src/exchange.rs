@@ -4,7 +4,6 @@
 //! [`super::decide`] judges an offer and [`super::outcome`] judges an attempt; here is what leads to them.
 
 use super::decide::{self, Attempt, Skipped, decide};
-use super::moved;
 use super::offer::{Managed, Offer};
 use super::outcome::{self, Ending};
 use super::question::{Kind, NoOffer, Notice, Question, Start};
@@ -147,7 +146,7 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
     for rollout in rollouts {
         let ledger = records.ledger(imei, rollout, None, now);
         if let Some(span) = ledger.rollout.clock.hear(interval, now) {
-            let event = outcome::of_rollout(ledger.rollout, EventKind::TimeLeftOut, now, left_out(span));
+            let event = ledger.rollout.event(EventKind::TimeLeftOut, now, left_out(span));
             ledger.events.push(event);
         }
     }
@@ -192,7 +191,7 @@ fn take_waves(records: &mut Records, imei: Imei, managed: Option<&Managed>, now:
     }
     let (waves, patience) =
         managed.map(|managed| (&*managed.rules.waves, managed.patience())).unwrap_or_default();
-    let patience = patience + moved::NOTICED_SECONDS;
+    let patience = patience + waves::NOTICED_SECONDS;
     let ledger = records.ledger(imei, rollout, None, now);
     waves::judge(ledger.rollout, waves, patience, now, ledger.events);
 }

@@ -19,6 +19,8 @@ pub mod cgi;
 pub mod code;
 pub mod decide;
 pub mod departed;
+mod durability;
+pub mod event;
 pub mod event_budget;
 pub mod exchange;
 pub mod files;
@@ -29,6 +31,7 @@ pub mod fixture;
 mod memory;
 pub mod message;
 mod moved;
+mod names;
 pub mod offer;
 pub mod operate;
 pub mod outcome;
@@ -44,8 +47,10 @@ mod simulation;
 #[cfg(test)]
 mod start_and_trigger_tests;
 pub mod store;
+mod turns;
 #[cfg(test)]
 mod wave_history_tests;
+mod wave_record;
 #[cfg(test)]
 mod wave_tests;
 pub mod waves;

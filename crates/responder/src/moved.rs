@@ -5,18 +5,14 @@
 //! files are looked at, in turns: a device whose answer names another wave counts there at once; one whose
 //! answer names none, or is missing, counts no more after two looks that are an hour apart.
 
-use super::departed::turn;
 use super::offer::Offer;
 use super::question::NoOffer;
 use super::records::Keys;
 use super::service::Responder;
+use super::turns::turn;
 use super::waves;
 use crate::store::{Durability, Store, StoreError};
 use otapress_core::wire::Site;
-
-/// The longest time until a device that left its wave is counted there no more, while others of its rollout
-/// ask: all have their turn within an hour, and twice.
-pub(super) const NOTICED_SECONDS: i64 = 2 * 3600;
 
 /// Looks whether the devices that are counted in waves still belong there.
 ///
@@ -201,19 +197,5 @@ mod tests {
             assert_eq!(world.told(edited + 60, 9), None, "one of three with a verdict has failed");
             assert_eq!((world.wave(500), world.wave(first)), ((0, 0), (2, 1)));
         }
-    }
-
-    #[test]
-    fn everybody_has_a_turn_within_an_hour() {
-        for count in [0, 1, 999, 1_000, 1_001, 59_999, 1_000_000] {
-            let mut turns: Vec<_> = (0..60).map(|minute| turn(count, NOW + 60 * minute)).collect();
-            turns.sort_unstable();
-            let reached = turns.iter().fold(0, |reached, (offset, size)| {
-                assert!(*offset <= reached, "{count}: {turns:?}");
-                reached.max(offset + size)
-            });
-            assert!(reached >= count);
-        }
-        assert_eq!(turn(500, NOW), (0, 500));
     }
 }

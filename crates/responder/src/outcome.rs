@@ -146,7 +146,7 @@ pub(super) fn looked_for(ledger: &mut Ledger<'_>, is_missing: bool, now: i64) ->
     }
     free(offer, rollout);
     let detail = "it left the fleet: its answer file was missing at two looks an hour apart".to_owned();
-    let event = of_rollout(rollout, EventKind::PlaceFreed, now, detail);
+    let event = rollout.event(EventKind::PlaceFreed, now, detail);
     events.push(Event { imei: Some(imei), ..event });
     true
 }
@@ -235,11 +235,7 @@ pub fn pull_brakes(ledger: &mut Ledger<'_>, now: i64) {
         return;
     };
     rollout.halted = Some(Halt { at: now, reason: reason.clone() });
-    events.push(of_rollout(rollout, EventKind::Halted, now, reason));
-}
-
-pub(super) fn of_rollout(rollout: &RolloutRecord, kind: EventKind, at: i64, detail: String) -> Event {
-    Event { at, kind, imei: None, rollout: Some(rollout.id.clone()), code: None, detail }
+    events.push(rollout.event(EventKind::Halted, now, reason));
 }
 
 /// Whether more have failed than the brake allows.
@@ -380,7 +376,7 @@ pub fn resume(rollout: &mut RolloutRecord, now: i64, events: &mut Vec<Event>) ->
         (None, places) => format!("{places} devices were not heard of since they were sent it"),
     };
     forget(rollout);
-    events.push(of_rollout(rollout, EventKind::Resumed, now, detail));
+    events.push(rollout.event(EventKind::Resumed, now, detail));
     true
 }
 
@@ -398,7 +394,7 @@ pub fn begin_anew(rollout: &mut RolloutRecord, now: i64, events: &mut Vec<Event>
     forget(rollout);
     rollout.attempts_since = rollout.epoch;
     let detail = "the release returns after others of its channel".to_owned();
-    events.push(of_rollout(rollout, EventKind::BeganAnew, now, detail));
+    events.push(rollout.event(EventKind::BeganAnew, now, detail));
 }
 
 /// Begins a new epoch.

@@ -7,10 +7,12 @@ mod stray;
 
 use std::borrow::Cow;
 
+pub use super::event::{Event, EventKind};
 pub use stray::StrayPath;
 
 use super::event_budget::EventBudget;
-use super::waves::Waves;
+use super::names::names;
+use super::wave_record::Waves;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
 use otapress_core::wire::Brake;
@@ -379,6 +381,10 @@ impl RolloutRecord {
         self
     }
 
+    pub(super) fn event(&self, kind: EventKind, at: i64, detail: String) -> Event {
+        Event { at, kind, imei: None, rollout: Some(self.id.clone()), code: None, detail }
+    }
+
     /// The release that a rollout brings, by its id; empty for the blank rollout of devices without a target.
     pub fn release(id: &str) -> Cow<'_, str> {
         let text = id.rsplit_once('/').map_or(id, |(_, release)| release);
@@ -401,36 +407,6 @@ pub struct Halt {
     pub at: i64,
     /// Which condition was met, for the operator.
     pub reason: String,
-}
-
-/// What makes one and the same text and value of an enum, for records, logs and metrics.
-macro_rules! names {
-    ($(#[$doc:meta])* $enum:ident { $($(#[$d:meta])* $name:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $enum { $($(#[$d])* $name,)* }
-
-        impl $enum {
-            /// Every one.
-            pub const ALL: &[$enum] = &[$($enum::$name),*];
-
-            /// Its name, in kebab case; stable.
-            pub fn as_str(self) -> &'static str {
-                match self { $($enum::$name => $text),* }
-            }
-
-            /// The one with that name.
-            pub fn from_name(name: &str) -> Option<Self> {
-                match name { $($text => Some($enum::$name),)* _ => None }
-            }
-        }
-
-        impl std::fmt::Display for $enum {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    };
 }
 
 names! {
@@ -485,66 +461,6 @@ names! {
         /// The JAR is not there, or not all of it.
         NotPublished = "not-published",
     }
-}
-
-names! {
-    /// What can happen.
-    EventKind {
-        /// A device of the fleet was heard of for the first time.
-        FirstSeen = "first-seen",
-        /// It reports another version than before.
-        VersionChanged = "version-changed",
-        /// An attempt began.
-        Offered = "offered",
-        /// The target of an offer was reported.
-        Upgraded = "upgraded",
-        /// A result says that the suite is installed.
-        Installed = "installed",
-        /// An attempt failed.
-        Failed = "failed",
-        /// A result that says neither.
-        Notified = "notified",
-        /// A brake was pulled.
-        Halted = "halted",
-        /// A brake was released.
-        Resumed = "resumed",
-        /// A device was given new attempts.
-        Retried = "retried",
-        /// A rollout began anew: its release returned after others.
-        BeganAnew = "began-anew",
-        /// A wave opened, because those before it have proven the release.
-        WaveOpened = "wave-opened",
-        /// A device left the fleet, and gave its place back.
-        PlaceFreed = "place-freed",
-        /// No device of a rollout was heard for long, or the clock was set: what is awaited is awaited that
-        /// much longer.
-        TimeLeftOut = "time-left-out",
-        /// A new database beside an older `out/`.
-        NoMemory = "no-memory",
-        /// A result's clientID and IMEI do not belong together.
-        IdentityMismatch = "identity-mismatch",
-        /// Settings were sent.
-        SettingsSent = "settings-sent",
-        /// They arrived.
-        SettingsConfirmed = "settings-confirmed",
-    }
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// When.
-    pub at: i64,
-    /// What.
-    pub kind: EventKind,
-    /// To which device.
-    pub imei: Option<Imei>,
-    /// In which rollout.
-    pub rollout: Option<String>,
-    /// The code of a result.
-    pub code: Option<u16>,
-    /// More, for people: versions, an attempt's number, a result's text.
-    pub detail: String,
 }
 
 /// Somebody who is not in the fleet.

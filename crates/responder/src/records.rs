@@ -14,7 +14,7 @@ use table::{Slot, Table};
 use super::record::{
     ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
-use crate::store::Durability;
+use crate::durability::Durability;
 use otapress_core::id::{ClientId, Imei};
 
 /// How many overdue devices of a rollout are loaded at a time; the next batch finds more.

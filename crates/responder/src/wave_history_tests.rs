@@ -11,8 +11,8 @@ use proptest::prelude::*;
 
 use super::departed;
 use super::fixture::{NOW, Out, aimed, check, is_upgrade, notify, settings, target};
-use super::moved::NOTICED_SECONDS;
 use super::record::EventKind;
+use super::waves::NOTICED_SECONDS;
 use crate::store::Store as _;
 use crate::store::sqlite::SqliteStore;
 use otapress_core::wire::{After, Brake, Limit, Target, Wave};

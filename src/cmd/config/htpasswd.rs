@@ -11,13 +11,12 @@ use anyhow::{Context as _, bail};
 use sha_crypt::{CustomizedPasswordHasher as _, Params, ShaCrypt};
 
 use otapress_publish::fleet::Fleet;
-use otapress_publish::password;
 
 /// One line `user:hash` for each otapUser of the fleet.
 pub(crate) fn lines(fleet: &Fleet) -> anyhow::Result<String> {
     let mut users: BTreeMap<&str, (String, &Path)> = BTreeMap::new();
     for auth in fleet.groups().iter().flat_map(|group| group.provisioning.auths()) {
-        let secret = password::of_fleet(fleet, &auth.password_file)?;
+        let secret = fleet.password(&auth.password_file)?;
         match users.get(auth.user.as_str()) {
             Some((known, file)) if *known != secret => bail!(
                 "`otapUser: {}` has one password in `{}` and another in `{}`; servers know one of them, so \

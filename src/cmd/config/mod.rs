@@ -4,6 +4,7 @@
 
 mod busybox;
 mod check;
+mod check_args;
 mod htpasswd;
 mod reach;
 mod systemd;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use super::project::Project;
 use crate::context::{Exit, Global, print};
+use check_args::CheckArgs;
 use otapress_publish::fleet::Fleet;
 use values::{Backend, Listen, SiteValues};
 
@@ -94,12 +96,12 @@ struct PlaceArgs {
     #[arg(long, value_name = "NAME", default_value = "www-data")]
     user: String,
     #[command(flatten)]
-    check: check::CheckArgs,
+    check: CheckArgs,
 }
 
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let project = Project::load(global);
-    if args.host.check().is_some_and(check::CheckArgs::is_wanted) {
+    if args.host.check().is_some_and(CheckArgs::is_wanted) {
         return check::run(global, &project, &args.host);
     }
     let Some((fleet, _)) = project.fleet() else {
@@ -159,7 +161,7 @@ impl Host {
     }
 
     /// What is to be verified; `None` if there is no server.
-    fn check(&self) -> Option<&check::CheckArgs> {
+    fn check(&self) -> Option<&CheckArgs> {
         match self {
             Host::Nginx { site, .. } | Host::Apache { site, .. } | Host::Lighttpd { site, .. } => {
                 Some(&site.place.check)

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use anyhow::bail;
 use serde::Serialize;
 
-use super::{check, templates, values};
+use super::check_args::CheckArgs;
+use super::{templates, values};
 use crate::context::{Global, listen_address};
 use otapress_publish::fleet::Fleet;
 
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     mqtt: String,
     #[command(flatten)]
-    pub(super) check: check::CheckArgs,
+    pub(super) check: CheckArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -16,7 +16,7 @@ use otapress_publish::plan::view::Fingerprint;
 use otapress_publish::plan::{
     Change, Devices, Hindrance, Kind, Opening, Plan, Proof, Pushed, Rule, Running, Side, State, Upgrades,
 };
-use otapress_publish::price::{Costs, Month};
+use otapress_publish::plan::{Costs, Month};
 use otapress_publish::settings::is_secret;
 
 /// The number of the format; a saved plan with another number is refused.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::{Mark, Row, Section, Words};
 use crate::report::status::time::moment;
 use crate::report::words::{bytes, count, form};
+use otapress_publish::plan::Costs;
 use otapress_publish::plan::{Kind, Opening, Plan};
-use otapress_publish::price::Costs;
 use otapress_publish::publish::is_mass_removal;
 
 /// How many devices go now and when the others may, as of `now`: `71 now · 91 from 2026-11-30T08:00:00Z · 138

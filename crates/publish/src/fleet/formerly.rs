@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Spanned;
 use super::keys;
-use super::provisioning::{Auth, check_modem_characters, check_user, http_uri, published_path, web_uri};
+use super::modem::{Auth, check_modem_characters, check_user, http_uri, published_path, web_uri};
 use super::raw::{Node, Text};
 use super::reader::Reader;
 use super::secrets::Secrets;

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 
 use super::devices::Origins;
 use super::reader::Reader;
-use super::{Channel, Device, EffectiveSettings, Fleet, Group};
-use crate::catalog::Catalog;
+use super::{Channel, Device, EffectiveSettings, Group};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::traffic::{self, Usage, megabytes, per_month};
-use otapress_core::words::{count, form};
+use otapress_core::words::count;
 
 /// Checks more often than every 15 minutes cost more than they bring.
 const SHORT_INTERVAL: u32 = 900;
@@ -24,7 +23,7 @@ const HIGH_BATTERY: u32 = 3_801;
 const FLASH_WRITES: f64 = 3_000.0;
 
 /// Bytes a month from which traffic is worth a warning, unless the data plan says otherwise.
-const MUCH: f64 = 10e6;
+pub(crate) const MUCH: f64 = 10e6;
 
 /// What the checks need of the fleet.
 pub(super) struct Parts<'a> {
@@ -160,27 +159,6 @@ fn traffic_of(reader: &mut Reader, parts: &Parts<'_>, origins: &Origins) {
             warn(reader, Code::Traffic, value.span, message, &hint);
         }
     }
-}
-
-/// Releases whose offers, all failing, would take much of a month's data.
-pub(super) fn attempts(fleet: &Fleet, catalog: &Catalog) -> Vec<Diagnostic> {
-    let much = fleet.data_plan().and_then(|plan| plan.per_device).map_or(MUCH, |bytes| bytes as f64);
-    let costly = |channel: &Channel| {
-        let jar = catalog.get(channel.release.value)?.jar().size();
-        let bytes = traffic::download(jar, 0) as f64 * f64::from(channel.attempts);
-        (bytes > much).then(|| {
-            let message = format!(
-                "{} of release `{}` {} up to {} on a device where it fails",
-                count(channel.attempts, "attempt"),
-                channel.release.value,
-                form(channel.attempts, "costs", "cost"),
-                megabytes(bytes)
-            );
-            Diagnostic::new(Code::CostlyAttempts, channel.release.span, message)
-                .hint("lower `attempts` of the channel: 3 is usual")
-        })
-    };
-    fleet.channels().iter().filter_map(costly).collect()
 }
 
 /// A brake that nothing can pull.

@@ -12,8 +12,7 @@ use super::reader::Reader;
 use super::secrets::Secrets;
 use super::validate::{self, Validated};
 use super::withdrawn::Withdrawal;
-use super::{Fleet, Midlet, Spanned, devices, harm, inventory_files, keys, overrides, rollout_checks};
-use crate::catalog::Catalog;
+use super::{Fleet, Midlet, Spanned, devices, inventory_files, keys, overrides};
 use crate::diag::{Code, Diagnostic, Sources, Span};
 use crate::files::{FileErrorKind, Reach};
 use otapress_core::version::Version;
@@ -28,8 +27,8 @@ pub struct Loaded {
     /// The directory of the JARs, relative to that of the file; none if that is no mapping.
     pub jars: Option<PathBuf>,
     /// The releases that the fleet refers to, as far as they could be read.
-    releases: Vec<Spanned<Version>>,
-    withdrawn: BTreeMap<Version, Withdrawal>,
+    pub(crate) releases: Vec<Spanned<Version>>,
+    pub(crate) withdrawn: BTreeMap<Version, Withdrawal>,
     /// The texts that the diagnostics point into.
     pub sources: Sources,
     /// What is wrong, in the order of the files.
@@ -43,69 +42,9 @@ impl Loaded {
         sort(&mut self.diagnostics);
     }
 
-    /// Notes that the fleet refers to releases that a catalog does not have or that are withdrawn, and what
-    /// is odd about its rollouts. From here on releases are spelled as in their manifests.
-    pub fn check_releases(&mut self, catalog: &Catalog) {
-        let Some(jars) = &self.jars else { return };
-        let name = self.midlet.as_ref().map_or("FILE", |midlet| &midlet.name);
-        // A release that is missing is one mistake, however often it is named.
-        let mut missing: BTreeMap<Version, (Span, usize)> = BTreeMap::new();
-        for release in self.releases.iter().filter(|release| catalog.misses(release.value)) {
-            let (first, times) = missing.entry(release.value).or_insert((release.span, 0));
-            *first = release.span.min(*first);
-            *times += 1;
-        }
-        let missing: Vec<_> = missing
-            .into_iter()
-            .map(|(version, (span, times))| {
-                let there = neighbours(version, &catalog.versions().collect::<Vec<_>>());
-                let also = match times {
-                    1 => String::new(),
-                    2 => "; it is named in another place, too".into(),
-                    n => format!("; it is named in {} more places", n - 1),
-                };
-                let message = format!("release `{version}` is not in {}/, {there}{also}", jars.display());
-                Diagnostic::new(Code::UnknownRelease, span, message)
-                    .hint(format!("add its JAR with `otapress add {name}-{version}.jar`"))
-            })
-            .collect();
-        let withdrawn: Vec<_> = self.releases.iter().filter_map(|release| self.withdrawal(release)).collect();
-        let costly: Vec<_> = self.fleet.iter().flat_map(|fleet| harm::attempts(fleet, catalog)).collect();
-        self.report(missing.into_iter().chain(withdrawn).chain(costly));
-        if let Some(fleet) = &mut self.fleet {
-            fleet.spell(catalog);
-            let found = rollout_checks::check(fleet);
-            self.report(found);
-        }
-    }
-
-    /// What is wrong with a target that is withdrawn.
-    fn withdrawal(&self, release: &Spanned<Version>) -> Option<Diagnostic> {
-        let Withdrawal { reason, span } = self.withdrawn.get(&release.value)?;
-        let (line, _) = self.sources.line_column(*span);
-        let message = format!("release `{}` is withdrawn: {reason}", release.value);
-        let hint = format!("name another release, or remove it from `withdrawn` in line {line}");
-        Some(Diagnostic::new(Code::WithdrawnRelease, release.span, message).hint(hint))
-    }
-
     /// Whether something is wrong that stops a build.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
-    }
-}
-
-/// What a catalog has instead of a version: all of it, or of many the nearest ones.
-fn neighbours(version: Version, has: &[Version]) -> String {
-    let at = has.partition_point(|other| *other < version);
-    let (near, of) = match has.len() {
-        0..=6 => (has, String::new()),
-        n => (&has[at.saturating_sub(2)..n.min(at + 2)], format!(" among its {n}")),
-    };
-    let near: Vec<_> = near.iter().map(Version::to_string).collect();
-    match &near[..] {
-        [] => "which has none".into(),
-        [one] => format!("which has {one}{of}"),
-        [init @ .., last] => format!("which has {} and {last}{of}", init.join(", ")),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod keys;
 mod limits;
 mod load;
 mod midlet;
+mod modem;
 mod names;
 mod overrides;
 mod provisioning;
@@ -28,7 +29,6 @@ mod pushed;
 pub mod raw;
 mod raw_device;
 mod reader;
-mod rollout_checks;
 mod scalars;
 pub mod schema;
 mod secrets;
@@ -49,18 +49,19 @@ use std::path::{Path, PathBuf};
 
 pub use data_plan::DataPlan;
 pub use formerly::Formerly;
+pub(crate) use harm::MUCH;
 pub use limits::Limits;
 pub use load::{Loaded, load, load_within, parse};
-pub use overrides::Override;
 pub use provisioning::Provisioning;
-pub use rollout_checks::past_waves;
+pub use raw_device::Override;
 pub use scalars::{BasisPoints, duration, per_hour};
-pub use signing::Signing;
 pub use withdrawn::Withdrawal;
 
 use crate::catalog::{Catalog, Entry};
 use crate::diag::Span;
 use crate::files::Reach;
+use crate::password::{self, PasswordError};
+use crate::signing::Signing;
 use crate::traffic::Usage;
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::version::Version;
@@ -139,6 +140,15 @@ impl Fleet {
         &self.secret_files
     }
 
+    /// The password in a file that the fleet file names. It may lie anywhere if its path is absolute: secrets
+    /// are mounted.
+    ///
+    /// # Errors
+    /// If the file cannot be read or does not hold exactly one line.
+    pub fn password(&self, file: &Path) -> Result<String, PasswordError> {
+        password::within(self.dir(), &self.reach, file)
+    }
+
     /// The names of hidden files and directories that a host may put into out/.
     pub fn keep(&self) -> &BTreeSet<String> {
         &self.keep
@@ -186,7 +196,7 @@ impl Fleet {
     }
 
     /// Takes over how manifests spell their versions.
-    fn spell(&mut self, catalog: &Catalog) {
+    pub(crate) fn spell(&mut self, catalog: &Catalog) {
         let spelling = |entry: &Entry| (entry.jar().version(), entry.jar().version_text().to_owned());
         self.spellings = catalog.entries().map(spelling).collect();
         for n in 0..self.channels.len() {

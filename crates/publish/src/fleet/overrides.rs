@@ -6,15 +6,6 @@ use std::collections::HashMap;
 use super::raw_device::RawDevice;
 use crate::diag::Span;
 
-/// What an entry below `devices:` says of a device that an inventory declares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Override {
-    /// The clientID of the entry.
-    pub span: Span,
-    /// The keys that it has.
-    pub keys: Vec<&'static str>,
-}
-
 /// All devices, with the entries applied whose device is in an inventory and has no other IMEI there; the
 /// rest of such entries are duplicates.
 pub(super) fn apply(entries: Vec<RawDevice>, mut inventories: Vec<RawDevice>) -> Vec<RawDevice> {

@@ -1,8 +1,8 @@
 //! A device as written, in fleet.yaml or in a line of an inventory.
 
 use super::keys;
-use super::overrides::Override;
 use super::raw::Text;
+use crate::diag::Span;
 
 /// A device as written. A million of them are in memory at once, so that what most of them do not have takes
 /// no room.
@@ -24,6 +24,15 @@ pub(super) struct More {
     pub tid: Option<Text>,
     pub comment: Option<Text>,
     pub overridden: Option<Override>,
+}
+
+/// What an entry below `devices:` says of a device that an inventory declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The clientID of the entry.
+    pub span: Span,
+    /// The keys that it has.
+    pub keys: Vec<&'static str>,
 }
 
 impl RawDevice {

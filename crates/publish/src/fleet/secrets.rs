@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use super::provisioning::too_long_secret;
+use super::modem::{breaks_command, too_long_secret};
 use super::raw::Text;
 use super::reader::Reader;
 use crate::diag::{Code, Diagnostic};
 use crate::files::Reach;
 use crate::password::{self, PasswordError};
-use crate::provision::breaks_command;
 
 /// The directory of fleet.yaml and what else may be read; none if the text of a fleet is read without its
 /// files.

@@ -13,26 +13,13 @@ use super::{keys, suite_rules};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::files::FileErrorKind;
 use crate::jar::Rules;
-use crate::signing::{Certificate, Chain, ChainFault, Named, validity};
+use crate::signing::{Certificate, Chain, Named, Signing};
 
 /// No file of certificates is larger, in bytes.
 const MAX_FILE: u64 = 64 << 10;
 
 /// The most certificates of a chain: a device reads a JAD into memory of which it has little.
 const MAX_CERTIFICATES: usize = 8;
-
-/// How a suite is signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signing {
-    /// The certificates, signer first; none if they are not good, which is reported.
-    pub chain: Option<Arc<Chain>>,
-    /// Where each of them is named.
-    places: Vec<Span>,
-    /// Their files, relative to the directory of the fleet file.
-    pub files: Vec<PathBuf>,
-    /// A JAR without a signature is an error.
-    pub required: bool,
-}
 
 pub(super) fn read(reader: &mut Reader, files: Secrets<'_>, rules: &Rules, node: Node<'_>) -> Signing {
     let at = node.span;
@@ -62,19 +49,6 @@ pub(super) fn read(reader: &mut Reader, files: Secrets<'_>, rules: &Rules, node:
     let signing = Signing { chain, places, files, required };
     signing.report(found, rules).into_iter().for_each(|found| reader.report(found));
     signing
-}
-
-impl Signing {
-    /// What is wrong with the validity of the certificates as of `now`, in seconds since 1970-01-01 UTC.
-    pub fn validity(&self, rules: &Rules, now: i64) -> Vec<Diagnostic> {
-        let found = self.chain.iter().flat_map(|chain| validity(chain, now)).collect();
-        self.report(found, rules)
-    }
-
-    fn report(&self, found: Vec<ChainFault>, rules: &Rules) -> Vec<Diagnostic> {
-        let found = found.into_iter().filter(|found| !rules.allows(found.fault.code));
-        found.map(|found| found.fault.at(self.places[found.at])).collect()
-    }
 }
 
 /// The certificates in a file, in their order; none if something is wrong, which is reported.

@@ -8,8 +8,9 @@ use super::devices::{self, Resolved};
 use super::groups::{self, GroupDraft};
 use super::harm::{self, Parts};
 use super::limits::Limits;
+use super::modem::too_long;
 use super::names::{Names, index, named};
-use super::provisioning::{self, Draft};
+use super::provisioning::Draft;
 use super::raw_device::RawDevice;
 use super::reader::{Fields, Reader};
 use super::secrets::Secrets;
@@ -152,7 +153,7 @@ fn check_expanded_lengths(reader: &mut Reader, groups: &[Group], devices: &[Devi
         for (uri, name) in [(&provisioning.otap_uri, "otapURI"), (&provisioning.notify_uri, "notifyURI")] {
             let text = expand(uri.value.as_str(), &device.client_id);
             if text.len() > limits.url && seen.insert(uri.span) {
-                reader.report(provisioning::too_long(uri.span, name, &text, limits.url));
+                reader.report(too_long(uri.span, name, &text, limits.url));
             }
         }
     }

@@ -12,7 +12,7 @@ use otapress_core::version::Version;
 pub struct Withdrawal {
     /// The operator's reason.
     pub reason: String,
-    pub(super) span: Span,
+    pub(crate) span: Span,
 }
 
 pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> BTreeMap<Version, Withdrawal> {

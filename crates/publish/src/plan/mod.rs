@@ -8,6 +8,7 @@
 //! exactly one [`Transition`].
 
 mod compare;
+mod costs;
 mod files;
 mod jads;
 pub mod names;
@@ -26,6 +27,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 pub use compare::compare;
+pub use costs::{Costs, Month};
 pub use files::Files;
 pub use jads::JadMove;
 pub use obstacles::{Aim, Hindrance, Obstacle};
@@ -35,7 +37,6 @@ pub use settings::{Pushed, SettingChange};
 
 use crate::fleet::Fleet;
 use crate::jar::{Jar, SuiteDiff};
-use crate::price::Costs;
 use names::Names;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;

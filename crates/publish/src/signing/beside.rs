@@ -3,10 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Mismatch, Signature};
+use super::{Mismatch, Signature, Signing};
 use crate::diag::{Code, Diagnostic};
 use crate::files::{FileError, FileErrorKind};
-use crate::fleet::Signing;
 use crate::jar::Rules;
 
 /// The path of a JAR's signature: `X.jar.sig` of `X.jar`.

@@ -10,11 +10,17 @@ mod chain;
 mod signature;
 mod validity;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 pub use self::beside::{beside, path};
 pub use self::certificate::Certificate;
 pub use self::chain::{Chain, ChainFault, Named};
 pub use self::signature::{Mismatch, Signature, SignatureError};
 pub use self::validity::validity;
+
+use crate::diag::{Diagnostic, Span};
+use crate::jar::Rules;
 
 /// The attribute of a JAD that holds the signature.
 pub const SIGNATURE: &str = "MIDlet-Jar-RSA-SHA1";
@@ -25,6 +31,32 @@ pub const CERTIFICATE: &str = "MIDlet-Certificate-";
 /// Whether an attribute of a JAD belongs to the signature.
 pub fn is_of_signature(attribute: &str) -> bool {
     attribute == SIGNATURE || attribute.starts_with(CERTIFICATE)
+}
+
+/// How a suite is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signing {
+    /// The certificates, signer first; none if they are not good, which is reported.
+    pub chain: Option<Arc<Chain>>,
+    /// Where each of them is named.
+    pub(crate) places: Vec<Span>,
+    /// Their files, relative to the directory of the fleet file.
+    pub files: Vec<PathBuf>,
+    /// A JAR without a signature is an error.
+    pub required: bool,
+}
+
+impl Signing {
+    /// What is wrong with the validity of the certificates as of `now`, in seconds since 1970-01-01 UTC.
+    pub fn validity(&self, rules: &Rules, now: i64) -> Vec<Diagnostic> {
+        let found = self.chain.iter().flat_map(|chain| validity(chain, now)).collect();
+        self.report(found, rules)
+    }
+
+    pub(crate) fn report(&self, found: Vec<ChainFault>, rules: &Rules) -> Vec<Diagnostic> {
+        let found = found.into_iter().filter(|found| !rules.allows(found.fault.code));
+        found.map(|found| found.fault.at(self.places[found.at])).collect()
+    }
 }
 
 #[cfg(test)]

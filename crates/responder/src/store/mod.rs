@@ -12,10 +12,13 @@ use crate::record::{
 use crate::records::{Changes, Keys, Records};
 use otapress_core::id::Imei;
 
+pub use crate::durability::Durability;
+
 #[cfg(any(test, feature = "testing"))]
 #[expect(missing_docs, reason = "each test says in its name what it holds")]
 pub mod conformance;
 pub mod copy;
+mod failure;
 mod rows;
 mod schema;
 pub mod sqlite;
@@ -93,15 +96,6 @@ pub enum StoreError {
         /// What and where.
         what: String,
     },
-}
-
-/// What must survive once a transaction has returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Durability {
-    /// It survives the end of this process, at any point.
-    Process,
-    /// It survives a loss of power too.
-    Power,
 }
 
 /// A place for records.

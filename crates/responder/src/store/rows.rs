@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
+use super::failure::failure;
 use super::{Member, Place, Rate, Standing, StoreError, Tx, UNKNOWN_LIMIT, minutes_of_hour};
 use crate::record::{
     ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, Refusal, ReleaseRecord, RolloutRecord,
@@ -69,7 +70,7 @@ impl Rows<'_> {
         read: fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         let run = || self.db.prepare_cached(sql)?.query_row(params, read).optional();
-        run().map_err(|error| super::sqlite::failure(self.path, error))
+        run().map_err(|error| failure(self.path, error))
     }
 
     fn all<T>(
@@ -80,12 +81,12 @@ impl Rows<'_> {
     ) -> Result<Vec<T>, StoreError> {
         let run =
             || self.db.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<Vec<T>>>();
-        run().map_err(|error| super::sqlite::failure(self.path, error))
+        run().map_err(|error| failure(self.path, error))
     }
 
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
         let run = || self.db.prepare_cached(sql)?.execute(params);
-        run().map(|_| ()).map_err(|error| super::sqlite::failure(self.path, error))
+        run().map(|_| ()).map_err(|error| failure(self.path, error))
     }
 
     /// Runs a statement for each item, and looks it up only once.
@@ -99,11 +100,7 @@ impl Rows<'_> {
             let mut statement = self.db.prepare_cached(sql)?;
             items.iter().try_for_each(|item| run(&mut statement, item).map(|_| ()))
         };
-        if items.is_empty() {
-            Ok(())
-        } else {
-            all().map_err(|error| super::sqlite::failure(self.path, error))
-        }
+        if items.is_empty() { Ok(()) } else { all().map_err(|error| failure(self.path, error)) }
     }
 
     /// Up to `limit` devices after `after`, with those of their offers that `keeps` keeps: by the device, the
@@ -140,7 +137,7 @@ impl Rows<'_> {
             }
             Ok(())
         };
-        add().map_err(|error| super::sqlite::failure(self.path, error))?;
+        add().map_err(|error| failure(self.path, error))?;
         records.iter_mut().for_each(|record| record.offers.sort_by_key(|offer| Reverse(offer.at)));
         Ok(records)
     }
@@ -289,7 +286,7 @@ impl<'a> DeviceReader<'a> {
 
     /// A device with its latest offer, that of `rollout`, and those that other records count.
     fn read(&mut self, imei: &str, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
-        self.try_read(imei, rollout).map_err(|error| super::sqlite::failure(self.rows.path, error))
+        self.try_read(imei, rollout).map_err(|error| failure(self.rows.path, error))
     }
 
     fn try_read(&mut self, imei: &str, rollout: Option<&str>) -> rusqlite::Result<Option<DeviceRecord>> {
@@ -561,7 +558,7 @@ impl Tx for Rows<'_> {
             }
             Ok(standings)
         };
-        let standings = count().map_err(|error| super::sqlite::failure(self.path, error))?;
+        let standings = count().map_err(|error| failure(self.path, error))?;
         Ok(standings.into_iter().collect())
     }
 

@@ -13,6 +13,7 @@ use otapress_core::id::Imei;
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::files::Reach;
 use otapress_publish::fleet::{self, Fleet};
+use otapress_publish::release_checks;
 use otapress_publish::render;
 use otapress_publish::template;
 
@@ -85,7 +86,7 @@ impl Press {
     /// Builds, or says why there is nothing to publish.
     pub(super) fn build(&self, plan: &Plan) -> Result<Built, String> {
         let mut loaded = fleet::parse(plan.to_yaml(), None);
-        loaded.check_releases(&self.catalog);
+        release_checks::check(&mut loaded, &self.catalog);
         let found = |found: &[otapress_publish::diag::Diagnostic]| {
             let errors = found.iter().filter(|found| found.is_error());
             errors.map(|found| found.message.clone()).collect::<Vec<_>>().join("; ")

@@ -8,8 +8,6 @@ mod installed;
 mod needs;
 mod services;
 
-use std::path::PathBuf;
-
 use super::{Host, text};
 use crate::cmd::project::Project;
 use crate::cmd::{now, probe};
@@ -19,28 +17,6 @@ use finding::{Code, Findings};
 use needs::Needs;
 use otapress_publish::fleet::Fleet;
 use otapress_server::location::Location;
-
-#[derive(Debug, clap::Args)]
-pub(super) struct CheckArgs {
-    /// Print nothing, but verify this host and the server as it is configured now: probe it there, or where
-    /// it listens, or at the site
-    #[arg(long, value_name = "URL", num_args = 0..=1)]
-    check: Option<Option<String>>,
-    /// Where the printed file is, for --check [default: where its first lines say it goes]
-    #[arg(long, value_name = "FILE", requires = "check")]
-    installed: Option<PathBuf>,
-}
-
-impl CheckArgs {
-    pub(super) fn is_wanted(&self) -> bool {
-        self.check.is_some()
-    }
-
-    /// The URL to probe, or else `default`; none is the site itself.
-    pub(super) fn url(&self, default: Option<String>) -> Option<String> {
-        self.check.clone().flatten().or(default)
-    }
-}
 
 pub(super) fn run(global: &Global, project: &Project, host: &Host) -> anyhow::Result<Exit> {
     let Some((fleet, _)) = project.fleet() else {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::super::{Host, PlaceArgs, SiteArgs, systemd};
-use super::CheckArgs;
 use super::services::Way;
 use crate::context::Global;
 use otapress_publish::fleet::Fleet;
@@ -107,10 +106,3 @@ const NGINX: &[&str] = &[
 const APACHE: &[&str] = &["/etc/apache2/sites-enabled/otapress.conf", "/etc/httpd/conf.d/otapress.conf"];
 const LIGHTTPD: &[&str] =
     &["/etc/lighttpd/conf-enabled/90-otapress.conf", "/etc/lighttpd/conf-enabled/otapress.conf"];
-
-impl CheckArgs {
-    /// The file that `--installed` names, or the usual ones.
-    fn installed_or(&self, usual: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
-        self.installed.clone().map_or_else(|| usual.collect(), |file| vec![file])
-    }
-}

@@ -7,7 +7,7 @@ use crate::record::{
     ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
     ResultRecord, RolloutRecord, Sent, SettingsRecord, UnknownRecord, Verdict,
 };
-use crate::waves::Waves;
+use crate::wave_record::Waves;
 use otapress_core::id::Imei;
 use otapress_core::wire::Brake;
 

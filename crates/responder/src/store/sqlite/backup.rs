@@ -14,8 +14,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{FILE, SqliteStore, beside, configure, draft_at, failure, ownership, uri};
+use super::{FILE, SqliteStore, beside, configure, draft_at, ownership, uri};
 use crate::store::copy::{CopyError, Sum, copy};
+use crate::store::failure::failure;
 use crate::store::{Store, StoreError, schema};
 
 /// Writes everything that a store keeps into one file, which replaces one of that name when it is complete.

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Channel, ChannelIndex, Fleet, Wave};
 use crate::diag::{Code, Diagnostic};
+use crate::fleet::{Channel, ChannelIndex, Fleet, Wave};
 use crate::resolve::{self, Rule};
 use otapress_core::wire::{Brake, Site, Window};
 use otapress_core::words::{count, form};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::show::{StateView, View};
+use super::view::{StateView, View};
 use crate::report::refusal::explain;
 use crate::report::status::replaced;
 use crate::report::status::time::moment;

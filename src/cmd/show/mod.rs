@@ -1,34 +1,33 @@
 //! `otapress show`: everything about one device.
 
-use std::collections::BTreeMap;
+mod json;
+mod text;
+mod view;
+
 use std::io::Write as _;
 
 use anyhow::{Context as _, anyhow, bail};
-use serde_json::{Value, json};
 
 use super::plan::moment;
 use super::project::Project;
-use super::show_text;
 use super::{find, look_at_store, now};
 use crate::context::{Exit, Global, print};
-use crate::report::status::json::ReplacedView;
 use crate::report::status::openings::Wait;
 use crate::report::status::replaced::OfClientId;
-use otapress_core::out::answer_path;
 use otapress_publish::catalog::Entry;
 use otapress_publish::diag::{Sources, Span};
 use otapress_publish::fleet::uri::expand;
 use otapress_publish::fleet::{Device, Fleet, Override};
-use otapress_publish::password;
 use otapress_publish::price::Price;
 use otapress_publish::provision::{self, Form, at_command, to_set, warnings};
 use otapress_publish::render::{answer, jad_path, jar_path, rollouts};
-use otapress_publish::resolve::{Assignment, Rule, assign};
+use otapress_publish::resolve::{Assignment, assign};
 use otapress_responder::decide;
 use otapress_responder::offer::Offer;
-use otapress_responder::record::{DeviceRecord, Refusal, RolloutRecord};
+use otapress_responder::record::RolloutRecord;
 use otapress_responder::store::Store as _;
 use otapress_responder::waves;
+use view::{JarView, StateView, View};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -67,50 +66,6 @@ impl From<FormName> for Form {
     }
 }
 
-/// What is known of a device.
-pub(super) struct View<'a> {
-    pub(crate) fleet: &'a Fleet,
-    pub(crate) device: &'a Device,
-    pub(crate) assignment: Assignment,
-    /// What its traffic costs, if the fleet says what a megabyte does.
-    pub(crate) traffic: Vec<String>,
-    /// Which keys an entry of fleet.yaml overrides, and where both are declared.
-    pub(crate) overridden: Option<String>,
-    pub(crate) jad_url: String,
-    pub(crate) jar: Option<JarView>,
-    pub(crate) notify_url: String,
-    /// What to `set` on the device, in order.
-    pub(crate) provision: Vec<(&'static str, String)>,
-    /// The command that the firmware gives the modem.
-    pub(crate) command: String,
-    /// What the modem may not take.
-    pub(crate) warnings: Vec<String>,
-    /// What its wave waits for, if it is closed.
-    pub(crate) wait: Option<String>,
-    /// What the responder remembers; none if there is no state or it never heard of the device.
-    pub(crate) state: Option<StateView>,
-    /// What the responder remembers of its clientID besides.
-    pub(crate) of_client_id: OfClientId,
-}
-
-/// The JAR of a device's target.
-pub(super) struct JarView {
-    pub(crate) url: String,
-    pub(crate) size: u64,
-    pub sha256: String,
-    /// Who signed it.
-    pub(crate) signer: Option<String>,
-}
-
-/// What the responder remembers of a device.
-pub(super) struct StateView {
-    pub(crate) record: DeviceRecord,
-    pub(crate) rollout: RolloutRecord,
-    /// Why it would not be offered its target now, if it would not; unknown as long as it has reported no
-    /// version.
-    pub(crate) now: Option<Result<(), Refusal>>,
-}
-
 pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
     let project = Project::load(global);
     let Some((fleet, catalog)) = project.fleet() else {
@@ -124,7 +79,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         bail!("`otapURI` names no file for device `{}`", device.client_id);
     };
     let password = match &provisioning.auth {
-        Some(auth) if args.provision.is_some() => Some(password::of_fleet(fleet, &auth.password_file)?),
+        Some(auth) if args.provision.is_some() => Some(fleet.password(&auth.password_file)?),
         Some(auth) => Some(format!("<the line in {}>", auth.password_file.display())),
         None => None,
     };
@@ -165,11 +120,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> anyhow::Result<Exit> {
         state,
         of_client_id,
     };
-    let text = if args.json {
-        serde_json::to_string_pretty(&to_json(&view))? + "\n"
-    } else {
-        show_text::text(&view)
-    };
+    let text =
+        if args.json { serde_json::to_string_pretty(&json::json(&view))? + "\n" } else { text::text(&view) };
     print(text)
 }
 
@@ -235,74 +187,4 @@ fn state(
         Ok(())
     })?;
     Ok((waits, found, of_client_id))
-}
-
-fn to_json(view: &View<'_>) -> Value {
-    let View { fleet, device, assignment, .. } = view;
-    let rule = match assignment.rule {
-        Rule::Held => json!({ "name": "held" }),
-        Rule::Pinned => json!({ "name": "pinned" }),
-        Rule::Inside { bucket, wave } => json!({ "name": "inside", "bucket": bucket, "wave": wave + 1 }),
-        Rule::Otherwise { bucket } => json!({ "name": "otherwise", "bucket": bucket }),
-        Rule::Outside { bucket } => json!({ "name": "outside", "bucket": bucket }),
-        Rule::NoChannel => json!({ "name": "no-channel" }),
-    };
-    let settings = if device.hold { &[][..] } else { &fleet.settings(device).settings };
-    let public = settings.iter().filter(|setting| setting.key != "otapPassword");
-    let mut value = json!({
-        "clientID": device.client_id.as_str(),
-        "imei": device.imei.to_string(),
-        "group": fleet.group(device).name,
-        "channel": fleet.channel(device).map(|channel| &channel.name),
-        "comment": device.comment,
-        "target": assignment.target.map(|version| version.to_string()),
-        "from": assignment.from,
-        "waits": view.wait,
-        "rule": rule,
-        "jad": view.jad_url,
-        "jar": view.jar.as_ref().map(|jar| json!({ "url": jar.url, "size": jar.size, "sha256": jar.sha256 })),
-        "notify": view.notify_url,
-        "answer": answer_path(device.imei).as_str(),
-        "settings": public.map(|setting| (&*setting.key, &*setting.val)).collect::<BTreeMap<_, _>>(),
-        "provision": view.provision.iter().map(|(key, value)| (*key, &**value)).collect::<BTreeMap<_, _>>(),
-        "command": view.command,
-        "warnings": view.warnings,
-        "state": view.state.as_ref().map(|state| json!({
-            "firstSeen": state.record.first_seen,
-            "lastSeen": state.record.last_seen,
-            "reported": state.record.reported.map(|version| version.to_string()),
-            "offer": state.record.latest_offer().map(|offer| json!({
-                "rollout": offer.rollout,
-                "target": offer.target.to_string(),
-                "attempts": offer.attempts,
-                "at": offer.at,
-                "code": offer.code,
-            })),
-            "result": state.record.result.as_ref().map(|result| json!({
-                "at": result.at,
-                "code": result.code,
-                "text": result.text,
-            })),
-            "halted": state.rollout.halted.as_ref().map(|halt| &halt.reason),
-            "refusal": state.now.and_then(Result::err).map(Refusal::as_str),
-            "offered": state.now.map(|now| now.is_ok()),
-        })),
-    });
-    if let Some(signer) = view.jar.as_ref().and_then(|jar| jar.signer.as_deref()) {
-        value["jar"]["signer"] = json!(signer);
-    }
-    let OfClientId { replaced, named_result } = &view.of_client_id;
-    if !replaced.is_empty() {
-        value["replaces"] = json!(replaced.iter().map(ReplacedView::new).collect::<Vec<_>>());
-    }
-    if let Some(result) = named_result {
-        value["namedResult"] = json!({ "at": result.last_seen, "text": result.said });
-    }
-    if let Some(overridden) = &view.overridden {
-        value["overridden"] = json!(overridden);
-    }
-    if !view.traffic.is_empty() {
-        value["traffic"] = json!(view.traffic);
-    }
-    value
 }
