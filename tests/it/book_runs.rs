@@ -87,7 +87,13 @@ fn asks(project: &Project, agent: &str) {
 
 /// A command line, whose places on a server are places in the scene.
 fn run(project: &Project, call: &[String]) -> Ran {
-    let places = [("/srv/ota/git/", ""), ("/srv/ota/", ""), ("/tmp/before/", "before/")];
+    let places = [
+        ("/srv/ota/git/", ""),
+        ("/srv/ota/", ""),
+        ("/etc/otapress/", ""),
+        ("/var/lib/otapress/", ""),
+        ("/tmp/before/", "before/"),
+    ];
     let word = |word: &String| {
         let place = places.iter().find_map(|(from, to)| Some(format!("{to}{}", word.strip_prefix(from)?)));
         place.unwrap_or_else(|| word.clone())
