@@ -19,7 +19,7 @@ check: ## Format, lints and unit tests: under a minute when built, and nothing b
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked --lib --bins --quiet -- --skip postgres::tests
 
-test: ## Everything that CI runs, 25 minutes; on Debian it installs what is missing
+test: ## Everything that CI runs, 20 minutes; on Debian it installs what is missing
 	.ci/run
 
 cases: ## Try the inputs and situations that otapress had faults with; Debian's faketime, sqlite3, zip, exfat-fuse and more

@@ -11,7 +11,7 @@ use super::oracle::Checked;
 use super::tracker::{Nature, Step, Wire};
 use super::unheard::{News, Sent};
 use super::{Happening, Packet, World};
-use otapress_core::id::ClientId;
+use otapress_core::id::{ClientId, Imei};
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
 use otapress_devices::device::http::Url;
@@ -285,16 +285,19 @@ impl World {
         Ok(delivered)
     }
 
-    /// Whether a result can be put down to its device: the modem names its IMEI, or its clientID was named by
-    /// results of this device and of no other.
-    fn is_known_by_its_sender(&self, packet: &Packet) -> bool {
+    /// The device that a result is put down to: the one whose IMEI the modem names, or the only one whose
+    /// results named this clientID. That may be another one, for which a stranger named it.
+    fn sender(&self, packet: &Packet) -> Option<Imei> {
         if packet.agent.contains(&packet.imei.to_string()) {
-            return true;
+            return Some(packet.imei);
         }
         let client = packet.target.rsplit('=').next();
         let devices = (0..self.case.devices).filter_map(|n| self.memory.device(imei(n)));
-        let named = devices.filter(|device| device.client.as_ref().map(ClientId::as_str) == client);
-        named.map(|device| device.imei).eq([packet.imei])
+        let mut named = devices.filter(|device| device.client.as_ref().map(ClientId::as_str) == client);
+        match (named.next(), named.next()) {
+            (Some(device), None) => Some(device.imei),
+            _ => None,
+        }
     }
 
     /// Otherwise it is kept under the name that it came with.
@@ -333,15 +336,13 @@ impl World {
             if is_recorded {
                 let posted = Posted::parse(packet.body.as_bytes());
                 oracle.result(packet.n, posted.code);
-                if !self.is_known_by_its_sender(packet) {
-                    return self.is_noted(packet, &posted);
-                }
-                let device = self.memory.device(packet.imei);
+                let Some(sender) = self.sender(packet) else { return self.is_noted(packet, &posted) };
+                let device = self.memory.device(sender);
                 let known = device.and_then(|device| device.result);
                 if let Some(known) = known.filter(|known| known.text != posted.text) {
                     return Err(format!(
-                        "the result `{}` of dev{} was acknowledged and lost: {known:?}, {:?}",
-                        packet.body, packet.n, reply.log
+                        "the result `{}` of {sender} was acknowledged and lost: {known:?}, {:?}",
+                        packet.body, reply.log
                     ));
                 }
             }

@@ -37,7 +37,7 @@ struct Seen {
     since: BTreeMap<usize, i64>,
     /// The number of the last event that let it begin again.
     reset: i64,
-    /// When a check was judged for it last, in true time.
+    /// When a check was judged for it last while it was its channel's, in true time.
     judged_at: Option<i64>,
     /// The highest limit of unproven devices that it had.
     limit: u64,
@@ -201,7 +201,10 @@ impl Oracle {
         };
         let seen = self.seen(&target.rollout);
         let is_recorded = checked.kind != "no-state";
-        if is_recorded {
+        // What devices outside of a rollout get keeps no rollout from beginning anew: its channel's time may
+        // stand still while only they ask.
+        let of_channel = target.channel.as_ref().and_then(|channel| site.channels.get(channel));
+        if is_recorded && of_channel.is_none_or(|release| release.parse() == Ok(target.version)) {
             seen.judged_at = Some(now);
         }
         if is_upgrade { self.offer(host, site, target, checked) } else { Ok(()) }
