@@ -1,5 +1,7 @@
 //! No command writes what `check` refuses: whatever is asked of a fleet without mistakes, it has none after.
 
+use otapress_simulation::Prng;
+
 use crate::support::project::{Files, Project, Ran, files};
 
 /// A fleet in which much can go wrong: releases without a JAR or withdrawn, a group whose answer is too long,
@@ -45,15 +47,12 @@ fn run(project: &Project, args: &[String]) -> Ran {
     Ran::new(project.command().args(args).output().unwrap())
 }
 
-/// A generator of numbers, with a seed: Marsaglia's xorshift.
-struct Dice(u64);
+/// What chooses the commands.
+struct Dice(Prng);
 
 impl Dice {
     fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        choices[(self.0 % choices.len() as u64) as usize]
+        choices[self.0.below(choices.len() as u64) as usize]
     }
 
     /// A command with choices in its words: `hold DEVICE`.
@@ -96,7 +95,7 @@ impl Dice {
 fn no_command_writes_what_check_refuses() {
     let (mut done, mut refused) = (0, 0);
     for seed in 1..=8 {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let mut dice = Dice(Prng::new(seed));
         let project = project();
         project.run("check -q").expect(0, "", "");
         let mut history = Vec::new();
