@@ -13,6 +13,7 @@
 mod agenda;
 pub mod memory;
 mod play;
+mod player;
 mod prng;
 pub mod published;
 pub mod rehearsal;
@@ -21,6 +22,7 @@ mod report;
 pub mod world;
 
 pub use agenda::Agenda;
-pub use play::{Checked, Play, Player, Servers, World, play, starts_with};
+pub use play::{Checked, Play, Servers, World, play, starts_with};
+pub use player::Player;
 pub use prng::Prng;
 pub use report::{Report, Sent};

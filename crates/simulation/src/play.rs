@@ -18,6 +18,7 @@
 //! lives, as long as the server answers the same.
 
 use crate::agenda::Agenda;
+use crate::player::Player;
 use crate::prng::Prng;
 use crate::report::{Report, Sent};
 use otapress_core::version::Version;
@@ -44,17 +45,6 @@ const START: u64 = 60;
 
 /// The running version where no release is lower than the target.
 const FROM_THE_WORKS: &str = "0.0.1";
-
-/// A device that takes part.
-#[derive(Clone, Debug)]
-pub struct Player {
-    /// The device as it is provisioned, running what it starts with.
-    pub device: Device,
-    /// What it is to run, if anything.
-    pub target: Option<Version>,
-    /// How many attempts it has.
-    pub attempts: u32,
-}
 
 /// Where the requests of devices go.
 pub trait World {
@@ -157,7 +147,7 @@ pub fn play(
     world: &mut dyn World,
     pace: &mut dyn FnMut(u64) -> bool,
 ) -> Report {
-    let mut report = Report::new(play, &players);
+    let mut report = Report::new(play.seconds, &players);
     let mut lives: Vec<Life> = players.into_iter().map(|player| Life::new(play, player)).collect();
     choose_fates(&mut lives, play);
     let mut agenda = Agenda::default();

@@ -7,8 +7,7 @@ use std::fmt::Write as _;
 #[expect(clippy::disallowed_types, reason = "what `simulate --json` prints")]
 use serde::{Serialize, Serializer};
 
-use crate::play::{Play, Player};
-use otapress_core::version::Version;
+use crate::player::Player;
 use otapress_devices::device::{Exchange, NoAnswer, OtapOutcome, Purpose};
 use otapress_publish::jad;
 
@@ -121,9 +120,10 @@ struct Tally {
 }
 
 impl Report {
-    pub(crate) fn new(play: &Play, players: &[Player]) -> Report {
-        let hours = usize::try_from(play.seconds.div_ceil(3600)).unwrap_or_default();
-        let tally = |player: &Player| Tally { ran_target: runs_target(player), ..Tally::default() };
+    /// Nothing yet, for a play of so many simulated seconds.
+    pub(crate) fn new(seconds: u64, players: &[Player]) -> Report {
+        let hours = usize::try_from(seconds.div_ceil(3600)).unwrap_or_default();
+        let tally = |player: &Player| Tally { ran_target: player.runs_target(), ..Tally::default() };
         Report {
             devices: players.len(),
             with_target: players.iter().filter(|player| player.target.is_some()).count(),
@@ -196,7 +196,7 @@ impl Report {
     }
 
     pub(crate) fn end(&mut self, index: usize, player: &Player) {
-        let runs = runs_target(player);
+        let runs = player.runs_target();
         self.lives[index].runs_target = runs;
         let tally = &self.lives[index];
         self.offered += usize::from(tally.offered);
@@ -271,10 +271,6 @@ impl Report {
         }
         text
     }
-}
-
-fn runs_target(player: &Player) -> bool {
-    player.target.is_some() && player.device.version.parse::<Version>().ok() == player.target
 }
 
 /// `12: check 6, jad 3, jar 3`.
