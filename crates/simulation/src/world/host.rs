@@ -108,10 +108,14 @@ impl Answers {
         self.settings.iter().filter(|(setting, _)| body.contains(setting)).count()
     }
 
-    /// The same of those that are sent until they are confirmed, and how many of these there are.
-    pub(super) fn news_in(&self, body: &str) -> (usize, usize) {
-        let once = || self.settings.iter().filter(|(_, is_always)| !is_always);
-        (once().filter(|(setting, _)| body.contains(setting)).count(), once().count())
+    /// Which of those that are sent until they are confirmed stand in an answer, and which there are: a bit for
+    /// each.
+    pub(super) fn news_in(&self, body: &str) -> (u64, u64) {
+        let once = self.settings.iter().filter(|(_, is_always)| !is_always);
+        (0..64).zip(once).fold((0, 0), |(sent, all), (n, (setting, _))| {
+            let bit = 1 << n;
+            (if body.contains(setting) { sent | bit } else { sent }, all | bit)
+        })
     }
 }
 

@@ -17,8 +17,8 @@ const CHECKS: u32 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     None,
-    /// Some of those that are published.
-    Part,
+    /// Some of those that are published: a bit for each.
+    Part(u64),
     Whole,
 }
 
@@ -26,7 +26,7 @@ impl News {
     pub(super) fn of(body: &str, answers: &Answers) -> News {
         match answers.news_in(body) {
             (0, _) => News::None,
-            (sent, all) if sent < all => News::Part,
+            (sent, all) if sent != all => News::Part(sent),
             _ => News::Whole,
         }
     }
@@ -45,6 +45,7 @@ pub(super) struct Sent {
 /// Settings that were sent and did not arrive.
 #[derive(Clone, Debug)]
 struct Unheard {
+    news: News,
     /// When they were sent last and when the last check came, by the clocks of the hosts.
     at: i64,
     checked: i64,
@@ -88,10 +89,16 @@ impl Hearing {
             return;
         }
         let before = self.unheard.take();
+        // The other part is only sent if the first one counts as arrived.
+        let is_other =
+            |lost: &Unheard| matches!((lost.news, sent.news), (News::Part(a), News::Part(b)) if a & b == 0);
+        let is_done_with = |lost: &Unheard| lost.is_proven && is_other(lost);
+        self.is_misjudged |= !sent.is_unrecorded && before.as_ref().is_some_and(is_done_with);
         let checks = before.as_ref().map_or(0, |before| before.checks);
         // In doubt, the earlier sending may be the last one that is recorded.
         let earlier = before.filter(|_| sent.is_unrecorded);
         self.unheard = Some(Unheard {
+            news: sent.news,
             at: earlier.as_ref().map_or(clock, |earlier| earlier.at.min(clock)),
             checked: clock,
             checks,
@@ -102,17 +109,42 @@ impl Hearing {
     /// The answer that was just sent reaches the device.
     pub(super) fn heard(&mut self, sent: Sent) {
         match (sent.news, sent.is_unrecorded) {
-            (News::Part | News::Whole, false) => {
+            (News::Part(_) | News::Whole, false) => {
                 self.unheard = None;
-                self.is_misjudged &= sent.news == News::Part;
+                self.is_misjudged &= sent.news != News::Whole;
             }
             // If it was not recorded, the device has settings that the records know nothing of; they are sent
             // again unless others are published then.
-            (News::Part | News::Whole, true) => self.unheard = None,
+            (News::Part(_) | News::Whole, true) => self.unheard = None,
             (News::None, true) => self.is_misjudged |= self.unheard.take().is_some(),
             (News::None, false) => {
                 self.is_misjudged |= self.unheard.take().is_some_and(|unheard| unheard.is_proven);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer that was recorded and did not arrive, and one after it that did.
+    fn after(lost: News, later: i64, heard: News) -> Hearing {
+        let mut hearing = Hearing::default();
+        hearing.sent(Sent { news: lost, is_unrecorded: false, clock: 0 });
+        let second = Sent { news: heard, is_unrecorded: false, clock: later };
+        hearing.sent(second);
+        hearing.heard(second);
+        hearing
+    }
+
+    #[test]
+    fn a_lost_part_is_taken_for_there_once_the_other_one_follows_an_interval_later() {
+        let misjudged = |later, heard| after(News::Part(0b01), later, heard).is_misjudged();
+        assert!(misjudged(INTERVAL, News::Part(0b10)));
+        assert!(misjudged(INTERVAL, News::None));
+        assert!(!misjudged(INTERVAL, News::Part(0b01)), "the same part: it does not count as arrived");
+        assert!(!misjudged(INTERVAL, News::Whole));
+        assert!(!misjudged(60, News::Part(0b10)));
     }
 }
