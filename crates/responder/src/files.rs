@@ -13,9 +13,10 @@
 
 use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use otapress_core::out_path::OutPath;
@@ -46,11 +47,17 @@ fn try_open(out: &Path, path: &OutPath) -> io::Result<Option<(File, Metadata)>> 
 
 /// Opens what lies below `out` without any symbolic link in between: nearly everything, in one step.
 fn open_unlinked(out: &Path, path: &OutPath) -> rustix::io::Result<File> {
-    let out = rustix::fs::open(out, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     // Opening a pipe would wait for its writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = |dir, path: &Path, resolve| rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve);
+    match open(CWD, &path.below(out), ResolveFlags::NO_SYMLINKS) {
+        // `out/` itself may be a link, or lie behind one.
+        Err(Errno::LOOP) => {}
+        opened => return Ok(opened?.into()),
+    }
+    let out = rustix::fs::open(out, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    Ok(rustix::fs::openat2(out, path.as_str(), flags, Mode::empty(), within)?.into())
+    Ok(open(out.as_fd(), Path::new(path.as_str()), within)?.into())
 }
 
 /// The same by looking at the real paths, which takes a look at every directory on the way.
