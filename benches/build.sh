@@ -1,16 +1,9 @@
 # Building: against a program that only writes the same files.
 # Sourced by benches/run.
+# shellcheck source=/dev/null
+. benches/disks
 
 bare=$examples/bare_writer
-
-# A file system in memory without a limit of inodes. A million devices need more memory than most machines have: with DIR on
-# a disk, only ext4 is measured, on an image that lies there.
-space=$work/space
-mkdir "$space"
-in_memory_too=$([ "$(stat -f -c %T "$DIR")" = tmpfs ] && echo yes || echo no)
-if [ "$in_memory_too" = yes ] && [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=90%,nr_inodes=0 tmpfs "$space" 2> /dev/null; then
-    cleanups+=("umount '$space'")
-fi
 
 # build_on WHERE LAYOUT PATH-OF-JAD DIRECTORY FRESH: the figures of one layout on one file system; FRESH prepares it.
 build_on() {
@@ -55,24 +48,13 @@ in_memory() {
     mkdir "$space/memory"
 }
 
-# A new journalled ext4, without what an earlier run has left in its directories and its journal.
-on_ext4() {
-    if mountpoint -q "$work/ext4"; then umount "$work/ext4"; fi
-    rm -f "$space/ext4.img"
-    truncate -s "$((2 + N / 40000))G" "$space/ext4.img"
-    mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -N "$((N * 4 + 10000))" "$space/ext4.img"
-    mkdir -p "$work/ext4"
-    mount -o loop "$space/ext4.img" "$work/ext4"
-}
-
 layouts() {
     build_on "$1" nested 'files/@/OwnTracks.jad' "$2" "$3"
     build_on "$1" flat 'files/@.jad' "$2" "$3"
 }
 
 if [ "$in_memory_too" = yes ]; then layouts memory "$space/memory" in_memory; fi
-if [ "$(id -u)" -eq 0 ] && command -v mkfs.ext4 > /dev/null && on_ext4 2> /dev/null; then
-    cleanups+=("if mountpoint -q '$work/ext4'; then umount '$work/ext4'; fi")
+if has_ext4; then
     layouts ext4 "$work/ext4" on_ext4
     umount "$work/ext4"
 else
