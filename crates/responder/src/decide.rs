@@ -5,6 +5,7 @@
 //! Precedence of the refusals: the order of [`Refusal`].
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::offer::{LOST_SECONDS, Managed, Offer, is_open, reads_json};
 use super::outcome;
@@ -12,7 +13,7 @@ use super::record::{
     DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, ReleaseRecord, RolloutRecord, Sent,
     SettingsRecord,
 };
-use super::records::Ledger;
+use super::records::{Draft, Ledger};
 use super::waves;
 use super::weakened::{Rule, holds};
 use otapress_core::version::Version;
@@ -73,10 +74,11 @@ pub fn refusal(
     recent: u32,
     now: i64,
 ) -> Option<Refusal> {
+    let (mut rollout, mut release) = (Arc::new(rollout.clone()), Arc::new(ReleaseRecord::new("")));
     let mut ledger = Ledger {
         device: &mut device.clone(),
-        rollout: &mut rollout.clone(),
-        release: &mut ReleaseRecord::new(""),
+        rollout: Draft::from(&mut rollout),
+        release: Draft::from(&mut release),
         artifact_faults: 0,
         recent,
         events: &mut Vec::new(),
@@ -176,7 +178,7 @@ fn upgrade(
     if managed.rules.is_withdrawn && holds(Rule::NothingWithdrawn) {
         return Err(Refusal::Withdrawn);
     }
-    let is_closed = |(_, wave): (&str, &_)| !waves::has_opened(ledger.rollout, wave, now);
+    let is_closed = |(_, wave): (&str, &_)| !waves::has_opened(&ledger.rollout, wave, now);
     let is_early = target.from.is_some_and(|from| now < from) && holds(Rule::WavesByTime);
     if is_early || managed.wave().is_some_and(is_closed) {
         return Err(Refusal::WaitingForWave);
@@ -186,11 +188,13 @@ fn upgrade(
     }
     let lost = answer_was_lost(target, reported, ledger.device, now);
     let made = ledger.device.offer(&target.rollout);
-    let used = made.map_or(0, |offer| attempts_of(offer, ledger.rollout));
+    let used = made.map_or(0, |offer| attempts_of(offer, &ledger.rollout));
     if !lost && used >= target.attempts && holds(Rule::Attempts) {
         return Err(Refusal::AttemptsUsed);
     }
-    ledger.rollout.brake = Some(target.brake);
+    if ledger.rollout.brake != Some(target.brake) {
+        ledger.rollout.brake = Some(target.brake);
+    }
     ledger.artifact_faults = managed.rules.artifact_faults;
     let has_place = made.is_some_and(|offer| offer.place && offer.epoch == ledger.rollout.epoch);
     outcome::pull_brakes(ledger, now);

@@ -64,7 +64,7 @@ pub fn look(
                 freed.push((place.rollout.clone(), place.imei));
             }
         }
-        tx.put(&records.changes())
+        tx.save(&records)
     })?;
     Ok(freed)
 }

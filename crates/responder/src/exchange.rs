@@ -144,9 +144,14 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
     rollouts.sort_unstable();
     rollouts.dedup();
     for rollout in rollouts {
-        let ledger = records.ledger(imei, rollout, None, now);
-        if let Some(span) = ledger.rollout.clock.hear(interval, now) {
-            let event = ledger.rollout.event(EventKind::TimeLeftOut, now, left_out(span));
+        let mut ledger = records.ledger(imei, rollout, None, now);
+        let mut clock = ledger.rollout.clock;
+        let left_out = clock.hear(interval, now);
+        if clock != ledger.rollout.clock {
+            ledger.rollout.clock = clock;
+        }
+        if let Some(span) = left_out {
+            let event = ledger.rollout.event(EventKind::TimeLeftOut, now, silence(span));
             ledger.events.push(event);
         }
     }
@@ -156,13 +161,17 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
     // devices outside of a rollout get does not count: they ask while those inside are switched off for a
     // night.
     let time = target.channel.as_ref().map(|name| {
-        let clock = &mut records.channel_mut(name).clock;
+        let mut channel = records.channel(name);
+        let mut clock = channel.clock;
         if is_of_channel {
             clock.hear(interval, now);
         }
+        if clock != channel.clock {
+            channel.clock = clock;
+        }
         clock.time(clock.heard.unwrap_or(now))
     });
-    let ledger = records.ledger(imei, &target.rollout, None, now);
+    let mut ledger = records.ledger(imei, &target.rollout, None, now);
     let is_long_ago = now - ledger.release.judged > managed.patience();
     if ledger.release.faults > 0 && (now - ledger.release.judged).abs() >= DeviceRecord::TOUCH_SECONDS {
         ledger.release.judged = now;
@@ -171,9 +180,9 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
     let is_away =
         |judged| time - judged > if holds(Rule::AnewAfterPatience) { managed.patience() } else { 0 };
     if is_of_channel && ledger.rollout.judged.is_some_and(is_away) {
-        outcome::begin_anew(ledger.rollout, now, ledger.events);
+        outcome::begin_anew(&mut ledger.rollout, now, ledger.events);
         if is_long_ago {
-            outcome::resume_release(ledger.release);
+            outcome::resume_release(&mut ledger.release);
         }
     }
     if ledger.rollout.judged.is_none_or(|judged| (time - judged).abs() >= DeviceRecord::TOUCH_SECONDS) {
@@ -192,8 +201,8 @@ fn take_waves(records: &mut Records, imei: Imei, managed: Option<&Managed>, now:
     let (waves, patience) =
         managed.map(|managed| (&*managed.rules.waves, managed.patience())).unwrap_or_default();
     let patience = patience + waves::NOTICED_SECONDS;
-    let ledger = records.ledger(imei, rollout, None, now);
-    waves::judge(ledger.rollout, waves, patience, now, ledger.events);
+    let mut ledger = records.ledger(imei, rollout, None, now);
+    waves::judge(&mut ledger.rollout, waves, patience, now, ledger.events);
 }
 
 /// Counts a device in the wave that its answer names, and in no other.
@@ -209,7 +218,7 @@ fn join_wave(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: 
     }
 }
 
-fn left_out(span: i64) -> String {
+fn silence(span: i64) -> String {
     let minutes = span.abs() / 60;
     let text = format!("{} h {:02} min", minutes / 60, minutes % 60);
     if span < 0 {
@@ -294,7 +303,8 @@ fn judge_silent(records: &mut Records, rollout: &str, now: i64) -> usize {
     for imei in records.take_overdue(rollout) {
         let mut ledger = records.ledger(imei, rollout, None, now);
         // It may have asked since.
-        if ledger.device.offer(rollout).is_some_and(|offer| outcome::is_overdue(offer, ledger.rollout, now)) {
+        if ledger.device.offer(rollout).is_some_and(|offer| outcome::is_overdue(offer, &ledger.rollout, now))
+        {
             outcome::settle(&mut ledger, &Ending::Overdue, now);
             judged += 1;
         }

@@ -59,7 +59,7 @@ pub(super) fn look(
         for (id, imei, named) in &looks {
             waves::looked_for(&mut records.ledger(*imei, id, None, now), *named, now);
         }
-        tx.put(&records.changes())
+        tx.save(&records)
     })
 }
 

@@ -155,7 +155,7 @@ pub fn trigger(
         let mut records = tx.load(&keys_of(imei, &offer), now)?;
         triggered = exchange::trigger(&mut records, imei, &offer, now);
         match &triggered {
-            Ok(_) => tx.put(&records.changes()),
+            Ok(_) => tx.save(&records),
             Err(_) => Ok(()),
         }
     })?;
@@ -183,7 +183,7 @@ pub fn judge_overdue(store: &mut dyn Store, now: i64) -> Result<usize, StoreErro
         store.write(Durability::Power, &mut |tx| {
             let mut records = all_overdue(tx, now)?;
             page = exchange::judge_overdue(&mut records, now);
-            tx.put(&records.changes())
+            tx.save(&records)
         })?;
         judged += page;
     }

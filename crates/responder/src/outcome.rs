@@ -11,6 +11,8 @@
 //! `resume` begins a new epoch of the rollout with all counts at zero, and an attempt counts only in the
 //! epoch in which it began: what pulled the brake, and what was under way then, cannot pull it again.
 
+use std::ops::DerefMut;
+
 use super::code::{self, Fault};
 use super::message::Posted;
 use super::offer::LOST_SECONDS;
@@ -116,7 +118,7 @@ pub fn runs(ledger: &mut Ledger<'_>, release: Version, reported: Version, now: i
             return;
         }
         if ledger.device.offer(&ledger.rollout.id).is_none() {
-            let proof = OfferRecord::proof(ledger.rollout, release, now);
+            let proof = OfferRecord::proof(&ledger.rollout, release, now);
             ledger.device.offers.push(proof);
         }
         prove(ledger, now);
@@ -124,7 +126,7 @@ pub fn runs(ledger: &mut Ledger<'_>, release: Version, reported: Version, now: i
 }
 
 /// Gives the place back that an offer takes.
-pub fn free(offer: &mut OfferRecord, rollout: &mut RolloutRecord) {
+pub fn free(offer: &mut OfferRecord, rollout: &mut impl DerefMut<Target = RolloutRecord>) {
     if offer.place && offer.epoch == rollout.epoch {
         rollout.places = rollout.places.saturating_sub(1);
     }
@@ -344,7 +346,7 @@ fn heard(device: &DeviceRecord, rollout: Option<String>, posted: &Posted, now: i
 /// was either.
 pub fn retry(
     device: &mut DeviceRecord,
-    rollout: &mut RolloutRecord,
+    mut rollout: &mut RolloutRecord,
     now: i64,
     events: &mut Vec<Event>,
 ) -> bool {
@@ -362,7 +364,7 @@ pub fn retry(
         detail: format!("after {}", count(offer.attempts, "attempt")),
     });
     offer.attempts = 0;
-    free(offer, rollout);
+    free(offer, &mut rollout);
     true
 }
 

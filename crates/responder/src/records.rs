@@ -4,11 +4,13 @@
 //! each in bulk. What is not loaded counts as not recorded, so the keys name everything that a question may
 //! look at.
 
+mod draft;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use draft::Draft;
 use table::{Slot, Table};
 
 use super::record::{
@@ -79,9 +81,9 @@ pub struct Ledger<'a> {
     /// The device.
     pub device: &'a mut DeviceRecord,
     /// The target's rollout; any if there is no target.
-    pub rollout: &'a mut RolloutRecord,
+    pub rollout: Draft<'a, RolloutRecord>,
     /// Its release.
-    pub release: &'a mut ReleaseRecord,
+    pub release: Draft<'a, ReleaseRecord>,
     /// So many artifact's faults stop the release, as far as `otapress.json` says; 0: any number.
     pub artifact_faults: u32,
     /// How many offers the target's channel made in the last hour.
@@ -217,8 +219,8 @@ impl Records {
         // Unchanged, what is new is not written.
         Ledger {
             device: devices.get_mut_or_new(&imei, || DeviceRecord::new(imei, now)),
-            rollout: rollouts.get_mut_or_load(rollout, RolloutRecord::new),
-            release: releases.get_mut_or_load(&version, ReleaseRecord::new),
+            rollout: rollouts.draft(rollout, RolloutRecord::new),
+            release: releases.draft(&version, ReleaseRecord::new),
             artifact_faults: 0,
             recent,
             events,
@@ -226,8 +228,8 @@ impl Records {
     }
 
     /// A channel for changing.
-    pub(super) fn channel_mut(&mut self, name: &str) -> &mut ChannelRecord {
-        self.channels.get_mut_or_load(name, ChannelRecord::new)
+    pub(super) fn channel(&mut self, name: &str) -> Draft<'_, ChannelRecord> {
+        self.channels.draft(name, ChannelRecord::new)
     }
 
     /// The devices that are overdue in a rollout, each handed out once.
@@ -315,26 +317,33 @@ impl Records {
 
     /// What is to be written.
     pub fn changes(&self) -> Changes<'_> {
+        let Changed { devices, rollouts, releases, channels, others } = self.changed();
         let mut changes = Changes {
-            rollouts: self.rollouts.changed().collect(),
-            releases: self.releases.changed().collect(),
-            channels: self.channels.changed().collect(),
-            unknown: self.unknown.changed().collect(),
+            rollouts: rollouts.into_iter().map(|record| &**record).collect(),
+            releases: releases.into_iter().map(|record| &**record).collect(),
+            channels: channels.into_iter().map(|record| &**record).collect(),
+            ..others
+        };
+        devices.into_iter().for_each(|(loaded, record)| changes.changed_device(loaded, record));
+        changes
+    }
+
+    /// The same for an engine in memory, which can keep the records as they are.
+    pub fn changed(&self) -> Changed<'_> {
+        let others = Changes {
+            unknown: self.unknown.changed().map(|record| &**record).collect(),
             rates: self.counted.iter().map(|((channel, minute), &n)| (&**channel, *minute, n)).collect(),
             events: self.events.iter().collect(),
             ..Changes::default()
         };
-        for slot in self.devices.slots() {
-            let Some(record) = slot.changed() else { continue };
-            let loaded = slot.before();
-            if loaded.is_none_or(|loaded| !is_same_row(loaded, record)) {
-                changes.devices.push(record);
-            }
-            let was = |offer: &OfferRecord| loaded.and_then(|device| device.offer(&offer.rollout));
-            let changed = record.offers.iter().filter(|&offer| was(offer) != Some(offer));
-            changes.offers.extend(changed.map(|offer| (record.imei, offer)));
+        let devices = self.devices.slots().filter_map(|slot| Some((slot.before(), slot.changed()?)));
+        Changed {
+            devices: devices.collect(),
+            rollouts: self.rollouts.changed().collect(),
+            releases: self.releases.changed().collect(),
+            channels: self.channels.changed().collect(),
+            others,
         }
-        changes
     }
 
     /// What the changes must survive: an attempt or a result that a loss of power takes back would be a
@@ -376,6 +385,21 @@ fn is_same_row(one: &DeviceRecord, other: &DeviceRecord) -> bool {
         && (latest, result, budget) == (&other.latest, &other.result, &other.budget)
 }
 
+/// Records that were changed.
+#[derive(Clone, Debug)]
+pub struct Changed<'a> {
+    /// Devices with all the offers that are loaded, each with what was loaded of it; nothing of a new one.
+    pub devices: Vec<(Option<&'a Arc<DeviceRecord>>, &'a Arc<DeviceRecord>)>,
+    /// Rollouts.
+    pub rollouts: Vec<&'a Arc<RolloutRecord>>,
+    /// Releases.
+    pub releases: Vec<&'a Arc<ReleaseRecord>>,
+    /// Channels.
+    pub channels: Vec<&'a Arc<ChannelRecord>>,
+    /// All that is none of these.
+    pub others: Changes<'a>,
+}
+
 /// Records to be written, each in place of the one that is there.
 #[derive(Clone, Debug, Default)]
 pub struct Changes<'a> {
@@ -404,5 +428,15 @@ impl<'a> Changes<'a> {
     pub fn device(&mut self, device: &'a DeviceRecord) {
         self.devices.push(device);
         self.offers.extend(device.offers.iter().map(|offer| (device.imei, offer)));
+    }
+
+    /// Adds what is not the same in two states of a device.
+    pub fn changed_device(&mut self, before: Option<&'a Arc<DeviceRecord>>, device: &'a DeviceRecord) {
+        if before.is_none_or(|before| !is_same_row(before, device)) {
+            self.devices.push(device);
+        }
+        let was = |offer: &OfferRecord| before.and_then(|before| before.offer(&offer.rollout));
+        let changed = device.offers.iter().filter(|&offer| was(offer) != Some(offer));
+        self.offers.extend(changed.map(|offer| (device.imei, offer)));
     }
 }

@@ -459,7 +459,7 @@ fn try_answer<S: Store + ?Sized>(
             if too_weak {
                 return Err(StoreError::Abandoned);
             }
-            tx.put(&records.changes())
+            tx.save(&records)
         });
         match outcome {
             Err(_) if too_weak => durability = Durability::Power,

@@ -163,7 +163,7 @@ pub fn has_verdict(offer: &OfferRecord, rollout: &RolloutRecord) -> Option<u16> 
 /// Changes the device's offer in the ledger's rollout, and the counts of its wave with it. Not to be nested.
 pub(super) fn counted<'a, T>(ledger: &mut Ledger<'a>, change: impl FnOnce(&mut Ledger<'a>) -> T) -> T {
     let of = |ledger: &Ledger<'_>| {
-        ledger.device.offer(&ledger.rollout.id).and_then(|offer| verdict(offer, ledger.rollout))
+        ledger.device.offer(&ledger.rollout.id).and_then(|offer| verdict(offer, &ledger.rollout))
     };
     let before = of(ledger);
     let value = change(ledger);

@@ -24,6 +24,7 @@ pub(crate) mod time;
 pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -36,7 +37,7 @@ use otapress_publish::resolve::{Assignment, assign};
 use otapress_responder::files::origin;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, Event, ReleaseRecord, RolloutRecord, UnknownRecord};
-use otapress_responder::records::Ledger;
+use otapress_responder::records::{Draft, Ledger};
 use otapress_responder::retention::Reader;
 use otapress_responder::store::Standing;
 use otapress_responder::{code, outcome, waves};
@@ -362,16 +363,18 @@ fn judge_overdue(
 ) {
     for device in devices.values_mut() {
         let Some(id) = device.latest.clone() else { continue };
-        let rollout = rollouts.entry(id.clone()).or_insert_with(|| RolloutRecord::new(id));
+        let mut rollout = Arc::new(rollouts.remove(&id).unwrap_or_else(|| RolloutRecord::new(&*id)));
+        let mut release = Arc::new(ReleaseRecord::new(""));
         let mut ledger = Ledger {
             device,
-            rollout,
-            release: &mut ReleaseRecord::new(""),
+            rollout: Draft::from(&mut rollout),
+            release: Draft::from(&mut release),
             artifact_faults: 0,
             recent: 0,
             events: &mut Vec::new(),
         };
         outcome::reported(&mut ledger, None, now);
+        rollouts.insert(id, Arc::unwrap_or_clone(rollout));
         for offer in &mut device.offers {
             let clock = rollouts.get(&offer.rollout).map(|rollout| rollout.clock).unwrap_or_default();
             offer.deadline = offer.deadline.map(|deadline| clock.wall(deadline));

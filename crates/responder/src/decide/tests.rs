@@ -59,18 +59,18 @@ fn decide(
     recent: u32,
     now: i64,
 ) -> Decision {
-    let (mut device, mut rollout, mut events) = (device.clone(), rollout.clone(), Vec::new());
-    let mut release = ReleaseRecord::new("0.10.66");
+    let (mut device, mut rollout, mut events) = (device.clone(), Arc::new(rollout.clone()), Vec::new());
+    let mut release = Arc::new(ReleaseRecord::new("0.10.66"));
     let mut ledger = Ledger {
         device: &mut device,
-        rollout: &mut rollout,
-        release: &mut release,
+        rollout: Draft::from(&mut rollout),
+        release: Draft::from(&mut release),
         artifact_faults: 0,
         recent,
         events: &mut events,
     };
     let super::Decision { answer, refusal, counted } = super::decide(offer, reported, &mut ledger, now);
-    Decision { answer, refusal, device, rollout, counted, events }
+    Decision { answer, refusal, device, rollout: Arc::unwrap_or_clone(rollout), counted, events }
 }
 
 fn decide_at(managed: &Managed, reported: &str, device: &DeviceRecord, now: i64) -> Decision {

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::record::Refusal;
+use crate::records::Draft;
+use std::sync::Arc;
 
 const NOW: i64 = 1_795_428_000;
 const ROLLOUT: &str = "next/0.10.66";
@@ -53,9 +55,12 @@ fn with<T>(
     work: impl FnOnce(&mut Ledger<'_>) -> T,
 ) -> T {
     let faults = rollout.artifact_faults;
-    let mut release = ReleaseRecord { faults, ..ReleaseRecord::new("0.10.66") };
-    let release = &mut release;
-    work(&mut Ledger { device, rollout, release, artifact_faults: 0, recent: 0, events })
+    let mut release = Arc::new(ReleaseRecord { faults, ..ReleaseRecord::new("0.10.66") });
+    let mut kept = Arc::new(rollout.clone());
+    let (draft, release) = (Draft::from(&mut kept), Draft::from(&mut release));
+    let value = work(&mut Ledger { device, rollout: draft, release, artifact_faults: 0, recent: 0, events });
+    *rollout = Arc::unwrap_or_clone(kept);
+    value
 }
 
 /// Posts a result; returns what happened: nothing, if it was posted before.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::draft::Draft;
+
 use crate::record::{ChannelRecord, DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
 use otapress_core::id::Imei;
 
@@ -44,6 +46,10 @@ impl<T: Clone + PartialEq> Slot<T> {
         Arc::make_mut(&mut self.record)
     }
 
+    pub(super) fn draft(&mut self) -> Draft<'_, T> {
+        Draft::from(&mut self.record)
+    }
+
     /// Changes what was loaded, too.
     pub(super) fn load(&mut self, more: impl Fn(&mut T)) {
         if let Before::Loaded(loaded) = &mut self.before {
@@ -52,7 +58,7 @@ impl<T: Clone + PartialEq> Slot<T> {
         more(self.get_mut());
     }
 
-    pub(super) fn before(&self) -> Option<&T> {
+    pub(super) fn before(&self) -> Option<&Arc<T>> {
         match &self.before {
             Before::Loaded(loaded) => Some(loaded),
             Before::Missing | Before::Lent => None,
@@ -66,8 +72,8 @@ impl<T: Clone + PartialEq> Slot<T> {
         }
     }
 
-    pub(super) fn changed(&self) -> Option<&T> {
-        self.is_changed().then_some(&*self.record)
+    pub(super) fn changed(&self) -> Option<&Arc<T>> {
+        self.is_changed().then_some(&self.record)
     }
 }
 
@@ -162,16 +168,16 @@ impl<T: Named> Table<T> {
     }
 
     /// A record for changing; one that is not there counts as loaded with its first value.
-    pub(super) fn get_mut_or_load<'a>(
+    pub(super) fn draft<'a>(
         &mut self,
         name: &'a T::Name,
         first: impl FnOnce(&'a T::Name) -> T,
-    ) -> &mut T {
+    ) -> Draft<'_, T> {
         let at = self.find(name).unwrap_or_else(|at| {
             self.0.insert(at, Slot::loaded(Arc::new(first(name))));
             at
         });
-        self.0[at].get_mut()
+        self.0[at].draft()
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
@@ -187,7 +193,7 @@ impl<T: Named> Table<T> {
         self.0.iter().any(Slot::is_changed)
     }
 
-    pub(super) fn changed(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn changed(&self) -> impl Iterator<Item = &Arc<T>> {
         self.0.iter().filter_map(Slot::changed)
     }
 }

@@ -42,7 +42,7 @@ pub use rollouts::{
 };
 pub use whole::{
     events_are_never_seen_before_lower_ones, everything_is_copied_to_and_fro,
-    what_was_put_is_read_in_the_same_transaction,
+    what_was_loaded_is_saved_beside_what_was_not, what_was_put_is_read_in_the_same_transaction,
 };
 
 /// An implementation under test.
@@ -69,7 +69,8 @@ macro_rules! conformance {
             attempts_hold_among_many, rates_hold_among_many,
             the_brake_holds_among_many, a_result_is_recorded_once_among_many,
             settings_are_confirmed_once_among_many, events_are_never_seen_before_lower_ones,
-            what_was_put_is_read_in_the_same_transaction, everything_is_copied_to_and_fro,
+            what_was_put_is_read_in_the_same_transaction, what_was_loaded_is_saved_beside_what_was_not,
+            everything_is_copied_to_and_fro,
             members_of_waves_come_in_pages, places_come_in_pages, who_left_a_wave_is_counted_there_no_more,
             who_left_gives_one_place_back_among_many,
             old_events_are_forgotten_in_their_time, what_a_reader_has_not_read_is_kept,

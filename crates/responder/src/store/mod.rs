@@ -227,6 +227,11 @@ pub trait Tx {
     /// Writes records, all of them at once.
     fn put(&mut self, changes: &Changes<'_>) -> Result<(), StoreError>;
 
+    /// Writes what was changed of records that this transaction has loaded.
+    fn save(&mut self, records: &Records) -> Result<(), StoreError> {
+        self.put(&records.changes())
+    }
+
     /// A device with all of its offers, the last one first; `None` if it was never recorded.
     fn device(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError>;
 

@@ -10,7 +10,7 @@ use otapress_responder::question::Question;
 use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
-use otapress_responder::records::{Changes, Keys, Lent, OVERDUE_LIMIT, Records};
+use otapress_responder::records::{Changed, Changes, Keys, Lent, OVERDUE_LIMIT, Records};
 use otapress_responder::store::{Member, Place, Rate, UNKNOWN_LIMIT, minutes_of_hour};
 
 /// All records. A copy shares them until they are changed.
@@ -29,13 +29,13 @@ pub(super) struct Tables {
     cursors: BTreeMap<String, i64>,
 }
 
-/// What one change replaced.
+/// What one change replaced, by its key or by the record that took its place.
 #[derive(Debug)]
 pub(super) enum Undo {
     Device(Imei, Option<Arc<DeviceRecord>>),
-    Rollout(String, Option<Arc<RolloutRecord>>),
-    Release(String, Option<Arc<ReleaseRecord>>),
-    Channel(String, Option<Arc<ChannelRecord>>),
+    Rollout(Arc<RolloutRecord>, Option<Arc<RolloutRecord>>),
+    Release(Arc<ReleaseRecord>, Option<Arc<ReleaseRecord>>),
+    Channel(Arc<ChannelRecord>, Option<Arc<ChannelRecord>>),
     Unknown(String, Option<UnknownRecord>),
     Rates(String, BTreeMap<i64, u32>),
     Events(usize),
@@ -103,14 +103,11 @@ impl Tables {
         records.lend(lent);
         let exchanged = exchange(&mut records, question, now);
         let Lent { devices, rollouts, releases, channels } = records.give_back();
-        for mut device in devices {
+        for device in devices {
             let imei = device.imei;
             let before = marks.iter().find(|(of, _)| *of == imei).map(|(_, marks)| marks);
             self.mark(imei, before.unwrap_or(&Marks::default()), &Marks::of(&device, of_client));
-            if !device.offers.is_sorted_by_key(|offer| &*offer.rollout) {
-                sort(&mut Arc::make_mut(&mut device).offers);
-            }
-            self.devices.put(&imei, device);
+            self.devices.put(&imei, sorted(device));
         }
         rollouts.into_iter().for_each(|record| drop(self.rollouts.put(&*record.id.clone(), record)));
         releases.into_iter().for_each(|record| drop(self.releases.put(&*record.version.clone(), record)));
@@ -154,6 +151,41 @@ impl Tables {
         overdue.take(OVERDUE_LIMIT as usize).map(|(_, imei)| *imei).collect()
     }
 
+    /// Keeps what was changed of records that were loaded from here. They are shared, not copied.
+    pub(super) fn save(&mut self, records: &Records, journal: &mut Journal) {
+        let Changed { devices, rollouts, releases, channels, mut others } = records.changed();
+        for (loaded, record) in devices {
+            let is_whole = match (loaded, self.devices.get(&record.imei)) {
+                (Some(loaded), Some(known)) => Arc::ptr_eq(loaded, known),
+                (None, None) => true,
+                _ => false,
+            };
+            match is_whole {
+                true => self.set_device(record.imei, Some(sorted(record.clone())), journal),
+                false => others.changed_device(loaded, record),
+            }
+        }
+        rollouts.into_iter().for_each(|record| self.put_rollout(record.clone(), journal));
+        releases.into_iter().for_each(|record| self.put_release(record.clone(), journal));
+        channels.into_iter().for_each(|record| self.put_channel(record.clone(), journal));
+        self.put(&others, journal);
+    }
+
+    fn put_rollout(&mut self, record: Arc<RolloutRecord>, journal: &mut Journal) {
+        let before = self.rollouts.put(&*record.id, record.clone());
+        note(journal, || Undo::Rollout(record, before));
+    }
+
+    fn put_release(&mut self, record: Arc<ReleaseRecord>, journal: &mut Journal) {
+        let before = self.releases.put(&*record.version, record.clone());
+        note(journal, || Undo::Release(record, before));
+    }
+
+    fn put_channel(&mut self, record: Arc<ChannelRecord>, journal: &mut Journal) {
+        let before = self.channels.put(&*record.name, record.clone());
+        note(journal, || Undo::Channel(record, before));
+    }
+
     pub(super) fn put(&mut self, changes: &Changes<'_>, journal: &mut Journal) {
         let Changes { devices, offers, rollouts, releases, channels, unknown, rates, events, numbered } =
             changes;
@@ -171,18 +203,9 @@ impl Tables {
             sort(&mut device.offers);
             self.set_device(*imei, Some(device.into()), journal);
         }
-        for &record in rollouts {
-            let before = self.rollouts.put(&*record.id, record.clone().into());
-            note(journal, || Undo::Rollout(record.id.clone(), before));
-        }
-        for &record in releases {
-            let before = self.releases.put(&*record.version, record.clone().into());
-            note(journal, || Undo::Release(record.version.clone(), before));
-        }
-        for &record in channels {
-            let before = self.channels.put(&*record.name, record.clone().into());
-            note(journal, || Undo::Channel(record.name.clone(), before));
-        }
+        rollouts.iter().for_each(|&record| self.put_rollout(record.clone().into(), journal));
+        releases.iter().for_each(|&record| self.put_release(record.clone().into(), journal));
+        channels.iter().for_each(|&record| self.put_channel(record.clone().into(), journal));
         for &record in unknown {
             let before = self.unknown.insert(record.name.clone(), record.clone());
             note(journal, || Undo::Unknown(record.name.clone(), before));
@@ -210,12 +233,14 @@ impl Tables {
 
     /// Replaces a device with all of its offers.
     fn set_device(&mut self, imei: Imei, device: Option<Arc<DeviceRecord>>, journal: &mut Journal) {
-        let marks = |device: Option<&Arc<DeviceRecord>>| {
-            device.map(|device| Marks::of(device, true)).unwrap_or_default()
-        };
-        let (before, after) = (marks(self.devices.get(&imei)), marks(device.as_ref()));
-        self.mark(imei, &before, &after);
-        let before = self.devices.set(imei, device);
+        let before = self.devices.get(&imei).cloned();
+        if !Marks::are_same(before.as_deref(), device.as_deref()) {
+            let marks = |device: Option<&Arc<DeviceRecord>>| {
+                device.map(|device| Marks::of(device, true)).unwrap_or_default()
+            };
+            self.mark(imei, &marks(before.as_ref()), &marks(device.as_ref()));
+        }
+        self.devices.set(imei, device);
         note(journal, || Undo::Device(imei, before));
     }
 
@@ -276,9 +301,9 @@ impl Tables {
         for undo in journal.into_iter().rev() {
             match undo {
                 Undo::Device(imei, before) => self.set_device(imei, before, &mut None),
-                Undo::Rollout(key, before) => drop(self.rollouts.set(key, before)),
-                Undo::Release(key, before) => drop(self.releases.set(key, before)),
-                Undo::Channel(key, before) => drop(self.channels.set(key, before)),
+                Undo::Rollout(put, before) => drop(self.rollouts.set(put.id.clone(), before)),
+                Undo::Release(put, before) => drop(self.releases.set(put.version.clone(), before)),
+                Undo::Channel(put, before) => drop(self.channels.set(put.name.clone(), before)),
                 Undo::Unknown(key, before) => set(&mut self.unknown, key, before),
                 Undo::Rates(key, before) => set(&mut self.rates, key, Some(before)),
                 Undo::Events(count) => self.events.truncate(count),
@@ -387,6 +412,14 @@ fn distinct(mut names: Vec<&str>) -> Vec<&str> {
     names
 }
 
+/// The device with its offers in order.
+fn sorted(mut device: Arc<DeviceRecord>) -> Arc<DeviceRecord> {
+    if !device.offers.is_sorted_by_key(|offer| &*offer.rollout) {
+        sort(&mut Arc::make_mut(&mut device).offers);
+    }
+    device
+}
+
 fn sort(offers: &mut [OfferRecord]) {
     offers.sort_by(|one, other| one.rollout.cmp(&other.rollout));
 }
@@ -400,6 +433,17 @@ struct Marks {
 }
 
 impl Marks {
+    /// Whether two states of a device are found by the same.
+    fn are_same(one: Option<&DeviceRecord>, other: Option<&DeviceRecord>) -> bool {
+        fn deadlines(device: Option<&DeviceRecord>) -> impl Iterator<Item = (&str, i64)> {
+            let offers = device.map(|device| &*device.offers).unwrap_or_default().iter();
+            offers.filter_map(|offer| Some((&*offer.rollout, offer.deadline?)))
+        }
+        let is_same_client =
+            one.and_then(|one| one.client.as_ref()) == other.and_then(|other| other.client.as_ref());
+        is_same_client && deadlines(one).eq(deadlines(other))
+    }
+
     fn of(device: &DeviceRecord, with_client: bool) -> Self {
         let deadline = |offer: &OfferRecord| offer.deadline.map(|deadline| (offer.rollout.clone(), deadline));
         Marks {

@@ -51,6 +51,11 @@ impl Tx for Rows<'_> {
         Ok(())
     }
 
+    fn save(&mut self, records: &Records) -> Result<(), StoreError> {
+        self.tables.save(records, &mut self.journal);
+        Ok(())
+    }
+
     fn device(&mut self, imei: Imei) -> Result<Option<DeviceRecord>, StoreError> {
         Ok(self.tables.device(imei).map(in_full))
     }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Subject, full_device, id, many, read, write};
+use super::{Subject, full_device, id, many, offer, read, write};
 use crate::fixture::{NOW, OneByOne as _};
 use crate::record::{ChannelRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord};
-use crate::records::Changes;
-use crate::store::Store;
+use crate::records::{Changes, Keys};
 use crate::store::copy::{CopyError, copy};
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Durability, Store, StoreError, Tx};
 
 pub fn events_are_never_seen_before_lower_ones<S: Subject>() {
     let subject = S::new();
@@ -71,6 +71,57 @@ pub fn what_was_put_is_read_in_the_same_transaction<S: Subject>() {
         Ok(())
     });
     assert_eq!(read(&mut *store, |tx| tx.overdue("next/0.10.66", NOW + 200, 10)), [id(7), id(1), id(2)]);
+}
+
+pub fn what_was_loaded_is_saved_beside_what_was_not<S: Subject>() {
+    let (subject, latest, old) = (S::new(), "next/0.10.66", "old/0.9.1");
+    let mut store = subject.open();
+    let mut expected = full_device(1);
+    write(&mut *store, |tx| {
+        tx.put_rollout(&RolloutRecord::new(latest))?;
+        tx.put_device(&expected)
+    });
+    // Without its old offer, with all of them, and one that is new.
+    for (n, also) in [(1, None), (2, Some(old)), (3, Some("a/1.0"))] {
+        let keys = Keys { devices: vec![(id(1), also)], channels: vec!["next"], ..Keys::default() };
+        let work = |tx: &mut dyn Tx| {
+            let mut records = tx.load(&keys, NOW)?;
+            let (device, _) = records.device_mut(id(1), NOW);
+            assert_eq!(device.offer(old).is_some(), also == Some(old));
+            device.last_seen = NOW + n;
+            match also.map(|rollout| (rollout, device.offer_mut(rollout))) {
+                Some((_, Some(known))) => known.attempts = 9,
+                Some((rollout, None)) => device.offers.push(offer(rollout, NOW - 9)),
+                None => {}
+            }
+            let mut ledger = records.ledger(id(1), latest, None, NOW);
+            ledger.rollout.offered += 1;
+            ledger.release.faults += 1;
+            records.channel("next").clock.lag = n;
+            tx.save(&records)
+        };
+        let undone = work;
+        let failed = store.write(Durability::Process, &mut |tx| {
+            undone(tx)?;
+            Err(StoreError::Abandoned)
+        });
+        assert!(matches!(failed, Err(StoreError::Abandoned)));
+        assert_eq!(read(&mut *store, |tx| tx.device(id(1))), Some(expected.clone()));
+        expected.last_seen = NOW + n;
+        match n {
+            1 => {}
+            2 => expected.offers[1].attempts = 9,
+            _ => expected.offers.push(offer("a/1.0", NOW - 9)),
+        }
+        write(&mut *store, work);
+        read(&mut *store, |tx| {
+            assert_eq!(tx.device(id(1))?.as_ref(), Some(&expected));
+            assert_eq!(tx.rollout(latest)?.offered, u32::try_from(n).unwrap());
+            assert_eq!(i64::from(tx.releases()?[0].faults), n);
+            assert_eq!(tx.channels()?[0].clock.lag, n);
+            Ok(())
+        });
+    }
 }
 
 pub fn everything_is_copied_to_and_fro<S: Subject>() {
