@@ -52,11 +52,14 @@ impl FromStr for Version {
 
 /// One part: one or more digits whose value is at most 99.
 fn part(text: &str) -> Result<u8, VersionError> {
-    if text.is_empty() || text.len() > 9 || !text.bytes().all(|b| b.is_ascii_digit()) {
+    if text.is_empty() || text.len() > 9 {
         return Err(VersionError);
     }
-    match text.parse::<u32>() {
-        Ok(n @ 0..=99) => Ok(n as u8),
+    let number = text
+        .bytes()
+        .try_fold(0, |number: u32, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')));
+    match number {
+        Some(n @ 0..=99) => Ok(n as u8),
         _ => Err(VersionError),
     }
 }

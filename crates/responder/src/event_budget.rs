@@ -14,7 +14,8 @@ pub const KEPT: u32 = 12;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventBudget {
     hour: i64,
-    kept: BTreeMap<EventKind, u32>,
+    /// In the order of the kinds; in a list, which is copied and dropped at once.
+    kept: Vec<(EventKind, u32)>,
     left_out: u64,
 }
 
@@ -26,7 +27,11 @@ impl EventBudget {
             self.hour = hour;
             self.kept.clear();
         }
-        let kept = self.kept.entry(kind).or_default();
+        let at = self.kept.binary_search_by_key(&kind, |(kind, _)| *kind).unwrap_or_else(|at| {
+            self.kept.insert(at, (kind, 0));
+            at
+        });
+        let (_, kept) = &mut self.kept[at];
         if *kept < KEPT {
             *kept += 1;
             return true;
@@ -65,7 +70,8 @@ impl FromStr for EventBudget {
             let (kind, kept) = kind.split_once('=').ok_or(())?;
             Ok((EventKind::from_name(kind).ok_or(())?, kept.parse().map_err(drop)?))
         });
-        Ok(EventBudget { hour, kept: kept.collect::<Result<_, ()>>()?, left_out })
+        let kept: BTreeMap<_, _> = kept.collect::<Result<_, ()>>()?;
+        Ok(EventBudget { hour, kept: kept.into_iter().collect(), left_out })
     }
 }
 

@@ -387,7 +387,7 @@ impl RolloutRecord {
 
     /// The release that a rollout brings, by its id; empty for the blank rollout of devices without a target.
     pub fn release(id: &str) -> Cow<'_, str> {
-        let text = id.rsplit_once('/').map_or(id, |(_, release)| release);
+        let text = id.bytes().rposition(|byte| byte == b'/').map_or(id, |slash| &id[slash + 1..]);
         // Spellings of the same version are the same release.
         let version = has_leading_zeros(text).then(|| text.parse::<Version>().ok()).flatten();
         version.map_or_else(|| text.into(), |version| version.to_string().into())
@@ -395,9 +395,11 @@ impl RolloutRecord {
 }
 
 fn has_leading_zeros(version: &str) -> bool {
-    let text = version.as_bytes();
-    let begins = |at: usize| at == 0 || text[at - 1] == b'.';
-    text.windows(2).enumerate().any(|(at, pair)| pair[0] == b'0' && pair[1].is_ascii_digit() && begins(at))
+    let mut before = b'.';
+    version.as_bytes().windows(2).any(|pair| {
+        let begins = std::mem::replace(&mut before, pair[0]) == b'.';
+        begins && pair[0] == b'0' && pair[1].is_ascii_digit()
+    })
 }
 
 /// A brake that was pulled.

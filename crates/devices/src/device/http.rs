@@ -4,6 +4,7 @@
 //! Every exchange has a connection of its own. What a device's platform would choke on is an
 //! [`Error`]; what it may choke on (chunked bodies) is decoded and told in [`Reply::framing`].
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -453,12 +454,15 @@ fn read_line(head: &mut impl BufRead) -> Result<String, Error> {
     if line.last() == Some(&b'\r') {
         line.pop();
     }
-    Ok(latin1(&line))
+    Ok(latin1(&line).into_owned())
 }
 
 /// Decodes Latin-1, as a device reads text.
-pub(super) fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
+pub(super) fn latin1(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() => Cow::Borrowed(text),
+        _ => bytes.iter().copied().map(char::from).collect(),
+    }
 }
 
 fn read_exactly(stream: &mut impl BufRead, length: u64) -> Result<Vec<u8>, Error> {
