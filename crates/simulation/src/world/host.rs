@@ -1,5 +1,6 @@
 //! A host: its copy of `out/`, its clock, and its handle on the records.
 
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,6 +94,17 @@ pub(super) struct Answers {
     pub file: AnswerFile,
     /// Its settings as they are sent, and whether they are sent every time.
     settings: Vec<(String, bool)>,
+    /// The last answer that was looked at. Mostly the next one is the same.
+    last: RefCell<Pushed>,
+}
+
+/// The settings in an answer.
+#[derive(Clone, Debug, Default)]
+struct Pushed {
+    body: String,
+    count: usize,
+    /// Those that are published: a bit for each.
+    published: u64,
 }
 
 impl Answers {
@@ -100,22 +112,31 @@ impl Answers {
         let is_always = |key| file.offer.always.contains(key);
         let settings =
             file.settings.iter().map(|setting| (setting.to_json(), is_always(&setting.key))).collect();
-        Answers { file, settings }
+        Answers { file, settings, last: RefCell::default() }
     }
 
-    /// How many of its settings stand in an answer.
-    pub(super) fn settings_in(&self, body: &str) -> usize {
-        self.settings.iter().filter(|(setting, _)| body.contains(setting)).count()
+    fn pushed(&self, body: &str) -> RefMut<'_, Pushed> {
+        let mut last = self.last.borrow_mut();
+        if last.body != body {
+            let bits = (0..64).zip(&self.settings).filter(|(_, (setting, _))| body.contains(setting));
+            let published = bits.map(|(n, _)| 1 << n).sum();
+            *last = Pushed { body: body.to_owned(), count: body.matches("{\"key\":").count(), published };
+        }
+        last
+    }
+
+    /// How many settings an answer has, and how many of those that are published.
+    pub(super) fn settings_in(&self, body: &str) -> (usize, usize) {
+        let pushed = self.pushed(body);
+        (pushed.count, pushed.published.count_ones() as usize)
     }
 
     /// Which of those that are sent until they are confirmed stand in an answer, and which there are: a bit for
     /// each.
     pub(super) fn news_in(&self, body: &str) -> (u64, u64) {
-        let once = self.settings.iter().filter(|(_, is_always)| !is_always);
-        (0..64).zip(once).fold((0, 0), |(sent, all), (n, (setting, _))| {
-            let bit = 1 << n;
-            (if body.contains(setting) { sent | bit } else { sent }, all | bit)
-        })
+        let once = (0..64).zip(&self.settings).filter(|(_, (_, is_always))| !is_always);
+        let all = once.map(|(n, _)| 1 << n).sum();
+        (self.pushed(body).published & all, all)
     }
 }
 

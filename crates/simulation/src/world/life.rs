@@ -14,6 +14,7 @@ use super::{Happening, Packet, World};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::out_path::OutPath;
 use otapress_core::version::Version;
+use otapress_core::wire;
 use otapress_devices::device::http::Url;
 use otapress_devices::device::{CheckOutcome, Faults};
 use otapress_publish::jad;
@@ -274,7 +275,7 @@ impl World {
         self.judge(packet, host, clock, &reply, &halted)?;
         self.lived.checking += began.elapsed();
         let answers = || self.hosts[host].known_answers(packet.imei);
-        let has_settings = reply.body.contains("settings");
+        let has_settings = reply.body.len() > wire::NO.len();
         let news = has_settings.then(answers).flatten();
         let news = news.map_or(News::None, |answers| News::of(&reply.body, &answers));
         let delivered = Delivered { host, clock, news, reply };

@@ -10,7 +10,7 @@ use super::host::{Answers, Host};
 use crate::memory::Memory;
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
-use otapress_core::wire::{Release, Site, Target};
+use otapress_core::wire::{self, Release, Site, Target};
 use otapress_responder::code;
 use otapress_responder::offer;
 use otapress_responder::record::{Event, EventKind, RolloutRecord, Verdict};
@@ -22,7 +22,7 @@ const LOST_SECONDS: i64 = 60;
 #[derive(Clone, Debug, Default)]
 struct Seen {
     /// What it brings.
-    release: String,
+    release: Option<Version>,
     /// Told, and not heard of since: when, by the host's clock.
     waiting: BTreeMap<usize, i64>,
     /// Said that it is installed: another version from then on is a failure at once.
@@ -45,7 +45,7 @@ struct Seen {
 
 impl Seen {
     fn of(rollout: &str) -> Seen {
-        Seen { release: RolloutRecord::release(rollout).into_owned(), ..Seen::default() }
+        Seen { release: RolloutRecord::release(rollout).parse().ok(), ..Seen::default() }
     }
 }
 
@@ -242,13 +242,12 @@ impl Oracle {
 
     /// What a report gives back, in every rollout.
     fn reported(&mut self, n: usize, reported: Version, now: i64, clock: i64) {
-        let release = reported.to_string();
         for seen in self.rollouts.values_mut() {
             // After a step back of the clock the minute begins anew.
             if let Some((_, at)) = seen.attempts.get_mut(&n) {
                 *at = clock.min(*at);
             }
-            if seen.release == release {
+            if seen.release == Some(reported) {
                 seen.waiting.remove(&n);
                 seen.proven.insert(n);
                 seen.judged.insert(n);
@@ -379,15 +378,12 @@ fn well_formed(body: &str) -> Result<bool, String> {
 }
 
 fn settings_are_published(body: &str, answers: &Answers) -> Result<(), String> {
-    let sent = body.matches("{\"key\":").count();
-    if sent == 0 {
+    // Nothing but a yes or a no.
+    if body.len() == wire::NO.len() {
         return Ok(());
     }
-    if sent <= answers.settings_in(body) {
-        Ok(())
-    } else {
-        Err(format!("settings that are not published: `{body}`"))
-    }
+    let (sent, published) = answers.settings_in(body);
+    if sent <= published { Ok(()) } else { Err(format!("settings that are not published: `{body}`")) }
 }
 
 fn has_jar(host: &Host, release: &Release) -> bool {
