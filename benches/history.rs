@@ -2,9 +2,9 @@
 //!
 //! usage: history FLEET STATE RELEASES DAYS
 //!
-//! Makes records for fleet.yaml FLEET in the empty directory STATE, as if each device had been offered RELEASES
-//! releases one after the other, over DAYS days, the last of which is its target. An offer leaves a row and four
-//! events: offered, installed, version-changed and upgraded. One device in 20 failed to install the last.
+//! Makes records for fleet.yaml FLEET in the empty directory STATE, as if each device had been offered so many
+//! RELEASES one after the other, over DAYS days, the last of which is its target. An offer leaves a row and
+//! four events: offered, installed, version-changed and upgraded. One device in 20 failed to install the last.
 
 #![allow(clippy::disallowed_methods, reason = "makes records that end now")]
 
