@@ -131,8 +131,8 @@ impl Answers {
         (pushed.count, pushed.published.count_ones() as usize)
     }
 
-    /// Which of those that are sent until they are confirmed stand in an answer, and which there are: a bit for
-    /// each.
+    /// Which of those that are sent until they are confirmed stand in an answer, and which there are: a bit
+    /// for each.
     pub(super) fn news_in(&self, body: &str) -> (u64, u64) {
         let once = (0..64).zip(&self.settings).filter(|(_, (_, is_always))| !is_always);
         let all = once.map(|(n, _)| 1 << n).sum();
