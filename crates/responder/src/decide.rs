@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::code;
 use super::offer::{LOST_SECONDS, Managed, Offer, is_open, reads_json};
 use super::outcome;
 use super::record::{
@@ -42,6 +43,15 @@ pub struct Decision {
     pub counted: Option<String>,
 }
 
+/// What the settings go with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Upgrade,
+    /// Of an earlier answer the device may report the same target.
+    UpgradeAgain,
+}
+
 /// Decides a check of a device that reports a version. Its record is as [`outcome::settle`] left it.
 pub fn decide(offer: &Offer, reported: Version, ledger: &mut Ledger<'_>, now: i64) -> Decision {
     let mut decision = Decision { answer: Answer::NO, refusal: Some(Refusal::Held), counted: None };
@@ -52,11 +62,18 @@ pub fn decide(offer: &Offer, reported: Version, ledger: &mut Ledger<'_>, now: i6
     confirm(interval, reported, ledger, now);
     match offer {
         Offer::Managed(managed) => {
+            let may_know =
+                managed.target.as_ref().is_some_and(|target| may_upgrade_to(target, ledger.device));
             let upgrade = upgrade(managed, reported, ledger, now);
             decision.answer.upgrade = upgrade.is_ok();
             decision.refusal = upgrade.as_ref().err().copied();
             decision.counted = upgrade.ok().flatten();
-            decision.answer.settings = settings(managed, reported, decision.answer.upgrade, ledger, now);
+            let told = match (decision.answer.upgrade, may_know) {
+                (false, _) => Told::Nothing,
+                (true, false) => Told::Upgrade,
+                (true, true) => Told::UpgradeAgain,
+            };
+            decision.answer.settings = settings(managed, reported, told, ledger, now);
         }
         Offer::Held => doubt(&mut ledger.device.settings),
     }
@@ -253,6 +270,14 @@ fn answer_was_lost(target: &Target, reported: Version, device: &DeviceRecord, no
     })
 }
 
+/// Whether an upgrade to the target may be under way, or be done and not reported yet.
+fn may_upgrade_to(target: &Target, device: &DeviceRecord) -> bool {
+    device.latest_offer().is_some_and(|offer| {
+        let is_installed = offer.answered && offer.code == Some(code::INSTALLED);
+        offer.target == target.version && (offer.deadline.is_some() || is_installed)
+    })
+}
+
 /// Begins an attempt.
 fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { device, rollout, events, .. } = ledger;
@@ -306,7 +331,7 @@ fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut L
 /// A device without an answer asks every second, and one without coverage whenever it has some, so only a
 /// check about a versionInterval after the last sending proves that. A device that starts often never asks so
 /// late: the third check in a row that comes after a pause proves it, too. So does a report of the target of
-/// that very answer.
+/// that very answer, unless an earlier one without these settings may have led to it.
 ///
 /// Of an upgrade answer only that report proves anything to firmware that takes any 1 for an upgrade: if its
 /// commit was in doubt, it went out as a "no", without the settings that hold a 1.
@@ -345,11 +370,11 @@ pub(super) fn doubt(record: &mut SettingsRecord) {
 fn settings(
     managed: &Managed,
     reported: Version,
-    with_upgrade: bool,
+    told: Told,
     ledger: &mut Ledger<'_>,
     now: i64,
 ) -> Vec<Setting> {
-    let ones = with_upgrade || reads_json(reported) || !holds(Rule::NoOnesForOldFirmware);
+    let ones = told != Told::Nothing || reads_json(reported) || !holds(Rule::NoOnesForOldFirmware);
     let record = &mut ledger.device.settings;
     if record.sent.as_ref().is_some_and(|sent| Some(&sent.portion.generation) != managed.generation.as_ref())
     {
@@ -362,11 +387,20 @@ fn settings(
     if once.clone().any(|push| due(push.has_one))
         && let Some(generation) = managed.generation.clone()
     {
-        let is_complete = ones || !once.clone().any(|push| push.has_one);
+        let of_upgrade = managed.target.as_ref().map(|target| target.version);
+        let target = match told {
+            Told::Nothing => None,
+            Told::Upgrade => of_upgrade,
+            Told::UpgradeAgain => {
+                record.sent.as_ref().and_then(|sent| sent.target).filter(|_| of_upgrade.is_some())
+            }
+        };
+        // Without that proof, only what goes out with a "no", too, will be confirmed.
+        let is_provable = told == Told::Nothing || target.is_some() || reads_json(reported);
+        let is_complete = (ones && is_provable) || !once.clone().any(|push| push.has_one);
         let portion = Portion { generation, is_complete };
         let before = record.sent.take().filter(|sent| sent.portion == portion);
         let detail = portion.to_string();
-        let target = managed.target.as_ref().filter(|_| with_upgrade).map(|target| target.version);
         let checks = before.as_ref().map_or(0, |sent| sent.checks);
         record.sent = Some(Sent { portion, at: now, target, checks, checked: now });
         if before.is_none() {

@@ -49,6 +49,7 @@ use otapress_publish::jar::Jar;
 use otapress_publish::provision::to_set;
 use store::FaultyStore;
 use tracker::{Nature, Step, Tracker, natures};
+use unheard::Hearing;
 
 /// A Monday, 10:00 UTC.
 const START: i64 = 1_795_428_000;
@@ -157,8 +158,8 @@ struct World {
     natures: BTreeMap<&'static str, Nature>,
     jars: BTreeMap<OutPath, Arc<Jar>>,
     oracle: Oracle,
-    /// The records of a day ago, and how many settings each device had stored.
-    backup: Option<(Backup, Oracle, Vec<u64>)>,
+    /// The records of a day ago, and what is known of them.
+    backup: Option<(Backup, Oracle, Vec<Hearing>)>,
     /// Until when a clock is or was wrong.
     clock_wrong_until: i64,
     outage_until: i64,

@@ -446,6 +446,23 @@ fn a_report_of_the_target_confirms_the_settings_that_came_with_it() {
     assert_eq!(decide_at(&managed, "0.10.66", &without.device, NOW + 200).device.settings.confirmed, None);
 }
 
+/// A modem works on the first answer while the device, restarted, asks again and gets no answer.
+#[test]
+fn a_report_of_the_target_confirms_no_settings_that_only_a_later_answer_had() {
+    let aimed =
+        |generation: &str| Managed { generation: Some(generation.into()), ..with_settings(Some(target())) };
+    for old in ["0.10.65", "0.8.37"] {
+        let first = decide_at(&aimed("g"), old, &device(), NOW);
+        for (generation, is_proven) in [("g", true), ("h", false)] {
+            let lost = decide_at(&aimed(generation), old, &first.device, NOW + 100);
+            assert!(lost.answer.upgrade && keys(&lost).contains(&"qos"));
+            let back = decide_at(&aimed(generation), "0.10.66", &lost.device, NOW + 300);
+            assert_eq!(back.device.settings.confirmed.is_some(), is_proven, "{old} {generation}");
+            assert_eq!(keys(&back).contains(&"qos"), !is_proven, "{old} {generation}");
+        }
+    }
+}
+
 #[test]
 fn a_held_device_is_sent_nothing_but_confirms() {
     let sent = decide_at(&with_settings(None), "0.10.65", &device(), NOW).device;

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Packet;
 use super::store::FaultyStore;
+use super::unheard::Settings;
 use crate::published::Published;
 use otapress_core::id::Imei;
 use otapress_core::out::{self, Part, Tier};
@@ -131,12 +132,12 @@ impl Answers {
         (pushed.count, pushed.published.count_ones() as usize)
     }
 
-    /// Which of those that are sent until they are confirmed stand in an answer, and which there are: a bit
-    /// for each.
-    pub(super) fn news_in(&self, body: &str) -> (u64, u64) {
-        let once = (0..64).zip(&self.settings).filter(|(_, (_, is_always))| !is_always);
-        let all = once.map(|(n, _)| 1 << n).sum();
-        (self.pushed(body).published & all, all)
+    /// Those that are sent until they are confirmed and stand in an answer.
+    pub(super) fn once_in(&self, body: &str) -> Settings {
+        let published = self.pushed(body).published;
+        let of_file = (0..64).zip(self.file.settings.iter().zip(&self.settings));
+        let once = of_file.filter(|(n, (_, (_, is_always)))| !is_always && published & (1 << n) > 0);
+        once.map(|(_, (setting, _))| (setting.key.clone(), setting.val.clone())).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use super::fleet::{INTERVAL, imei};
 use super::host::Host;
 use super::oracle::Checked;
 use super::tracker::{Nature, Step, Wire};
-use super::unheard::{News, Sent};
+use super::unheard::{Sent, Taken};
 use super::{Happening, Packet, World};
 use otapress_core::id::{ClientId, Imei};
 use otapress_core::out_path::OutPath;
@@ -26,20 +26,8 @@ use otapress_responder::store::{Store as _, UNKNOWN_LIMIT};
 /// A request that reached a host.
 pub(super) struct Delivered {
     host: usize,
-    /// What its clock shows.
-    clock: i64,
-    news: News,
+    sent: Sent,
     reply: Reply,
-}
-
-impl Delivered {
-    fn sent(&self) -> Sent {
-        Sent {
-            news: self.news,
-            is_unrecorded: self.reply.log.as_ref().is_some_and(|log| log.contains("no-state")),
-            clock: self.clock,
-        }
-    }
 }
 
 impl World {
@@ -136,7 +124,7 @@ impl World {
         let tracker = &mut self.trackers[n];
         tracker.posts = 0;
         tracker.silent_since = None;
-        tracker.hearing.heard(delivered.sent());
+        tracker.hearing.heard(&delivered.sent);
         let outcome = tracker.device.hear(reply.status, reply.reason(), reply.body.as_bytes());
         let CheckOutcome::Checked(answered) = outcome else {
             return Err(format!("dev{n} was answered {reply:?}: {outcome:?}"));
@@ -274,16 +262,29 @@ impl World {
         let began = Instant::now();
         self.judge(packet, host, clock, &reply, &halted)?;
         self.lived.checking += began.elapsed();
-        let answers = || self.hosts[host].known_answers(packet.imei);
-        let has_settings = reply.body.len() > wire::NO.len();
-        let news = has_settings.then(answers).flatten();
-        let news = news.map_or(News::None, |answers| News::of(&reply.body, &answers));
-        let delivered = Delivered { host, clock, news, reply };
+        let delivered = Delivered { host, sent: self.sent(packet, host, clock, &reply), reply };
         let is_check = packet.agent.starts_with("GW/") && delivered.reply.log_kind != "unpublished path";
         if let Some(tracker) = self.trackers.get_mut(packet.n).filter(|_| is_check) {
-            tracker.hearing.sent(delivered.sent());
+            tracker.hearing.sent(&delivered.sent);
         }
         Ok(delivered)
+    }
+
+    /// What an answer means for the settings that its device may have.
+    fn sent(&self, packet: &Packet, host: usize, clock: i64, reply: &Reply) -> Sent {
+        let answers = || self.hosts[host].known_answers(packet.imei);
+        let with_settings = (reply.body.len() > wire::NO.len()).then(answers).flatten();
+        let is_old = || packet.body.parse::<Version>().is_ok_and(|version| version < Version::READS_JSON);
+        Sent {
+            settings: with_settings.map(|answers| answers.once_in(&reply.body)).unwrap_or_default(),
+            taken: match reply.log_kind {
+                "no-state" => Taken::Unrecorded,
+                "bad-version" | "no-answer-file" | "unknown-device" => Taken::AsNoProof,
+                _ => Taken::AsProof,
+            },
+            needs_report: reply.body.starts_with("{\"upgrade\":1") && is_old(),
+            clock,
+        }
     }
 
     /// The device that a result is put down to: the one whose IMEI the modem names, or the only one whose

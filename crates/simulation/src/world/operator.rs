@@ -151,20 +151,19 @@ impl World {
         }
         if self.case.weather.has(Fault::Restore) {
             if self.backup.is_some() && self.happens(Fault::Restore, 40) {
-                let (backup, oracle, heard) = self.backup.take().expect("there is one");
+                let (backup, oracle, hearings) = self.backup.take().expect("there is one");
                 self.memory.restore(&backup);
                 // What happened is not undone with the records of it.
                 let renewals = self.oracle.renewals;
                 self.oracle = oracle;
                 self.oracle.renewals = renewals;
-                for (tracker, heard) in self.trackers.iter_mut().zip(heard) {
+                for (tracker, hearing) in self.trackers.iter_mut().zip(hearings) {
                     tracker.mishaps += 4;
-                    // What it has since then replaced settings that the records say are there.
-                    tracker.hearing.restored(tracker.settings_heard != heard);
+                    tracker.hearing = hearing;
                 }
             }
-            let heard = self.trackers.iter().map(|tracker| tracker.settings_heard).collect();
-            self.backup = Some((self.memory.backup(), self.oracle.clone(), heard));
+            let hearings = self.trackers.iter().map(|tracker| tracker.hearing.clone()).collect();
+            self.backup = Some((self.memory.backup(), self.oracle.clone(), hearings));
         }
         if self.happens(Fault::Stranger, 700) {
             self.strangers()?;
@@ -279,12 +278,9 @@ impl World {
                 return Err(format!("dev{n} still runs {runs} instead of {target}: {:?}", record()));
             }
             self.wear_is_bounded(n)?;
-            if tracker.hearing.is_misjudged() {
-                continue;
-            }
             for (key, value) in wanted(&self.plan, n) {
-                if tracker.device.settings.get(key) != Some(&*value) {
-                    let has = tracker.device.settings.get(key);
+                let has = tracker.device.settings.get(key);
+                if has != Some(&*value) && !tracker.hearing.is_claimed(key, &value) {
                     return Err(format!("dev{n} has {key} {has:?} instead of {value}: {:?}", record()));
                 }
             }

@@ -67,7 +67,7 @@ pub(super) struct Tracker {
     pub mishaps: u64,
     /// The time of the first post that was not answered since the last answer.
     pub silent_since: Option<i64>,
-    /// Whether it has the settings that it was sent.
+    /// What the records may know of its settings.
     pub hearing: Hearing,
     /// Upgrades that it began.
     pub installs: u64,
