@@ -21,8 +21,8 @@ pub(super) type Settings = BTreeMap<String, String>;
 pub(super) enum Taken {
     /// They could not be reached.
     Unrecorded,
-    /// It was that of no device, or without a version, or nothing could be read that is published for it: such
-    /// a check proves nothing, and its answer has no settings.
+    /// It was that of no device, or without a version, or nothing could be read that is published for it:
+    /// such a check proves nothing, and its answer has no settings.
     AsNoProof,
     AsProof,
 }
