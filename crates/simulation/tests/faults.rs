@@ -29,7 +29,7 @@ fn in_a_calm_everything_is_well() {
 
 /// Histories in which a rule was broken once, or the oracle was wrong about one, and what it was. The same
 /// seed is another history whenever chance is asked otherwise, so that each weather is played for several.
-const FOUND: [(&str, u64, &[Fault]); 6] = [
+const FOUND: [(&str, u64, &[Fault]); 7] = [
     (
         "settings that hold a 1 counted as there on firmware before 0.8.73, after a commit in doubt",
         20,
@@ -59,6 +59,11 @@ const FOUND: [(&str, u64, &[Fault]); 6] = [
         "hosts that disagree send a device to and fro, three times each",
         34,
         &[Fault::LateCopy, Fault::TornCopy, Fault::Edit, Fault::Jump, Fault::LostReply],
+    ),
+    (
+        "a host with an older copy sends older settings, so that each change of the host is one of the settings",
+        479,
+        &[Fault::LateCopy, Fault::TornCopy, Fault::Edit, Fault::Transient, Fault::Restore],
     ),
 ];
 

@@ -17,12 +17,12 @@ impl World {
 
     /// Settings are written few times, unless something went wrong for the device.
     pub(super) fn flash_is_spared(&self, n: usize) -> Result<(), String> {
-        let changes = 1 + self.edits(&["settings", "move", "group", "device", "hold"]);
         let failures: u64 = self.hosts.iter().map(|host| host.store.failures).sum();
         let tracker = &self.trackers[n];
-        let mishaps = tracker.mishaps + failures / self.case.devices as u64;
-        // Up to five settings at up to three checks, and once more for each mishap.
-        within("settings", n, tracker.settings_heard, 10 + 15 * changes + 5 * mishaps)
+        let repetitions = tracker.mishaps + tracker.installs + failures / self.case.devices as u64;
+        // Up to five settings at up to three checks each time that others are published for it, and once more
+        // for each mishap, and for each start after an upgrade.
+        within("settings", n, tracker.settings_heard, 10 + 15 * (1 + tracker.turns) + 5 * repetitions)
     }
 
     /// An upgrade costs one JAR; there are as many as there are attempts, and the device restarts no oftener.

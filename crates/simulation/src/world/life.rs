@@ -266,6 +266,8 @@ impl World {
         let is_check = packet.agent.starts_with("GW/") && delivered.reply.log_kind != "unpublished path";
         if let Some(tracker) = self.trackers.get_mut(packet.n).filter(|_| is_check) {
             tracker.hearing.sent(&delivered.sent);
+            let published = self.hosts[host].known_answers(packet.imei);
+            published.iter().for_each(|published| tracker.answered_from(published));
         }
         Ok(delivered)
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Packet;
-use super::host::Host;
+use super::host::{Answers, Host};
 use super::jars::VERSIONS;
 use super::unheard::Hearing;
 use crate::Prng;
@@ -73,6 +73,11 @@ pub(super) struct Tracker {
     pub installs: u64,
     /// Settings that it stored, but for those that are sent every time.
     pub settings_heard: u64,
+    /// What was published for it by the host that answered it last.
+    published: Option<Rc<Answers>>,
+    /// How often that had other settings than what the host before it published: the operator changed them, or
+    /// the copies of the hosts differ.
+    pub turns: u64,
 }
 
 impl Tracker {
@@ -89,7 +94,18 @@ impl Tracker {
             hearing: Hearing::default(),
             installs: 0,
             settings_heard: 0,
+            published: None,
+            turns: 0,
         }
+    }
+
+    /// A host that publishes this answers its check.
+    pub(super) fn answered_from(&mut self, published: &Rc<Answers>) {
+        let before = self.published.replace(published.clone());
+        let is_other = |before: Rc<Answers>| {
+            !Rc::ptr_eq(&before, published) && before.file.settings != published.file.settings
+        };
+        self.turns += u64::from(before.is_some_and(is_other));
     }
 
     /// The request of a check; `None` if its versionURI is no URL.
