@@ -1,14 +1,14 @@
 //! An answer file that somebody else has put into out/vc: what is sent to a device is an answer all the same.
 #![no_main]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use otapress_core::wire::{AnswerFile, Site};
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;
 use otapress_responder::record::{DeviceRecord, ReleaseRecord, RolloutRecord};
-use otapress_responder::records::Ledger;
+use otapress_responder::records::{Draft, Ledger};
 
 static SITE: LazyLock<Site> =
     LazyLock::new(|| Site::parse(include_bytes!("../site.json")).expect("a published site"));
@@ -19,10 +19,12 @@ fuzz_target!(|bytes: &[u8]| {
     let device = DeviceRecord::new("352099001761481".parse().expect("an IMEI"), 1_796_000_000);
     for reported in ["0.8.37", "0.10.65"] {
         let reported = reported.parse().expect("a version");
+        let mut rollout = Arc::new(RolloutRecord::new("next/0.10.66"));
+        let mut release = Arc::new(ReleaseRecord::new("0.10.66"));
         let mut ledger = Ledger {
             device: &mut device.clone(),
-            rollout: &mut RolloutRecord::new("next/0.10.66"),
-            release: &mut ReleaseRecord::new("0.10.66"),
+            rollout: Draft::from(&mut rollout),
+            release: Draft::from(&mut release),
             artifact_faults: 0,
             recent: 0,
             events: &mut Vec::new(),
