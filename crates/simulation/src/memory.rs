@@ -87,6 +87,11 @@ impl Memory {
         self.tables().events_after(seq).to_vec()
     }
 
+    /// The same where they are.
+    pub fn with_events_after<T>(&self, seq: i64, look: impl FnOnce(&[(i64, Event)]) -> T) -> T {
+        look(self.tables().events_after(seq))
+    }
+
     /// Copies everything.
     pub fn backup(&self) -> Backup {
         Backup(self.tables().clone())

@@ -42,10 +42,8 @@ use host::Host;
 use oracle::Oracle;
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
-use otapress_core::out_path::OutPath;
 use otapress_devices::device::Device;
 use otapress_publish::fleet::Fleet;
-use otapress_publish::jar::Jar;
 use otapress_publish::provision::to_set;
 use store::FaultyStore;
 use tracker::{Nature, Step, Tracker, natures};
@@ -139,6 +137,15 @@ struct Packet {
     target: String,
     agent: String,
     body: String,
+    /// All of it in one text, for the history: a check is sent again and again.
+    text: String,
+}
+
+impl Packet {
+    fn new(n: usize, imei: Imei, target: String, agent: String, body: String) -> Self {
+        let text = format!("{n} {target} {agent} {body}");
+        Packet { n, imei, target, agent, body, text }
+    }
 }
 
 /// A fleet, its hosts, and the time.
@@ -156,7 +163,6 @@ struct World {
     memory: Memory,
     trackers: Vec<Tracker>,
     natures: BTreeMap<&'static str, Nature>,
-    jars: BTreeMap<OutPath, Arc<Jar>>,
     oracle: Oracle,
     /// The records of a day ago, and what is known of them.
     backup: Option<(Backup, Oracle, Vec<Hearing>)>,
@@ -243,7 +249,6 @@ impl World {
             memory,
             trackers: Vec::new(),
             natures,
-            jars: BTreeMap::new(),
             oracle: Oracle::default(),
             backup: None,
             clock_wrong_until: 0,

@@ -76,6 +76,17 @@ pub struct Answered {
     pub garbage: bool,
 }
 
+/// What there is to read in the body of an answer, whatever the firmware makes of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    settings: Vec<Setting>,
+    /// The member of that name is an integer other than 0.
+    upgrade: bool,
+    /// There is a digit 1 anywhere.
+    has_one: bool,
+    garbage: bool,
+}
+
 /// Why a device rejects a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
@@ -100,6 +111,30 @@ impl CheckOutcome {
     /// Whether the device was told to upgrade.
     pub fn is_upgrade(&self) -> bool {
         matches!(self, CheckOutcome::Checked(answered) if answered.upgrade)
+    }
+}
+
+impl Reading {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// If it is no answer to a device.
+    pub fn of(body: &[u8]) -> Result<Reading, NoAnswer> {
+        // Nearly every answer, which says the same to all firmware.
+        if body == wire::NO.as_bytes() {
+            return Ok(Reading::default());
+        }
+        let text = latin1(body);
+        if has_bad_escape(&text) {
+            return Err(NoAnswer::BadEscape);
+        }
+        let has_one = text.contains('1');
+        let Ok(Value::Object(members)) = serde_json::from_str::<Value>(&text) else {
+            return Ok(Reading { has_one, garbage: true, ..Reading::default() });
+        };
+        // Only an integer counts: not `"1"`, `true`, `1.0` or `1e0`.
+        let upgrade = members.get("upgrade").and_then(Value::as_i64).is_some_and(|upgrade| upgrade != 0);
+        Ok(Reading { settings: pushed(members.get("settings")).collect(), upgrade, has_one, garbage: false })
     }
 }
 
@@ -131,7 +166,17 @@ impl Device {
 
     /// Does what the reply to a version check says; an upgrade only sets a flag, see [`Device::check`].
     pub fn hear(&mut self, status: u16, reason: &str, body: &[u8]) -> CheckOutcome {
-        let outcome = match self.take_answer(status, reason, body) {
+        self.hear_what_was_read(status, reason, &Reading::of(body))
+    }
+
+    /// The same where the body was read before.
+    pub fn hear_what_was_read(
+        &mut self,
+        status: u16,
+        reason: &str,
+        read: &Result<Reading, NoAnswer>,
+    ) -> CheckOutcome {
+        let outcome = match self.take_answer(status, reason, read) {
             Ok(answered) => CheckOutcome::Checked(answered),
             Err(why) => CheckOutcome::RepostsEverySecond(why),
         };
@@ -154,39 +199,30 @@ impl Device {
         request
     }
 
-    fn take_answer(&mut self, status: u16, reason: &str, body: &[u8]) -> Result<Answered, NoAnswer> {
+    fn take_answer(
+        &mut self,
+        status: u16,
+        reason: &str,
+        read: &Result<Reading, NoAnswer>,
+    ) -> Result<Answered, NoAnswer> {
         if status != 200 {
             return Err(NoAnswer::Status(status));
         }
         if reason.is_empty() {
             return Err(NoAnswer::NoReason);
         }
-        // Nearly every answer, which says the same to all firmware.
-        if body == wire::NO.as_bytes() {
-            return Ok(Answered::default());
-        }
-        let text = latin1(body);
-        if has_bad_escape(&text) {
-            return Err(NoAnswer::BadEscape);
-        }
-        let mut answered = Answered::default();
-        match serde_json::from_str::<Value>(&text) {
-            Ok(Value::Object(members)) => {
-                // Settings come first: they are stored even if an upgrade follows.
-                for Setting { key, val } in pushed(members.get("settings")) {
-                    match self.settings.apply(&key, &val) {
-                        Ok(()) => answered.settings.push(Setting { key, val }),
-                        Err(corruption) => answered.corruptions.push(corruption),
-                    }
-                }
-                // Only an integer counts: not `"1"`, `true`, `1.0` or `1e0`.
-                answered.upgrade =
-                    members.get("upgrade").and_then(Value::as_i64).is_some_and(|upgrade| upgrade != 0);
+        let Reading { settings, upgrade, has_one, garbage } = read.as_ref().map_err(NoAnswer::clone)?;
+        let mut answered = Answered { upgrade: *upgrade, garbage: *garbage, ..Answered::default() };
+        // Settings come first: they are stored even if an upgrade follows.
+        for setting in settings {
+            match self.settings.apply(&setting.key, &setting.val) {
+                Ok(()) => answered.settings.push(setting.clone()),
+                Err(corruption) => answered.corruptions.push(corruption),
             }
-            _ => answered.garbage = true,
         }
-        if is_below(&self.version, LOOKS_FOR_MEMBER) {
-            answered.upgrade = text.contains('1');
+        // Mostly both say the same, whatever the firmware.
+        if has_one != upgrade && is_below(&self.version, LOOKS_FOR_MEMBER) {
+            answered.upgrade = *has_one;
         }
         Ok(answered)
     }
@@ -233,7 +269,7 @@ mod tests {
     }
 
     fn answered(device: &mut Device, body: &str) -> Answered {
-        device.take_answer(200, "OK", body.as_bytes()).unwrap()
+        device.take_answer(200, "OK", &Reading::of(body.as_bytes())).unwrap()
     }
 
     fn upgrades(version: &str, body: &str) -> bool {
@@ -271,7 +307,7 @@ mod tests {
     #[test]
     fn anything_but_200_with_a_reason_is_no_answer() {
         let take = |status, reason, body: &str| {
-            device("0.10.65").take_answer(status, reason, body.as_bytes()).unwrap_err()
+            device("0.10.65").take_answer(status, reason, &Reading::of(body.as_bytes())).unwrap_err()
         };
         assert_eq!(take(204, "No Content", ""), NoAnswer::Status(204));
         assert_eq!(take(302, "Found", ""), NoAnswer::Status(302));

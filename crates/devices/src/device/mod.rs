@@ -9,7 +9,7 @@ pub mod http;
 mod otap;
 mod settings;
 
-pub use check::{Answered, Check, CheckOutcome, NoAnswer, Program, Quirks};
+pub use check::{Answered, Check, CheckOutcome, NoAnswer, Program, Quirks, Reading};
 pub use otap::{Faults, JAD_TYPE, JAR_TYPES, Otap, OtapOutcome, Refusal, media_type, unknown_charset};
 pub use settings::{Corruption, Settings, expand};
 

@@ -38,10 +38,10 @@ impl Settings {
             "a character that is not ASCII"
         } else {
             self.writes += 1;
-            if val.is_empty() {
-                self.values.remove(key);
-            } else {
-                self.values.insert(key.into(), val.into());
+            match self.values.get_mut(key) {
+                _ if val.is_empty() => drop(self.values.remove(key)),
+                Some(known) => val.clone_into(known),
+                None => drop(self.values.insert(key.into(), val.into())),
             }
             return Ok(());
         };

@@ -363,7 +363,13 @@ impl Tables {
     }
 
     pub(super) fn events_after(&self, seq: i64) -> &[(i64, Event)] {
-        &self.events[self.events.partition_point(|(known, _)| *known <= seq)..]
+        match self.events.last() {
+            Some((last, _)) if *last > seq => {
+                &self.events[self.events.partition_point(|(known, _)| *known <= seq)..]
+            }
+            // Mostly there are none.
+            _ => &[],
+        }
     }
 
     /// The places that count, by rollout and IMEI.

@@ -28,8 +28,7 @@ impl World {
     /// An upgrade costs one JAR; there are as many as there are attempts, and the device restarts no oftener.
     pub(super) fn downloads_are_few(&self, n: usize, bytes: u64) -> Result<(), String> {
         let tracker = &self.trackers[n];
-        let jar = self.jars.values().map(|jar| jar.size()).max().unwrap_or_default();
-        within("bytes of an upgrade", n, bytes, jar + JAD_BYTES)?;
+        within("bytes of an upgrade", n, bytes, self.press.longest_jar() + JAD_BYTES)?;
         let targets =
             ["release", "rollback", "stable", "pin", "hold", "group", "withdrawn", "device", "waves"];
         let retries = self.lived.tally.get(&("operator", "retry")).copied().unwrap_or_default();

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::jars::{self, VERSIONS};
+use super::jars::{VERSIONS, write_all};
 use crate::Prng;
 use crate::published::Published;
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
+use otapress_core::out_path::OutPath;
 use otapress_publish::catalog::{self, Catalog};
 use otapress_publish::files::Reach;
 use otapress_publish::fleet::{self, Fleet};
+use otapress_publish::jar::{self, Fault as JarFault, Jar};
 use otapress_publish::release_checks;
 use otapress_publish::render;
 use otapress_publish::template;
@@ -63,6 +65,8 @@ pub(super) struct Press {
     catalog: Catalog,
     dir: tempfile::TempDir,
     jars: RefCell<BTreeMap<Sha256, Arc<[u8]>>>,
+    /// JARs as devices read them, by their path: that has their digest.
+    read: RefCell<BTreeMap<OutPath, Arc<Jar>>>,
 }
 
 /// What was built.
@@ -76,11 +80,27 @@ impl Press {
     #[expect(clippy::disallowed_methods, reason = "the temporary directory of a simulation")]
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory for JARs");
-        jars::write_all(dir.path()).expect("the JARs can be written");
+        write_all(dir.path()).expect("the JARs can be written");
         let reach = Reach::new(&dir.path().join("fleet.yaml"), &[]);
         let (catalog, wrong) = catalog::load(&reach, dir.path(), dir.path(), None);
         assert!(wrong.iter().all(|found| !found.is_error()), "{wrong:?}");
-        Press { catalog, dir, jars: RefCell::default() }
+        Press { catalog, dir, jars: RefCell::default(), read: RefCell::default() }
+    }
+
+    /// Reads a JAR that was fetched from that path. One that is whole is read once.
+    pub(super) fn read_jar(&self, path: OutPath, bytes: &[u8]) -> Result<Arc<Jar>, Vec<JarFault>> {
+        let known = self.read.borrow().get(&path).cloned();
+        if let Some(jar) = known.filter(|jar| jar.size() == bytes.len() as u64) {
+            return Ok(jar);
+        }
+        let jar = Arc::new(jar::read(bytes)?);
+        self.read.borrow_mut().insert(path, jar.clone());
+        Ok(jar)
+    }
+
+    /// The size of the longest JAR.
+    pub(super) fn longest_jar(&self) -> u64 {
+        self.catalog.entries().map(|release| release.jar().size()).max().unwrap_or_default()
     }
 
     /// Builds, or says why there is nothing to publish.

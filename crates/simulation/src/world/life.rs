@@ -1,5 +1,6 @@
 //! The lives of devices, and the network between them and the hosts.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -125,7 +126,7 @@ impl World {
         tracker.posts = 0;
         tracker.silent_since = None;
         tracker.hearing.heard(&delivered.sent);
-        let outcome = tracker.device.hear(reply.status, reply.reason(), reply.body.as_bytes());
+        let outcome = tracker.hear(reply);
         let CheckOutcome::Checked(answered) = outcome else {
             return Err(format!("dev{n} was answered {reply:?}: {outcome:?}"));
         };
@@ -181,7 +182,7 @@ impl World {
         let mut wire = Wire {
             hosts: &self.hosts,
             prng: &mut self.prng,
-            jars: &mut self.jars,
+            press: &self.press,
             last: None,
             posted: Vec::new(),
         };
@@ -221,7 +222,7 @@ impl World {
                 agent = "TC65i/+491701234567 Profile/IMP-NG".to_owned();
             }
             let body = code.map_or_else(String::new, |code| format!("{code} said"));
-            self.post_result(&Rc::new(Packet { n, imei: imei(n), target: url.target, agent, body }))?;
+            self.post_result(&Rc::new(Packet::new(n, imei(n), url.target, agent, body)))?;
         }
         if dies {
             self.trackers[n].is_dead = true;
@@ -257,11 +258,11 @@ impl World {
         let at = &mut self.hosts[host];
         let clock = at.clock(self.now, super::START);
         let reply = at.answer(packet, clock).ok_or("a POST was nobody's")?;
-        let Packet { n, target, agent, body, .. } = &**packet;
-        self.note(format_args!("{host} {n} {target} {agent} {body} {} {}", reply.status, reply.body));
+        self.note(format_args!("{host} {} {} {}", packet.text, reply.status, reply.body));
         let began = Instant::now();
-        self.judge(packet, host, clock, &reply, &halted)?;
+        let judged = self.judge(packet, host, clock, &reply, &halted);
         self.lived.checking += began.elapsed();
+        judged.map_err(|why| format!("day {}: {why}", (self.now - super::START) / 86_400))?;
         let delivered = Delivered { host, sent: self.sent(packet, host, clock, &reply), reply };
         let is_check = packet.agent.starts_with("GW/") && delivered.reply.log_kind != "unpublished path";
         if let Some(tracker) = self.trackers.get_mut(packet.n).filter(|_| is_check) {
@@ -325,65 +326,59 @@ impl World {
         host: usize,
         clock: i64,
         reply: &Reply,
-        halted: &std::collections::BTreeSet<String>,
+        halted: &BTreeSet<String>,
     ) -> Result<(), String> {
         let is_time_right = self.is_time_right();
         let is_check = packet.agent.starts_with("GW/");
-        let answers = if is_check { self.hosts[host].read_answers(packet.imei) } else { None };
-        let mut oracle = std::mem::take(&mut self.oracle);
-        let mut judge = || -> Result<(), String> {
-            let is_device = packet.n < self.case.devices;
-            let is_elsewhere = reply.log_kind == "unpublished path";
-            let is_result = is_device && !is_check && reply.body.is_empty();
-            let is_recorded = is_result && !is_elsewhere && reply.status == 200;
-            oracle.read_events(&self.memory, self.now, is_time_right)?;
-            if is_recorded {
-                let posted = Posted::parse(packet.body.as_bytes());
-                oracle.result(packet.n, posted.code);
-                let Some(sender) = self.sender(packet) else { return self.is_noted(packet, &posted) };
-                let device = self.memory.device(sender);
-                let known = device.and_then(|device| device.result);
-                if let Some(known) = known.filter(|known| known.text != posted.text) {
-                    return Err(format!(
-                        "the result `{}` of {sender} was acknowledged and lost: {known:?}, {:?}",
-                        packet.body, reply.log
-                    ));
-                }
-            }
-            if !is_check {
-                return Ok(());
-            }
-            if reply.status != 200 || reply.content_type != Some("application/json") {
-                return Err(format!("a check was answered {reply:?}"));
-            }
-            if !is_device {
-                return if reply.body == r#"{"upgrade":0}"# {
-                    Ok(())
-                } else {
-                    Err(format!("nobody was sent {}", reply.body))
-                };
-            }
-            // What a new epoch lets go was pulled before.
-            let checked = Checked {
-                n: packet.n,
-                imei: packet.imei,
-                answers: answers.as_deref(),
-                reported: packet.body.parse::<Version>().ok(),
-                body: &reply.body,
-                kind: reply.log_kind,
-                now: self.now,
-                clock,
-                is_time_right,
-                halted,
-            };
-            oracle.check(&self.hosts[host], &checked)
-        };
-        let judged = judge();
-        self.oracle = oracle;
+        let is_device = packet.n < self.case.devices;
+        let is_elsewhere = reply.log_kind == "unpublished path";
+        let is_result = is_device && !is_check && reply.body.is_empty();
+        let is_recorded = is_result && !is_elsewhere && reply.status == 200;
         if is_check {
             let kind = if reply.body.starts_with("{\"upgrade\":1") { "upgrade" } else { reply.log_kind };
             self.count("answer", kind);
         }
-        judged.map_err(|why| format!("day {}: {why}", (self.now - super::START) / 86_400))
+        self.oracle.read_events(&self.memory, self.now, is_time_right)?;
+        if is_recorded {
+            let posted = Posted::parse(packet.body.as_bytes());
+            self.oracle.result(packet.n, posted.code);
+            let Some(sender) = self.sender(packet) else { return self.is_noted(packet, &posted) };
+            let device = self.memory.device(sender);
+            let known = device.and_then(|device| device.result);
+            if let Some(known) = known.filter(|known| known.text != posted.text) {
+                return Err(format!(
+                    "the result `{}` of {sender} was acknowledged and lost: {known:?}, {:?}",
+                    packet.body, reply.log
+                ));
+            }
+        }
+        if !is_check {
+            return Ok(());
+        }
+        let answers = self.hosts[host].read_answers(packet.imei);
+        if reply.status != 200 || reply.content_type != Some("application/json") {
+            return Err(format!("a check was answered {reply:?}"));
+        }
+        if !is_device {
+            return if reply.body == wire::NO {
+                Ok(())
+            } else {
+                Err(format!("nobody was sent {}", reply.body))
+            };
+        }
+        // What a new epoch lets go was pulled before.
+        let checked = Checked {
+            n: packet.n,
+            imei: packet.imei,
+            answers: answers.as_deref(),
+            reported: packet.body.parse::<Version>().ok(),
+            body: &reply.body,
+            kind: reply.log_kind,
+            now: self.now,
+            clock,
+            is_time_right,
+            halted,
+        };
+        self.oracle.check(&self.hosts[host], &checked)
     }
 }

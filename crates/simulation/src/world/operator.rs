@@ -205,13 +205,7 @@ impl World {
             (known, "/otap/notify?id=dev0", format!("TC65i/{known_imei}"), "912 Deletion notification"),
             (known, "/otap/notify?id=dev1", format!("TC65i/{known_imei}"), "912 Deletion notification"),
         ] {
-            self.deliver(&Rc::new(Packet {
-                n,
-                imei: imei(n),
-                target: target.into(),
-                agent,
-                body: body.into(),
-            }))?;
+            self.deliver(&Rc::new(Packet::new(n, imei(n), target.into(), agent, body.into())))?;
         }
         Ok(())
     }

@@ -96,11 +96,13 @@ impl Oracle {
         is_time_right: bool,
     ) -> Result<(), String> {
         self.released.clear();
-        for (seq, event) in memory.events_after(self.seq) {
-            self.seq = seq;
-            self.read_event(seq, &event, now, is_time_right)?;
-        }
-        Ok(())
+        memory.with_events_after(self.seq, |events| {
+            for (seq, event) in events {
+                self.seq = *seq;
+                self.read_event(*seq, event, now, is_time_right)?;
+            }
+            Ok(())
+        })
     }
 
     fn read_event(&mut self, seq: i64, event: &Event, now: i64, is_time_right: bool) -> Result<(), String> {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Packet;
+use super::fleet::Press;
 use super::host::{Answers, Host};
 use super::jars::VERSIONS;
 use super::unheard::Hearing;
@@ -12,9 +13,10 @@ use crate::Prng;
 use crate::published::reply;
 use otapress_core::out_path::OutPath;
 use otapress_devices::device::http::{Error, Reply, Request, Url};
-use otapress_devices::device::{Device, Transport};
+use otapress_devices::device::{CheckOutcome, Device, NoAnswer, Reading, Transport};
 use otapress_publish::jar::{self, Fault as JarFault, Jar};
 use otapress_responder::files::out_path;
+use otapress_responder::service;
 
 /// What a release does to the devices that try it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub(super) struct Tracker {
     pub device: Device,
     /// Its last check, and the versionURI of that.
     check: Option<(String, Rc<Packet>)>,
+    /// The body that it was sent last, and what there is to read in it.
+    read: (String, Result<Reading, NoAnswer>),
     /// Counts its restarts: what was planned before one does not happen.
     pub life: u32,
     pub is_dead: bool,
@@ -85,6 +89,7 @@ impl Tracker {
         Tracker {
             device,
             check: None,
+            read: (String::new(), Reading::of(b"")),
             life: 0,
             is_dead: false,
             posts: 0,
@@ -116,10 +121,18 @@ impl Tracker {
         if known.is_none() {
             let target = Url::parse(uri)?.target;
             let (agent, body) = (self.device.agent(), self.device.version.clone());
-            self.check =
-                Some((uri.to_owned(), Rc::new(Packet { n, imei: self.device.imei, target, agent, body })));
+            let packet = Packet::new(n, self.device.imei, target, agent, body);
+            self.check = Some((uri.to_owned(), Rc::new(packet)));
         }
         self.check.as_ref().map(|(_, packet)| packet.clone())
+    }
+
+    /// Does what a reply to a check says. Mostly its body is that of the one before.
+    pub(super) fn hear(&mut self, reply: &service::Reply) -> CheckOutcome {
+        if self.read.0 != reply.body {
+            self.read = (reply.body.to_string(), Reading::of(reply.body.as_bytes()));
+        }
+        self.device.hear_what_was_read(reply.status, reply.reason(), &self.read.1)
     }
 }
 
@@ -127,7 +140,7 @@ impl Tracker {
 pub(super) struct Wire<'a> {
     pub hosts: &'a [Host],
     pub prng: &'a mut Prng,
-    pub jars: &'a mut BTreeMap<OutPath, Arc<Jar>>,
+    pub press: &'a Press,
     pub last: Option<OutPath>,
     pub posted: Vec<Request>,
 }
@@ -146,14 +159,9 @@ impl Transport for Wire<'_> {
     }
 
     fn read_jar(&mut self, bytes: &[u8]) -> Result<Arc<Jar>, Vec<JarFault>> {
-        let Some(path) = self.last.take() else { return jar::read(bytes).map(Arc::new) };
-        match self.jars.get(&path) {
-            Some(jar) if jar.size() == bytes.len() as u64 => Ok(jar.clone()),
-            _ => {
-                let jar = Arc::new(jar::read(bytes)?);
-                self.jars.insert(path, jar.clone());
-                Ok(jar)
-            }
+        match self.last.take() {
+            Some(path) => self.press.read_jar(path, bytes),
+            None => jar::read(bytes).map(Arc::new),
         }
     }
 }
