@@ -138,21 +138,21 @@ fn rollout_of(target: Option<&Target>) -> (&str, Option<&str>) {
 fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) {
     let target = managed.and_then(|managed| managed.target.as_ref());
     let interval = managed.map(|managed| managed.interval);
-    let latest = records.device(imei).and_then(|device| device.latest.clone());
     let of_target = target.map(|target| &*target.rollout);
-    let mut rollouts: Vec<_> = latest.as_deref().into_iter().chain(of_target).collect();
+    let latest = records.device(imei).and_then(|device| device.latest.as_deref());
+    // Mostly they are the same.
+    let other = latest.filter(|latest| Some(*latest) != of_target).map(str::to_owned);
+    let mut rollouts = [other.as_deref(), of_target];
     rollouts.sort_unstable();
-    rollouts.dedup();
-    for rollout in rollouts {
-        let mut ledger = records.ledger(imei, rollout, None, now);
-        let mut clock = ledger.rollout.clock;
+    for rollout in rollouts.into_iter().flatten() {
+        let (mut rollout, events) = records.rollout_mut(rollout);
+        let mut clock = rollout.clock;
         let left_out = clock.hear(interval, now);
-        if clock != ledger.rollout.clock {
-            ledger.rollout.clock = clock;
+        if clock != rollout.clock {
+            rollout.clock = clock;
         }
         if let Some(span) = left_out {
-            let event = ledger.rollout.event(EventKind::TimeLeftOut, now, silence(span));
-            ledger.events.push(event);
+            events.push(rollout.event(EventKind::TimeLeftOut, now, silence(span)));
         }
     }
     let (Some(managed), Some(target)) = (managed, target) else { return };
@@ -231,11 +231,14 @@ fn silence(span: i64) -> String {
 /// Writes down what the version that a device reports (or only the time) says of its latest offer, and of all
 /// that take a place.
 fn report(records: &mut Records, imei: Imei, version: Option<Version>, now: i64) {
-    let Some(device) = records.device(imei) else { return };
-    let is_open = |offer: &&OfferRecord| offer.place || device.latest.as_ref() == Some(&offer.rollout);
-    let rollouts: Vec<_> = device.offers.iter().filter(is_open).map(|offer| offer.rollout.clone()).collect();
-    for rollout in rollouts {
-        outcome::reported(&mut records.ledger(imei, &rollout, None, now), version, now);
+    // A report adds no offer, and takes none away.
+    for n in 0.. {
+        let Some(device) = records.device(imei) else { return };
+        let Some(OfferRecord { rollout, place, .. }) = device.offers.get(n) else { return };
+        if *place || device.latest.as_ref() == Some(rollout) {
+            let rollout = rollout.clone();
+            outcome::reported(&mut records.ledger(imei, &rollout, None, now), version, now);
+        }
     }
 }
 

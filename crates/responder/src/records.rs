@@ -227,6 +227,11 @@ impl Records {
         }
     }
 
+    /// A rollout for changing, new if it is not recorded, and the events.
+    pub(super) fn rollout_mut(&mut self, id: &str) -> (Draft<'_, RolloutRecord>, &mut Vec<Event>) {
+        (self.rollouts.draft(id, RolloutRecord::new), &mut self.events)
+    }
+
     /// A channel for changing.
     pub(super) fn channel(&mut self, name: &str) -> Draft<'_, ChannelRecord> {
         self.channels.draft(name, ChannelRecord::new)

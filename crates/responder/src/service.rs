@@ -389,10 +389,10 @@ pub fn answer<S: Store + ?Sized>(
         Some(error) => answer_without_store(question, &error.to_string()),
         None => answer_without_store(question, "the transaction left it out"),
     };
-    let mut replies: Vec<_> = questions
-        .iter()
-        .zip(replies)
-        .map(|(question, reply)| reply.unwrap_or_else(|| unanswered(question)))
+    let mut replies: Vec<_> = replies
+        .into_iter()
+        .zip(questions)
+        .map(|(reply, question)| reply.unwrap_or_else(|| unanswered(question)))
         .collect();
     if questions.iter().any(|question| question.dry_run) {
         // Nothing is recorded; that something could be is what a probe wants to know.
@@ -453,7 +453,8 @@ fn try_answer<S: Store + ?Sized>(
         let mut exchanged = Vec::with_capacity(open.len());
         let outcome = store.write(durability, &mut |tx| {
             let mut records = tx.load(&keys, now)?;
-            exchanged = open.iter().map(|&i| exchange(&mut records, &questions[i], now)).collect();
+            exchanged.clear();
+            exchanged.extend(open.iter().map(|&i| exchange(&mut records, &questions[i], now)));
             let needed = records.durability();
             too_weak = needed > durability && !tx.strengthen(needed);
             if too_weak {

@@ -38,7 +38,7 @@ use crate::memory::{Backup, Memory};
 use crate::prng::Prng;
 use crate::published::Published;
 use fleet::{INTERVAL, Plan, Press, imei};
-use host::Host;
+use host::{Host, Readings};
 use oracle::Oracle;
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
@@ -221,6 +221,7 @@ impl World {
         let mut prng = Prng::new(case.seed ^ 0x5eed);
         let memory = Memory::default();
         let dice = Arc::new(Mutex::new(Prng::new(prng.draw())));
+        let readings = Readings::default();
         let host = |n: usize, prng: &mut Prng| {
             let drift = if case.weather.has(Fault::Drift) { prng.below(7) as i64 - 3 } else { 0 };
             let store = FaultyStore {
@@ -230,7 +231,7 @@ impl World {
                 prefers_reading: n == 0,
                 failures: 0,
             };
-            Host::new(store, drift)
+            Host::new(store, drift, readings.clone())
         };
         let hosts: Vec<Host> = (0..3).map(|n| host(n, &mut prng)).collect();
         let press = PRESS.with(Rc::clone);

@@ -141,6 +141,26 @@ impl Answers {
     }
 }
 
+/// Answer files as they were read, by their text.
+type ByText = BTreeMap<Arc<[u8]>, Rc<Answers>>;
+
+/// The answer files of all hosts, which mostly have the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Readings(Rc<RefCell<ByText>>);
+
+impl Readings {
+    /// `None` if it cannot be read.
+    fn read(&self, text: &Arc<[u8]>) -> Option<Rc<Answers>> {
+        let mut known = self.0.borrow_mut();
+        if let Some(answers) = known.get(text) {
+            return Some(answers.clone());
+        }
+        let answers = Rc::new(Answers::new(AnswerFile::parse(text).ok()?));
+        known.insert(text.clone(), answers.clone());
+        Some(answers)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Host {
     pub copy: Copy,
@@ -150,6 +170,7 @@ pub(super) struct Host {
     questions: BTreeMap<usize, (Rc<Packet>, Question)>,
     /// The answer files that were read since then.
     answers: BTreeMap<Imei, Option<Rc<Answers>>>,
+    readings: Readings,
     /// How far its clock is off, in seconds.
     pub offset: i64,
     /// Seconds that its clock gains in a day.
@@ -157,11 +178,11 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(store: FaultyStore, drift: i64) -> Self {
+    pub(super) fn new(store: FaultyStore, drift: i64, readings: Readings) -> Self {
         let copy = Copy::default();
         let responder = Responder::over(Arc::new(copy.clone()), PathBuf::new());
         let (questions, answers) = (BTreeMap::new(), BTreeMap::new());
-        Host { copy, responder, store, questions, answers, offset: 0, drift }
+        Host { copy, responder, store, questions, answers, readings, offset: 0, drift }
     }
 
     /// The time that it shows.
@@ -194,7 +215,7 @@ impl Host {
     pub(super) fn read_answers(&mut self, imei: Imei) -> Option<Rc<Answers>> {
         let read = || {
             let text = self.copy.with(|files| files.get(out::answer_path(imei).as_str()).cloned())?;
-            AnswerFile::parse(&text).ok().map(|file| Rc::new(Answers::new(file)))
+            self.readings.read(&text)
         };
         self.answers.entry(imei).or_insert_with(read).clone()
     }
