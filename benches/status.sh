@@ -2,7 +2,7 @@
 # Sourced by benches/run.
 
 fleet=$work/fleet-status
-benches/fleet "$fleet" "$N"
+benches/fleet "$fleet" "$N" --csv
 "$examples/history" "$fleet/fleet.yaml" "$fleet/state" 6 365
 looks=$work/status
 of_fleet=("$otapress" -f "$fleet/fleet.yaml" status)

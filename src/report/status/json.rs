@@ -315,7 +315,7 @@ impl<'a> DeviceView<'a> {
     /// A device without its history.
     pub fn new(fleet: &'a Fleet, status: &'a Status, device: &'a DeviceStatus) -> Self {
         let declared = &fleet.devices()[device.index];
-        let record = device.record.as_ref();
+        let record = device.record.as_deref();
         let (reason, todo) =
             words::reason(fleet, status, device).map_or((None, None), |it| (Some(it.why), it.todo));
         DeviceView {

@@ -44,7 +44,7 @@ use otapress_responder::{code, outcome, waves};
 use replaced::OfClientId;
 
 pub use judge::{Failure, State};
-use records::Records;
+use records::{Devices, Records};
 use time::moment;
 
 /// The state of a fleet at one moment.
@@ -153,7 +153,7 @@ pub struct DeviceStatus {
     /// Seconds between two of its checks.
     pub interval: u32,
     /// Its record.
-    pub record: Option<DeviceRecord>,
+    pub record: Option<Box<DeviceRecord>>,
     /// Its state.
     pub state: State,
     /// Whether it has missed more than two checks.
@@ -258,15 +258,15 @@ impl Status {
                 let rollout = id.and_then(|id| rollouts_aimed.binary_search_by(|r| r.record.id.cmp(id)).ok());
                 let record = devices.remove(&device.imei);
                 former_otap_uris +=
-                    usize::from(may_have_former_otap_uri(fleet, device, offer, record.as_ref()));
+                    usize::from(may_have_former_otap_uri(fleet, device, offer, record.as_deref()));
                 let (of_rollout, recent) = match rollout.map(|at| &rollouts_aimed[at]) {
                     Some(rollout) => (&rollout.record, rollout.recent.unwrap_or(0)),
                     None => (&blank, 0),
                 };
-                let (state, failure) = judge::judge(offer, record.as_ref(), of_rollout, recent, now);
+                let (state, failure) = judge::judge(offer, record.as_deref(), of_rollout, recent, now);
                 let silent =
                     record.as_ref().is_some_and(|record| is_silent(record.last_seen, *interval, now));
-                let lost = silent && record.as_ref().is_some_and(is_last_heard_installing);
+                let lost = silent && record.as_deref().is_some_and(is_last_heard_installing);
                 DeviceStatus {
                     index,
                     assignment,
@@ -356,30 +356,33 @@ fn record(
 
 /// Ends the attempts whose time is over, as the next question about their rollout would. Deadlines become
 /// those of the wall clock.
-fn judge_overdue(
-    devices: &mut BTreeMap<Imei, DeviceRecord>,
-    rollouts: &mut BTreeMap<String, RolloutRecord>,
-    now: i64,
-) {
+fn judge_overdue(devices: &mut Devices, rollouts: &mut BTreeMap<String, RolloutRecord>, now: i64) {
+    let lent = std::mem::take(rollouts).into_iter().map(|(id, rollout)| (id, Arc::new(rollout)));
+    let mut lent: BTreeMap<String, Arc<RolloutRecord>> = lent.collect();
+    let no_release = Arc::new(ReleaseRecord::new(""));
     for device in devices.values_mut() {
-        let Some(id) = device.latest.clone() else { continue };
-        let mut rollout = Arc::new(rollouts.remove(&id).unwrap_or_else(|| RolloutRecord::new(&*id)));
-        let mut release = Arc::new(ReleaseRecord::new(""));
+        let Some(id) = &device.latest else { continue };
+        if !lent.contains_key(id) {
+            lent.insert(id.clone(), Arc::new(RolloutRecord::new(&**id)));
+        }
+        let Some(rollout) = lent.get_mut(id) else { continue };
+        let mut release = no_release.clone();
         let mut ledger = Ledger {
             device,
-            rollout: Draft::from(&mut rollout),
+            rollout: Draft::from(rollout),
             release: Draft::from(&mut release),
             artifact_faults: 0,
             recent: 0,
             events: &mut Vec::new(),
         };
         outcome::reported(&mut ledger, None, now);
-        rollouts.insert(id, Arc::unwrap_or_clone(rollout));
         for offer in &mut device.offers {
-            let clock = rollouts.get(&offer.rollout).map(|rollout| rollout.clock).unwrap_or_default();
-            offer.deadline = offer.deadline.map(|deadline| clock.wall(deadline));
+            let Some(deadline) = &mut offer.deadline else { continue };
+            let clock = lent.get(&offer.rollout).map(|rollout| rollout.clock).unwrap_or_default();
+            *deadline = clock.wall(*deadline);
         }
     }
+    *rollouts = lent.into_iter().map(|(id, rollout)| (id, Arc::unwrap_or_clone(rollout))).collect();
 }
 
 /// Whether nothing came after a result that says that the release is installed.
@@ -421,11 +424,7 @@ fn past(rollouts: BTreeMap<String, RolloutRecord>, standings: BTreeMap<String, S
 
 /// Takes the devices of the fleet out of the unknown ones: those that post to unpublished paths, and those
 /// that use a former one.
-fn strays(
-    fleet: &Fleet,
-    devices: &BTreeMap<Imei, DeviceRecord>,
-    unknowns: &mut Vec<UnknownRecord>,
-) -> (Vec<Stray>, Vec<Former>) {
+fn strays(fleet: &Fleet, devices: &Devices, unknowns: &mut Vec<UnknownRecord>) -> (Vec<Stray>, Vec<Former>) {
     let ours: BTreeSet<Imei> = fleet.devices().iter().map(|device| device.imei).collect();
     let (mut counts, mut former) = (BTreeMap::new(), former_uris(fleet));
     unknowns.retain(|unknown| {
@@ -490,7 +489,7 @@ fn may_have_former_otap_uri(
     !(is_pushed && has_arrived)
 }
 
-fn strangers(departed: BTreeMap<Imei, DeviceRecord>, unknowns: Vec<UnknownRecord>) -> Vec<Stranger> {
+fn strangers(departed: Devices, unknowns: Vec<UnknownRecord>) -> Vec<Stranger> {
     let departed = departed.into_values().map(|record| Stranger {
         name: record.imei.to_string(),
         first_seen: record.first_seen,

@@ -15,11 +15,14 @@ use otapress_responder::store::{Standing, Store, StoreError, Tx, UNKNOWN_LIMIT};
 /// Rows read per page.
 const PAGE: u32 = 2000;
 
+/// Devices by IMEI; in boxes, because they are passed on from one collection to the next.
+pub type Devices = BTreeMap<Imei, Box<DeviceRecord>>;
+
 /// The records at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     /// Every device that was ever heard of, with the offers that were wanted.
-    pub devices: BTreeMap<Imei, DeviceRecord>,
+    pub devices: Devices,
     /// Every rollout, by id.
     pub rollouts: BTreeMap<String, RolloutRecord>,
     /// Every release that has or had faults.
@@ -113,26 +116,25 @@ impl Records {
     }
 }
 
-pub(super) fn devices(tx: &mut dyn Tx) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> {
+pub(super) fn devices(tx: &mut dyn Tx) -> Result<Devices, StoreError> {
     all(|last| tx.devices_in_full(last, PAGE))
 }
 
 /// The devices with the offers of these rollouts, among others.
-fn devices_aimed(tx: &mut dyn Tx, rollouts: &[&str]) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> {
+fn devices_aimed(tx: &mut dyn Tx, rollouts: &[&str]) -> Result<Devices, StoreError> {
     all(|last| tx.devices_with_offers(last, PAGE, rollouts))
 }
 
 fn all(
     mut page: impl FnMut(Option<Imei>) -> Result<Vec<DeviceRecord>, StoreError>,
-) -> Result<BTreeMap<Imei, DeviceRecord>, StoreError> {
-    let (mut devices, mut last) = (Vec::new(), None);
+) -> Result<Devices, StoreError> {
+    let (mut devices, mut last) = (Devices::new(), None);
     loop {
-        let mut page = page(last)?;
-        let Some(end) = page.last() else { break };
+        let page = page(last)?;
+        let Some(end) = page.last() else { return Ok(devices) };
         last = Some(end.imei);
-        devices.append(&mut page);
+        devices.extend(page.into_iter().map(|device| (device.imei, Box::new(device))));
     }
-    Ok(devices.into_iter().map(|device| (device.imei, device)).collect())
 }
 
 /// A device came to report another version.

@@ -8,23 +8,20 @@ use otapress_publish::fleet::Fleet;
 use otapress_responder::record::{DeviceRecord, UnknownRecord};
 use otapress_responder::store::{StoreError, Tx, UNKNOWN_LIMIT};
 
-use super::records;
+use super::records::{self, Devices};
 use super::time::moment;
 
 /// Takes the records of replaced trackers out of those that are not of the fleet, by the clientID that their
 /// results named; the one that was heard of last comes first.
-pub(super) fn take_replaced(
-    fleet: &Fleet,
-    devices: &mut BTreeMap<Imei, DeviceRecord>,
-) -> BTreeMap<ClientId, Vec<DeviceRecord>> {
+pub(super) fn take_replaced(fleet: &Fleet, devices: &mut Devices) -> BTreeMap<ClientId, Vec<DeviceRecord>> {
     let ours: BTreeSet<Imei> = fleet.devices().iter().map(|device| device.imei).collect();
-    let is_replaced = |imei: &Imei, record: &mut DeviceRecord| {
+    let is_replaced = |imei: &Imei, record: &mut Box<DeviceRecord>| {
         !ours.contains(imei) && record.client.as_ref().is_some_and(|client| has(fleet, client.as_str()))
     };
     let mut replaced: BTreeMap<ClientId, Vec<DeviceRecord>> = BTreeMap::new();
     for (_, record) in devices.extract_if(.., is_replaced) {
         if let Some(client) = record.client.clone() {
-            replaced.entry(client).or_default().push(record);
+            replaced.entry(client).or_default().push(*record);
         }
     }
     for records in replaced.values_mut() {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::record::{
-    ChannelRecord, DeviceRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord,
+    ChannelRecord, DeviceRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord, Verdict,
 };
 use crate::records::{Changes, Keys, Records};
 use otapress_core::id::Imei;
@@ -385,4 +385,17 @@ pub struct Standing {
     pub succeeded: u32,
     /// Failed.
     pub failed: u32,
+}
+
+impl Standing {
+    /// Counts a device that was made an offer.
+    pub fn add(&mut self, verdict: Option<Verdict>) {
+        self.open += u32::from(matches!(verdict, None | Some(Verdict::Installed)));
+        match verdict {
+            None => {}
+            Some(Verdict::Installed) => self.installed += 1,
+            Some(Verdict::Succeeded) => self.succeeded += 1,
+            Some(Verdict::Failed) => self.failed += 1,
+        }
+    }
 }

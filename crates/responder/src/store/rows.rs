@@ -542,18 +542,10 @@ impl Tx for Rows<'_> {
             let mut offers = statement.query([])?;
             while let Some(row) = offers.next()? {
                 let rollout = row.get_ref(0)?.as_str()?;
-                if !standings.contains_key(rollout) {
-                    standings.insert(rollout.to_owned(), Standing::default());
-                }
-                let Some(standing) = standings.get_mut(rollout) else { continue };
-                match row.get_ref(1)?.as_str_or_null()?.and_then(Verdict::from_name) {
-                    None => standing.open += 1,
-                    Some(Verdict::Installed) => {
-                        standing.open += 1;
-                        standing.installed += 1;
-                    }
-                    Some(Verdict::Succeeded) => standing.succeeded += 1,
-                    Some(Verdict::Failed) => standing.failed += 1,
+                let verdict = row.get_ref(1)?.as_str_or_null()?.and_then(Verdict::from_name);
+                match standings.get_mut(rollout) {
+                    Some(standing) => standing.add(verdict),
+                    None => standings.entry(rollout.to_owned()).or_default().add(verdict),
                 }
             }
             Ok(standings)

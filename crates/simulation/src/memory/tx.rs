@@ -6,7 +6,6 @@ use super::tables::{Journal, Tables, without_offers};
 use otapress_core::id::Imei;
 use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, EventKind, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
-    Verdict,
 };
 use otapress_responder::records::{Changes, Keys, Records};
 use otapress_responder::store::{Member, Place, Rate, Standing, StoreError, Tx};
@@ -165,15 +164,7 @@ impl Tx for Rows<'_> {
             if !offer.was_offered() {
                 continue;
             }
-            let standing = standings.entry(offer.rollout.clone()).or_default();
-            match offer.verdict {
-                None => standing.open += 1,
-                Some(Verdict::Installed) => {
-                    (standing.open, standing.installed) = (standing.open + 1, standing.installed + 1)
-                }
-                Some(Verdict::Succeeded) => standing.succeeded += 1,
-                Some(Verdict::Failed) => standing.failed += 1,
-            }
+            standings.entry(offer.rollout.clone()).or_default().add(offer.verdict);
         }
         Ok(standings.into_iter().collect())
     }
