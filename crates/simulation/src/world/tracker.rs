@@ -79,8 +79,8 @@ pub(super) struct Tracker {
     pub settings_heard: u64,
     /// What was published for it by the host that answered it last.
     published: Option<Rc<Answers>>,
-    /// How often that had other settings than what the host before it published: the operator changed them, or
-    /// the copies of the hosts differ.
+    /// How often that had other settings than what the host before it published: the operator changed them,
+    /// or the copies of the hosts differ.
     pub turns: u64,
 }
 
