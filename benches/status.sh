@@ -13,8 +13,8 @@ done
 
 # looked NAME WHAT TARGET COMMAND...
 looked() {
-    row "status: $2, wall time" "$(median "$1" "$looks") s, $(peak "${@:4}") MB"
-    row "status: $2, processor time" "$(median "$1" "$looks" 3) s" "" "$3"
+    row "status: $2, wall time" "$(printf %.2f "$(median "$1" "$looks")") s, $(peak "${@:4}") MB"
+    row "status: $2, processor time" "$(printf %.2f "$(median "$1" "$looks" 3)") s" "" "$3"
 }
 looked text "of a fleet with a year of history" "1.00 s" "${of_fleet[@]}"
 looked page "its page" "2.00 s" "${of_fleet[@]}" --html "$work/report"
