@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use otapress_core::version::Version;
@@ -52,7 +53,7 @@ struct History<'a> {
 
 /// What a device met in one rollout.
 struct Step {
-    rollout: String,
+    rollout: Arc<str>,
     from: Version,
     target: Version,
     at: i64,
@@ -62,7 +63,7 @@ struct Step {
 impl History<'_> {
     fn write(&self, store: &mut dyn Store) -> Result<(), Box<dyn Error>> {
         let devices: Vec<_> = self.fleet.devices().iter().enumerate().collect();
-        let mut rollouts: BTreeMap<String, RolloutRecord> = BTreeMap::new();
+        let mut rollouts: BTreeMap<Arc<str>, RolloutRecord> = BTreeMap::new();
         for release in 0..self.releases {
             let mut happened = Vec::new();
             for (n, device) in &devices {
@@ -95,7 +96,7 @@ impl History<'_> {
         // Neighbours in the fleet are not neighbours in time.
         let place = (n * 7919 % self.fleet.devices().len()) as i64;
         Some(Step {
-            rollout: format!("{}/{}", channel.name, self.fleet.spelling(target(release)?)),
+            rollout: format!("{}/{}", channel.name, self.fleet.spelling(target(release)?)).into(),
             from: if release == 0 { "0.8".parse().ok()? } else { target(release - 1)? },
             target: target(release)?,
             at: begins + SPREAD * place / self.fleet.devices().len() as i64,
@@ -109,7 +110,8 @@ impl History<'_> {
         record.client = Some(device.client_id.clone());
         record.last_seen = self.now - (n * 31 % 10_000) as i64;
         let generation = self.fleet.settings(device).generation.clone();
-        record.settings.confirmed = generation.map(|generation| Portion { generation, is_complete: true });
+        record.settings.confirmed =
+            generation.map(|generation| Portion { generation: generation.into(), is_complete: true });
         record.offers = steps.iter().rev().map(Step::offer).collect();
         let Some(last) = steps.last() else { return record };
         record.reported = Some(if last.has_failed { last.from } else { last.target });
@@ -153,7 +155,7 @@ impl Step {
     }
 
     /// Counts the device in its rollout.
-    fn count(&self, rollouts: &mut BTreeMap<String, RolloutRecord>) {
+    fn count(&self, rollouts: &mut BTreeMap<Arc<str>, RolloutRecord>) {
         let new = || RolloutRecord::new(&*self.rollout);
         let rollout = rollouts.entry(self.rollout.clone()).or_insert_with(new);
         rollout.offered += 1;

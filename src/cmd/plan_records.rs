@@ -1,6 +1,7 @@
 //! What the records say of the devices of a plan: where they are, and what keeps them from their targets.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::required_store;
 use crate::context::Global;
@@ -21,7 +22,7 @@ pub(super) struct Known {
     reported: HashMap<Imei, Version>,
     /// The offers of each device that it has used attempts of.
     offers: HashMap<Imei, Vec<OfferRecord>>,
-    rollouts: HashMap<String, RolloutRecord>,
+    rollouts: HashMap<Arc<str>, RolloutRecord>,
     releases: Vec<ReleaseRecord>,
 }
 
@@ -57,7 +58,7 @@ impl Known {
             let is_there = |imei: &Imei| self.reported.get(imei) == Some(&aim.version);
             let mut waiting: Vec<_> = plan.aimed(&aim).filter(|imei| !is_there(imei)).collect();
             names.sort(&mut waiting);
-            let record = self.rollouts.get(&aim.rollout).cloned();
+            let record = self.rollouts.get(&*aim.rollout).cloned();
             let record = record.unwrap_or_else(|| RolloutRecord::new(&*aim.rollout));
             let record = record.with_release(&self.releases);
             let exhausted = waiting.iter().copied().filter(|imei| self.is_exhausted(*imei, &aim, &record));
@@ -72,7 +73,7 @@ impl Known {
     }
 
     fn is_exhausted(&self, imei: Imei, aim: &Aim, record: &RolloutRecord) -> bool {
-        let offer = self.offers.get(&imei).and_then(|of| of.iter().find(|of| of.rollout == aim.rollout));
+        let offer = self.offers.get(&imei).and_then(|of| of.iter().find(|of| *of.rollout == *aim.rollout));
         offer.is_some_and(|offer| offer.epoch >= record.attempts_since && offer.attempts >= aim.attempts)
     }
 }

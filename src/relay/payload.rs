@@ -64,7 +64,7 @@ pub(crate) fn cloud_event(
         id: &id,
         source,
         kind: format!("otapress.{}", event.kind),
-        subject: device.or_else(|| event.rollout.clone()),
+        subject: device.or_else(|| event.rollout.as_deref().map(str::to_owned)),
         time: data.at.clone(),
         datacontenttype: "application/json",
         data,

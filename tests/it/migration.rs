@@ -58,7 +58,7 @@ fn what_0_1_has_recorded_counts(store: &mut dyn Store) {
             assert_eq!((tx.rollout("pin/0.10.66")?.places, tx.rollout("canary/0.10.65")?.places), (1, 0));
             let faults: Vec<_> =
                 tx.releases()?.into_iter().map(|release| (release.version, release.faults)).collect();
-            assert_eq!(faults, [("0.10.65".to_owned(), 2)]);
+            assert_eq!(faults, [("0.10.65".into(), 2)]);
             let mut offer = |name: &str| -> Result<_, _> {
                 let device = tx.device(imei(name).parse().unwrap())?.unwrap();
                 let offer = device.latest_offer().unwrap();

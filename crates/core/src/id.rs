@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The clientID: the device's name on MQTT and in the paths of otapURI and notifyURI.
 ///
 /// 1 to 64 of `A-Z a-z 0-9 . _ @ -`, not starting with a dot: it becomes a file name and, unencoded,
 /// part of a URL and of an AT command.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(Box<str>);
+pub struct ClientId(Arc<str>);
 
 impl ClientId {
     /// The longest clientID that is accepted, in bytes.

@@ -260,7 +260,7 @@ fn attempts_of(offer: &OfferRecord, rollout: &RolloutRecord) -> u32 {
 /// its attempts up.
 fn answer_was_lost(target: &Target, reported: Version, device: &DeviceRecord, now: i64) -> bool {
     device.latest_offer().is_some_and(|offer| {
-        offer.rollout == target.rollout
+        *offer.rollout == *target.rollout
             && offer.target == target.version
             && offer.from == reported
             && offer.attempts > 0
@@ -281,12 +281,12 @@ fn may_upgrade_to(target: &Target, device: &DeviceRecord) -> bool {
 /// Begins an attempt.
 fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { device, rollout, events, .. } = ledger;
-    if device.latest.as_ref() != Some(&target.rollout) {
+    if device.latest.as_deref() != Some(&*target.rollout) {
         // An attempt of another rollout that is under way will not end any more.
         if let Some(latest) = device.latest.clone().and_then(|id| device.offer_mut(&id)) {
             latest.deadline = None;
         }
-        device.latest = Some(target.rollout.clone());
+        device.latest = Some((*target.rollout).into());
     }
     let until = rollout.clock.time(now).saturating_add(managed.patience());
     let before = device.offer(&target.rollout);
@@ -295,7 +295,7 @@ fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut L
     let counted = before.filter(|offer| offer.epoch == rollout.epoch && offer.was_offered());
     let open = counted.and_then(|offer| offer.deadline);
     let record = OfferRecord {
-        rollout: target.rollout.clone(),
+        rollout: (*target.rollout).into(),
         target: target.version,
         attempts: attempts + 1,
         at: now,
@@ -376,16 +376,16 @@ fn settings(
 ) -> Vec<Setting> {
     let ones = told != Told::Nothing || reads_json(reported) || !holds(Rule::NoOnesForOldFirmware);
     let record = &mut ledger.device.settings;
-    if record.sent.as_ref().is_some_and(|sent| Some(&sent.portion.generation) != managed.generation.as_ref())
-    {
+    let generation = managed.generation.as_deref();
+    if record.sent.as_ref().is_some_and(|sent| Some(&*sent.portion.generation) != generation) {
         doubt(record);
     }
-    let confirmed = record.confirmed.as_ref().filter(|c| Some(&c.generation) == managed.generation.as_ref());
+    let confirmed = record.confirmed.as_ref().filter(|c| Some(&*c.generation) == generation);
     let (all_there, plain_there) = (confirmed.is_some_and(|c| c.is_complete), confirmed.is_some());
     let due = |has_one: bool| if has_one { ones && !all_there } else { !plain_there };
     let once = managed.settings.iter().filter(|push| !push.always);
     if once.clone().any(|push| due(push.has_one))
-        && let Some(generation) = managed.generation.clone()
+        && let Some(generation) = generation
     {
         let of_upgrade = managed.target.as_ref().map(|target| target.version);
         let target = match told {
@@ -398,7 +398,7 @@ fn settings(
         // Without that proof, only what goes out with a "no", too, will be confirmed.
         let is_provable = told == Told::Nothing || target.is_some() || reads_json(reported);
         let is_complete = (ones && is_provable) || !once.clone().any(|push| push.has_one);
-        let portion = Portion { generation, is_complete };
+        let portion = Portion { generation: generation.into(), is_complete };
         let before = record.sent.take().filter(|sent| sent.portion == portion);
         let detail = portion.to_string();
         let checks = before.as_ref().map_or(0, |sent| sent.checks);
@@ -418,7 +418,7 @@ fn settings(
 }
 
 fn event(device: &DeviceRecord, at: i64, kind: EventKind, rollout: Option<&str>, detail: String) -> Event {
-    Event { at, kind, imei: Some(device.imei), rollout: rollout.map(str::to_owned), code: None, detail }
+    Event { at, kind, imei: Some(device.imei), rollout: rollout.map(Arc::from), code: None, detail }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What happens to devices and rollouts, as it is recorded.
 
+use std::sync::Arc;
+
 use super::names::names;
 use otapress_core::id::Imei;
 
@@ -56,7 +58,7 @@ pub struct Event {
     /// To which device.
     pub imei: Option<Imei>,
     /// In which rollout.
-    pub rollout: Option<String>,
+    pub rollout: Option<Arc<str>>,
     /// The code of a result.
     pub code: Option<u16>,
     /// More, for people: versions, an attempt's number, a result's text.

@@ -210,7 +210,7 @@ fn join_wave(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: 
     let named = managed.and_then(Managed::wave);
     let Some(device) = records.device(imei) else { return };
     let moves = device.offers.iter().filter_map(|offer| {
-        let wave = named.filter(|(rollout, _)| *rollout == offer.rollout).map(|(_, wave)| wave.wave);
+        let wave = named.filter(|(rollout, _)| *rollout == &*offer.rollout).map(|(_, wave)| wave.wave);
         (offer.wave != wave || offer.outside.is_some()).then(|| (offer.rollout.clone(), wave))
     });
     for (rollout, wave) in moves.collect::<Vec<_>>() {

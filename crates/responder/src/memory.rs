@@ -1,6 +1,7 @@
 //! A database in memory, for tests of the pure core.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::exchange::{Exchanged, exchange};
 use super::question::Question;
@@ -11,10 +12,10 @@ use otapress_core::id::Imei;
 #[derive(Default)]
 pub(super) struct Memory {
     devices: BTreeMap<Imei, DeviceRecord>,
-    pub(super) rollouts: BTreeMap<String, RolloutRecord>,
+    pub(super) rollouts: BTreeMap<Arc<str>, RolloutRecord>,
     releases: Vec<ReleaseRecord>,
-    channels: BTreeMap<String, ChannelRecord>,
-    deadlines: BTreeSet<(String, i64, Imei)>,
+    channels: BTreeMap<Arc<str>, ChannelRecord>,
+    deadlines: BTreeSet<(Arc<str>, i64, Imei)>,
     pub(super) events: Vec<Event>,
 }
 
@@ -24,13 +25,13 @@ impl Memory {
         let mut keys = Keys::default();
         question.add_keys(&mut keys);
         let mut records = Records::default();
-        let mut rollouts: BTreeSet<String> = keys.rollouts.iter().map(|&id| id.to_owned()).collect();
+        let mut rollouts: BTreeSet<Arc<str>> = keys.rollouts.iter().map(|&id| id.into()).collect();
         let mut imeis: BTreeSet<Imei> = keys.devices.iter().map(|(imei, _)| *imei).collect();
         for &id in &keys.rollouts {
             let clock = self.rollouts.get(id).map(|rollout| rollout.clock).unwrap_or_default();
             let Some(time) = clock.steady(now) else { continue };
-            let from = (id.to_owned(), i64::MIN, "00000000000000".parse().unwrap());
-            let overdue = self.deadlines.range(from..).take_while(|(of, at, _)| of == id && *at <= time);
+            let from = (id.into(), i64::MIN, "00000000000000".parse().unwrap());
+            let overdue = self.deadlines.range(from..).take_while(|(of, at, _)| **of == *id && *at <= time);
             for (_, _, imei) in overdue.take(OVERDUE_LIMIT as usize) {
                 records.load_overdue(id, *imei);
                 imeis.insert(*imei);

@@ -100,7 +100,7 @@ pub fn resume(store: &mut dyn Store, release: &str, now: i64) -> Result<Vec<Stri
             if is_meant && outcome::resume(&mut rollout, now, &mut events) {
                 let events = events.iter().collect();
                 tx.put(&Changes { rollouts: vec![&rollout], events, ..Changes::default() })?;
-                resumed.push(rollout.id);
+                resumed.push(rollout.id.to_string());
             }
         }
         Ok(())

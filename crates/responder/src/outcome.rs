@@ -12,6 +12,7 @@
 //! epoch in which it began: what pulled the brake, and what was under way then, cannot pull it again.
 
 use std::ops::DerefMut;
+use std::sync::Arc;
 
 use super::code::{self, Fault};
 use super::message::Posted;
@@ -165,7 +166,7 @@ fn end(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {
     let is_blamed_before = device
         .offers
         .iter()
-        .any(|offer| offer.blamed == Some(release.epoch) && offer.target.to_string() == release.version);
+        .any(|offer| offer.blamed == Some(release.epoch) && offer.target.to_string() == *release.version);
     let Some(offer) = device.offer_mut(&rollout.id) else { return };
     offer.deadline = None;
     if !matches!(ending, Ending::Overdue) {
@@ -320,20 +321,20 @@ pub fn hear_of_no_attempt(device: &mut DeviceRecord, posted: &Posted, now: i64, 
 }
 
 fn is_same(result: &ResultRecord, posted: &Posted) -> bool {
-    result.code == posted.code && result.text == posted.text
+    result.code == posted.code && *result.text == *posted.text
 }
 
 fn keep_result(device: &mut DeviceRecord, rollout: Option<&str>, posted: &Posted, now: i64) {
-    let rollout = rollout.map(str::to_owned);
+    let rollout = rollout.map(Arc::from);
     device.last_seen = now;
-    device.result = Some(ResultRecord { at: now, code: posted.code, text: posted.text.clone(), rollout });
+    device.result = Some(ResultRecord { at: now, code: posted.code, text: (*posted.text).into(), rollout });
 }
 
 fn fault(posted: &Posted) -> Fault {
     posted.code.and_then(code::lookup).map_or(Fault::None, |known| known.fault)
 }
 
-fn heard(device: &DeviceRecord, rollout: Option<String>, posted: &Posted, now: i64) -> Event {
+fn heard(device: &DeviceRecord, rollout: Option<Arc<str>>, posted: &Posted, now: i64) -> Event {
     let kind = match (posted.code, fault(posted)) {
         (Some(code::INSTALLED), _) => EventKind::Installed,
         (_, Fault::None) => EventKind::Notified,

@@ -239,7 +239,7 @@ impl World {
         let reported = body.parse::<Version>().ok();
         let events = self.new_events();
         for event in events.iter().filter(|event| event.kind == EventKind::BeganAnew) {
-            self.attempts.retain(|(_, rollout), _| Some(rollout) != event.rollout.as_ref());
+            self.attempts.retain(|(_, rollout), _| Some(&**rollout) != event.rollout.as_deref());
             halted.retain(|rollout| Some(rollout) != event.rollout.as_ref());
         }
         let attempt = events.iter().find(|event| event.kind == EventKind::Offered);
@@ -262,7 +262,7 @@ impl World {
         assert!(!(target.no_downgrade && reported > target.version));
         assert!(target.from.is_none_or(|from| self.now >= from));
         assert!(target.window.as_ref().is_none_or(|window| is_open(window, self.now)));
-        assert!(!halted.contains(&target.rollout));
+        assert!(!halted.iter().any(|halted| **halted == *target.rollout));
         let rollout = target.rollout.clone();
         if attempt.is_none() {
             let (last, at) = &self.last_attempt[&n];
@@ -290,7 +290,7 @@ impl World {
             let device = self.device(n);
             let given_back = |o: &&OfferRecord| o.attempts == 0;
             for offer in device.iter().flat_map(|device| &device.offers).filter(given_back) {
-                self.attempts.insert((n, offer.rollout.clone()), offer.attempts);
+                self.attempts.insert((n, offer.rollout.to_string()), offer.attempts);
             }
         }
         for rollout in self.rollouts() {

@@ -6,6 +6,7 @@
 mod stray;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 pub use super::event::{Event, EventKind};
 pub use stray::StrayPath;
@@ -35,7 +36,7 @@ pub struct DeviceRecord {
     /// What it was sent of the settings.
     pub settings: SettingsRecord,
     /// The rollout of the last offer made to it.
-    pub latest: Option<String>,
+    pub latest: Option<Arc<str>>,
     /// Its offers, one per rollout: of those that were asked for when the record was read.
     pub offers: Vec<OfferRecord>,
     /// The last OTAP result.
@@ -68,7 +69,7 @@ impl DeviceRecord {
 
     /// Its offer of that rollout.
     pub fn offer(&self, rollout: &str) -> Option<&OfferRecord> {
-        self.offers.iter().find(|o| o.rollout == rollout)
+        self.offers.iter().find(|o| &*o.rollout == rollout)
     }
 
     /// The last offer made to it.
@@ -78,7 +79,7 @@ impl DeviceRecord {
 
     /// The same for changing; the caller knows that it is there.
     pub(super) fn offer_mut(&mut self, rollout: &str) -> Option<&mut OfferRecord> {
-        self.offers.iter_mut().find(|o| o.rollout == rollout)
+        self.offers.iter_mut().find(|o| &*o.rollout == rollout)
     }
 }
 
@@ -110,7 +111,7 @@ pub struct Sent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Portion {
     /// The generation's name.
-    pub generation: String,
+    pub generation: Arc<str>,
     /// Whether it is all of it, or only the settings whose JSON is free of the digit 1 (which old
     /// firmware takes for an upgrade).
     pub is_complete: bool,
@@ -127,7 +128,7 @@ impl std::fmt::Display for Portion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferRecord {
     /// The rollout.
-    pub rollout: String,
+    pub rollout: Arc<str>,
     /// What was offered.
     pub target: Version,
     /// How many attempts were made since the device was last given new ones.
@@ -206,16 +207,16 @@ pub struct ResultRecord {
     /// The three digits, if there were.
     pub code: Option<u16>,
     /// The whole text, control characters escaped.
-    pub text: String,
+    pub text: Arc<str>,
     /// The rollout that it was put down to.
-    pub rollout: Option<String>,
+    pub rollout: Option<Arc<str>>,
 }
 
 /// What is remembered of a rollout. Counts are of devices, since the last `resume`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutRecord {
     /// Its id: `<channel>/<release>` or `pin/<release>`.
-    pub id: String,
+    pub id: Arc<str>,
     /// The brake as the last offer named it; absent before the first.
     pub brake: Option<Brake>,
     /// How often its counts began anew.
@@ -316,7 +317,7 @@ impl Clock {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseRecord {
     /// Its version.
-    pub version: String,
+    pub version: Arc<str>,
     /// How often its faults were forgotten.
     pub epoch: u32,
     /// Devices with a result that is the artifact's fault.
@@ -329,7 +330,7 @@ pub struct ReleaseRecord {
 
 impl ReleaseRecord {
     /// A release that nothing is known of.
-    pub fn new(version: impl Into<String>) -> Self {
+    pub fn new(version: impl Into<Arc<str>>) -> Self {
         ReleaseRecord { version: version.into(), epoch: 0, faults: 0, halted: None, judged: 0 }
     }
 }
@@ -338,21 +339,21 @@ impl ReleaseRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRecord {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// The time in which checks were judged for a release of it.
     pub clock: Clock,
 }
 
 impl ChannelRecord {
     /// A channel that nothing is known of.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
         ChannelRecord { name: name.into(), clock: Clock::default() }
     }
 }
 
 impl RolloutRecord {
     /// A rollout that nothing is known of.
-    pub fn new(id: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
         RolloutRecord {
             id: id.into(),
             brake: None,
@@ -376,7 +377,7 @@ impl RolloutRecord {
     /// The same, halted if its release is.
     pub fn with_release(mut self, releases: &[ReleaseRecord]) -> Self {
         let version = Self::release(&self.id);
-        let halt = releases.iter().find(|release| release.version == version);
+        let halt = releases.iter().find(|release| *release.version == *version);
         self.halted = self.halted.or_else(|| halt.and_then(|release| release.halted.clone()));
         self
     }

@@ -52,11 +52,11 @@ impl Memory {
     pub fn offers_of(&self, rollout: &str) -> Vec<OfferRecord> {
         let tables = self.tables();
         let offers = tables.every_device().flat_map(|device| &device.offers);
-        offers.filter(|offer| offer.rollout == rollout).cloned().collect()
+        offers.filter(|offer| *offer.rollout == *rollout).cloned().collect()
     }
 
     /// The brakes that are pulled: ids of rollouts, and versions.
-    pub fn halted(&self) -> BTreeSet<String> {
+    pub fn halted(&self) -> BTreeSet<Arc<str>> {
         let tables = self.tables();
         let rollouts = tables.rollouts().filter(|rollout| rollout.halted.is_some());
         let releases = tables.releases().filter(|release| release.halted.is_some());
@@ -67,7 +67,7 @@ impl Memory {
     /// How many devices are counted among those with a fault of a release.
     pub fn devices_blamed(&self, release: &ReleaseRecord) -> usize {
         let is_blamed = |offer: &OfferRecord| {
-            offer.blamed == Some(release.epoch) && offer.target.to_string() == release.version
+            offer.blamed == Some(release.epoch) && offer.target.to_string() == *release.version
         };
         self.tables().every_device().filter(|device| device.offers.iter().any(is_blamed)).count()
     }

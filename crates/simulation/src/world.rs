@@ -360,7 +360,7 @@ impl World {
     }
 
     /// The brakes that are pulled, of rollouts and releases.
-    fn halted(&self) -> BTreeSet<String> {
+    fn halted(&self) -> BTreeSet<Arc<str>> {
         self.memory.halted()
     }
 }

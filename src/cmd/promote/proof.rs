@@ -78,7 +78,7 @@ pub(super) fn is_back(global: &Global, fleet: &Fleet, args: &Args) -> anyhow::Re
 /// Why a channel's release is halted: its rollout is, or the release in any channel.
 fn halted(status: &Status, channel: &Channel) -> Option<String> {
     let id = channel.rollout();
-    let rollout = status.rollouts.iter().find(|rollout| rollout.record.id == id)?;
+    let rollout = status.rollouts.iter().find(|rollout| *rollout.record.id == *id)?;
     rollout.record.halted.as_ref().map(|halt| halt.reason.clone())
 }
 

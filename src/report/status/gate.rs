@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -46,7 +47,7 @@ pub struct Gate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Judgement {
     /// The rollout's id.
-    pub rollout: String,
+    pub rollout: Arc<str>,
     /// The missed conditions in words; empty: it passes.
     pub misses: Vec<String>,
     /// The counts in words.

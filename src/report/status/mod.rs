@@ -44,7 +44,7 @@ use otapress_responder::{code, outcome, waves};
 use replaced::OfClientId;
 
 pub use judge::{Failure, State};
-use records::{Devices, Records};
+use records::{Devices, Records, Rollouts};
 use time::moment;
 
 /// The state of a fleet at one moment.
@@ -114,7 +114,7 @@ pub struct Notice {
     /// The kind of the event.
     pub kind: &'static str,
     /// The rollouts; none: all.
-    pub rollouts: Vec<String>,
+    pub rollouts: Vec<Arc<str>>,
     /// What happened.
     pub detail: String,
 }
@@ -235,7 +235,7 @@ impl Status {
             .into_values()
             .map(|(rules, patience)| (published.rollouts.remove(&rules.rollout), rules, patience))
             .map(|(published, rules, patience)| Rollout {
-                record: record(rollouts.remove(&rules.rollout), &rules, published.as_ref(), patience, now)
+                record: record(rollouts.remove(&*rules.rollout), &rules, published.as_ref(), patience, now)
                     .with_release(&releases),
                 waves: published.map_or_else(Vec::new, |published| published.waves),
                 recent: rules
@@ -255,7 +255,8 @@ impl Status {
                     Offer::Managed(managed) => managed.target.as_ref().map(|target| &target.rollout),
                     Offer::Held => None,
                 };
-                let rollout = id.and_then(|id| rollouts_aimed.binary_search_by(|r| r.record.id.cmp(id)).ok());
+                let rollout =
+                    id.and_then(|id| rollouts_aimed.binary_search_by(|r| (*r.record.id).cmp(id)).ok());
                 let record = devices.remove(&device.imei);
                 former_otap_uris +=
                     usize::from(may_have_former_otap_uri(fleet, device, offer, record.as_deref()));
@@ -342,13 +343,13 @@ impl PublishedAnswers {
 
 /// A rollout's record, with the waves opened that the next question about it would open.
 fn record(
-    known: Option<RolloutRecord>,
+    known: Option<Arc<RolloutRecord>>,
     rules: &Target,
     published: Option<&wire::Rollout>,
     patience: i64,
     now: i64,
 ) -> RolloutRecord {
-    let mut record = known.unwrap_or_else(|| RolloutRecord::new(&*rules.rollout));
+    let mut record = known.map_or_else(|| RolloutRecord::new(&*rules.rollout), Arc::unwrap_or_clone);
     let waves = published.map_or(&[][..], |published| &published.waves);
     waves::judge(&mut record, waves, patience, now, &mut Vec::new());
     record
@@ -356,16 +357,11 @@ fn record(
 
 /// Ends the attempts whose time is over, as the next question about their rollout would. Deadlines become
 /// those of the wall clock.
-fn judge_overdue(devices: &mut Devices, rollouts: &mut BTreeMap<String, RolloutRecord>, now: i64) {
-    let lent = std::mem::take(rollouts).into_iter().map(|(id, rollout)| (id, Arc::new(rollout)));
-    let mut lent: BTreeMap<String, Arc<RolloutRecord>> = lent.collect();
+fn judge_overdue(devices: &mut Devices, rollouts: &mut Rollouts, now: i64) {
     let no_release = Arc::new(ReleaseRecord::new(""));
     for device in devices.values_mut() {
         let Some(id) = &device.latest else { continue };
-        if !lent.contains_key(id) {
-            lent.insert(id.clone(), Arc::new(RolloutRecord::new(&**id)));
-        }
-        let Some(rollout) = lent.get_mut(id) else { continue };
+        let rollout = rollouts.entry(id.clone()).or_insert_with(|| Arc::new(RolloutRecord::new(id.clone())));
         let mut release = no_release.clone();
         let mut ledger = Ledger {
             device,
@@ -378,11 +374,10 @@ fn judge_overdue(devices: &mut Devices, rollouts: &mut BTreeMap<String, RolloutR
         outcome::reported(&mut ledger, None, now);
         for offer in &mut device.offers {
             let Some(deadline) = &mut offer.deadline else { continue };
-            let clock = lent.get(&offer.rollout).map(|rollout| rollout.clock).unwrap_or_default();
+            let clock = rollouts.get(&offer.rollout).map(|rollout| rollout.clock).unwrap_or_default();
             *deadline = clock.wall(*deadline);
         }
     }
-    *rollouts = lent.into_iter().map(|(id, rollout)| (id, Arc::unwrap_or_clone(rollout))).collect();
 }
 
 /// Whether nothing came after a result that says that the release is installed.
@@ -417,9 +412,10 @@ fn is_silent(last_seen: i64, interval: u32, now: i64) -> bool {
     now - last_seen > 2 * i64::from(interval).max(DeviceRecord::TOUCH_SECONDS)
 }
 
-fn past(rollouts: BTreeMap<String, RolloutRecord>, standings: BTreeMap<String, Standing>) -> Vec<Past> {
+fn past(rollouts: Rollouts, standings: BTreeMap<String, Standing>) -> Vec<Past> {
     let stands = |id: &str| standings.get(id).copied().unwrap_or_default();
-    rollouts.into_values().map(|record| Past { standing: stands(&record.id), record }).collect()
+    let records = rollouts.into_values().map(Arc::unwrap_or_clone);
+    records.map(|record| Past { standing: stands(&record.id), record }).collect()
 }
 
 /// Takes the devices of the fleet out of the unknown ones: those that post to unpublished paths, and those
@@ -484,7 +480,7 @@ fn may_have_former_otap_uri(
     let is_pushed = managed.settings.iter().any(|push| push.setting.key == "otapURI");
     let confirmed = record.and_then(|record| record.settings.confirmed.as_ref());
     let has_arrived = confirmed.is_some_and(|portion| {
-        portion.is_complete && Some(&portion.generation) == managed.generation.as_ref()
+        portion.is_complete && Some(&*portion.generation) == managed.generation.as_deref()
     });
     !(is_pushed && has_arrived)
 }

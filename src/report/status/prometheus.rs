@@ -3,6 +3,7 @@
 //! No metric has a label for a device: their number must not depend on the size of the fleet.
 
 use std::fmt::{Display, Write as _};
+use std::sync::Arc;
 
 use super::summary::{RolloutSummary, Summary};
 use super::{Rollout, State, Status};
@@ -136,7 +137,7 @@ fn rollouts(page: &mut Exposition, status: &Status, summary: &Summary) {
 
 /// The labels of a rollout.
 struct Labels {
-    rollout: String,
+    rollout: Arc<str>,
     channel: String,
     release: String,
 }

@@ -1,6 +1,7 @@
 //! The records that the model needs, read in one transaction.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use otapress_core::id::Imei;
 use otapress_core::version::Version;
@@ -18,13 +19,16 @@ const PAGE: u32 = 2000;
 /// Devices by IMEI; in boxes, because they are passed on from one collection to the next.
 pub type Devices = BTreeMap<Imei, Box<DeviceRecord>>;
 
+/// Rollouts by id.
+pub type Rollouts = BTreeMap<Arc<str>, Arc<RolloutRecord>>;
+
 /// The records at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     /// Every device that was ever heard of, with the offers that were wanted.
     pub devices: Devices,
     /// Every rollout, by id.
-    pub rollouts: BTreeMap<String, RolloutRecord>,
+    pub rollouts: Rollouts,
     /// Every release that has or had faults.
     pub releases: Vec<ReleaseRecord>,
     /// The counts of each rollout's devices.
@@ -84,7 +88,8 @@ impl Records {
             let mut later = changes.clone_if_of(tx)?;
             later.read_on(tx, extent.kinds())?;
             let devices = if extent.all_offers { devices(tx)? } else { devices_aimed(tx, &aimed)? };
-            let rollouts = tx.rollouts()?.into_iter().map(|rollout| (rollout.id.clone(), rollout)).collect();
+            let rollouts = tx.rollouts()?.into_iter().map(|rollout| (rollout.id.clone(), rollout.into()));
+            let rollouts = rollouts.collect();
             let releases = tx.releases()?;
             let standings = tx.standings()?.into_iter().collect();
             let unknowns = tx.unknowns(UNKNOWN_LIMIT)?;
@@ -156,7 +161,7 @@ pub struct Change {
 pub struct Changes {
     last: i64,
     all: Vec<Change>,
-    notices: BTreeMap<(EventKind, Option<String>), Event>,
+    notices: BTreeMap<(EventKind, Option<Arc<str>>), Event>,
 }
 
 /// The kinds that are read; version changes, which are many, come first.

@@ -308,7 +308,7 @@ fn event(event: &Event, name: Option<Names<'_, '_>>) -> String {
             None => imei.to_string(),
         });
     }
-    parts.extend(event.rollout.clone());
+    parts.extend(event.rollout.as_deref().map(str::to_owned));
     if !event.detail.is_empty() {
         parts.push(format!("{}{}", event.detail, meaning(event.code)));
     }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
@@ -320,7 +321,7 @@ fn prepared<'a, 's>(
 impl Tx for Rows<'_> {
     fn load(&mut self, keys: &Keys<'_>, now: i64) -> Result<Records, StoreError> {
         let mut records = Records::default();
-        let mut rollouts: BTreeSet<String> = keys.rollouts.iter().map(|&id| id.to_owned()).collect();
+        let mut rollouts: BTreeSet<Arc<str>> = keys.rollouts.iter().map(|&id| id.into()).collect();
         let mut of_device = DeviceReader::new(self);
         let mut load = |records: &mut Records, imei: &str, rollout| -> Result<(), StoreError> {
             if let Some(device) = of_device.read(imei, rollout)? {

@@ -166,16 +166,19 @@ fn devices<'a>(rows: &[&'a DeviceRecord]) -> Bulk {
         |d: &'a DeviceRecord| d.last_seen,
         |d: &'a DeviceRecord| d.reported.map(|version| version.to_string()),
         |d: &'a DeviceRecord| d.refusal.map(Refusal::as_str),
-        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.portion.generation.clone()),
+        |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.portion.generation.to_string()),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.portion.is_complete),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.at),
-        |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.generation.clone()),
+        |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.generation.to_string()),
         |d: &'a DeviceRecord| d.settings.confirmed.as_ref().map(|portion| portion.is_complete),
-        |d: &'a DeviceRecord| d.latest.clone(),
+        |d: &'a DeviceRecord| d.latest.as_deref().map(str::to_owned),
         |d: &'a DeviceRecord| d.result.as_ref().map(|result| result.at),
         |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| code(result.code)),
-        |d: &'a DeviceRecord| d.result.as_ref().map(|result| result.text.clone()),
-        |d: &'a DeviceRecord| d.result.as_ref().and_then(|result| result.rollout.clone()),
+        |d: &'a DeviceRecord| d.result.as_ref().map(|result| result.text.to_string()),
+        |d: &'a DeviceRecord| d
+            .result
+            .as_ref()
+            .and_then(|result| result.rollout.as_deref().map(str::to_owned)),
         |d: &'a DeviceRecord| sent_target(d).map(|target| target.to_string()),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| i64::from(sent.checks)),
         |d: &'a DeviceRecord| d.settings.sent.as_ref().map(|sent| sent.checked),
@@ -190,7 +193,7 @@ fn offers<'a>(rows: &[(Imei, &'a OfferRecord)]) -> Bulk {
         OFFERS,
         rows,
         |(imei, _): Row<'a>| imei.to_string(),
-        |(_, o): Row<'a>| o.rollout.clone(),
+        |(_, o): Row<'a>| o.rollout.to_string(),
         |(_, o): Row<'a>| o.target.to_string(),
         |(_, o): Row<'a>| i64::from(o.attempts),
         |(_, o): Row<'a>| o.at,
@@ -217,7 +220,7 @@ fn rollouts<'a>(rows: &[&'a RolloutRecord]) -> Bulk {
     bulk!(
         ROLLOUTS,
         rows,
-        |r: &'a RolloutRecord| r.id.clone(),
+        |r: &'a RolloutRecord| r.id.to_string(),
         |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.artifact_faults)),
         |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.failures_bp)),
         |r: &'a RolloutRecord| r.brake.map(|brake| i64::from(brake.after)),
@@ -250,7 +253,7 @@ fn releases<'a>(rows: &[&'a ReleaseRecord]) -> Bulk {
     bulk!(
         RELEASES,
         rows,
-        |r: &'a ReleaseRecord| r.version.clone(),
+        |r: &'a ReleaseRecord| r.version.to_string(),
         |r: &'a ReleaseRecord| i64::from(r.epoch),
         |r: &'a ReleaseRecord| i64::from(r.faults),
         |r: &'a ReleaseRecord| r.halted.as_ref().map(|halt| halt.at),
@@ -264,7 +267,7 @@ fn channels<'a>(rows: &[&'a ChannelRecord]) -> Bulk {
     bulk!(
         CHANNELS,
         rows,
-        |c: &'a ChannelRecord| c.name.clone(),
+        |c: &'a ChannelRecord| c.name.to_string(),
         |c: &'a ChannelRecord| c.clock.heard,
         |c: &'a ChannelRecord| c.clock.lag,
         |c: &'a ChannelRecord| c.clock.patience,
@@ -303,7 +306,7 @@ fn events<'a>(rows: &[&'a Event]) -> Bulk {
         |e: &'a Event| e.at,
         |e: &'a Event| e.kind.as_str(),
         |e: &'a Event| e.imei.map(|imei| imei.to_string()),
-        |e: &'a Event| e.rollout.clone(),
+        |e: &'a Event| e.rollout.as_deref().map(str::to_owned),
         |e: &'a Event| code(e.code),
         |e: &'a Event| e.detail.clone(),
     )
@@ -319,7 +322,7 @@ fn numbered<'a>(rows: &[(i64, &'a Event)]) -> Bulk {
         |(_, e): Row<'a>| e.at,
         |(_, e): Row<'a>| e.kind.as_str(),
         |(_, e): Row<'a>| e.imei.map(|imei| imei.to_string()),
-        |(_, e): Row<'a>| e.rollout.clone(),
+        |(_, e): Row<'a>| e.rollout.as_deref().map(str::to_owned),
         |(_, e): Row<'a>| code(e.code),
         |(_, e): Row<'a>| e.detail.clone(),
     )

@@ -5,6 +5,7 @@
 //! them. That is seldom: rollouts that were needed lately are always asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
@@ -51,13 +52,13 @@ impl<'a> Wanted<'a> {
         self.devices.extend(found.overdue.iter().map(|(_, imei)| *imei).chain(found.clients.iter().copied()));
         let mut is_new = self.devices.len() > before;
         for offer in found.devices.values().flat_map(|device| &device.offers) {
-            if !self.rollouts.contains_key(&offer.rollout) {
+            if !self.rollouts.contains_key(&*offer.rollout) {
                 is_new = true;
-                self.rollouts.insert(offer.rollout.clone(), false);
+                self.rollouts.insert(offer.rollout.to_string(), false);
                 if remembered.len() >= REMEMBERED {
                     remembered.clear();
                 }
-                remembered.insert(offer.rollout.clone());
+                remembered.insert(offer.rollout.to_string());
             }
         }
         is_new
@@ -67,7 +68,7 @@ impl<'a> Wanted<'a> {
 /// What was found.
 struct Found {
     devices: BTreeMap<Imei, DeviceRecord>,
-    rollouts: BTreeMap<String, RolloutRecord>,
+    rollouts: BTreeMap<Arc<str>, RolloutRecord>,
     overdue: Vec<(String, Imei)>,
     clients: Vec<Imei>,
     channels: Vec<(String, Option<ChannelRecord>, Option<u32>)>,

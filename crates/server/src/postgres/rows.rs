@@ -1,6 +1,7 @@
 //! Records as rows of the PostgreSQL database.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -19,6 +20,11 @@ pub(super) type Read<T> = Result<T, String>;
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Read<T> {
     row.try_get(column).map_err(|error| format!("an unexpected value: {column}: {error}"))
+}
+
+/// A text that records share.
+fn shared(row: &Row, column: &str) -> Read<Arc<str>> {
+    Ok(get::<&str>(row, column)?.into())
 }
 
 /// A BIGINT that must fit a narrower type.
@@ -109,6 +115,15 @@ impl<'r> Columns<'r> {
     fn text_there<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Read<T> {
         self.text(parse)?.ok_or_else(|| self.wrong(&"NULL"))
     }
+
+    /// A text that records share.
+    fn shared(&mut self) -> Read<Option<Arc<str>>> {
+        Ok(self.get::<Option<&str>>()?.map(Arc::from))
+    }
+
+    fn shared_there(&mut self) -> Read<Arc<str>> {
+        Ok(self.get::<&str>()?.into())
+    }
 }
 
 /// A place that a device takes.
@@ -142,7 +157,7 @@ pub(super) fn device(row: &Row) -> Read<DeviceRecord> {
         reported: row.text(parse)?,
         refusal: row.text(Refusal::from_name)?,
         settings: SettingsRecord {
-            sent: match row.get()? {
+            sent: match row.shared()? {
                 Some(generation) => Some(Sent {
                     portion: Portion { generation, is_complete: row.get()? },
                     at: row.get()?,
@@ -152,17 +167,20 @@ pub(super) fn device(row: &Row) -> Read<DeviceRecord> {
                 }),
                 None => row.skip(5),
             },
-            confirmed: match row.get()? {
+            confirmed: match row.shared()? {
                 Some(generation) => Some(Portion { generation, is_complete: row.get()? }),
                 None => row.skip(1),
             },
         },
-        latest: row.get()?,
+        latest: row.shared()?,
         offers: Vec::new(),
         result: match row.get()? {
-            Some(at) => {
-                Some(ResultRecord { at, code: row.number_if_any()?, text: row.get()?, rollout: row.get()? })
-            }
+            Some(at) => Some(ResultRecord {
+                at,
+                code: row.number_if_any()?,
+                text: row.shared_there()?,
+                rollout: row.shared()?,
+            }),
             None => row.skip(3),
         },
         budget: row.text(parse)?.unwrap_or_default(),
@@ -185,7 +203,7 @@ pub(super) fn offer_if_any(row: &mut Columns<'_>) -> Read<Option<OfferRecord>> {
 
 fn offer_in(row: &mut Columns<'_>) -> Read<OfferRecord> {
     Ok(OfferRecord {
-        rollout: row.get()?,
+        rollout: row.shared_there()?,
         target: row.text_there(parse)?,
         attempts: row.number()?,
         at: row.get()?,
@@ -229,7 +247,7 @@ pub(super) fn rollout(row: &Row) -> Read<RolloutRecord> {
         None => None,
     };
     Ok(RolloutRecord {
-        id: get(row, "id")?,
+        id: shared(row, "id")?,
         brake,
         epoch: number(row, "epoch")?,
         offered: number(row, "offered")?,
@@ -260,7 +278,7 @@ fn clock(row: &Row) -> Read<Clock> {
 /// A release.
 pub(super) fn release(row: &Row) -> Read<ReleaseRecord> {
     Ok(ReleaseRecord {
-        version: get(row, "version")?,
+        version: shared(row, "version")?,
         epoch: number(row, "epoch")?,
         faults: number(row, "faults")?,
         halted: halted(row)?,
@@ -270,7 +288,7 @@ pub(super) fn release(row: &Row) -> Read<ReleaseRecord> {
 
 /// A channel.
 pub(super) fn channel(row: &Row) -> Read<ChannelRecord> {
-    Ok(ChannelRecord { name: get(row, "name")?, clock: clock(row)? })
+    Ok(ChannelRecord { name: shared(row, "name")?, clock: clock(row)? })
 }
 
 /// A channel that was asked for, its record and how many offers it made, if there are any.
@@ -297,7 +315,7 @@ pub(super) fn event(row: &Row) -> Read<(i64, Event)> {
         at: get(row, "at")?,
         kind: text_there(row, "kind", EventKind::from_name)?,
         imei: text(row, "imei", parse)?,
-        rollout: get(row, "rollout")?,
+        rollout: get::<Option<&str>>(row, "rollout")?.map(Arc::from),
         code: optional(row, "code")?,
         detail: get(row, "detail")?,
     };

@@ -19,10 +19,10 @@ pub(super) struct Tables {
     devices: Shelf<Imei, DeviceRecord>,
     clients: BTreeMap<ClientId, BTreeSet<Imei>>,
     /// Those for whom success is awaited, by rollout.
-    deadlines: BTreeMap<String, BTreeSet<(i64, Imei)>>,
-    rollouts: Shelf<String, RolloutRecord>,
-    releases: Shelf<String, ReleaseRecord>,
-    channels: Shelf<String, ChannelRecord>,
+    deadlines: BTreeMap<Arc<str>, BTreeSet<(i64, Imei)>>,
+    rollouts: Shelf<Arc<str>, RolloutRecord>,
+    releases: Shelf<Arc<str>, ReleaseRecord>,
+    channels: Shelf<Arc<str>, ChannelRecord>,
     unknown: BTreeMap<String, UnknownRecord>,
     rates: BTreeMap<String, BTreeMap<i64, u32>>,
     events: Vec<(i64, Event)>,
@@ -109,9 +109,9 @@ impl Tables {
             self.mark(imei, before.unwrap_or(&Marks::default()), &Marks::of(&device, of_client));
             self.devices.put(&imei, sorted(device));
         }
-        rollouts.into_iter().for_each(|record| drop(self.rollouts.put(&*record.id.clone(), record)));
-        releases.into_iter().for_each(|record| drop(self.releases.put(&*record.version.clone(), record)));
-        channels.into_iter().for_each(|record| drop(self.channels.put(&*record.name.clone(), record)));
+        rollouts.into_iter().for_each(|record| drop(self.rollouts.put(&record.id.clone(), record)));
+        releases.into_iter().for_each(|record| drop(self.releases.put(&record.version.clone(), record)));
+        channels.into_iter().for_each(|record| drop(self.channels.put(&record.name.clone(), record)));
         self.put(&records.changes(), &mut None);
         exchanged
     }
@@ -172,17 +172,17 @@ impl Tables {
     }
 
     fn put_rollout(&mut self, record: Arc<RolloutRecord>, journal: &mut Journal) {
-        let before = self.rollouts.put(&*record.id, record.clone());
+        let before = self.rollouts.put(&record.id, record.clone());
         note(journal, || Undo::Rollout(record, before));
     }
 
     fn put_release(&mut self, record: Arc<ReleaseRecord>, journal: &mut Journal) {
-        let before = self.releases.put(&*record.version, record.clone());
+        let before = self.releases.put(&record.version, record.clone());
         note(journal, || Undo::Release(record, before));
     }
 
     fn put_channel(&mut self, record: Arc<ChannelRecord>, journal: &mut Journal) {
-        let before = self.channels.put(&*record.name, record.clone());
+        let before = self.channels.put(&record.name, record.clone());
         note(journal, || Undo::Channel(record, before));
     }
 
@@ -381,7 +381,7 @@ impl Tables {
         };
         let mut places: Vec<_> = offers
             .filter(|(_, offer)| counts(offer))
-            .map(|(imei, offer)| Place { rollout: offer.rollout.clone(), imei, missing: offer.missing })
+            .map(|(imei, offer)| Place { rollout: offer.rollout.to_string(), imei, missing: offer.missing })
             .collect();
         places.sort_by_cached_key(|place| (place.rollout.clone(), place.imei.to_string()));
         places
@@ -436,7 +436,7 @@ fn sort(offers: &mut [OfferRecord]) {
 struct Marks {
     client: Option<ClientId>,
     /// The rollouts in which success is awaited.
-    deadlines: Vec<(String, i64)>,
+    deadlines: Vec<(Arc<str>, i64)>,
 }
 
 impl Marks {

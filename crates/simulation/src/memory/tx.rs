@@ -164,7 +164,7 @@ impl Tx for Rows<'_> {
             if !offer.was_offered() {
                 continue;
             }
-            standings.entry(offer.rollout.clone()).or_default().add(offer.verdict);
+            standings.entry(offer.rollout.to_string()).or_default().add(offer.verdict);
         }
         Ok(standings.into_iter().collect())
     }

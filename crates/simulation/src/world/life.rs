@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::faults::Fault;
@@ -326,7 +327,7 @@ impl World {
         host: usize,
         clock: i64,
         reply: &Reply,
-        halted: &BTreeSet<String>,
+        halted: &BTreeSet<Arc<str>>,
     ) -> Result<(), String> {
         let is_time_right = self.is_time_right();
         let is_check = packet.agent.starts_with("GW/");
@@ -345,7 +346,7 @@ impl World {
             let Some(sender) = self.sender(packet) else { return self.is_noted(packet, &posted) };
             let device = self.memory.device(sender);
             let known = device.and_then(|device| device.result);
-            if let Some(known) = known.filter(|known| known.text != posted.text) {
+            if let Some(known) = known.filter(|known| *known.text != *posted.text) {
                 return Err(format!(
                     "the result `{}` of {sender} was acknowledged and lost: {known:?}, {:?}",
                     packet.body, reply.log

@@ -4,6 +4,7 @@
 //! do, because a transaction may have failed, it allows more than they do.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::fleet::INTERVAL;
 use super::host::{Answers, Host};
@@ -52,7 +53,7 @@ impl Seen {
 /// The oracle's memory. It goes back with the records when these are restored.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Oracle {
-    rollouts: BTreeMap<String, Seen>,
+    rollouts: BTreeMap<Arc<str>, Seen>,
     /// Devices with a fault of the artifact, by release.
     faults: BTreeMap<String, BTreeSet<usize>>,
     /// The event that begins the last attempt of a device.
@@ -64,9 +65,9 @@ pub(super) struct Oracle {
     /// The last event that was looked at.
     pub seq: i64,
     /// Rollouts with a wave that has opened since the last answer.
-    opened: BTreeSet<String>,
+    opened: BTreeSet<Arc<str>>,
     /// Rollouts, and their releases, that begin again with it.
-    released: BTreeSet<String>,
+    released: BTreeSet<Arc<str>>,
 }
 
 /// A check that was answered.
@@ -84,7 +85,7 @@ pub(super) struct Checked<'a> {
     /// No clock was wrong by more than minutes for hours.
     pub is_time_right: bool,
     /// The brakes that were pulled before.
-    pub halted: &'a BTreeSet<String>,
+    pub halted: &'a BTreeSet<Arc<str>>,
 }
 
 impl Oracle {
@@ -123,7 +124,7 @@ impl Oracle {
                 seen.reset = seq;
                 let release = RolloutRecord::release(id);
                 self.faults.remove(&*release);
-                self.released.extend([id.clone(), release.into_owned()]);
+                self.released.extend([id.clone(), release.into()]);
             }
             EventKind::Retried => {
                 if let Some(device) = device {
@@ -214,14 +215,14 @@ impl Oracle {
 
     fn seen(&mut self, rollout: &str) -> &mut Seen {
         if !self.rollouts.contains_key(rollout) {
-            self.rollouts.insert(rollout.to_owned(), Seen::of(rollout));
+            self.rollouts.insert(rollout.into(), Seen::of(rollout));
         }
         self.rollouts.get_mut(rollout).expect("was inserted above")
     }
 
     /// A wave has opened by success: enough devices have reported the release or failed.
     fn opened(&self, record: &RolloutRecord, site: &Site, clock: i64) -> Result<(), String> {
-        let (Some(rollout), Some(seen)) = (site.rollouts.get(&record.id), self.rollouts.get(&record.id))
+        let (Some(rollout), Some(seen)) = (site.rollouts.get(&*record.id), self.rollouts.get(&record.id))
         else {
             return Ok(());
         };
@@ -414,7 +415,7 @@ pub(super) fn audit(memory: &Memory, id: &str) -> Result<(), String> {
         ),
     ];
     let release = RolloutRecord::release(id);
-    for known in memory.releases().into_iter().filter(|known| known.version == release) {
+    for known in memory.releases().into_iter().filter(|known| *known.version == *release) {
         let blamed = memory.devices_blamed(&known);
         if blamed != known.faults as usize {
             return Err(format!("{} faults are counted, and there are {blamed}", known.faults));

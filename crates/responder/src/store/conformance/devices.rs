@@ -61,7 +61,12 @@ pub fn devices_come_with_the_offers_that_were_asked_for<S: Subject>() {
             for (m, at) in [(1, 30), (2, 90), (3, 60)] {
                 let rollout = format!("mid/0.8.{m}");
                 let place = (n + m) % 3 == 0;
-                device.offers.push(OfferRecord { rollout, at: NOW - at, place, ..latest.clone() });
+                device.offers.push(OfferRecord {
+                    rollout: rollout.into(),
+                    at: NOW - at,
+                    place,
+                    ..latest.clone()
+                });
             }
             device.offers.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.rollout.cmp(&b.rollout)));
             if n == 4 { DeviceRecord::new(id(n), NOW) } else { device }
