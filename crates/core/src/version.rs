@@ -36,33 +36,29 @@ impl FromStr for Version {
     type Err = VersionError;
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
-        let mut parts = text.split('.').map(part);
-        let mut next = || parts.next().transpose();
-        let version = Version {
-            major: next()?.ok_or(VersionError)?,
-            minor: next()?.ok_or(VersionError)?,
-            micro: next()?,
-        };
-        match parts.next() {
-            None => Ok(version),
-            Some(_) => Err(VersionError),
+        // Every check reads several: in one pass.
+        let (mut parts, mut at, mut digits) = ([0_u32; 3], 0, 0);
+        for byte in text.bytes() {
+            match byte {
+                b'0'..=b'9' if digits < MOST_DIGITS => {
+                    parts[at] = parts[at] * 10 + u32::from(byte - b'0');
+                    digits += 1;
+                }
+                b'.' if digits > 0 && at + 1 < parts.len() => (at, digits) = (at + 1, 0),
+                _ => return Err(VersionError),
+            }
+        }
+        let part = |n: usize| u8::try_from(parts[n]).ok().filter(|part| *part <= 99).ok_or(VersionError);
+        match (at, digits) {
+            (0, _) | (_, 0) => Err(VersionError),
+            (1, _) => Ok(Version { major: part(0)?, minor: part(1)?, micro: None }),
+            _ => Ok(Version { major: part(0)?, minor: part(1)?, micro: Some(part(2)?) }),
         }
     }
 }
 
-/// One part: one or more digits whose value is at most 99.
-fn part(text: &str) -> Result<u8, VersionError> {
-    if text.is_empty() || text.len() > 9 {
-        return Err(VersionError);
-    }
-    let number = text
-        .bytes()
-        .try_fold(0, |number: u32, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')));
-    match number {
-        Some(n @ 0..=99) => Ok(n as u8),
-        _ => Err(VersionError),
-    }
-}
+/// Of a part, leading zeros included.
+const MOST_DIGITS: u32 = 9;
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,6 +150,10 @@ mod tests {
             "1..2",
             "+1.0",
             "0000000001.0",
+            "1.0000000001",
+            "1.100",
+            "1.2.100",
+            "1.2.999999999",
             "१.0",
         ] {
             assert!(bad.parse::<Version>().is_err(), "{bad:?}");

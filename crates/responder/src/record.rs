@@ -396,11 +396,9 @@ impl RolloutRecord {
 }
 
 fn has_leading_zeros(version: &str) -> bool {
-    let mut before = b'.';
-    version.as_bytes().windows(2).any(|pair| {
-        let begins = std::mem::replace(&mut before, pair[0]) == b'.';
-        begins && pair[0] == b'0' && pair[1].is_ascii_digit()
-    })
+    let bytes = version.as_bytes();
+    let begins = |n: usize| n == 0 || bytes[n - 1] == b'.';
+    bytes.windows(2).enumerate().any(|(n, pair)| pair[0] == b'0' && pair[1].is_ascii_digit() && begins(n))
 }
 
 /// A brake that was pulled.

@@ -42,6 +42,7 @@ use host::{Host, Readings};
 use oracle::Oracle;
 use otapress_core::digest::Sha256;
 use otapress_core::id::Imei;
+use otapress_core::version::Version;
 use otapress_devices::device::Device;
 use otapress_publish::fleet::Fleet;
 use otapress_publish::provision::to_set;
@@ -137,6 +138,8 @@ struct Packet {
     target: String,
     agent: String,
     body: String,
+    /// The version that the body names.
+    reported: Option<Version>,
     /// All of it in one text, for the history: a check is sent again and again.
     text: String,
 }
@@ -144,7 +147,8 @@ struct Packet {
 impl Packet {
     fn new(n: usize, imei: Imei, target: String, agent: String, body: String) -> Self {
         let text = format!("{n} {target} {agent} {body}");
-        Packet { n, imei, target, agent, body, text }
+        let reported = body.parse().ok();
+        Packet { n, imei, target, agent, body, reported, text }
     }
 }
 

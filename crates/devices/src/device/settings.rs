@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 pub struct Settings {
     values: BTreeMap<String, String>,
     writes: u64,
+    changes: u64,
 }
 
 /// Why a pushed setting would have damaged the file.
@@ -38,11 +39,16 @@ impl Settings {
             "a character that is not ASCII"
         } else {
             self.writes += 1;
-            match self.values.get_mut(key) {
-                _ if val.is_empty() => drop(self.values.remove(key)),
-                Some(known) => val.clone_into(known),
-                None => drop(self.values.insert(key.into(), val.into())),
-            }
+            let is_change = match self.values.get_mut(key) {
+                _ if val.is_empty() => self.values.remove(key).is_some(),
+                Some(known) if known == val => false,
+                Some(known) => {
+                    val.clone_into(known);
+                    true
+                }
+                None => self.values.insert(key.into(), val.into()).is_none(),
+            };
+            self.changes += u64::from(is_change);
             return Ok(());
         };
         Err(Corruption { key: key.into(), why })
@@ -61,6 +67,11 @@ impl Settings {
     /// The number of writes of the file on flash: one for every pushed setting.
     pub fn flash_writes(&self) -> u64 {
         self.writes
+    }
+
+    /// How often a value became another one: as long as that is the same, so are all values.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// A number as the firmware reads it: the default if unset, 0 if it is garbage.
@@ -86,7 +97,9 @@ mod tests {
         assert_eq!(settings.get("tid"), Some("D1"));
         settings.apply("tid", "").unwrap();
         assert_eq!(settings.get("tid"), None);
-        assert_eq!(settings.flash_writes(), 3);
+        assert_eq!((settings.flash_writes(), settings.changes()), (3, 2));
+        settings.apply("tid", "").unwrap();
+        assert_eq!((settings.flash_writes(), settings.changes()), (4, 2));
         settings.apply("a", "b=c#d").unwrap();
         assert_eq!(settings.iter().collect::<Vec<_>>(), [("a", "b=c#d")]);
     }

@@ -139,7 +139,7 @@ impl World {
         if flaw == Some(Flaw::RestartsAlways) {
             tracker.device.reboot();
         }
-        let interval = tracker.device.version_interval();
+        let interval = tracker.interval(n);
         let says_upgrade = reply.body.starts_with("{\"upgrade\":1");
         if answered.upgrade != says_upgrade {
             return Err(format!("dev{n} takes `{}` wrongly", reply.body));
@@ -148,7 +148,7 @@ impl World {
             self.flash_is_spared(n)?;
         }
         if !answered.upgrade {
-            self.later(n, interval.max(1), Step::Check);
+            self.later(n, interval, Step::Check);
             return Ok(());
         }
         self.jad_is_there(n)?;
@@ -278,7 +278,7 @@ impl World {
     fn sent(&self, packet: &Packet, host: usize, clock: i64, reply: &Reply) -> Sent {
         let answers = || self.hosts[host].known_answers(packet.imei);
         let with_settings = (reply.body.len() > wire::NO.len()).then(answers).flatten();
-        let is_old = || packet.body.parse::<Version>().is_ok_and(|version| version < Version::READS_JSON);
+        let is_old = || packet.reported.is_some_and(|version| version < Version::READS_JSON);
         Sent {
             settings: with_settings.map(|answers| answers.once_in(&reply.body)).unwrap_or_default(),
             taken: match reply.log_kind {
@@ -372,7 +372,7 @@ impl World {
             n: packet.n,
             imei: packet.imei,
             answers: answers.as_deref(),
-            reported: packet.body.parse::<Version>().ok(),
+            reported: packet.reported,
             body: &reply.body,
             kind: reply.log_kind,
             now: self.now,

@@ -19,23 +19,30 @@ use otapress_responder::record::{Event, EventKind, RolloutRecord, Verdict};
 /// An answer within this many seconds of the one before is the same attempt.
 const LOST_SECONDS: i64 = 60;
 
+/// What a device was seen to do in a rollout.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deeds {
+    /// Told, and not heard of since: when, by the host's clock.
+    waiting: Option<i64>,
+    /// Said that it is installed: another version from then on is a failure at once.
+    installed: bool,
+    /// Reported the release.
+    proven: bool,
+    /// Reported it, or failed.
+    judged: bool,
+    /// Attempts, and when the last one began by the host's clock.
+    attempts: Option<(u32, i64)>,
+    /// Since when it reports the release, in true time.
+    since: Option<i64>,
+}
+
 /// What the devices of a rollout were seen to do.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     /// What it brings.
     release: Option<Version>,
-    /// Told, and not heard of since: when, by the host's clock.
-    waiting: BTreeMap<usize, i64>,
-    /// Said that it is installed: another version from then on is a failure at once.
-    installed: BTreeSet<usize>,
-    /// Reported the release.
-    proven: BTreeSet<usize>,
-    /// Reported it, or failed.
-    judged: BTreeSet<usize>,
-    /// Attempts, and when the last one began by the host's clock.
-    attempts: BTreeMap<usize, (u32, i64)>,
-    /// Since when it reports the release, in true time.
-    since: BTreeMap<usize, i64>,
+    /// By the number of the device.
+    devices: Vec<Deeds>,
     /// The number of the last event that let it begin again.
     reset: i64,
     /// When a check was judged for it last while it was its channel's, in true time.
@@ -47,6 +54,17 @@ struct Seen {
 impl Seen {
     fn of(rollout: &str) -> Seen {
         Seen { release: RolloutRecord::release(rollout).parse().ok(), ..Seen::default() }
+    }
+
+    fn device(&mut self, n: usize) -> &mut Deeds {
+        if self.devices.len() <= n {
+            self.devices.resize(n + 1, Deeds::default());
+        }
+        &mut self.devices[n]
+    }
+
+    fn count(&self, is_meant: impl Fn(&Deeds) -> bool) -> usize {
+        self.devices.iter().filter(|deeds| is_meant(deeds)).count()
     }
 }
 
@@ -117,10 +135,10 @@ impl Oracle {
                     if is_time_right && since < 2 * INTERVAL + 3600 - 1500 {
                         return Err(format!("{id} began anew {since} s after it was judged"));
                     }
-                    seen.attempts.clear();
+                    seen.devices.iter_mut().for_each(|deeds| deeds.attempts = None);
                 }
                 self.renewals += 1;
-                seen.waiting.clear();
+                seen.devices.iter_mut().for_each(|deeds| deeds.waiting = None);
                 seen.reset = seq;
                 let release = RolloutRecord::release(id);
                 self.faults.remove(&*release);
@@ -128,15 +146,19 @@ impl Oracle {
             }
             EventKind::Retried => {
                 if let Some(device) = device {
-                    seen.attempts.remove(&device);
-                    seen.waiting.remove(&device);
+                    let deeds = seen.device(device);
+                    (deeds.attempts, deeds.waiting) = (None, None);
                 }
             }
             EventKind::PlaceFreed => {
-                device.map(|device| seen.waiting.remove(&device));
+                if let Some(device) = device {
+                    seen.device(device).waiting = None;
+                }
             }
             EventKind::Installed => {
-                device.map(|device| seen.installed.insert(device));
+                if let Some(device) = device {
+                    seen.device(device).installed = true;
+                }
             }
             EventKind::WaveOpened => drop(self.opened.insert(id.clone())),
             EventKind::Offered => {
@@ -144,10 +166,11 @@ impl Oracle {
             }
             EventKind::Failed => {
                 let Some(device) = device else { return Ok(()) };
-                seen.judged.insert(device);
+                let deeds = seen.device(device);
+                deeds.judged = true;
                 // Only a result has one: a sign of life, acknowledged or not.
                 if event.code.is_some() {
-                    seen.waiting.remove(&device);
+                    deeds.waiting = None;
                 }
                 let is_artifact = event
                     .code
@@ -168,7 +191,7 @@ impl Oracle {
         let is_fault = code.and_then(code::lookup).is_some_and(|known| known.fault != code::Fault::None);
         if is_fault {
             for seen in self.rollouts.values_mut() {
-                seen.waiting.remove(&n);
+                seen.device(n).waiting = None;
             }
         }
     }
@@ -230,8 +253,8 @@ impl Oracle {
         for wave in &rollout.waves {
             if let (Some(after), true) = (wave.after, record.waves.get(wave.wave).opened == Some(clock)) {
                 let needed = (devices * usize::from(after.reached_bp)).div_ceil(10_000);
-                if seen.judged.len() < needed {
-                    let judged = seen.judged.len();
+                let judged = seen.count(|deeds| deeds.judged);
+                if judged < needed {
                     return Err(format!(
                         "{} opened: {judged} of {devices} are judged, {needed} must be",
                         record.id
@@ -246,25 +269,22 @@ impl Oracle {
     /// What a report gives back, in every rollout.
     fn reported(&mut self, n: usize, reported: Version, now: i64, clock: i64) {
         for seen in self.rollouts.values_mut() {
+            let is_release = seen.release == Some(reported);
+            let deeds = seen.device(n);
             // After a step back of the clock the minute begins anew.
-            if let Some((_, at)) = seen.attempts.get_mut(&n) {
+            if let Some((_, at)) = &mut deeds.attempts {
                 *at = clock.min(*at);
             }
-            if seen.release == Some(reported) {
-                seen.waiting.remove(&n);
-                seen.proven.insert(n);
-                seen.judged.insert(n);
-                let since = *seen.since.entry(n).or_insert(now);
-                if now - since >= 20 * 3600 {
-                    seen.attempts.remove(&n);
+            if is_release {
+                (deeds.waiting, deeds.proven, deeds.judged) = (None, true, true);
+                if now - *deeds.since.get_or_insert(now) >= 20 * 3600 {
+                    deeds.attempts = None;
                 }
                 continue;
             }
-            seen.since.remove(&n);
-            let is_back = seen.installed.remove(&n);
-            if is_back || seen.waiting.get(&n).is_some_and(|at| (clock - at).abs() >= LOST_SECONDS) {
-                seen.waiting.remove(&n);
-            }
+            deeds.since = None;
+            let is_back = std::mem::take(&mut deeds.installed);
+            deeds.waiting.take_if(|at| is_back || (clock - *at).abs() >= LOST_SECONDS);
         }
     }
 
@@ -323,22 +343,24 @@ impl Oracle {
             return fail(format!("{} of {finished} failed", record.failed));
         }
         let seen = self.seen(id);
-        let (count, at) = seen.attempts.get(&n).copied().unwrap_or((0, i64::MIN / 2));
+        let deeds = seen.device(n);
+        let (count, at) = deeds.attempts.unwrap_or((0, i64::MIN / 2));
         let is_new = !(0..LOST_SECONDS).contains(&(clock - at));
         if is_new {
-            seen.attempts.insert(n, (count + 1, clock));
+            deeds.attempts = Some((count + 1, clock));
             if count + 1 > target.attempts {
                 return fail(format!("attempt {} of {}", count + 1, target.attempts));
             }
         }
-        seen.waiting.entry(n).or_insert(clock);
-        seen.installed.remove(&n);
+        deeds.waiting.get_or_insert(clock);
+        deeds.installed = false;
         let places = site.rollouts.get(id).map_or(offer_default(), |rollout| rollout.unproven);
         // Those who took a place under a higher limit keep it.
-        seen.limit = seen.limit.max(places.places(seen.proven.len() as u64).unwrap_or(u64::MAX));
+        seen.limit = seen.limit.max(places.places(seen.count(|deeds| deeds.proven) as u64).unwrap_or(u64::MAX));
         let places = seen.limit;
-        if seen.waiting.len() as u64 > places {
-            return fail(format!("{places} may be unproven, and these are: {:?}", seen.waiting));
+        let waiting = seen.count(|deeds| deeds.waiting.is_some());
+        if waiting as u64 > places {
+            return fail(format!("{places} may be unproven, and {waiting} are: {:?}", seen.devices));
         }
         // Offers that were made without a rate are not counted.
         if let (Some(channel), true, Some(_)) = (&target.channel, is_new, target.rate) {

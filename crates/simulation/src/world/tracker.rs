@@ -53,11 +53,20 @@ pub(super) enum Step {
     Start,
 }
 
+/// How a device asks, as long as its version and its settings stay as they are.
+#[derive(Debug)]
+struct Asks {
+    /// Those of its settings when it was looked up.
+    changes: u64,
+    /// The versionInterval, in seconds.
+    interval: i64,
+    packet: Rc<Packet>,
+}
+
 #[derive(Debug)]
 pub(super) struct Tracker {
     pub device: Device,
-    /// Its last check, and the versionURI of that.
-    check: Option<(String, Rc<Packet>)>,
+    asks: Option<Asks>,
     /// The body that it was sent last, and what there is to read in it.
     read: (String, Result<Reading, NoAnswer>),
     /// Counts its restarts: what was planned before one does not happen.
@@ -88,7 +97,7 @@ impl Tracker {
     pub(super) fn new(device: Device) -> Self {
         Tracker {
             device,
-            check: None,
+            asks: None,
             read: (String::new(), Reading::of(b"")),
             life: 0,
             is_dead: false,
@@ -115,16 +124,25 @@ impl Tracker {
 
     /// The request of a check; `None` if its versionURI is no URL.
     pub(super) fn check(&mut self, n: usize) -> Option<Rc<Packet>> {
-        let uri = self.device.settings.get("versionURI")?;
-        let known =
-            self.check.as_ref().filter(|(of, packet)| of == uri && packet.body == self.device.version);
-        if known.is_none() {
-            let target = Url::parse(uri)?.target;
-            let (agent, body) = (self.device.agent(), self.device.version.clone());
-            let packet = Packet::new(n, self.device.imei, target, agent, body);
-            self.check = Some((uri.to_owned(), Rc::new(packet)));
+        Some(self.asks(n)?.packet.clone())
+    }
+
+    /// How many seconds it waits after an answer.
+    pub(super) fn interval(&mut self, n: usize) -> i64 {
+        let known = self.asks(n).map(|asks| asks.interval);
+        known.unwrap_or_else(|| self.device.version_interval()).max(1)
+    }
+
+    fn asks(&mut self, n: usize) -> Option<&Asks> {
+        let Device { settings, version, .. } = &self.device;
+        let is_known = |asks: &Asks| asks.changes == settings.changes() && asks.packet.body == *version;
+        if !self.asks.as_ref().is_some_and(is_known) {
+            let target = Url::parse(settings.get("versionURI")?)?.target;
+            let packet = Packet::new(n, self.device.imei, target, self.device.agent(), version.clone());
+            let (changes, interval) = (settings.changes(), self.device.version_interval());
+            self.asks = Some(Asks { changes, interval, packet: packet.into() });
         }
-        self.check.as_ref().map(|(_, packet)| packet.clone())
+        self.asks.as_ref()
     }
 
     /// Does what a reply to a check says. Mostly its body is that of the one before.
