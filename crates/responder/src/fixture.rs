@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::message::Request;
 use super::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
-use super::records::{Changes, Keys};
+use super::records::{Changes, Few, Keys};
 use super::service::{self, Reply, Responder, Step};
 use crate::store::{Durability, Store, StoreError, Tx};
 use otapress_core::digest::Sha256;
@@ -220,19 +220,20 @@ pub trait OneByOne: Tx {
 
     /// A device as a batch sees it that asks for that rollout.
     fn device_in(&mut self, imei: Imei, rollout: Option<&str>) -> Result<Option<DeviceRecord>, StoreError> {
-        let records = self.load(&Keys { devices: vec![(imei, rollout)], ..Keys::default() }, NOW)?;
+        let records =
+            self.load(&Keys { devices: Few::from_iter([(imei, rollout)]), ..Keys::default() }, NOW)?;
         Ok(records.device(imei).cloned())
     }
 
     /// The devices whose results named that clientID.
     fn devices_of_client(&mut self, client: &ClientId) -> Result<Vec<Imei>, StoreError> {
-        let records = self.load(&Keys { clients: vec![client], ..Keys::default() }, NOW)?;
+        let records = self.load(&Keys { clients: Few::from_iter([client]), ..Keys::default() }, NOW)?;
         Ok(records.devices_of_client(client).collect())
     }
 
     /// Devices whose offer of that rollout is overdue at `now`, at most `limit`.
     fn overdue(&mut self, rollout: &str, now: i64, limit: usize) -> Result<Vec<Imei>, StoreError> {
-        let mut records = self.load(&Keys { rollouts: vec![rollout], ..Keys::default() }, now)?;
+        let mut records = self.load(&Keys { rollouts: Few::from_iter([rollout]), ..Keys::default() }, now)?;
         let mut overdue = records.take_overdue(rollout);
         assert!(overdue.iter().all(|imei| records.device(*imei).is_some()));
         overdue.truncate(limit);

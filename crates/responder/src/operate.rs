@@ -11,7 +11,7 @@ use super::offer::Offer;
 use super::outcome;
 use super::question::NoOffer;
 use super::record::{Event, EventKind, OfferRecord};
-use super::records::{Changes, Keys, Records};
+use super::records::{Changes, Few, Keys, Records};
 use super::service::Responder;
 use crate::store::{Durability, Store, StoreError, Tx};
 use otapress_core::id::Imei;
@@ -131,7 +131,7 @@ fn keys_of(imei: Imei, offer: &Result<Offer, NoOffer>) -> Keys<'_> {
     let target = offer.as_ref().ok().and_then(Offer::target);
     let rollout = target.map(|target| &*target.rollout);
     Keys {
-        devices: vec![(imei, rollout)],
+        devices: Few::from_iter([(imei, rollout)]),
         rollouts: rollout.into_iter().collect(),
         channels: target.and_then(|target| target.channel.as_deref()).into_iter().collect(),
         ..Keys::default()

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use draft::Draft;
+use smallvec::SmallVec;
 use table::{Slot, Table};
 
 use super::record::{
@@ -22,19 +23,22 @@ use otapress_core::id::{ClientId, Imei};
 /// How many overdue devices of a rollout are loaded at a time; the next batch finds more.
 pub const OVERDUE_LIMIT: u32 = 500;
 
+/// One or two, mostly: they take no memory of their own then.
+pub type Few<T> = SmallVec<[T; 2]>;
+
 /// What a batch of questions needs.
 #[derive(Clone, Debug, Default)]
 pub struct Keys<'a> {
     /// Devices, each with the rollout of its target. They are loaded with that offer, with their latest one,
     /// with those that take a place, carry an artifact's fault or are counted in a wave, and with the
     /// rollouts of all of these.
-    pub devices: Vec<(Imei, Option<&'a str>)>,
+    pub devices: Few<(Imei, Option<&'a str>)>,
     /// The devices whose results named these clientIDs are loaded, too.
-    pub clients: Vec<&'a ClientId>,
+    pub clients: Few<&'a ClientId>,
     /// Rollouts, with the devices that are overdue in them: up to [`OVERDUE_LIMIT`] of each.
-    pub rollouts: Vec<&'a str>,
+    pub rollouts: Few<&'a str>,
     /// Channels, with the offers of the last hour.
-    pub channels: Vec<&'a str>,
+    pub channels: Few<&'a str>,
     /// Names under which unknown devices may be recorded.
     pub names: Vec<String>,
 }
@@ -59,7 +63,7 @@ pub struct Records {
     has_result: bool,
     has_new_unknown: bool,
     /// The devices that may have been changed since [`Records::is_changed`] was asked last.
-    touched: Vec<Imei>,
+    touched: Few<Imei>,
 }
 
 /// Records that an engine in memory lends to a batch.
@@ -364,7 +368,7 @@ impl Records {
     }
 }
 
-fn touch(touched: &mut Vec<Imei>, imei: Imei) {
+fn touch(touched: &mut Few<Imei>, imei: Imei) {
     if touched.last() != Some(&imei) {
         touched.push(imei);
     }
@@ -394,13 +398,13 @@ fn is_same_row(one: &DeviceRecord, other: &DeviceRecord) -> bool {
 #[derive(Clone, Debug)]
 pub struct Changed<'a> {
     /// Devices with all the offers that are loaded, each with what was loaded of it; nothing of a new one.
-    pub devices: Vec<(Option<&'a Arc<DeviceRecord>>, &'a Arc<DeviceRecord>)>,
+    pub devices: Few<(Option<&'a Arc<DeviceRecord>>, &'a Arc<DeviceRecord>)>,
     /// Rollouts.
-    pub rollouts: Vec<&'a Arc<RolloutRecord>>,
+    pub rollouts: Few<&'a Arc<RolloutRecord>>,
     /// Releases.
-    pub releases: Vec<&'a Arc<ReleaseRecord>>,
+    pub releases: Few<&'a Arc<ReleaseRecord>>,
     /// Channels.
-    pub channels: Vec<&'a Arc<ChannelRecord>>,
+    pub channels: Few<&'a Arc<ChannelRecord>>,
     /// All that is none of these.
     pub others: Changes<'a>,
 }

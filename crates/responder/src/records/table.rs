@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Few;
 use super::draft::Draft;
 
 use crate::record::{ChannelRecord, DeviceRecord, ReleaseRecord, RolloutRecord, UnknownRecord};
@@ -106,11 +107,11 @@ named! {
 
 /// Records by name. A batch has few of a kind, so they are kept in a sorted list.
 #[derive(Clone, Debug)]
-pub(super) struct Table<T>(Vec<Slot<T>>);
+pub(super) struct Table<T>(Few<Slot<T>>);
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Table(Vec::new())
+        Table(Few::new())
     }
 }
 

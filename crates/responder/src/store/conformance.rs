@@ -12,7 +12,7 @@ use crate::record::{
     ChannelRecord, Clock, DeviceRecord, Event, EventKind, Halt, OfferRecord, Portion, Refusal, ReleaseRecord,
     ResultRecord, RolloutRecord, Sent, SettingsRecord, Verdict,
 };
-use crate::records::{Changes, Keys};
+use crate::records::{Changes, Few, Keys};
 use crate::waves::Waves;
 use otapress_core::id::Imei;
 use otapress_core::wire::{Brake, Target};
@@ -255,8 +255,10 @@ pub fn what_a_wave_counts_is_loaded<S: Subject>() {
     device.offers = vec![OfferRecord { place: false, blamed: None, ..offer }];
     let loaded = |store: &mut dyn Store| {
         read(store, |tx| {
-            let records =
-                tx.load(&Keys { devices: vec![(id(1), Some("next/0.10.66"))], ..Keys::default() }, NOW)?;
+            let records = tx.load(
+                &Keys { devices: Few::from_iter([(id(1), Some("next/0.10.66"))]), ..Keys::default() },
+                NOW,
+            )?;
             Ok((
                 records.device(id(1)).map(|device| device.offers.clone()),
                 records.rollout("old/0.9.1").cloned(),

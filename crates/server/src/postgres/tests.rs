@@ -11,7 +11,7 @@ use super::*;
 use otapress_responder::conformance;
 use otapress_responder::fixture::NOW;
 use otapress_responder::record::RolloutRecord;
-use otapress_responder::records::{Changes, Keys};
+use otapress_responder::records::{Changes, Few, Keys};
 use otapress_responder::store::Tx;
 use otapress_responder::store::conformance::Subject;
 
@@ -135,7 +135,7 @@ fn offer(
 ) -> Result<u32, StoreError> {
     let mut looks = 0;
     store.write(durability, &mut |tx| {
-        let records = tx.load(&Keys { rollouts: vec![ROLLOUT], ..Keys::default() }, NOW)?;
+        let records = tx.load(&Keys { rollouts: Few::from_iter([ROLLOUT]), ..Keys::default() }, NOW)?;
         let mut rollout = records.rollout(ROLLOUT).cloned().unwrap_or_else(|| RolloutRecord::new(ROLLOUT));
         rollout.offered += 1;
         looks += 1;
@@ -220,7 +220,7 @@ fn who_changes_nothing_waits_for_nobody() {
     let (mut store, mut other) = (database.store().unwrap(), database.store().unwrap());
     let mut held = |tx: &mut dyn Tx| {
         tx.rollouts()?;
-        let keys = Keys { rollouts: vec![ROLLOUT], ..Keys::default() };
+        let keys = Keys { rollouts: Few::from_iter([ROLLOUT]), ..Keys::default() };
         in_time(&mut store, |store| store.write(Durability::Process, &mut |tx| tx.load(&keys, NOW).map(drop)))
     };
     other.write(Durability::Power, &mut held).unwrap();

@@ -10,7 +10,7 @@ use otapress_responder::question::Question;
 use otapress_responder::record::{
     ChannelRecord, DeviceRecord, Event, OfferRecord, ReleaseRecord, RolloutRecord, UnknownRecord,
 };
-use otapress_responder::records::{Changed, Changes, Keys, Lent, OVERDUE_LIMIT, Records};
+use otapress_responder::records::{Changed, Changes, Few, Keys, Lent, OVERDUE_LIMIT, Records};
 use otapress_responder::store::{Member, Place, Rate, UNKNOWN_LIMIT, minutes_of_hour};
 
 /// All records. A copy shares them until they are changed.
@@ -55,7 +55,7 @@ fn note(journal: &mut Journal, undo: impl FnOnce() -> Undo) {
 impl Tables {
     pub(super) fn load(&self, keys: &Keys<'_>, now: i64) -> Records {
         let (mut records, wanted) = self.find(keys, now);
-        let mut rollouts = keys.rollouts.clone();
+        let mut rollouts: Few<&str> = keys.rollouts.iter().copied().collect();
         for of_device in wanted.chunk_by(|(one, _), (other, _)| one == other) {
             let Some(device) = self.devices.get(&of_device[0].0) else { continue };
             let is_wanted = |offer: &OfferRecord| {
@@ -117,7 +117,7 @@ impl Tables {
     }
 
     /// What is only read, and the devices with the rollouts they are asked for with.
-    fn find<'a>(&self, keys: &Keys<'a>, now: i64) -> (Records, Vec<(Imei, Option<&'a str>)>) {
+    fn find<'a>(&self, keys: &Keys<'a>, now: i64) -> (Records, Few<(Imei, Option<&'a str>)>) {
         let mut records = Records::default();
         let of_clients = keys.clients.iter().filter_map(|client| self.clients.get(client)).flatten();
         let mut wanted = keys.devices.clone();
@@ -413,7 +413,7 @@ impl Tables {
 }
 
 /// Each name once.
-fn distinct(mut names: Vec<&str>) -> Vec<&str> {
+fn distinct(mut names: Few<&str>) -> Few<&str> {
     names.sort_unstable();
     names.dedup();
     names

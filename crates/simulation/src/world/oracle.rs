@@ -356,7 +356,8 @@ impl Oracle {
         deeds.installed = false;
         let places = site.rollouts.get(id).map_or(offer_default(), |rollout| rollout.unproven);
         // Those who took a place under a higher limit keep it.
-        seen.limit = seen.limit.max(places.places(seen.count(|deeds| deeds.proven) as u64).unwrap_or(u64::MAX));
+        seen.limit =
+            seen.limit.max(places.places(seen.count(|deeds| deeds.proven) as u64).unwrap_or(u64::MAX));
         let places = seen.limit;
         let waiting = seen.count(|deeds| deeds.waiting.is_some());
         if waiting as u64 > places {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Subject, full_device, id, many, offer, read, write};
 use crate::fixture::{NOW, OneByOne as _};
 use crate::record::{ChannelRecord, Event, EventKind, ReleaseRecord, RolloutRecord, UnknownRecord};
-use crate::records::{Changes, Keys};
+use crate::records::{Changes, Few, Keys};
 use crate::store::copy::{CopyError, copy};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, Store, StoreError, Tx};
@@ -83,7 +83,11 @@ pub fn what_was_loaded_is_saved_beside_what_was_not<S: Subject>() {
     });
     // Without its old offer, with all of them, and one that is new.
     for (n, also) in [(1, None), (2, Some(old)), (3, Some("a/1.0"))] {
-        let keys = Keys { devices: vec![(id(1), also)], channels: vec!["next"], ..Keys::default() };
+        let keys = Keys {
+            devices: Few::from_iter([(id(1), also)]),
+            channels: Few::from_iter(["next"]),
+            ..Keys::default()
+        };
         let work = |tx: &mut dyn Tx| {
             let mut records = tx.load(&keys, NOW)?;
             let (device, _) = records.device_mut(id(1), NOW);
