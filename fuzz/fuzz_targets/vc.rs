@@ -7,8 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use otapress_core::wire::{AnswerFile, Site};
 use otapress_responder::decide::decide;
 use otapress_responder::offer::Offer;
-use otapress_responder::record::{DeviceRecord, ReleaseRecord, RolloutRecord};
-use otapress_responder::records::{Draft, Ledger};
+use otapress_responder::record::{DeviceRecord, RolloutRecord};
+use otapress_responder::records::Scratch;
 
 static SITE: LazyLock<Site> =
     LazyLock::new(|| Site::parse(include_bytes!("../site.json")).expect("a published site"));
@@ -19,16 +19,9 @@ fuzz_target!(|bytes: &[u8]| {
     let device = DeviceRecord::new("352099001761481".parse().expect("an IMEI"), 1_796_000_000);
     for reported in ["0.8.37", "0.10.65"] {
         let reported = reported.parse().expect("a version");
-        let mut rollout = Arc::new(RolloutRecord::new("next/0.10.66"));
-        let mut release = Arc::new(ReleaseRecord::new("0.10.66"));
-        let mut ledger = Ledger {
-            device: &mut device.clone(),
-            rollout: Draft::from(&mut rollout),
-            release: Draft::from(&mut release),
-            artifact_faults: 0,
-            recent: 0,
-            events: &mut Vec::new(),
-        };
+        let (mut device, mut rollout) = (device.clone(), Arc::new(RolloutRecord::new("next/0.10.66")));
+        let mut scratch = Scratch::default();
+        let mut ledger = scratch.ledger(&mut device, &mut rollout);
         let decision = decide(&offer, reported, &mut ledger, 1_796_126_400);
         let answer = decision.answer.to_body();
         assert!(answer.is_ascii() && answer.starts_with("{\"upgrade\":"), "{answer}");

@@ -11,10 +11,9 @@ use super::code;
 use super::offer::{LOST_SECONDS, Managed, Offer, is_open, reads_json};
 use super::outcome;
 use super::record::{
-    DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, ReleaseRecord, RolloutRecord, Sent,
-    SettingsRecord,
+    DeviceRecord, Event, EventKind, OfferRecord, Portion, Refusal, RolloutRecord, Sent, SettingsRecord,
 };
-use super::records::{Draft, Ledger};
+use super::records::{Ledger, Scratch};
 use super::waves;
 use super::weakened::{Rule, holds};
 use otapress_core::version::Version;
@@ -91,15 +90,9 @@ pub fn refusal(
     recent: u32,
     now: i64,
 ) -> Option<Refusal> {
-    let (mut rollout, mut release) = (Arc::new(rollout.clone()), Arc::new(ReleaseRecord::new("")));
-    let mut ledger = Ledger {
-        device: &mut device.clone(),
-        rollout: Draft::from(&mut rollout),
-        release: Draft::from(&mut release),
-        artifact_faults: 0,
-        recent,
-        events: &mut Vec::new(),
-    };
+    let (mut device, mut rollout, mut scratch) =
+        (device.clone(), Arc::new(rollout.clone()), Scratch::default());
+    let mut ledger = Ledger { recent, ..scratch.ledger(&mut device, &mut rollout) };
     decide(offer, reported, &mut ledger, now).refusal
 }
 
@@ -281,12 +274,13 @@ fn may_upgrade_to(target: &Target, device: &DeviceRecord) -> bool {
 /// Begins an attempt.
 fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { device, rollout, events, .. } = ledger;
-    if device.latest.as_deref() != Some(&*target.rollout) {
+    let id = rollout.id.clone();
+    if device.latest.as_ref() != Some(&id) {
         // An attempt of another rollout that is under way will not end any more.
         if let Some(latest) = device.latest.clone().and_then(|id| device.offer_mut(&id)) {
             latest.deadline = None;
         }
-        device.latest = Some((*target.rollout).into());
+        device.latest = Some(id.clone());
     }
     let until = rollout.clock.time(now).saturating_add(managed.patience());
     let before = device.offer(&target.rollout);
@@ -295,7 +289,7 @@ fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut L
     let counted = before.filter(|offer| offer.epoch == rollout.epoch && offer.was_offered());
     let open = counted.and_then(|offer| offer.deadline);
     let record = OfferRecord {
-        rollout: (*target.rollout).into(),
+        rollout: id,
         target: target.version,
         attempts: attempts + 1,
         at: now,

@@ -172,17 +172,19 @@ fn hear(records: &mut Records, imei: Imei, managed: Option<&Managed>, now: i64) 
         clock.time(clock.heard.unwrap_or(now))
     });
     let mut ledger = records.ledger(imei, &target.rollout, None, now);
-    let is_long_ago = now - ledger.release.judged > managed.patience();
-    if ledger.release.faults > 0 && (now - ledger.release.judged).abs() >= DeviceRecord::TOUCH_SECONDS {
-        ledger.release.judged = now;
+    let release = ledger.releases.known(&target.rollout);
+    let judged = release.map(|release| release.judged);
+    let has_faults = release.is_some_and(|release| release.faults > 0);
+    if has_faults && judged.is_some_and(|judged| (now - judged).abs() >= DeviceRecord::TOUCH_SECONDS) {
+        ledger.releases.of(&target.rollout).judged = now;
     }
     let Some(time) = time else { return };
     let is_away =
         |judged| time - judged > if holds(Rule::AnewAfterPatience) { managed.patience() } else { 0 };
     if is_of_channel && ledger.rollout.judged.is_some_and(is_away) {
         outcome::begin_anew(&mut ledger.rollout, now, ledger.events);
-        if is_long_ago {
-            outcome::resume_release(&mut ledger.release);
+        if judged.is_some_and(|judged| now - judged > managed.patience()) {
+            outcome::resume_release(&mut ledger.releases.of(&target.rollout));
         }
     }
     if ledger.rollout.judged.is_none_or(|judged| (time - judged).abs() >= DeviceRecord::TOUCH_SECONDS) {

@@ -161,7 +161,8 @@ pub fn settle(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {
 }
 
 fn end(ledger: &mut Ledger<'_>, ending: &Ending, now: i64) {
-    let Ledger { device, rollout, release, events, .. } = ledger;
+    let Ledger { device, rollout, releases, events, .. } = ledger;
+    let mut release = releases.of(&rollout.id);
     let imei = device.imei;
     let is_blamed_before = device
         .offers
@@ -220,7 +221,8 @@ fn recount(rollout: &mut RolloutRecord, before: Option<Verdict>, verdict: Verdic
 /// Halts the release if its faults are too many, and the rollout if its release is halted or its own counts
 /// are more than its brake allows.
 pub fn pull_brakes(ledger: &mut Ledger<'_>, now: i64) {
-    let Ledger { rollout, release, events, artifact_faults, .. } = ledger;
+    let Ledger { rollout, releases, events, artifact_faults, .. } = ledger;
+    let mut release = releases.of(&rollout.id);
     let own = rollout.brake.map_or(0, |brake| brake.artifact_faults);
     let limit = [own, *artifact_faults].into_iter().filter(|&limit| limit > 0).min();
     let has_enough = limit.is_some_and(|limit| release.faults >= limit) && holds(Rule::BrakeOfFaults);

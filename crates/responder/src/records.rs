@@ -5,12 +5,14 @@
 //! look at.
 
 mod draft;
+mod releases;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use draft::Draft;
+pub use releases::Releases;
 use smallvec::SmallVec;
 use table::{Slot, Table};
 
@@ -49,7 +51,7 @@ pub struct Records {
     devices: Table<DeviceRecord>,
     rollouts: Table<RolloutRecord>,
     /// All that are recorded.
-    releases: Table<ReleaseRecord>,
+    releases: Releases,
     channels: Table<ChannelRecord>,
     unknown: Table<UnknownRecord>,
     overdue: BTreeMap<String, Vec<Imei>>,
@@ -86,14 +88,34 @@ pub struct Ledger<'a> {
     pub device: &'a mut DeviceRecord,
     /// The target's rollout; any if there is no target.
     pub rollout: Draft<'a, RolloutRecord>,
-    /// Its release.
-    pub release: Draft<'a, ReleaseRecord>,
+    /// The releases.
+    pub releases: &'a mut Releases,
     /// So many artifact's faults stop the release, as far as `otapress.json` says; 0: any number.
     pub artifact_faults: u32,
     /// How many offers the target's channel made in the last hour.
     pub recent: u32,
     /// What happened.
     pub events: &'a mut Vec<Event>,
+}
+
+/// What a ledger of records has besides that are kept nowhere.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    releases: Releases,
+    events: Vec<Event>,
+}
+
+impl Scratch {
+    /// A ledger of a device and a rollout. Nothing is known of the release, and no offers were made lately.
+    pub fn ledger<'a>(
+        &'a mut self,
+        device: &'a mut DeviceRecord,
+        rollout: &'a mut Arc<RolloutRecord>,
+    ) -> Ledger<'a> {
+        let Scratch { releases, events } = self;
+        let rollout = Draft::from(rollout);
+        Ledger { device, rollout, releases, artifact_faults: 0, recent: 0, events }
+    }
 }
 
 impl Records {
@@ -120,7 +142,7 @@ impl Records {
 
     /// Takes a release as an engine read it.
     pub fn load_release(&mut self, release: impl Into<Arc<ReleaseRecord>>) {
-        self.releases.load(release.into());
+        self.releases.0.load(release.into());
     }
 
     /// Takes a channel as an engine read it.
@@ -152,7 +174,7 @@ impl Records {
     pub fn lend(&mut self, lent: Lent) {
         lent.devices.into_iter().for_each(|record| self.devices.lend(record));
         lent.rollouts.into_iter().for_each(|record| self.rollouts.lend(record));
-        lent.releases.into_iter().for_each(|record| self.releases.lend(record));
+        lent.releases.into_iter().for_each(|record| self.releases.0.lend(record));
         lent.channels.into_iter().for_each(|record| self.channels.lend(record));
     }
 
@@ -161,7 +183,7 @@ impl Records {
         Lent {
             devices: std::mem::take(&mut self.devices).give_back().collect(),
             rollouts: std::mem::take(&mut self.rollouts).give_back().collect(),
-            releases: std::mem::take(&mut self.releases).give_back().collect(),
+            releases: std::mem::take(&mut self.releases).0.give_back().collect(),
             channels: std::mem::take(&mut self.channels).give_back().collect(),
         }
     }
@@ -217,14 +239,13 @@ impl Records {
         now: i64,
     ) -> Ledger<'_> {
         let recent = channel.and_then(|channel| self.recent.get(channel)).copied().unwrap_or(0);
-        let version = RolloutRecord::release(rollout);
         let Self { rollouts, releases, devices, events, touched, .. } = self;
         touch(touched, imei);
         // Unchanged, what is new is not written.
         Ledger {
             device: devices.get_mut_or_new(&imei, || DeviceRecord::new(imei, now)),
             rollout: rollouts.draft(rollout, RolloutRecord::new),
-            release: releases.draft(&version, ReleaseRecord::new),
+            releases,
             artifact_faults: 0,
             recent,
             events,
@@ -317,7 +338,7 @@ impl Records {
             || !self.counted.is_empty()
             || self.has_new_unknown
             || self.rollouts.is_changed()
-            || self.releases.is_changed()
+            || self.releases.0.is_changed()
             || self.channels.is_changed()
             || std::mem::take(&mut self.touched)
                 .iter()
@@ -349,7 +370,7 @@ impl Records {
         Changed {
             devices: devices.collect(),
             rollouts: self.rollouts.changed().collect(),
-            releases: self.releases.changed().collect(),
+            releases: self.releases.0.changed().collect(),
             channels: self.channels.changed().collect(),
             others,
         }

@@ -36,8 +36,8 @@ use otapress_publish::render::{self, Class};
 use otapress_publish::resolve::{Assignment, assign};
 use otapress_responder::files::origin;
 use otapress_responder::offer::Offer;
-use otapress_responder::record::{DeviceRecord, Event, ReleaseRecord, RolloutRecord, UnknownRecord};
-use otapress_responder::records::{Draft, Ledger};
+use otapress_responder::record::{DeviceRecord, Event, RolloutRecord, UnknownRecord};
+use otapress_responder::records::Scratch;
 use otapress_responder::retention::Reader;
 use otapress_responder::store::Standing;
 use otapress_responder::{code, outcome, waves};
@@ -358,20 +358,10 @@ fn record(
 /// Ends the attempts whose time is over, as the next question about their rollout would. Deadlines become
 /// those of the wall clock.
 fn judge_overdue(devices: &mut Devices, rollouts: &mut Rollouts, now: i64) {
-    let no_release = Arc::new(ReleaseRecord::new(""));
     for device in devices.values_mut() {
         let Some(id) = &device.latest else { continue };
         let rollout = rollouts.entry(id.clone()).or_insert_with(|| Arc::new(RolloutRecord::new(id.clone())));
-        let mut release = no_release.clone();
-        let mut ledger = Ledger {
-            device,
-            rollout: Draft::from(rollout),
-            release: Draft::from(&mut release),
-            artifact_faults: 0,
-            recent: 0,
-            events: &mut Vec::new(),
-        };
-        outcome::reported(&mut ledger, None, now);
+        outcome::reported(&mut Scratch::default().ledger(device, rollout), None, now);
         for offer in &mut device.offers {
             let Some(deadline) = &mut offer.deadline else { continue };
             let clock = rollouts.get(&offer.rollout).map(|rollout| rollout.clock).unwrap_or_default();

@@ -60,15 +60,8 @@ fn decide(
     now: i64,
 ) -> Decision {
     let (mut device, mut rollout, mut events) = (device.clone(), Arc::new(rollout.clone()), Vec::new());
-    let mut release = Arc::new(ReleaseRecord::new("0.10.66"));
-    let mut ledger = Ledger {
-        device: &mut device,
-        rollout: Draft::from(&mut rollout),
-        release: Draft::from(&mut release),
-        artifact_faults: 0,
-        recent,
-        events: &mut events,
-    };
+    let mut scratch = Scratch::default();
+    let mut ledger = Ledger { recent, events: &mut events, ..scratch.ledger(&mut device, &mut rollout) };
     let super::Decision { answer, refusal, counted } = super::decide(offer, reported, &mut ledger, now);
     Decision { answer, refusal, device, rollout: Arc::unwrap_or_clone(rollout), counted, events }
 }

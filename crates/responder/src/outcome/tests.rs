@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::record::Refusal;
-use crate::records::Draft;
+use crate::records::Scratch;
 use std::sync::Arc;
 
 const NOW: i64 = 1_795_428_000;
@@ -55,10 +55,10 @@ fn with<T>(
     work: impl FnOnce(&mut Ledger<'_>) -> T,
 ) -> T {
     let faults = rollout.artifact_faults;
-    let mut release = Arc::new(ReleaseRecord { faults, ..ReleaseRecord::new("0.10.66") });
-    let mut kept = Arc::new(rollout.clone());
-    let (draft, release) = (Draft::from(&mut kept), Draft::from(&mut release));
-    let value = work(&mut Ledger { device, rollout: draft, release, artifact_faults: 0, recent: 0, events });
+    let (mut kept, mut scratch) = (Arc::new(rollout.clone()), Scratch::default());
+    let mut ledger = Ledger { events, ..scratch.ledger(device, &mut kept) };
+    ledger.releases.of(&rollout.id).faults = faults;
+    let value = work(&mut ledger);
     *rollout = Arc::unwrap_or_clone(kept);
     value
 }

@@ -181,6 +181,10 @@ impl<T: Named> Table<T> {
         self.0[at].draft()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
         self.0.iter()
     }

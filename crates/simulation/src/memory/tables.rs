@@ -54,8 +54,13 @@ fn note(journal: &mut Journal, undo: impl FnOnce() -> Undo) {
 
 impl Tables {
     pub(super) fn load(&self, keys: &Keys<'_>, now: i64) -> Records {
-        let (mut records, wanted) = self.find(keys, now);
-        let mut rollouts: Few<&str> = keys.rollouts.iter().copied().collect();
+        let mut records = Records::default();
+        let wanted = self.find(keys, now, &mut records);
+        let load = |records: &mut Records, id: &str| match self.rollouts.get(id) {
+            Some(rollout) if records.rollout(id).is_none() => records.load_rollout(rollout.clone()),
+            _ => {}
+        };
+        keys.rollouts.iter().for_each(|id| load(&mut records, id));
         for of_device in wanted.chunk_by(|(one, _), (other, _)| one == other) {
             let Some(device) = self.devices.get(&of_device[0].0) else { continue };
             let is_wanted = |offer: &OfferRecord| {
@@ -65,16 +70,21 @@ impl Tables {
                     || device.latest.as_ref() == Some(&offer.rollout)
                     || of_device.iter().any(|(_, rollout)| *rollout == Some(&*offer.rollout))
             };
-            let offers = || device.offers.iter().filter(|offer| is_wanted(offer));
-            rollouts.extend(offers().map(|offer| &*offer.rollout));
-            if offers().count() == device.offers.len() {
-                records.load_device(device.clone());
-            } else {
-                records.load_device(without_offers(device, offers().cloned().collect()));
+            let mut is_whole = true;
+            for offer in &device.offers {
+                match is_wanted(offer) {
+                    true => load(&mut records, &offer.rollout),
+                    false => is_whole = false,
+                }
+            }
+            match is_whole {
+                true => records.load_device(device.clone()),
+                false => {
+                    let offers = device.offers.iter().filter(|offer| is_wanted(offer));
+                    records.load_device(without_offers(device, offers.cloned().collect()));
+                }
             }
         }
-        let rollouts = distinct(rollouts).into_iter().filter_map(|id| self.rollouts.get(id));
-        rollouts.for_each(|rollout| records.load_rollout(rollout.clone()));
         self.releases.values().for_each(|release| records.load_release(release.clone()));
         let channels = keys.channels.iter().filter_map(|&channel| self.channels.get(channel));
         channels.for_each(|channel| records.load_channel(channel.clone()));
@@ -86,7 +96,8 @@ impl Tables {
     pub(super) fn ask(&mut self, question: &Question, now: i64) -> Exchanged {
         let mut keys = Keys::default();
         question.add_keys(&mut keys);
-        let (mut records, mut wanted) = self.find(&keys, now);
+        let mut records = Records::default();
+        let mut wanted = self.find(&keys, now, &mut records);
         wanted.dedup_by_key(|(imei, _)| *imei);
         let mut lent = Lent::default();
         lent.devices.extend(wanted.into_iter().filter_map(|(imei, _)| self.devices.lend(&imei)));
@@ -116,9 +127,8 @@ impl Tables {
         exchanged
     }
 
-    /// What is only read, and the devices with the rollouts they are asked for with.
-    fn find<'a>(&self, keys: &Keys<'a>, now: i64) -> (Records, Few<(Imei, Option<&'a str>)>) {
-        let mut records = Records::default();
+    /// Loads what is only read. Returns the devices with the rollouts they are asked for with.
+    fn find<'a>(&self, keys: &Keys<'a>, now: i64, records: &mut Records) -> Few<(Imei, Option<&'a str>)> {
         let of_clients = keys.clients.iter().filter_map(|client| self.clients.get(client)).flatten();
         let mut wanted = keys.devices.clone();
         wanted.extend(of_clients.map(|imei| (*imei, None)));
@@ -138,7 +148,7 @@ impl Tables {
         for name in &keys.names {
             self.unknown.get(name).into_iter().for_each(|known| records.load_unknown(known.clone()));
         }
-        (records, wanted)
+        wanted
     }
 
     /// The devices that are overdue in a rollout, the one that waits longest first.

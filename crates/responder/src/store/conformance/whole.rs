@@ -100,7 +100,7 @@ pub fn what_was_loaded_is_saved_beside_what_was_not<S: Subject>() {
             }
             let mut ledger = records.ledger(id(1), latest, None, NOW);
             ledger.rollout.offered += 1;
-            ledger.release.faults += 1;
+            ledger.releases.of(latest).faults += 1;
             records.channel("next").clock.lag = n;
             tx.save(&records)
         };
