@@ -1,6 +1,7 @@
 //! Who a device is: its clientID and its IMEI.
 
 use std::fmt;
+use std::num::NonZero;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -46,21 +47,30 @@ impl FromStr for ClientId {
 /// A modem's IMEI: 14 to 16 decimal digits, leading zeros kept.
 ///
 /// Fifteen is the rule (14 and a check digit); 14 (without it) and 16 (IMEISV) occur in the field.
+/// A shorter one is less than a longer one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Imei {
-    len: u8,
-    digits: u64,
-}
+pub struct Imei(
+    /// A 1 and then the digits, so that the number tells how many there are.
+    NonZero<u64>,
+);
 
 impl Imei {
+    fn len(self) -> usize {
+        match self.0.get() {
+            ..200_000_000_000_000 => 14,
+            ..2_000_000_000_000_000 => 15,
+            _ => 16,
+        }
+    }
+
     /// Whether the check digit is right (Luhn, 3GPP TS 23.003 annex B). Only a 15-digit IMEI has one;
     /// the other lengths pass.
     pub fn luhn_ok(self) -> bool {
-        if self.len != 15 {
+        if self.len() != 15 {
             return true;
         }
         let from_the_back =
-            std::iter::successors(Some(self.digits), |rest| Some(rest / 10)).map(|rest| rest % 10);
+            std::iter::successors(Some(self.0.get()), |rest| Some(rest / 10)).map(|rest| rest % 10);
         let sum: u64 = from_the_back
             .take(15)
             .enumerate()
@@ -78,12 +88,12 @@ impl fmt::Display for Imei {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every file of a fleet is named by one, so there is no general formatting.
         let mut text = [b'0'; 16];
-        let mut rest = self.digits;
+        let mut rest = self.0.get();
         for digit in text.iter_mut().rev() {
             *digit += (rest % 10) as u8;
             rest /= 10;
         }
-        f.pad(std::str::from_utf8(&text[16 - usize::from(self.len)..]).unwrap_or_default())
+        f.pad(std::str::from_utf8(&text[16 - self.len()..]).unwrap_or_default())
     }
 }
 
@@ -105,7 +115,8 @@ impl FromStr for Imei {
         if !(14..=16).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(ImeiError);
         }
-        Ok(Imei { len: text.len() as u8, digits: text.parse().map_err(|_| ImeiError)? })
+        let digits: u64 = text.parse().map_err(|_| ImeiError)?;
+        NonZero::new(10_u64.pow(text.len() as u32) + digits).map(Imei).ok_or(ImeiError)
     }
 }
 
@@ -122,6 +133,23 @@ mod tests {
         for bad in ["", "1234567890123", "12345678901234567", "12345678901234x", "１23456789012345"] {
             assert!(bad.parse::<Imei>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn imeis_are_in_the_order_of_their_length_and_their_digits() {
+        let ordered = [
+            "00000000000000",
+            "00000000000001",
+            "99999999999999",
+            "000000000000000",
+            "352099001761481",
+            "999999999999999",
+            "0000000000000000",
+            "9999999999999999",
+        ];
+        let imeis: Vec<Imei> = ordered.iter().map(|text| text.parse().unwrap()).collect();
+        assert!(imeis.is_sorted_by(|one, other| one < other));
+        assert!(imeis.iter().map(Imei::to_string).eq(ordered));
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn may_upgrade_to(target: &Target, device: &DeviceRecord) -> bool {
 /// Begins an attempt.
 fn attempt(managed: &Managed, target: &Target, reported: Version, ledger: &mut Ledger<'_>, now: i64) {
     let Ledger { device, rollout, events, .. } = ledger;
-    let id = rollout.id.clone();
+    let id: Arc<str> = (*target.rollout).into();
     if device.latest.as_ref() != Some(&id) {
         // An attempt of another rollout that is under way will not end any more.
         if let Some(latest) = device.latest.clone().and_then(|id| device.offer_mut(&id)) {

@@ -11,7 +11,6 @@ use super::Packet;
 use super::store::FaultyStore;
 use super::unheard::Settings;
 use crate::published::Published;
-use otapress_core::id::Imei;
 use otapress_core::out::{self, Part, Tier};
 use otapress_core::out_path::OutPath;
 use otapress_core::wire::AnswerFile;
@@ -161,15 +160,22 @@ impl Readings {
     }
 }
 
+/// What a host knows of a device since something was written.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    /// Its last request: the same one is the same question.
+    question: Option<(Rc<Packet>, Question)>,
+    /// What is published for it, if that was read; `None` in it if it cannot be.
+    answers: Option<Option<Rc<Answers>>>,
+}
+
 #[derive(Debug)]
 pub(super) struct Host {
     pub copy: Copy,
     pub responder: Responder,
     pub store: FaultyStore,
-    /// The last check of each device: the same request is the same question until something is written.
-    questions: BTreeMap<usize, (Rc<Packet>, Question)>,
-    /// The answer files that were read since then.
-    answers: BTreeMap<Imei, Option<Rc<Answers>>>,
+    /// By the number of the device.
+    asked: Vec<Asked>,
     readings: Readings,
     /// How far its clock is off, in seconds.
     pub offset: i64,
@@ -181,8 +187,7 @@ impl Host {
     pub(super) fn new(store: FaultyStore, drift: i64, readings: Readings) -> Self {
         let copy = Copy::default();
         let responder = Responder::over(Arc::new(copy.clone()), PathBuf::new());
-        let (questions, answers) = (BTreeMap::new(), BTreeMap::new());
-        Host { copy, responder, store, questions, answers, readings, offset: 0, drift }
+        Host { copy, responder, store, asked: Vec::new(), readings, offset: 0, drift }
     }
 
     /// The time that it shows.
@@ -192,32 +197,36 @@ impl Host {
 
     /// Answers a request; `None` if it is nobody's.
     pub(super) fn answer(&mut self, packet: &Rc<Packet>, clock: i64) -> Option<Reply> {
-        let known = self.questions.get(&packet.n).filter(|(of, _)| of == packet);
-        if known.is_none() {
+        if self.asked.len() <= packet.n {
+            self.asked.resize_with(packet.n + 1, Asked::default);
+        }
+        let known = &mut self.asked[packet.n].question;
+        if known.as_ref().is_none_or(|(of, _)| of != packet) {
             let request = Request::post(&packet.target, &packet.agent, packet.body.as_bytes());
             match self.responder.prepare(&request) {
-                Step::Ask(question) => drop(self.questions.insert(packet.n, (packet.clone(), question))),
+                Step::Ask(question) => *known = Some((packet.clone(), question)),
                 Step::Done(reply) => return Some(reply),
                 Step::NotOurs => return None,
             }
         }
-        let (_, question) = self.questions.get(&packet.n)?;
+        let (_, question) = known.as_ref()?;
         let questions = std::slice::from_ref(question);
         service::answer(&mut self.store, Durability::Process, questions, clock).pop()
     }
 
     /// What is published for a device, if that was asked for since it was written.
-    pub(super) fn known_answers(&self, imei: Imei) -> Option<Rc<Answers>> {
-        self.answers.get(&imei).cloned().flatten()
+    pub(super) fn known_answers(&self, n: usize) -> Option<&Rc<Answers>> {
+        self.asked.get(n)?.answers.as_ref()?.as_ref()
     }
 
     /// What is published for a device; `None` if that cannot be read.
-    pub(super) fn read_answers(&mut self, imei: Imei) -> Option<Rc<Answers>> {
+    pub(super) fn read_answers(&mut self, packet: &Packet) -> Option<Rc<Answers>> {
         let read = || {
-            let text = self.copy.with(|files| files.get(out::answer_path(imei).as_str()).cloned())?;
+            let path = out::answer_path(packet.imei);
+            let text = self.copy.with(|files| files.get(path.as_str()).cloned())?;
             self.readings.read(&text)
         };
-        self.answers.entry(imei).or_insert_with(read).clone()
+        self.asked.get_mut(packet.n)?.answers.get_or_insert_with(read).clone()
     }
 
     /// Writes into its copy; the responder notices.
@@ -229,8 +238,7 @@ impl Host {
     /// A new process.
     pub(super) fn restart(&mut self) {
         self.responder = Responder::over(Arc::new(self.copy.clone()), PathBuf::new());
-        self.questions.clear();
-        self.answers.clear();
+        self.asked.clear();
     }
 }
 

@@ -268,15 +268,15 @@ impl World {
         let is_check = packet.agent.starts_with("GW/") && delivered.reply.log_kind != "unpublished path";
         if let Some(tracker) = self.trackers.get_mut(packet.n).filter(|_| is_check) {
             tracker.hearing.sent(&delivered.sent);
-            let published = self.hosts[host].known_answers(packet.imei);
-            published.iter().for_each(|published| tracker.answered_from(published));
+            let published = self.hosts[host].known_answers(packet.n);
+            published.into_iter().for_each(|published| tracker.answered_from(published));
         }
         Ok(delivered)
     }
 
     /// What an answer means for the settings that its device may have.
     fn sent(&self, packet: &Packet, host: usize, clock: i64, reply: &Reply) -> Sent {
-        let answers = || self.hosts[host].known_answers(packet.imei);
+        let answers = || self.hosts[host].known_answers(packet.n);
         let with_settings = (reply.body.len() > wire::NO.len()).then(answers).flatten();
         let is_old = || packet.reported.is_some_and(|version| version < Version::READS_JSON);
         Sent {
@@ -356,7 +356,7 @@ impl World {
         if !is_check {
             return Ok(());
         }
-        let answers = self.hosts[host].read_answers(packet.imei);
+        let answers = self.hosts[host].read_answers(packet);
         if reply.status != 200 || reply.content_type != Some("application/json") {
             return Err(format!("a check was answered {reply:?}"));
         }
