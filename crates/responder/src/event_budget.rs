@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::event::EventKind;
+use super::records::Few;
 
 /// How many events of a kind are kept for each device and hour.
 pub const KEPT: u32 = 12;
@@ -14,8 +15,8 @@ pub const KEPT: u32 = 12;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventBudget {
     hour: i64,
-    /// In the order of the kinds; in a list, which is copied and dropped at once.
-    kept: Vec<(EventKind, u32)>,
+    /// In the order of the kinds.
+    kept: Few<(EventKind, u32)>,
     left_out: u64,
 }
 

@@ -149,7 +149,7 @@ pub(super) struct Readings(Rc<RefCell<ByText>>);
 
 impl Readings {
     /// `None` if it cannot be read.
-    fn read(&self, text: &Arc<[u8]>) -> Option<Rc<Answers>> {
+    pub(super) fn read(&self, text: &Arc<[u8]>) -> Option<Rc<Answers>> {
         let mut known = self.0.borrow_mut();
         if let Some(answers) = known.get(text) {
             return Some(answers.clone());

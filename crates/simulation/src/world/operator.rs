@@ -233,8 +233,8 @@ impl World {
 
     /// The rollout of a device's target, as the operator published it last.
     fn target(&self, n: usize) -> Option<String> {
-        let file = AnswerFile::parse(self.master.get(out::answer_path(imei(n)).as_str())?).ok()?;
-        file.offer.target.map(|target| target.rollout)
+        let answers = self.readings.read(self.master.get(out::answer_path(imei(n)).as_str())?)?;
+        answers.file.offer.target.as_ref().map(|target| target.rollout.clone())
     }
 
     /// Faults end: everything is whole, and the fleet is to run one good release.
