@@ -25,7 +25,6 @@ fn main() -> ExitCode {
     let begin = Instant::now();
     let (mut years, mut violations, mut history) = (0.0, 0, Vec::new());
     let (mut tally, mut storm, mut lost) = (BTreeMap::<_, u64>::new(), 0, 0);
-    let mut checking = Duration::ZERO;
     let mut seed = first;
     while begin.elapsed() < Duration::from_secs(seconds) && years < most {
         let mut case = Case::of(seed);
@@ -45,16 +44,16 @@ fn main() -> ExitCode {
         history.extend(digest.iter().flat_map(|digest| digest.to_string().into_bytes()));
         of_seed.into_iter().for_each(|(what, n)| *tally.entry(what).or_default() += n);
         (storm, lost) = (storm.max(lived.storm), lost + lived.lost);
-        checking += lived.checking;
         seed += 1;
     }
     for ((kind, name), n) in &tally {
         println!("{n:>10} {kind} {name}");
     }
     println!("seeds {first} to {}, longest storm {storm} posts, {lost} devices silenced", seed - 1);
-    let took = begin.elapsed();
-    let (with, without) = (years / took.as_secs_f64(), years / took.saturating_sub(checking).as_secs_f64());
-    println!("{with:.0} device-years a second; {without:.0} without the independent check of each answer");
+    println!(
+        "{:.0} device-years a second, the oracle's checks included",
+        years / begin.elapsed().as_secs_f64()
+    );
     println!("{years:.0} device-years, {violations} violations, history {}", Sha256::of(&history));
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

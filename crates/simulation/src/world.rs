@@ -28,7 +28,6 @@ use std::fmt;
 use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 pub use faults::{Fault, Weather};
 pub use flaws::Flaw;
@@ -103,8 +102,6 @@ pub struct Lived {
     pub storm: u32,
     /// Devices that a release silenced.
     pub lost: usize,
-    /// How long the checks of all that took, which are no part of a fleet's life.
-    pub checking: Duration,
 }
 
 /// What is to happen. The order is that within a second.

@@ -243,15 +243,13 @@ impl Tables {
 
     /// Replaces a device with all of its offers.
     fn set_device(&mut self, imei: Imei, device: Option<Arc<DeviceRecord>>, journal: &mut Journal) {
-        let known = self.device(imei);
-        if !Marks::are_same(known, device.as_deref()) {
+        let before = self.devices.set(imei, device.clone());
+        if !Marks::are_same(before.as_deref(), device.as_deref()) {
             let marks = |device: Option<&DeviceRecord>| {
                 device.map(|device| Marks::of(device, true)).unwrap_or_default()
             };
-            let (before, after) = (marks(known), marks(device.as_deref()));
-            self.mark(imei, &before, &after);
+            self.mark(imei, &marks(before.as_deref()), &marks(device.as_deref()));
         }
-        let before = self.devices.set(imei, device);
         note(journal, || Undo::Device(imei, before));
     }
 

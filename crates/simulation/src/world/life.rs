@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::faults::Fault;
 use super::flaws::Flaw;
@@ -260,9 +259,7 @@ impl World {
         let clock = at.clock(self.now, super::START);
         let reply = at.answer(packet, clock).ok_or("a POST was nobody's")?;
         self.note(format_args!("{host} {} {} {}", packet.text, reply.status, reply.body));
-        let began = Instant::now();
         let judged = self.judge(packet, host, clock, &reply, &halted);
-        self.lived.checking += began.elapsed();
         judged.map_err(|why| format!("day {}: {why}", (self.now - super::START) / 86_400))?;
         let delivered = Delivered { host, sent: self.sent(packet, host, clock, &reply), reply };
         let is_check = packet.agent.starts_with("GW/") && delivered.reply.log_kind != "unpublished path";
