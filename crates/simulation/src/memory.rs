@@ -82,13 +82,8 @@ impl Memory {
         self.tables().places()
     }
 
-    /// The events with their numbers, after that number.
-    pub fn events_after(&self, seq: i64) -> Vec<(i64, Event)> {
-        self.tables().events_after(seq).to_vec()
-    }
-
-    /// The same where they are.
-    pub fn with_events_after<T>(&self, seq: i64, look: impl FnOnce(&[(i64, Event)]) -> T) -> T {
+    /// Looks at the events with their numbers, after that number.
+    pub fn events_after<T>(&self, seq: i64, look: impl FnOnce(&[(i64, Event)]) -> T) -> T {
         look(self.tables().events_after(seq))
     }
 

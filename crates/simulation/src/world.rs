@@ -45,6 +45,7 @@ use otapress_core::version::Version;
 use otapress_devices::device::Device;
 use otapress_publish::fleet::Fleet;
 use otapress_publish::provision::to_set;
+use otapress_responder::record::Event;
 use store::FaultyStore;
 use tracker::{Nature, Step, Tracker, natures};
 use unheard::Hearing;
@@ -184,9 +185,9 @@ pub fn play(case: &Case) -> Lived {
     world.fold_history(true);
     world.lived.lost = world.trackers.iter().filter(|tracker| tracker.is_dead).count();
     world.lived.seconds = (world.now - START) * case.devices as i64;
-    let events = world.memory.events_after(0);
-    for (_, event) in events {
-        world.count("event", event.kind.as_str());
+    let kinds = |events: &[(i64, Event)]| events.iter().map(|(_, event)| event.kind).collect::<Vec<_>>();
+    for kind in world.memory.events_after(0, kinds) {
+        world.count("event", kind.as_str());
     }
     world.lived
 }

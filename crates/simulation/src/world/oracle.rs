@@ -115,7 +115,7 @@ impl Oracle {
         is_time_right: bool,
     ) -> Result<(), String> {
         self.released.clear();
-        memory.with_events_after(self.seq, |events| {
+        memory.events_after(self.seq, |events| {
             for (seq, event) in events {
                 self.seq = *seq;
                 self.read_event(*seq, event, now, is_time_right)?;
