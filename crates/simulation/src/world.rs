@@ -46,6 +46,7 @@ use otapress_devices::device::Device;
 use otapress_publish::fleet::Fleet;
 use otapress_publish::provision::to_set;
 use otapress_responder::record::Event;
+use otapress_responder::service::Reply;
 use store::FaultyStore;
 use tracker::{Nature, Step, Tracker, natures};
 use unheard::Hearing;
@@ -352,6 +353,17 @@ impl World {
         self.history.extend_from_slice(&self.now.to_le_bytes());
         // A vector takes everything.
         let _ = self.history.write_fmt(what);
+        self.fold_history(false);
+    }
+
+    /// The same for what a host answered, which is most of it: its texts need no formatting.
+    fn note_answer(&mut self, host: usize, packet: &Packet, reply: &Reply) {
+        let history = &mut self.history;
+        history.extend_from_slice(&self.now.to_le_bytes());
+        let _ = write!(history, "{host} ");
+        history.extend_from_slice(packet.text.as_bytes());
+        let _ = write!(history, " {} ", reply.status);
+        history.extend_from_slice(reply.body.as_bytes());
         self.fold_history(false);
     }
 

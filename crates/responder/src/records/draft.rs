@@ -3,14 +3,26 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use super::table::Before;
+
 /// A record for changing. It is copied when it is changed, and only then, if others have it, too: most that
 /// are handed out for changing are only read.
 #[derive(Debug)]
-pub struct Draft<'a, T>(&'a mut Arc<T>);
+pub struct Draft<'a, T> {
+    record: &'a mut Arc<T>,
+    /// Where it is kept as it was, if it is to be.
+    before: Option<&'a mut Before<T>>,
+}
+
+impl<'a, T> Draft<'a, T> {
+    pub(super) fn of(record: &'a mut Arc<T>, before: &'a mut Before<T>) -> Self {
+        Draft { record, before: Some(before) }
+    }
+}
 
 impl<'a, T> From<&'a mut Arc<T>> for Draft<'a, T> {
     fn from(record: &'a mut Arc<T>) -> Self {
-        Draft(record)
+        Draft { record, before: None }
     }
 }
 
@@ -18,13 +30,16 @@ impl<T> Deref for Draft<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0
+        self.record
     }
 }
 
 impl<T: Clone> DerefMut for Draft<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        Arc::make_mut(self.0)
+        if let Some(before) = &mut self.before {
+            before.keep(self.record);
+        }
+        Arc::make_mut(self.record)
     }
 }
 

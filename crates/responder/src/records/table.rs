@@ -17,18 +17,29 @@ pub(super) struct Slot<T> {
 
 /// What a record was.
 #[derive(Clone, Debug)]
-enum Before<T> {
+pub(super) enum Before<T> {
     /// Not there.
     Missing,
-    /// This; the same value as the record until that is changed.
+    /// The record, which was not changed.
+    Same,
+    /// This. The record may be the same all the same.
     Loaded(Arc<T>),
     /// Nobody knows: whoever lent it takes it back whole.
     Lent,
 }
 
+impl<T> Before<T> {
+    /// The record is to be changed.
+    pub(super) fn keep(&mut self, record: &Arc<T>) {
+        if matches!(self, Before::Same) {
+            *self = Before::Loaded(record.clone());
+        }
+    }
+}
+
 impl<T: Clone + PartialEq> Slot<T> {
     pub(super) fn loaded(record: Arc<T>) -> Self {
-        Slot { before: Before::Loaded(record.clone()), record }
+        Slot { before: Before::Same, record }
     }
 
     pub(super) fn lent(record: Arc<T>) -> Self {
@@ -44,11 +55,12 @@ impl<T: Clone + PartialEq> Slot<T> {
     }
 
     pub(super) fn get_mut(&mut self) -> &mut T {
+        self.before.keep(&self.record);
         Arc::make_mut(&mut self.record)
     }
 
     pub(super) fn draft(&mut self) -> Draft<'_, T> {
-        Draft::from(&mut self.record)
+        Draft::of(&mut self.record, &mut self.before)
     }
 
     /// Changes what was loaded, too.
@@ -56,11 +68,12 @@ impl<T: Clone + PartialEq> Slot<T> {
         if let Before::Loaded(loaded) = &mut self.before {
             more(Arc::make_mut(loaded));
         }
-        more(self.get_mut());
+        more(Arc::make_mut(&mut self.record));
     }
 
     pub(super) fn before(&self) -> Option<&Arc<T>> {
         match &self.before {
+            Before::Same => Some(&self.record),
             Before::Loaded(loaded) => Some(loaded),
             Before::Missing | Before::Lent => None,
         }
@@ -68,7 +81,8 @@ impl<T: Clone + PartialEq> Slot<T> {
 
     pub(super) fn is_changed(&self) -> bool {
         match &self.before {
-            Before::Loaded(loaded) => !Arc::ptr_eq(loaded, &self.record) && **loaded != *self.record,
+            Before::Same => false,
+            Before::Loaded(loaded) => **loaded != *self.record,
             Before::Missing | Before::Lent => true,
         }
     }

@@ -55,12 +55,13 @@ fn note(journal: &mut Journal, undo: impl FnOnce() -> Undo) {
 impl Tables {
     pub(super) fn load(&self, keys: &Keys<'_>, now: i64) -> Records {
         let mut records = Records::default();
-        let wanted = self.find(keys, now, &mut records);
-        let load = |records: &mut Records, id: &str| match self.rollouts.get(id) {
-            Some(rollout) if records.rollout(id).is_none() => records.load_rollout(rollout.clone()),
-            _ => {}
+        let load = |records: &mut Records, id: &str| {
+            if records.rollout(id).is_none() {
+                self.rollouts.get(id).into_iter().for_each(|rollout| records.load_rollout(rollout.clone()));
+            }
         };
         keys.rollouts.iter().for_each(|id| load(&mut records, id));
+        let wanted = self.find(keys, now, &mut records);
         for of_device in wanted.chunk_by(|(one, _), (other, _)| one == other) {
             let Some(device) = self.devices.get(&of_device[0].0) else { continue };
             let is_wanted = |offer: &OfferRecord| {
@@ -133,7 +134,7 @@ impl Tables {
         let mut wanted = keys.devices.clone();
         wanted.extend(of_clients.map(|imei| (*imei, None)));
         for id in distinct(keys.rollouts.clone()) {
-            for imei in self.overdue(id, now) {
+            for imei in self.overdue(id, records.rollout(id).or_else(|| self.rollout(id)), now) {
                 records.load_overdue(id, imei);
                 wanted.push((imei, Some(id)));
             }
@@ -152,9 +153,9 @@ impl Tables {
     }
 
     /// The devices that are overdue in a rollout, the one that waits longest first.
-    fn overdue(&self, rollout: &str, now: i64) -> Vec<Imei> {
-        let clock = self.rollouts.get(rollout).map(|rollout| rollout.clock).unwrap_or_default();
-        let (Some(time), Some(deadlines)) = (clock.steady(now), self.deadlines.get(rollout)) else {
+    fn overdue(&self, id: &str, rollout: Option<&RolloutRecord>, now: i64) -> Vec<Imei> {
+        let clock = rollout.map(|rollout| rollout.clock).unwrap_or_default();
+        let (Some(time), Some(deadlines)) = (clock.steady(now), self.deadlines.get(id)) else {
             return Vec::new();
         };
         let overdue = deadlines.iter().take_while(|(deadline, _)| *deadline <= time);

@@ -258,7 +258,7 @@ impl World {
         let at = &mut self.hosts[host];
         let clock = at.clock(self.now, super::START);
         let reply = at.answer(packet, clock).ok_or("a POST was nobody's")?;
-        self.note(format_args!("{host} {} {} {}", packet.text, reply.status, reply.body));
+        self.note_answer(host, packet, &reply);
         let judged = self.judge(packet, host, clock, &reply, &halted);
         judged.map_err(|why| format!("day {}: {why}", (self.now - super::START) / 86_400))?;
         let delivered = Delivered { host, sent: self.sent(packet, host, clock, &reply), reply };

@@ -230,7 +230,11 @@ impl Oracle {
         // What devices outside of a rollout get keeps no rollout from beginning anew: its channel's time may
         // stand still while only they ask.
         let of_channel = target.channel.as_ref().and_then(|channel| site.channels.get(channel));
-        if is_recorded && of_channel.is_none_or(|release| release.parse() == Ok(target.version)) {
+        // Mostly it is spelled as the rollout's.
+        let is_target = |release: &String| {
+            **release == *RolloutRecord::release(&target.rollout) || release.parse() == Ok(target.version)
+        };
+        if is_recorded && of_channel.is_none_or(is_target) {
             seen.judged_at = Some(now);
         }
         if is_upgrade { self.offer(host, site, target, checked) } else { Ok(()) }
