@@ -98,7 +98,7 @@ pub struct Ledger<'a> {
     pub events: &'a mut Vec<Event>,
 }
 
-/// What a ledger of records has besides that are kept nowhere.
+/// What a ledger needs besides records that are kept nowhere.
 #[derive(Debug, Default)]
 pub struct Scratch {
     releases: Releases,

@@ -15,7 +15,7 @@ impl Releases {
         if self.0.is_empty() { None } else { self.0.get(&RolloutRecord::release(rollout)) }
     }
 
-    /// The release that a rollout brings, for changing. Unchanged, one that nothing is known of is not written.
+    /// The same for changing. Unchanged, one that nothing is known of is not written.
     pub(crate) fn of(&mut self, rollout: &str) -> Draft<'_, ReleaseRecord> {
         self.0.draft(&RolloutRecord::release(rollout), ReleaseRecord::new)
     }
