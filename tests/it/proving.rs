@@ -30,6 +30,9 @@ const SILENT: usize = 2;
 
 const PLACES: usize = 3;
 
+/// So many responders are killed at least.
+const KILLS: usize = 3;
+
 const YES: &str = r#"{"upgrade":1}"#;
 
 fn imei(n: usize) -> String {
@@ -104,6 +107,7 @@ struct Responders<'a> {
     promise: Promise,
     addresses: Mutex<Vec<SocketAddr>>,
     lost: AtomicUsize,
+    kills: AtomicUsize,
 }
 
 impl Responders<'_> {
@@ -153,25 +157,28 @@ impl Responders<'_> {
         (!body.is_empty()).then(|| body.to_owned())
     }
 
-    /// Kills one responder after the other, until all devices have finished. Returns how many.
-    fn kill(&self, mut instances: Vec<Serve>, is_over: &AtomicBool) -> usize {
-        let mut kills = 0;
+    /// Kills one responder after the other, until all devices have finished.
+    fn kill(&self, mut instances: Vec<Serve>, is_over: &AtomicBool) {
         while !is_over.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(50 + chance(250)));
             let n = chance(3) as usize;
             instances[n].kill();
             instances[n] = self.serve();
             self.addresses.lock().unwrap()[n] = instances[n].address;
-            kills += 1;
+            self.kills.fetch_add(1, Ordering::SeqCst);
         }
-        kills
     }
 
     /// What becomes of some of the devices.
     fn live(&self, mut devices: Vec<usize>, seen: &Mutex<Seen>, begin: Instant) {
-        while !devices.is_empty() {
+        let mut left = devices.len();
+        while left > 0 {
             assert!(begin.elapsed() < 4 * PATIENCE, "devices {devices:?} are offered nothing");
             devices.retain(|&n| {
+                // The last one sees enough of them killed, however slowly a responder starts.
+                if left == 1 && self.kills.load(Ordering::SeqCst) < KILLS {
+                    return true;
+                }
                 if self.check(n, "0.10.65").is_none_or(|answer| answer != YES) {
                     return true;
                 }
@@ -189,6 +196,7 @@ impl Responders<'_> {
                     while self.check(n, "0.10.66").is_none() {}
                 }
                 seen.lock().unwrap().finished += 1;
+                left -= 1;
                 false
             });
             thread::sleep(Duration::from_millis(10));
@@ -216,12 +224,12 @@ fn rollout(state: &str) -> RolloutRecord {
 /// Lets all devices upgrade while the responders are killed.
 fn promise_is_kept(promise: Promise, fleet: &Fleet, state: String, with_cgi: bool) {
     let _heavy = heavy();
-    let (addresses, lost) = (Mutex::default(), AtomicUsize::new(0));
-    let responders = Responders { fleet, state, with_cgi, promise, addresses, lost };
+    let (addresses, lost, kills) = (Mutex::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+    let responders = Responders { fleet, state, with_cgi, promise, addresses, lost, kills };
     let instances: Vec<_> = (0..3).map(|_| responders.serve()).collect();
     *responders.addresses.lock().unwrap() = instances.iter().map(|instance| instance.address).collect();
     let (seen, is_over, begin) = (Mutex::new(Seen::default()), AtomicBool::new(false), Instant::now());
-    let kills = thread::scope(|scope| {
+    thread::scope(|scope| {
         let killer = scope.spawn(|| responders.kill(instances, &is_over));
         let lives: Vec<_> = (0..6)
             .map(|worker| {
@@ -232,14 +240,13 @@ fn promise_is_kept(promise: Promise, fleet: &Fleet, state: String, with_cgi: boo
             .collect();
         let ended: Vec<_> = lives.into_iter().map(thread::ScopedJoinHandle::join).collect();
         is_over.store(true, Ordering::SeqCst);
-        let kills = killer.join().unwrap();
+        killer.join().unwrap();
         ended.into_iter().for_each(|ended| ended.unwrap());
-        kills
     });
     let seen = seen.into_inner().unwrap();
     assert_eq!((seen.finished, seen.waiting.len()), (DEVICES, SILENT));
-    let lost = responders.lost.load(Ordering::Relaxed);
-    assert!(kills >= 3 && lost > 0, "{kills} were killed, and {lost} answers lost");
+    let [lost, kills] = [&responders.lost, &responders.kills].map(|count| count.load(Ordering::SeqCst));
+    assert!(kills >= KILLS && lost > 0, "{kills} were killed, and {lost} answers lost");
     let rollout = rollout(&responders.state);
     let counts = (rollout.places as usize, rollout.proven as usize, rollout.offered as usize);
     assert_eq!(counts, (SILENT, DEVICES - SILENT, DEVICES));
