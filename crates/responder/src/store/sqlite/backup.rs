@@ -129,12 +129,12 @@ pub(super) fn take_foreign_log_away(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether there is a log that was written before the database was. A copy may keep the time of its original,
-/// but not when it was put there.
+/// Whether there is a log that was written before the database was, or at the same time: a file system counts
+/// in steps of some milliseconds. A copy may keep the time of its original, but not when it was put there.
 fn is_older_log(path: &Path, log: &Path) -> bool {
     let (Ok(database), Ok(log)) = (fs::metadata(path), fs::metadata(log)) else { return false };
     let changed = |file: &fs::Metadata| (file.ctime(), file.ctime_nsec());
-    log.len() > 0 && changed(&database) > changed(&log)
+    log.len() > 0 && changed(&database) >= changed(&log)
 }
 
 fn is_sound(found: rusqlite::Result<Vec<String>>) -> bool {
