@@ -57,7 +57,7 @@ impl FromStr for Version {
     }
 }
 
-/// Of a part, leading zeros included.
+/// The most digits of a part, leading zeros included.
 const MOST_DIGITS: u32 = 9;
 
 impl fmt::Display for Version {

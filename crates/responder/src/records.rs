@@ -98,7 +98,7 @@ pub struct Ledger<'a> {
     pub events: &'a mut Vec<Event>,
 }
 
-/// What a ledger needs besides records that are kept nowhere.
+/// What a ledger needs besides its device and its rollout where nothing is kept.
 #[derive(Debug, Default)]
 pub struct Scratch {
     releases: Releases,

@@ -122,7 +122,7 @@ struct Life {
     player: Player,
     prng: Prng,
     fate: Fate,
-    /// Seconds between its checks, and how often the settings had been written then.
+    /// Seconds between its checks, and how often the settings had changed then.
     interval: (u64, u64),
     posts_again: u32,
     failed: u32,
@@ -203,15 +203,15 @@ impl Life {
         let imei: u64 = player.device.imei.to_string().parse().unwrap_or_default();
         // One step of the generator separates neighbouring seeds and IMEIs.
         let prng = Prng::new(play.seed ^ Prng::new(imei).draw());
-        let interval = (interval_of(&player.device), player.device.settings.flash_writes());
+        let interval = (interval_of(&player.device), player.device.settings.changes());
         Life { player, prng, fate: Fate::Open, interval, posts_again: 0, failed: 0, silent: 0 }
     }
 
-    /// Looked up again only when the settings were written: that takes as long as all else in a check.
+    /// Looked up again only when the settings changed: that takes as long as all else in a check.
     fn interval(&mut self) -> u64 {
         let device = &self.player.device;
-        if self.interval.1 != device.settings.flash_writes() {
-            self.interval = (interval_of(device), device.settings.flash_writes());
+        if self.interval.1 != device.settings.changes() {
+            self.interval = (interval_of(device), device.settings.changes());
         }
         self.interval.0
     }

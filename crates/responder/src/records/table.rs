@@ -22,7 +22,7 @@ pub(super) enum Before<T> {
     Missing,
     /// The record, which was not changed.
     Same,
-    /// This. The record may be the same all the same.
+    /// This. The record may still have the same value.
     Loaded(Arc<T>),
     /// Nobody knows: whoever lent it takes it back whole.
     Lent,

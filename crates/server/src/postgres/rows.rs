@@ -23,7 +23,12 @@ fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Read<T> {
 }
 
 /// A text that records share.
-fn shared(row: &Row, column: &str) -> Read<Arc<str>> {
+fn shared(row: &Row, column: &str) -> Read<Option<Arc<str>>> {
+    Ok(get::<Option<&str>>(row, column)?.map(Arc::from))
+}
+
+/// The same where there must be one.
+fn shared_there(row: &Row, column: &str) -> Read<Arc<str>> {
     Ok(get::<&str>(row, column)?.into())
 }
 
@@ -247,7 +252,7 @@ pub(super) fn rollout(row: &Row) -> Read<RolloutRecord> {
         None => None,
     };
     Ok(RolloutRecord {
-        id: shared(row, "id")?,
+        id: shared_there(row, "id")?,
         brake,
         epoch: number(row, "epoch")?,
         offered: number(row, "offered")?,
@@ -278,7 +283,7 @@ fn clock(row: &Row) -> Read<Clock> {
 /// A release.
 pub(super) fn release(row: &Row) -> Read<ReleaseRecord> {
     Ok(ReleaseRecord {
-        version: shared(row, "version")?,
+        version: shared_there(row, "version")?,
         epoch: number(row, "epoch")?,
         faults: number(row, "faults")?,
         halted: halted(row)?,
@@ -288,7 +293,7 @@ pub(super) fn release(row: &Row) -> Read<ReleaseRecord> {
 
 /// A channel.
 pub(super) fn channel(row: &Row) -> Read<ChannelRecord> {
-    Ok(ChannelRecord { name: shared(row, "name")?, clock: clock(row)? })
+    Ok(ChannelRecord { name: shared_there(row, "name")?, clock: clock(row)? })
 }
 
 /// A channel that was asked for, its record and how many offers it made, if there are any.
@@ -315,7 +320,7 @@ pub(super) fn event(row: &Row) -> Read<(i64, Event)> {
         at: get(row, "at")?,
         kind: text_there(row, "kind", EventKind::from_name)?,
         imei: text(row, "imei", parse)?,
-        rollout: get::<Option<&str>>(row, "rollout")?.map(Arc::from),
+        rollout: shared(row, "rollout")?,
         code: optional(row, "code")?,
         detail: get(row, "detail")?,
     };

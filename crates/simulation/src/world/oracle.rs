@@ -63,6 +63,12 @@ impl Seen {
         &mut self.devices[n]
     }
 
+    /// Those that were told and not heard of since, and when.
+    fn waiting(&self) -> BTreeMap<usize, i64> {
+        let waiting = self.devices.iter().enumerate();
+        waiting.filter_map(|(n, deeds)| Some((n, deeds.waiting?))).collect()
+    }
+
     fn count(&self, is_meant: impl Fn(&Deeds) -> bool) -> usize {
         self.devices.iter().filter(|deeds| is_meant(deeds)).count()
     }
@@ -126,7 +132,7 @@ impl Oracle {
 
     fn read_event(&mut self, seq: i64, event: &Event, now: i64, is_time_right: bool) -> Result<(), String> {
         let Some(id) = &event.rollout else { return Ok(()) };
-        let device = event.imei.map(device_of);
+        let device = event.imei.and_then(device_of);
         let seen = self.rollouts.entry(id.clone()).or_insert_with(|| Seen::of(id));
         match event.kind {
             EventKind::Resumed | EventKind::BeganAnew => {
@@ -230,11 +236,7 @@ impl Oracle {
         // What devices outside of a rollout get keeps no rollout from beginning anew: its channel's time may
         // stand still while only they ask.
         let of_channel = target.channel.as_ref().and_then(|channel| site.channels.get(channel));
-        // Mostly it is spelled as the rollout's.
-        let is_target = |release: &String| {
-            **release == *RolloutRecord::release(&target.rollout) || release.parse() == Ok(target.version)
-        };
-        if is_recorded && of_channel.is_none_or(is_target) {
+        if is_recorded && of_channel.is_none_or(|release| release.parse() == Ok(target.version)) {
             seen.judged_at = Some(now);
         }
         if is_upgrade { self.offer(host, site, target, checked) } else { Ok(()) }
@@ -363,9 +365,9 @@ impl Oracle {
         seen.limit =
             seen.limit.max(places.places(seen.count(|deeds| deeds.proven) as u64).unwrap_or(u64::MAX));
         let places = seen.limit;
-        let waiting = seen.count(|deeds| deeds.waiting.is_some());
-        if waiting as u64 > places {
-            return fail(format!("{places} may be unproven, and {waiting} are: {:?}", seen.devices));
+        let waiting = seen.waiting();
+        if waiting.len() as u64 > places {
+            return fail(format!("{places} may be unproven, and these are: {waiting:?}"));
         }
         // Offers that were made without a rate are not counted.
         if let (Some(channel), true, Some(_)) = (&target.channel, is_new, target.rate) {
@@ -389,8 +391,8 @@ fn offer_default() -> otapress_core::wire::Limit {
 }
 
 /// The number in the IMEI of a device.
-pub(super) fn device_of(imei: Imei) -> usize {
-    imei.to_string()[2..].parse().unwrap_or(usize::MAX)
+fn device_of(imei: Imei) -> Option<usize> {
+    imei.to_string()[2..].parse().ok()
 }
 
 /// Whether an answer is an upgrade; it must be one that every device can read.

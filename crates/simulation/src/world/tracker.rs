@@ -56,7 +56,7 @@ pub(super) enum Step {
 /// How a device asks, as long as its version and its settings stay as they are.
 #[derive(Debug)]
 struct Asks {
-    /// Those of its settings when it was looked up.
+    /// How often its settings had changed when this was looked up.
     changes: u64,
     /// The versionInterval, in seconds.
     interval: i64,

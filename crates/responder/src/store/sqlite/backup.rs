@@ -97,7 +97,8 @@ pub fn faults_of(path: &Path) -> Result<Vec<String>, StoreError> {
 }
 
 /// Takes a log away that belongs to another database: the file was replaced since, and with its log it is
-/// malformed, without it not. Costs two looks at metadata, unless the database was written after its log.
+/// malformed, without it not. Costs two looks at metadata, unless the database was written after its log or
+/// at the same time.
 ///
 /// # Errors
 /// If it cannot be looked at or taken away.
