@@ -312,6 +312,7 @@ fn a_balancer_hands_on(start: fn(&Site, &[SocketAddr]) -> Balancer, unrecorded: 
         assert_eq!((status, &*kind), (200, "text/vnd.sun.j2me.app-descriptor"));
         assert!(size > 100);
     };
+    instances.iter().for_each(|instance| instance.has_its_records(&imei(0).to_string(), "0.10.65"));
     wait_until(|| device(0), || "the balancer finds no responder".into());
     assert_eq!(notify(0), 200);
     files();

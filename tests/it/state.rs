@@ -233,11 +233,14 @@ fn records_are_put_into_postgresql_only_while_nobody_uses_it() {
     let backup = backup.to_str().unwrap();
     said(&fleet.run(&["state", "backup", backup]), 0);
     let serve = fleet.serve(&["--no-build", "--state", &url]);
-    let restore = || fleet.run(&["state", "restore", backup, "--state", &url]);
-    let refused = said(&restore(), 1);
+    serve.has_its_records(&imei(0), "0.10.65");
+    let restore = |url: &str| fleet.run(&["state", "restore", backup, "--state", url]);
+    let refused = said(&restore(&url), 1);
     assert!(refused.contains("somebody uses the records in `postgres://"), "{refused}");
     assert!(refused.contains("stop every responder and relay first"), "{refused}");
     serve.terminate();
-    let restored = said(&restore(), 0);
+    let refused = said(&restore(&url), 1);
+    assert!(refused.contains("there are records in `postgres://"), "{refused}");
+    let restored = said(&restore(&Postgres::shared().database()), 0);
     assert!(restored.contains("50 devices"), "{restored}");
 }

@@ -221,6 +221,14 @@ impl Serve {
         end(&mut self.child);
     }
 
+    /// Waits until that device is told to upgrade, which is never said without the records. A database is
+    /// reached after the first connection is accepted, and later still while the machine is busy.
+    #[track_caller]
+    pub fn has_its_records(&self, imei: &str, version: &str) {
+        let upgrades = || self.check(imei, version).text() == r#"{"upgrade":1}"#;
+        wait_until(upgrades, || format!("nothing is offered: {}", self.log()));
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
