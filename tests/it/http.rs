@@ -1,6 +1,6 @@
 //! `serve` over the wire: what is served, what is refused, and that a version check is always answered.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
@@ -33,6 +33,16 @@ fn send(server: &Server, request: &Request) -> Reply {
     let network =
         Network { connect_to: Some(server.address), timeout: Duration::from_secs(10), ..Network::default() };
     network.exchange(request).unwrap()
+}
+
+/// Reads what has come; a system call that was interrupted is made again.
+fn read(mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
 
 fn get(server: &Server, path: &str) -> Reply {
@@ -524,22 +534,22 @@ fn silent_clients_are_dropped_and_patient_ones_are_not() {
         if asked.elapsed() >= idle / 2 {
             asked = Instant::now();
             regular.write_all(request.as_bytes()).unwrap();
-            assert!(regular.read(&mut buffer).unwrap() > 0);
+            assert!(read(&regular, &mut buffer).unwrap() > 0);
         }
         for _ in 0..16 {
-            slowly += slow.read(&mut buffer).unwrap();
+            slowly += read(&slow, &mut buffer).unwrap();
         }
         std::thread::sleep(Duration::from_millis(200));
     }
     for dropped in [&mut silent, &mut half, &mut trickling] {
         dropped.set_nonblocking(true).unwrap();
-        let end = dropped.read(&mut buffer);
+        let end = read(dropped, &mut buffer);
         let gone =
             matches!(&end, Ok(0)) || end.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionReset);
         assert!(gone, "{end:?}");
     }
     regular.write_all(request.as_bytes()).unwrap();
-    assert!(regular.read(&mut buffer).unwrap() > 0);
+    assert!(read(&regular, &mut buffer).unwrap() > 0);
     let rest = |stream: &mut TcpStream| {
         stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let mut rest = Vec::new();
@@ -574,13 +584,13 @@ fn beyond_the_limit_the_longest_idle_connection_gives_way() {
     let mut reply = Vec::new();
     crowded.read_to_end(&mut reply).unwrap();
     assert!(String::from_utf8_lossy(&reply).contains("connection: close\r\n"));
-    assert_eq!(idle[0].read(&mut buffer).unwrap(), 0, "the first one was closed");
+    assert_eq!(read(&idle[0], &mut buffer).unwrap(), 0, "the first one was closed");
     drop((idle, others));
     std::thread::sleep(Duration::from_millis(100));
     let mut roomy = server.connect();
     for _ in 0..2 {
         roomy.write_all(request.as_bytes()).unwrap();
-        assert!(roomy.read(&mut buffer).unwrap() > 0);
+        assert!(read(&roomy, &mut buffer).unwrap() > 0);
     }
 }
 
@@ -619,7 +629,7 @@ fn a_post_is_answered_whatever_stood_before_it() {
     let mut stream = server.connect();
     let mut buffer = [0; 4096];
     stream.write_all(get.as_bytes()).unwrap();
-    assert!(stream.read(&mut buffer).unwrap() > 0);
+    assert!(read(&stream, &mut buffer).unwrap() > 0);
     stream.write_all(b"POST /otap/version HTTP/1.1\r\nUser-Agent: GW/").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut reply = String::new();
@@ -643,7 +653,7 @@ fn a_shutdown_answers_what_is_under_way() {
     let mut idle = server.connect();
     idle.write_all(b"GET /files/dev1/OwnTracks.jad HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     let mut buffer = [0; 4096];
-    assert!(idle.read(&mut buffer).unwrap() > 0);
+    assert!(read(&idle, &mut buffer).unwrap() > 0);
     let mut posting = server.connect();
     let head = format!(
         "POST /otap/notify?id=dev1 HTTP/1.1\r\nUser-Agent: TC65i/{IMEI}\r\nContent-Length: 11\r\n\r\n"
@@ -664,7 +674,7 @@ fn a_shutdown_answers_what_is_under_way() {
     let reply = poster.join().unwrap();
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply:?}");
     assert!(reply.contains("content-length: 0\r\n"), "{reply:?}");
-    assert_eq!(idle.read(&mut buffer).unwrap(), 0);
+    assert_eq!(read(&idle, &mut buffer).unwrap(), 0);
 }
 
 #[test]

@@ -196,8 +196,11 @@ fn upgrade(
     if target.window.as_ref().is_some_and(|window| !is_open(window, now)) && holds(Rule::Windows) {
         return Err(Refusal::OutsideWindow);
     }
-    let lost = answer_was_lost(target, reported, ledger.device, now);
     let made = ledger.device.offer(&target.rollout);
+    let has_place = made.is_some_and(|offer| offer.place && offer.epoch == ledger.rollout.epoch);
+    // A clock that was set back makes an attempt young again whose place is free, or in a former epoch.
+    let lost = answer_was_lost(target, reported, ledger.device, now)
+        && (has_place || !holds(Rule::PlaceOfALostAnswer));
     let used = made.map_or(0, |offer| attempts_of(offer, &ledger.rollout));
     if !lost && used >= target.attempts && holds(Rule::Attempts) {
         return Err(Refusal::AttemptsUsed);
@@ -206,14 +209,13 @@ fn upgrade(
         ledger.rollout.brake = Some(target.brake);
     }
     ledger.artifact_faults = managed.rules.artifact_faults;
-    let has_place = made.is_some_and(|offer| offer.place && offer.epoch == ledger.rollout.epoch);
     outcome::pull_brakes(ledger, now);
     if ledger.rollout.halted.is_some() && holds(Rule::HaltedIsHalted) {
         return Err(Refusal::Halted);
     }
     let places = managed.rules.unproven.places(ledger.rollout.proven.into());
     let are_taken = places.is_some_and(|places| u64::from(ledger.rollout.places) >= places);
-    if !lost && !has_place && are_taken && holds(Rule::Places) {
+    if !has_place && are_taken && holds(Rule::Places) {
         return Err(Refusal::Proving);
     }
     if !lost && target.rate.is_some_and(|rate| ledger.recent >= rate) && holds(Rule::Rates) {

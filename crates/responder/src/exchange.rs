@@ -38,7 +38,7 @@ pub fn exchange(records: &mut Records, question: &Question, now: i64) -> Exchang
     if question.dry_run {
         let mut keys = Keys::default();
         question.add_keys(&mut keys);
-        return recorded(&mut records.scratch(&keys), question, now);
+        return recorded(&mut records.part(&keys), question, now);
     }
     let before = records.event_count();
     let mut exchanged = recorded(records, question, now);

@@ -308,7 +308,7 @@ impl Records {
     }
 
     /// The part of the records that these keys name.
-    pub(super) fn scratch(&self, keys: &Keys<'_>) -> Records {
+    pub(super) fn part(&self, keys: &Keys<'_>) -> Records {
         let overdue: BTreeMap<_, _> = self
             .overdue
             .iter()

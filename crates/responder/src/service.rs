@@ -10,6 +10,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::retry_on_intr;
+
 use super::decide;
 use super::exchange::{Exchanged, exchange};
 use super::message::{self, Agent, Posted, Program, Request, Route, SAID_LIMIT};
@@ -54,7 +56,7 @@ impl Files for Disk {
     fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
         let mut file = File::open(file)?;
         let mut bytes = vec![0; USUAL_SIZE];
-        let read = file.read(&mut bytes)?;
+        let read = retry_on_intr(|| rustix::io::read(&file, &mut bytes))?;
         bytes.truncate(read);
         // Otherwise this was all of it: neither its size nor its end is asked for.
         if read == USUAL_SIZE {

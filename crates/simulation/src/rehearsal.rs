@@ -42,7 +42,7 @@ pub struct InProcess {
 /// A question, and what it was made of.
 #[derive(Debug)]
 struct Asked {
-    /// How often the device had restarted and its settings had been written. Until that changes it runs the
+    /// How often the device had restarted and its settings had changed. While both are so it runs the
     /// same version with the same settings.
     state: (u64, u64),
     question: Question,
@@ -87,7 +87,7 @@ impl InProcess {
 
     /// What a device asks that reports its version; `None` if it does not ask.
     fn question(&mut self, index: usize, device: &Device) -> Option<Result<&Question, NoAnswer>> {
-        let state = (device.reboots(), device.settings.flash_writes());
+        let state = (device.reboots(), device.settings.changes());
         if self.questions.len() <= index {
             self.questions.resize_with(index + 1, || None);
         }

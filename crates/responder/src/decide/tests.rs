@@ -280,6 +280,30 @@ fn asking_again_is_a_new_attempt_if_anything_else_happened() {
     assert_eq!(again.rollout.offered, 0, "and the device is not counted again");
 }
 
+/// A clock that is set back makes an attempt young again that was told a "no" meanwhile.
+#[test]
+fn an_answer_is_given_again_only_while_the_device_has_its_place() {
+    let offer = Offer::Managed(managed(Some(target())));
+    let first = decide(&offer, v("0.10.65"), &device(), &rollout(), 0, NOW);
+    assert_eq!((first.rollout.places, first.device.offers[0].place), (1, true));
+    let (mut left, mut freed) = (first.device.clone(), first.rollout.clone());
+    let offer_of = |device: &DeviceRecord| device.offers[0].clone();
+    outcome::free(&mut left.offers[0], &mut &mut freed);
+    let resumed = RolloutRecord { epoch: 1, ..rollout() };
+    for (device, rollout, why) in
+        [(&left, &freed, "its place was given back"), (&first.device, &resumed, "places are counted anew")]
+    {
+        let full = RolloutRecord { places: 3, ..rollout.clone() };
+        let refused = decide(&offer, v("0.10.65"), device, &full, 0, NOW + 10);
+        assert_eq!(refused.refusal, Some(Refusal::Proving), "{why}");
+        let again = decide(&offer, v("0.10.65"), device, rollout, 0, NOW + 10);
+        let record = offer_of(&again.device);
+        assert!(again.answer.upgrade && record.place, "{why}");
+        assert_eq!((record.attempts, record.epoch), (2, rollout.epoch), "{why}");
+        assert_eq!(again.rollout.places, 1, "{why}");
+    }
+}
+
 #[test]
 fn a_further_attempt_does_not_put_the_failure_off() {
     let managed = managed(Some(target()));
