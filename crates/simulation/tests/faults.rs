@@ -29,7 +29,7 @@ fn in_a_calm_everything_is_well() {
 
 /// Histories in which a rule was broken once, or the oracle was wrong about one, and what it was. The same
 /// seed is another history whenever chance is asked otherwise, so that each weather is played for several.
-const FOUND: [(&str, u64, &[Fault]); 7] = [
+const FOUND: [(&str, u64, &[Fault]); 10] = [
     (
         "settings that hold a 1 counted as there on firmware before 0.8.73, after a commit in doubt",
         20,
@@ -64,6 +64,21 @@ const FOUND: [(&str, u64, &[Fault]); 7] = [
         "a host with an older copy sends older settings, so that each change of the host is one of the settings",
         479,
         &[Fault::LateCopy, Fault::TornCopy, Fault::Edit, Fault::Transient, Fault::Restore],
+    ),
+    (
+        "an answer of a former epoch is no attempt of this one, young again as a clock may make it",
+        3184,
+        &[Fault::Jump, Fault::Drift, Fault::Edit, Fault::BadRelease],
+    ),
+    (
+        "an attempt that a clock makes young again has given its place back",
+        4309,
+        &[Fault::Jump, Fault::Drift, Fault::Edit, Fault::BadRelease],
+    ),
+    (
+        "who runs a release counts, though it is the first that asks for it after a restore",
+        5880,
+        &[Fault::Restore, Fault::Edit, Fault::LateCopy],
     ),
 ];
 

@@ -214,6 +214,10 @@ impl Oracle {
         if checked.kind == "unpublished path" {
             return if is_upgrade { Err(format!("dev{n} is offered an upgrade elsewhere")) } else { Ok(()) };
         }
+        // Who runs the release already may be the first to ask for it.
+        if let Some(target) = answers.and_then(|answers| answers.file.offer.target.as_ref()) {
+            self.seen(&target.rollout);
+        }
         if let Some(reported) = reported {
             self.reported(n, reported, now, clock);
         }
