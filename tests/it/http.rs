@@ -1,6 +1,6 @@
 //! `serve` over the wire: what is served, what is refused, and that a version check is always answered.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use otapress_devices::device::{Answered, CheckOutcome};
 use otapress_responder::store::{Durability, Lease, Store, StoreError, Work};
 use otapress_server::http::{Credentials, Limits, OpenStore};
 
-use crate::support::server::{Server, sqlite};
+use crate::support::server::{Server, read, sqlite};
 use crate::support::tree::{SITE, Tree, offer, setting};
 
 const IMEI: &str = "123456789012345";
@@ -33,16 +33,6 @@ fn send(server: &Server, request: &Request) -> Reply {
     let network =
         Network { connect_to: Some(server.address), timeout: Duration::from_secs(10), ..Network::default() };
     network.exchange(request).unwrap()
-}
-
-/// Reads what has come; a system call that was interrupted is made again.
-fn read(mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
 }
 
 fn get(server: &Server, path: &str) -> Reply {

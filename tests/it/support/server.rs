@@ -1,6 +1,6 @@
 //! `otapress serve` as a library, in a thread of its own and with a clock of its own.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -136,4 +136,14 @@ impl Drop for Server {
 pub fn sqlite(tree: &Tree) -> OpenStore {
     let state = tree.state();
     Box::new(move |_| Ok(Box::new(SqliteStore::open(&state, Duration::from_secs(1))?)))
+}
+
+/// Reads what has come; a system call that was interrupted is made again.
+pub fn read(mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
