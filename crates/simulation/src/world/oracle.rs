@@ -218,8 +218,9 @@ impl Oracle {
         if let Some(target) = answers.and_then(|answers| answers.file.offer.target.as_ref()) {
             self.seen(&target.rollout);
         }
+        let is_recorded = checked.kind != "no-state";
         if let Some(reported) = reported {
-            self.reported(n, reported, now, clock);
+            self.reported(reported, is_recorded, checked);
         }
         let (Some(answers), Some(site)) = (answers, site) else {
             return if is_upgrade { Err(format!("dev{n} is offered what is not published")) } else { Ok(()) };
@@ -236,7 +237,6 @@ impl Oracle {
             };
         };
         let seen = self.seen(&target.rollout);
-        let is_recorded = checked.kind != "no-state";
         // What devices outside of a rollout get keeps no rollout from beginning anew: its channel's time may
         // stand still while only they ask.
         let of_channel = target.channel.as_ref().and_then(|channel| site.channels.get(channel));
@@ -277,12 +277,13 @@ impl Oracle {
     }
 
     /// What a report gives back, in every rollout.
-    fn reported(&mut self, n: usize, reported: Version, now: i64, clock: i64) {
+    fn reported(&mut self, reported: Version, is_recorded: bool, checked: &Checked<'_>) {
+        let Checked { n, now, clock, .. } = *checked;
         for seen in self.rollouts.values_mut() {
             let is_release = seen.release == Some(reported);
             let deeds = seen.device(n);
-            // After a step back of the clock the minute begins anew.
-            if let Some((_, at)) = &mut deeds.attempts {
+            // After a step back of the clock the minute begins anew, with the first check that is recorded.
+            if let Some((_, at)) = deeds.attempts.as_mut().filter(|_| is_recorded) {
                 *at = clock.min(*at);
             }
             if is_release {
