@@ -287,7 +287,6 @@ fn an_answer_is_given_again_only_while_the_device_has_its_place() {
     let first = decide(&offer, v("0.10.65"), &device(), &rollout(), 0, NOW);
     assert_eq!((first.rollout.places, first.device.offers[0].place), (1, true));
     let (mut left, mut freed) = (first.device.clone(), first.rollout.clone());
-    let offer_of = |device: &DeviceRecord| device.offers[0].clone();
     outcome::free(&mut left.offers[0], &mut &mut freed);
     let resumed = RolloutRecord { epoch: 1, ..rollout() };
     for (device, rollout, why) in
@@ -297,7 +296,7 @@ fn an_answer_is_given_again_only_while_the_device_has_its_place() {
         let refused = decide(&offer, v("0.10.65"), device, &full, 0, NOW + 10);
         assert_eq!(refused.refusal, Some(Refusal::Proving), "{why}");
         let again = decide(&offer, v("0.10.65"), device, rollout, 0, NOW + 10);
-        let record = offer_of(&again.device);
+        let record = &again.device.offers[0];
         assert!(again.answer.upgrade && record.place, "{why}");
         assert_eq!((record.attempts, record.epoch), (2, rollout.epoch), "{why}");
         assert_eq!(again.rollout.places, 1, "{why}");
