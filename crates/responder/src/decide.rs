@@ -198,8 +198,8 @@ fn upgrade(
     }
     let made = ledger.device.offer(&target.rollout);
     let has_place = made.is_some_and(|offer| offer.place && offer.epoch == ledger.rollout.epoch);
-    // Without a place it would count for nothing: a clock that was set back makes an attempt young again whose
-    // place is free by now, and a `resume` counts places anew.
+    // Without a place it would count for nothing: a clock that was set back makes an attempt young again
+    // whose place is free by now, and a `resume` counts places anew.
     let lost = answer_was_lost(target, reported, ledger.device, now)
         && (has_place || !holds(Rule::PlaceOfALostAnswer));
     let used = made.map_or(0, |offer| attempts_of(offer, &ledger.rollout));
