@@ -147,13 +147,11 @@ impl<'a> Session<'a> {
                     if !self.feed.is_idle() && self.feed.sent.elapsed() > SILENCE {
                         return Err(LinkError::Silent.into());
                     }
-                    self.look_at_echo(false).await?;
-                    let idle = self.feed.is_idle() && subscription.is_none() && self.heard.elapsed() >= QUIET;
+                    self.look_at_echo().await?;
+                    let is_over = self.feed.is_idle() && subscription.is_none() && !self.echo.awaits_event();
+                    let idle = is_over && self.heard.elapsed() >= QUIET;
                     match (until, self.unrecorded.0.len()) {
-                        (Until::Drained, 0) if idle => {
-                            self.look_at_echo(true).await?;
-                            return Ok(End::Drained);
-                        }
+                        (Until::Drained, 0) if idle => return Ok(End::Drained),
                         (Until::Drained, unrecorded) if idle => return Err(Trouble::Unrecorded(unrecorded)),
                         (Until::Stopped, 1..) if self.unrecorded.1.elapsed() >= AGAIN => {
                             let again = std::mem::take(&mut self.unrecorded.0);
@@ -226,9 +224,9 @@ impl<'a> Session<'a> {
     }
 
     /// Says what the broker seems to drop.
-    async fn look_at_echo(&mut self, end: bool) -> Result<(), LinkError> {
+    async fn look_at_echo(&mut self) -> Result<(), LinkError> {
         let client = &self.config.client_id;
-        match self.echo.missing(Instant::now(), end) {
+        match self.echo.missing(Instant::now()) {
             None => return Ok(()),
             Some(Dropped::Events) => {
                 let filter = self.config.topics.all_events();
