@@ -29,7 +29,7 @@ fn in_a_calm_everything_is_well() {
 
 /// Histories in which a rule was broken once, or the oracle was wrong about one, and what it was. The same
 /// seed is another history whenever chance is asked otherwise, so that each weather is played for several.
-const FOUND: [(&str, u64, &[Fault]); 11] = [
+const FOUND: [(&str, u64, &[Fault]); 12] = [
     (
         "settings that hold a 1 counted as there on firmware before 0.8.73, after a commit in doubt",
         20,
@@ -84,6 +84,11 @@ const FOUND: [(&str, u64, &[Fault]); 11] = [
         "a check that is not recorded does not end the minute of an attempt that a clock makes young again",
         12916,
         &[Fault::Jump, Fault::Drift, Fault::StoreDuring, Fault::Edit],
+    ),
+    (
+        "nor does it end the day for which a release was reported",
+        21835,
+        &[Fault::StoreDuring, Fault::Stranger, Fault::Parked, Fault::Edit],
     ),
 ];
 

@@ -276,15 +276,21 @@ impl Oracle {
         Ok(())
     }
 
-    /// What a report gives back, in every rollout.
+    /// What a report gives back, in every rollout, and what it takes if it is recorded.
     fn reported(&mut self, reported: Version, is_recorded: bool, checked: &Checked<'_>) {
         let Checked { n, now, clock, .. } = *checked;
         for seen in self.rollouts.values_mut() {
             let is_release = seen.release == Some(reported);
             let deeds = seen.device(n);
-            // After a step back of the clock the minute begins anew, with the first check that is recorded.
-            if let Some((_, at)) = deeds.attempts.as_mut().filter(|_| is_recorded) {
-                *at = clock.min(*at);
+            // What allows less, only the records know.
+            if is_recorded {
+                // After a step back of the clock the minute begins anew.
+                if let Some((_, at)) = &mut deeds.attempts {
+                    *at = clock.min(*at);
+                }
+                if !is_release {
+                    deeds.since = None;
+                }
             }
             if is_release {
                 (deeds.waiting, deeds.proven, deeds.judged) = (None, true, true);
@@ -293,7 +299,6 @@ impl Oracle {
                 }
                 continue;
             }
-            deeds.since = None;
             let is_back = std::mem::take(&mut deeds.installed);
             deeds.waiting.take_if(|at| is_back || (clock - *at).abs() >= LOST_SECONDS);
         }
