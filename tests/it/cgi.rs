@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::programs::otapress_cgi;
+use crate::support::programs::{copy_program, otapress_cgi};
 use otapress_responder::record::{DeviceRecord, EventKind};
 use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
@@ -365,7 +365,7 @@ fn a_state_that_is_a_file_is_no_state() {
 /// A user other than root, and the program where that user can run it: permissions mean nothing to root.
 fn as_nobody(site: &Site) -> impl Fn() -> Command + use<'_> {
     let program = site.directory.path().join("otapress-cgi");
-    fs::copy(otapress_cgi(), &program).unwrap();
+    copy_program(otapress_cgi(), &program);
     fs::set_permissions(site.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     move || {
         let mut command = command(&program, &site.out(), &site.state());

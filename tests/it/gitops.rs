@@ -2,13 +2,13 @@
 //! runs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use crate::book::{blocks, read};
 use crate::support::git::{ALONE, git};
 use crate::support::hosts::Site;
+use crate::support::programs::write_program;
 use crate::support::project::{Project, SMALL, difference, files, make_jar, repository};
 
 #[track_caller]
@@ -71,8 +71,8 @@ fn a_release_is_reverted() {
         let project = project.file(".gitignore", format!("{ignored}/build/\n/bin/\n.*.otapress-*\n"));
         let project = project.file("build/OwnTracks.jar", make_jar("0.10.66", "good"));
         // Who edits the fleet file.
-        let project = project.file("bin/editor", "#!/bin/sh\nsed -i s/0.10.65/0.10.66/ \"$1\"\n");
-        fs::set_permissions(project.path("bin/editor"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(project.path("bin")).unwrap();
+        write_program(&project.path("bin/editor"), "#!/bin/sh\nsed -i s/0.10.65/0.10.66/ \"$1\"\n");
         project.build();
         let dir = project.path("");
         git(&dir, &["init", "--quiet", "--initial-branch=main"]);

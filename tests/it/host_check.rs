@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::support::host_check::{HostCheck, codes, server_user, written_in};
 use crate::support::hosts::{Process, Site};
 use crate::support::ports::free_address;
+use crate::support::programs::{self, copy_program};
 use crate::support::servers;
 
 /// A user that owns nothing.
@@ -205,7 +206,7 @@ fn serve() {
     let listen = address.to_string();
     // The directory of the tests' own program may be closed to others.
     let program = site.path("bin/otapress");
-    fs::copy(env!("CARGO_BIN_EXE_otapress"), &program).unwrap();
+    copy_program(programs::otapress(), &program);
     let otapress = |global: &[&str]| {
         let mut command = Command::new(&program);
         command.arg("--fleet").arg(site.path("fleet.yaml")).args(global);

@@ -1,12 +1,11 @@
 //! A month of a fleet in git, played by a shell script with nothing but commands.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::git::ALONE;
-use crate::support::programs::otapress_cgi;
+use crate::support::programs::{otapress_cgi, write_program};
 use crate::support::project::{Project, make_jar, repository};
 
 /// Posts what a device posts, through `otapress-cgi`: a version check, or a result.
@@ -30,8 +29,8 @@ fn a_month_is_played_without_an_editor() {
     for version in ["0.10.65", "0.10.66", "0.10.67"] {
         project.write(&format!("jars/OwnTracks-{version}.jar"), make_jar(version, "good"));
     }
-    project.write("bin/device", DEVICE);
-    fs::set_permissions(project.path("bin/device"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(project.path("bin")).unwrap();
+    write_program(&project.path("bin/device"), DEVICE);
     let programs = Path::new(env!("CARGO_BIN_EXE_otapress")).parent().unwrap();
     let path = format!(
         "{}:{}:{}",

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use crate::book::follow_the_quickstart;
 use crate::support::process::Serve;
-use crate::support::programs::{otapress, otapress_cgi};
+use crate::support::programs::{otapress, otapress_cgi, write_program};
 use crate::support::project::{files, repository};
 
 /// Runs a program to its end, which must be a good one.
@@ -324,8 +324,7 @@ fn the_archive_has_its_checksum() {
     // What is in the programs does not matter here, and they are large.
     let program = format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_otapress"));
     for name in ["otapress", "otapress-cgi"] {
-        fs::write(bin.join(name), &program).unwrap();
-        run("chmod", &["755", bin.join(name).to_str().unwrap()]);
+        write_program(&bin.join(name), &program);
     }
     let archives = ["one", "two"].map(|name| script("archive", &bin, &dir.path().join(name)));
     let [one, two] = archives.each_ref().map(|archive| fs::read(archive).unwrap());

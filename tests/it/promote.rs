@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::support::asked::ask;
 use crate::support::git::{ALONE, git};
+use crate::support::programs::write_program;
 use crate::support::project::{Files, Project, Ran, make_jar};
 
 /// A canary, a channel in waves that are over, and one with waves to come.
@@ -428,12 +429,10 @@ fn a_tree_that_is_not_clean_is_left_alone() {
 
 #[test]
 fn a_hook_that_refuses_leaves_word_of_what_to_do() {
-    use std::os::unix::fs::PermissionsExt as _;
     let repository = Repository::new("");
     let hook = repository.dir().join(".git/hooks/pre-commit");
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    fs::write(&hook, "#!/bin/sh\necho not on a Friday >&2\nexit 1\n").unwrap();
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&hook, "#!/bin/sh\necho not on a Friday >&2\nexit 1\n");
     let ran = repository.promote(&["-q", "canary", "0.10.66", "--commit"]);
     assert!(
         ran.status == 1

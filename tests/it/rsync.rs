@@ -1,7 +1,6 @@
 //! `examples/rsync.sh` copies out/ as it must be copied: after every pass of it, what is served is whole.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +9,7 @@ use otapress_core::wire::AnswerFile;
 use otapress_publish::jad;
 
 use crate::support::hosts::{Site, program};
+use crate::support::programs::write_program;
 use crate::support::project::{difference, files};
 
 /// Every JAD has its JAR, of exactly its size and content, and so has every answer.
@@ -40,8 +40,7 @@ fn copy(site: &Site, run: usize) -> Vec<PathBuf> {
         served = site.text("served"),
         shots = shots.display(),
     );
-    fs::write(bin.join("rsync"), wrapper).unwrap();
-    fs::set_permissions(bin.join("rsync"), fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&bin.join("rsync"), &wrapper);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rsync.sh");
     let output = Command::new(script)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use otapress_responder::store::sqlite::{FILE, SqliteStore};
 
 use crate::support::hosts::program;
+use crate::support::programs::{copy_program, otapress};
 use crate::support::project::{Project, Ran, SMALL};
 
 #[test]
@@ -167,7 +168,7 @@ fn unreadable_is_not_empty() {
     let state = project.path("state");
     drop(SqliteStore::open(&state, Duration::from_secs(1)).unwrap());
     let program = project.path("otapress");
-    fs::copy(env!("CARGO_BIN_EXE_otapress"), &program).unwrap();
+    copy_program(otapress(), &program);
     fs::set_permissions(project.path("."), fs::Permissions::from_mode(0o755)).unwrap();
     let closed = |mode| fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
     let run = |args: &str| {

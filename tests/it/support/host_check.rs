@@ -1,13 +1,13 @@
 //! `otapress config … --check` on a site, with a systemd that says what a test wants.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use rustix::process::geteuid;
 
 use super::hosts::{Site, USER};
+use super::programs::write_program;
 
 /// Whom servers run as: root's servers become another user, those of others stay who they are.
 pub fn server_user() -> String {
@@ -72,8 +72,7 @@ impl<'a> HostCheck<'a> {
     fn program(&self, name: &str, script: &str) {
         let dir = self.site.path("fake");
         fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&dir.join(name), &format!("#!/bin/sh\n{script}\n"));
     }
 
     /// The command, to be run as it is or in a namespace.

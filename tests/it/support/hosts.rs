@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::programs::otapress_cgi;
+use super::programs::{copy_program, otapress_cgi};
 use otapress_devices::device::Device;
 use otapress_devices::device::http::Network;
 use otapress_publish::fleet::{self, Fleet};
@@ -50,7 +50,7 @@ impl Site {
         }
         fs::write(path("secrets/otap"), format!("{PASSWORD}\n")).unwrap();
         // The directory that it was built in may be closed to the servers' user.
-        fs::copy(otapress_cgi(), path("bin/otapress-cgi")).unwrap();
+        copy_program(otapress_cgi(), &path("bin/otapress-cgi"));
         for sub in ["state", "tmp"] {
             give(&path(sub));
         }

@@ -1,7 +1,11 @@
-//! The programs under test.
+//! The programs under test, and those that a test makes.
+//!
+//! A test writes no program itself: a process that another test forks at that moment would have the file open
+//! for writing, too, and what is open so cannot be started ("Text file busy").
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 /// `otapress`.
@@ -25,4 +29,22 @@ pub fn otapress_cgi() -> &'static Path {
         profile.join("otapress-cgi")
     });
     &PROGRAM
+}
+
+/// Copies a program to where a test starts it.
+pub fn copy_program(from: &Path, to: &Path) {
+    assert!(install().args([from, to]).status().unwrap().success(), "{}", to.display());
+}
+
+/// Makes a program of a script.
+pub fn write_program(to: &Path, script: &str) {
+    let mut install = install().arg("/dev/stdin").arg(to).stdin(Stdio::piped()).spawn().unwrap();
+    install.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success(), "{}", to.display());
+}
+
+fn install() -> Command {
+    let mut install = Command::new("install");
+    install.args(["--mode", "755"]);
+    install
 }
