@@ -7,7 +7,7 @@ use otapress_core::wire::Release;
 use otapress_devices::device::http::{Error, Framing, Network, ReplyFraming};
 use otapress_devices::device::{CheckOutcome, Device, Faults, NoAnswer, Otap, OtapOutcome, Purpose, Refusal};
 
-use crate::support::canned::Canned;
+use crate::support::canned::{Canned, NOBODY};
 use crate::support::jar::JarBuilder;
 use crate::support::tree::{SITE, jad};
 
@@ -149,7 +149,7 @@ fn a_broken_answer_is_no_answer() {
         );
     }
     server.seen();
-    // The port is closed by now.
+    device.network.connect_to = Some(NOBODY);
     let outcome = device.check().outcome;
     assert!(
         matches!(outcome, CheckOutcome::RepostsEverySecond(NoAnswer::Http(Error::Connect(_)))),

@@ -14,7 +14,7 @@ use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_server::http::Credentials;
 
-use crate::support::canned::Seen;
+use crate::support::canned::{NOBODY, Seen};
 use crate::support::proxy::{Proxy, Reply};
 use crate::support::server::Server;
 use crate::support::tree::{Tree, jad, offer};
@@ -384,10 +384,7 @@ fn results() {
 #[test]
 fn a_server_that_is_not_there() {
     let live = Live::start();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = listener.local_addr().unwrap();
-    drop(listener);
-    let report = live.probe(|device| device.network.connect_to = Some(nobody));
+    let report = live.probe(|device| device.network.connect_to = Some(NOBODY));
     assert_eq!(codes(&report), ["unreachable"]);
     assert!(report.gave_up.is_some() && report.has_errors());
 }

@@ -11,6 +11,7 @@ use otapress_responder::store::Store as _;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_simulation::{Play, Player, Report, Servers, play};
 
+use crate::support::canned::NOBODY;
 use crate::support::jar::{CLASS, JarBuilder};
 use crate::support::ports::free_address;
 use crate::support::process::{Fleet, Serve, YAML};
@@ -180,10 +181,7 @@ fn a_play_without_a_server_ends() {
     let server = Server::start(&tree);
     let mut alone = players(&server);
     server.stop();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = listener.local_addr().unwrap();
-    drop(listener);
-    alone.iter_mut().for_each(|player| player.device.network.connect_to = Some(nobody));
+    alone.iter_mut().for_each(|player| player.device.network.connect_to = Some(NOBODY));
     let report = play(&plan(), alone, &mut Servers, &mut |_| true);
     assert!(!report.is_clean() && report.interrupted.is_some());
     assert_eq!(report.requests["check"], 10);

@@ -1,9 +1,12 @@
-//! A server that plays a script: one connection, one reply, byte for byte.
+//! A server that plays a script: one connection, one reply, byte for byte; and none at all.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
+
+/// Where nobody listens. A port that was free a moment ago may be another test's by now.
+pub const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// What a request looked like on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub struct Canned {
 }
 
 impl Canned {
-    /// Plays `replies`, one for each connection in their order, then closes the port.
+    /// Plays `replies`, one for each connection in their order.
     pub fn play<R: Into<Vec<u8>>>(replies: impl IntoIterator<Item = R>) -> Canned {
         let replies: Vec<Vec<u8>> = replies.into_iter().map(Into::into).collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
