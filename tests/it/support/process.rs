@@ -225,7 +225,11 @@ impl Serve {
     /// reached after the first connection is accepted, and later still while the machine is busy.
     #[track_caller]
     pub fn has_its_records(&self, imei: &str, version: &str) {
-        let upgrades = || self.check(imei, version).text() == r#"{"upgrade":1}"#;
+        let upgrades = || {
+            let reply = self.check(imei, version);
+            assert_eq!(reply.status, 200, "{reply:?}");
+            reply.text() == r#"{"upgrade":1}"#
+        };
         wait_until(upgrades, || format!("nothing is offered: {}", self.log()));
     }
 
