@@ -112,7 +112,8 @@ fn the_records_are_copied_into_a_database_and_back() {
     let (fleet, url) = fleet(Postgres::shared());
     let state = fleet.path("state").display().to_string();
     let server = fleet.serve(&["--no-build"]);
-    server.has_its_records(IMEI, "0.10.65");
+    let check = server.check(IMEI, "0.10.65");
+    assert_eq!((check.status, check.text()), (200, r#"{"upgrade":1}"#));
     assert_eq!(server.notify("dev1", IMEI, "907 Invalid JAR").status, 200);
     server.check("999999999999999", "0.10.65");
     assert_eq!(server.terminate().code, Some(0));

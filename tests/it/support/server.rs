@@ -1,6 +1,6 @@
 //! `otapress serve` as a library, in a thread of its own and with a clock of its own.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,6 +11,7 @@ use otapress_devices::device::Device;
 use otapress_devices::device::http::Network;
 use otapress_responder::store::sqlite::SqliteStore;
 use otapress_server::http::{Config, Credentials, Limits, OpenStore, serve};
+use rustix::io::retry_on_intr;
 use tokio::sync::{oneshot, watch};
 
 use super::tree::{SITE, Tree};
@@ -139,11 +140,6 @@ pub fn sqlite(tree: &Tree) -> OpenStore {
 }
 
 /// Reads what has come; a system call that was interrupted is made again.
-pub fn read(mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
+pub fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(retry_on_intr(|| rustix::io::read(stream, &mut *buffer))?)
 }

@@ -112,6 +112,13 @@ pub(super) struct Checked<'a> {
     pub halted: &'a BTreeSet<Arc<str>>,
 }
 
+impl Checked<'_> {
+    /// Whether it was answered with the records. If their commit was in doubt, they may know of it even so.
+    fn is_recorded(&self) -> bool {
+        self.kind != "no-state"
+    }
+}
+
 impl Oracle {
     /// Looks at what was recorded since the last time.
     pub(super) fn read_events(
@@ -218,9 +225,8 @@ impl Oracle {
         if let Some(target) = answers.and_then(|answers| answers.file.offer.target.as_ref()) {
             self.seen(&target.rollout);
         }
-        let is_recorded = checked.kind != "no-state";
         if let Some(reported) = reported {
-            self.reported(reported, is_recorded, checked);
+            self.reported(reported, checked);
         }
         let (Some(answers), Some(site)) = (answers, site) else {
             return if is_upgrade { Err(format!("dev{n} is offered what is not published")) } else { Ok(()) };
@@ -240,7 +246,7 @@ impl Oracle {
         // What devices outside of a rollout get keeps no rollout from beginning anew: its channel's time may
         // stand still while only they ask.
         let of_channel = target.channel.as_ref().and_then(|channel| site.channels.get(channel));
-        if is_recorded && of_channel.is_none_or(|release| release.parse() == Ok(target.version)) {
+        if checked.is_recorded() && of_channel.is_none_or(|release| release.parse() == Ok(target.version)) {
             seen.judged_at = Some(now);
         }
         if is_upgrade { self.offer(host, site, target, checked) } else { Ok(()) }
@@ -277,13 +283,13 @@ impl Oracle {
     }
 
     /// What a report gives back, in every rollout, and what it takes if it is recorded.
-    fn reported(&mut self, reported: Version, is_recorded: bool, checked: &Checked<'_>) {
+    fn reported(&mut self, reported: Version, checked: &Checked<'_>) {
         let Checked { n, now, clock, .. } = *checked;
         for seen in self.rollouts.values_mut() {
             let is_release = seen.release == Some(reported);
             let deeds = seen.device(n);
             // What allows less, only the records know.
-            if is_recorded {
+            if checked.is_recorded() {
                 // After a step back of the clock the minute begins anew.
                 if let Some((_, at)) = &mut deeds.attempts {
                     *at = clock.min(*at);
